@@ -1,0 +1,69 @@
+# bnbench. Needs Python 3.11 or newer and make; every target sets up the rest in .venv by itself.
+#   make sweep EXP=placement DATA=fashion_mnist SEEDS=[0,1] JOBS=2 ARGS="batch_size=128 optim.lr_mult=5"
+
+PYTHON   ?= python3
+EXP      ?=
+DATA     ?=
+SEEDS    ?=
+JOBS     ?=
+LAUNCHER ?=
+ARGS     ?=
+
+BIN       := .venv/bin
+RUN       := $(BIN)/python
+OVERRIDES  = $(if $(DATA),'data=$(DATA)') $(if $(SEEDS),'seeds=$(SEEDS)') \
+             $(if $(LAUNCHER),'hydra/launcher=$(LAUNCHER)') \
+             $(if $(JOBS),'hydra.launcher.n_jobs=$(JOBS)') $(ARGS)
+
+.DEFAULT_GOAL := help
+.PHONY: help sweep test check report bench status data sync clean distclean
+
+help:  ## show this list
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+	@echo "Variables: EXP, DATA, SEEDS, JOBS, LAUNCHER, ARGS (Hydra overrides)."
+	@echo 'Example:   make sweep EXP=placement DATA=fashion_mnist SEEDS=[0] ARGS="batch_size=128"'
+
+.venv/ready: pyproject.toml requirements.lock
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "bnbench needs Python 3.11 or newer, found " + sys.version)'
+	@echo "setting up .venv (a few minutes the first time)"
+	@$(PYTHON) -m venv .venv
+	@$(RUN) -m pip install -q --disable-pip-version-check -c requirements.lock -e .
+	@touch $@
+
+.venv/ready-dev: .venv/ready
+	@$(RUN) -m pip install -q --disable-pip-version-check -c requirements.lock -e '.[dev]'
+	@touch $@
+
+sweep: .venv/ready  ## run experiments in parallel, then the report (EXP=a,b; by default the five on digits)
+	@$(RUN) scripts/sweep.py 'experiment=$(or $(EXP),placement,lr_mult,batch_size,shift,sigmoid)' $(OVERRIDES)
+
+test: .venv/ready-dev  ## the unmarked tests, at most two minutes
+	OMP_NUM_THREADS=1 $(RUN) -m pytest -q -n 2
+
+check: .venv/ready-dev  ## format, lint, types and all tests, as CI does
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/basedpyright
+	OMP_NUM_THREADS=1 $(RUN) -m pytest -q -n 2 -m 'slow or not slow'
+
+report: .venv/ready  ## write results/report.html anew from what is there
+	@$(RUN) scripts/report.py $(ARGS)
+
+bench: .venv/ready  ## time the training loop and the layer (paired ratios, some minutes)
+	@$(RUN) scripts/bench.py $(ARGS)
+
+status: .venv/ready  ## what became of every experiment's runs
+	@$(RUN) scripts/status.py $(ARGS)
+
+data: .venv/ready  ## download and check a data set (DATA=fashion_mnist, mnist, cifar10)
+	@$(RUN) scripts/data.py $(or $(DATA),digits) $(ARGS)
+
+sync: .venv/ready  ## upload the offline W&B runs
+	@$(BIN)/wandb sync --yes $(ARGS) $(or $(wildcard results/wandb/offline-run-*),$(error there are no offline runs in results/wandb: make sweep writes them))
+
+clean:  ## remove caches and build files
+	rm -rf build *.egg-info .pytest_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -not -path './.venv/*' -prune -exec rm -rf {} +
+
+distclean: clean  ## remove .venv too; nothing ever removes results
+	rm -rf .venv
