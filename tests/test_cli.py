@@ -1,0 +1,153 @@
+"""Requests: sub-grids, merged arms, united seeds, and refusals in one line."""
+
+import pytest
+
+from bnbench.config import RequestError
+from bnbench.schema import ShiftName
+
+
+def runs_of(request, experiment=0):
+    return request.experiments[experiment].runs
+
+
+def test_a_sweep_is_a_product_and_drops_what_cannot_matter(read):
+    request = read("norm=none,batchnorm", "placement=pre,post", multirun=True)
+    placements = sorted((a.config.norm.name, a.id.split("-")[2]) for a in request.arms.values())
+    assert placements == [("batchnorm", "post"), ("batchnorm", "pre"), ("none", "none")]
+    assert request.duplicates == 1
+
+
+def test_equal_arms_unite_their_seeds(read):
+    request = read("seeds=[3],[1,2],[2]", multirun=True)
+    ((arm, seeds),) = runs_of(request).items()
+    assert seeds == [1, 2, 3]
+    assert request.arms[arm].config.seeds == [1, 2, 3]
+    assert "seeds=[1,2,3]" in request.arms[arm].overrides
+
+
+def test_equal_arms_unite_their_shifts(read):
+    (arm,) = read("shift=blur,invert,none", multirun=True).arms.values()
+    assert arm.config.shift.names == [ShiftName.blur, ShiftName.invert]
+
+
+def test_arms_are_sub_grids_and_the_command_line_wins(read):
+    request = read("experiment=placement")
+    models = [arm.config.model.name for arm in request.arms.values()]
+    assert (models.count("mlp"), models.count("vgg")) == (5, 5)
+    assert {tuple(a.config.seeds) for a in request.arms.values()} == {(0, 1, 2, 3, 4), (0, 1, 2)}
+    smaller = read("experiment=placement", "model=mlp", "seeds=[7]", "batch_size=32")
+    assert len(smaller.arms) == 5
+    assert all(a.config.seeds == [7] for a in smaller.arms.values())
+    assert all(a.config.batch_size == 32 for a in smaller.arms.values())
+
+
+def test_an_arm_of_two_experiments_is_trained_once(read):
+    request = read("experiment=placement,lr_mult")
+    first, second = (set(e.runs) for e in request.experiments)
+    assert first & second
+    assert len(request.arms) == len(first | second)
+
+
+def test_equal_steps_and_equal_epochs_meet_at_the_reference_batch(read):
+    request = read("experiment=batch_size", "norm=batchnorm", "optim.lr_scaling=none")
+    steps = {(a.config.batch_size, a.config.train.epoch_batch) for a in request.arms.values()}
+    assert (64, None) in steps
+    assert (64, 64) not in steps
+
+
+def test_every_job_composes_to_the_arm_that_was_read(read):
+    """The overrides handed to a worker, composed by Hydra itself, give the same arm again."""
+    from hydra.core.global_hydra import GlobalHydra
+
+    from bnbench import cli
+    from bnbench.config import arm_id, science, typed
+
+    request = read("experiment=sigmoid,batch_size", "seeds=[4,2]", "shift=blur")
+    loader = GlobalHydra.instance().config_loader()
+    for arm in list(request.arms.values())[::9]:
+        config = loader.load_sweep_config(request.hydra, arm.overrides)
+        assert config.hydra.sweep.subdir == arm.id
+        del config._content["hydra"]
+        again = typed(cli.plain(config))
+        assert arm_id(science(again)) == arm.id
+        assert (again.seeds, again.shift) == (arm.config.seeds, arm.config.shift)
+
+
+@pytest.mark.parametrize(
+    ("mode", "expected"), [("online", "online"), ("disabled", "csv"), ("offline", "offline")]
+)
+def test_wandb_mode_wins_over_yaml_and_loses_to_the_command_line(read, monkeypatch, mode, expected):
+    monkeypatch.setenv("WANDB_MODE", mode)
+    monkeypatch.setenv("WANDB_PROJECT", "mine")
+    (arm,) = read().arms.values()
+    assert (arm.config.track.mode, arm.config.track.project) == (expected, "mine")
+    assert f"track.mode={expected}" in arm.overrides
+    (arm,) = read("track=csv", "track.project=yours").arms.values()
+    assert (arm.config.track.mode, arm.config.track.project) == ("csv", "yours")
+
+
+REFUSED = {
+    "norm=batchnrom": "norm=batchnrom: expected one of batchnorm, groupnorm, instancenorm, "
+    "layernorm, lrn, none, torch_batchnorm (did you mean batchnorm?)",
+    "optim.lr_mult=-1": "optim.lr_mult=-1: expected a finite number > 0",
+    "optim.lr_mult=nan": "optim.lr_mult=nan: expected a finite number > 0",
+    "optim.lr_mult=fast": "optim.lr_mult=fast: Value 'fast' of type 'str' could not be converted "
+    "to Float",
+    "+typo=3": "typo: no such key, expected one of model, norm",
+    "++norm.foo=3": "norm.foo: no such key, expected one of affine, backend, eps, momentum, name",
+    "train.stepz=3": "train.stepz: no such key, expected one of",
+    "placement=middle": "placement=middle: expected one of pre, post",
+    "~placement": "placement: missing, it cannot be removed",
+    "seeds=[]": "seeds=[]: expected a non-empty list of distinct integers >= 0",
+    "seeds=[0,0]": "seeds=[0,0]: expected a non-empty list of distinct integers >= 0",
+    "batch_size=0": "batch_size=0: expected an integer >= 1",
+    "batch_size=1": "batch_size=1: batchnorm in an MLP would see one value per channel",
+    "batch_size=1079": "batch_size=1079: expected at most 1078, the training images of digits",
+    "norm=none,batchnorm": "norm=none,batchnorm: several values need -m",
+    "norm.backend=cpp": "norm.backend=cpp: expected one of reference",
+    "norm=instancenorm": "norm=instancenorm: an MLP has one value per channel, expected a vgg",
+    "model.widths=3": "model.widths=3: expected a list such as [1,2]",
+    "model.depth=[1,1]": "model.depth=[1,1]: expected one entry or one for each of the 3",
+    "train.steps=0": "train.steps=0: expected null or an integer >= 1",
+    "train.policies=[precise]": "train.policies=[precise]: expected ema among them",
+    "shift.severities=[6]": "shift.severities=[6]: expected a list of distinct integers",
+    "shift=fog": "shift=fog: expected one of blur, brightness",
+    "experiment=nope": "experiment=nope: expected one of batch_size, lr_mult",
+    "model=vgg16": "optim.base_lr: no rate is tuned for model=vgg16 data=digits optim=sgd",
+    "results=/dev/null/x": "results=/dev/null/x: cannot be written (Not a directory)",
+    "a=[1": "a=[1: cannot be parsed",
+    "data=mnist": "train-images-idx3-ubyte: not found in",
+    "probes=[gradients]": "probes=[gradients]: expected [], there are no probes yet",
+}
+
+
+@pytest.mark.parametrize("override", REFUSED)
+def test_a_bad_request_is_refused_in_one_line(read, tmp_path, override):
+    with pytest.raises(RequestError) as refusal:
+        read(override, f"data.root={tmp_path}/data")
+    assert str(refusal.value).startswith(REFUSED[override])
+    assert "\n" not in str(refusal.value)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("overrides", "line"),
+    [
+        (["norm=batchnorm,nope"], "norm=nope: expected one of"),
+        (["optim.lr_mult=1,-1"], "optim.lr_mult=-1: expected a finite number > 0"),
+        (["placement=pre,middle"], "placement=pre,middle: expected one of pre, post"),
+        (["norm=batchnorm,layernorm", "norm.momentum=0.5"], "norm.momentum: no such key"),
+        (["norm=groupnorm", "norm.groups=4,7"], "norm.groups=7: expected a divisor of every entry"),
+        (["optim=sgd,adam", "optim.momentum=0.5"], "optim.momentum: no such key"),
+        (["results=a,b"], "results=a and b: cannot be swept"),
+        (["track=csv,online"], "track=csv and online: cannot be swept"),
+        (["device=cpu,auto"], "device=cpu and auto: cannot be swept"),
+        (["threads=1,2"], "threads=1 and 2: cannot be swept"),
+        (["train.steps=1", "train.epochs=1"], "train.steps=1 train.epochs=1: expected one"),
+    ],
+)
+def test_one_bad_job_refuses_the_whole_sweep(read, tmp_path, overrides, line):
+    with pytest.raises(RequestError) as refusal:
+        read(*overrides, multirun=True)
+    assert str(refusal.value).startswith(line)
+    assert list(tmp_path.iterdir()) == []
