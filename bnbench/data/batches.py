@@ -1,0 +1,96 @@
+"""Which images make up each training batch, and their light augmentation.
+
+A batch is a row of indices into one tensor. All draws come from the run's seed alone, so arms that
+differ in norm, placement or model see the same batches (Ioffe & Szegedy 2015, sec. 4.2.1, claims
+that it matters which images share one).
+"""
+
+from collections.abc import Iterator
+from itertools import chain, count, islice
+
+import torch
+from torch import Tensor
+
+from bnbench.config import derive_seed
+
+COMPOSITIONS = ("reshuffled", "frozen")
+
+
+def batch_indices(
+    num_samples: int, batch_size: int, num_steps: int, seed: int, composition: str = "reshuffled"
+) -> Iterator[Tensor]:
+    """The indices of each batch, for as many steps as asked for.
+
+    An epoch is a permutation of the samples cut into whole batches; the last ragged one is dropped.
+
+    Args:
+        num_samples: how many training images there are.
+        batch_size: images per batch.
+        num_steps: how many batches to give, over as many epochs as that takes.
+        seed: the run's seed.
+        composition: "reshuffled": a new permutation each epoch. "frozen": the images that share a
+            batch in the first epoch always do, and only the order of the batches is drawn anew;
+            the images that the first epoch drops are then never seen.
+
+    Returns:
+        An iterator of int64 tensors (batch_size,).
+
+    Raises:
+        ValueError: a batch is larger than the data set, or the composition is unknown.
+
+    Example:
+        >>> [len(batch) for batch in batch_indices(10, batch_size=4, num_steps=3, seed=0)]
+        [4, 4, 4]
+    """
+    if not 1 <= batch_size <= num_samples:
+        raise ValueError(
+            f"batch_size={batch_size}: expected 1 to {num_samples}, the training images"
+        )
+    if composition not in COMPOSITIONS:
+        raise ValueError(f"batches={composition}: expected one of {', '.join(COMPOSITIONS)}")
+    frozen = composition == "frozen"
+    epochs = (epoch_batches(num_samples, batch_size, seed, epoch, frozen) for epoch in count())
+    return islice(chain.from_iterable(epochs), num_steps)
+
+
+def epoch_batches(num_samples: int, batch_size: int, seed: int, epoch: int, frozen: bool) -> Tensor:
+    """The batches of one epoch, (num_batches, batch_size)."""
+    num_batches = num_samples // batch_size
+    order = permutation(num_samples, derive_seed(seed, "batches", 0 if frozen else epoch))
+    batches = order[: num_batches * batch_size].view(num_batches, batch_size)
+    if frozen:
+        batches = batches[permutation(num_batches, derive_seed(seed, "batches", "order", epoch))]
+    return batches
+
+
+def permutation(n: int, seed: int) -> Tensor:
+    """A permutation of 0 … n-1 from a generator of its own."""
+    return torch.randperm(n, generator=torch.Generator().manual_seed(seed))
+
+
+def augment_light(images: Tensor, generator: torch.Generator, flip: bool) -> Tensor:
+    """Move each image by a pixel or two in each direction and mirror some of them.
+
+    The move is uniform over -r … r with r = max(1, H/16 rounded). Edge pixels fill the gap: that
+    needs no knowledge of what black is after normalisation, and draws no frame around photographs.
+
+    Args:
+        images: a batch, (N, C, H, W), raw or normalised.
+        generator: a CPU generator, seeded with `derive_seed(seed, "batches", "augment")`.
+        flip: also mirror an image left to right with probability 1/2 (`Dataset.mirrored`).
+
+    Returns:
+        A new tensor of the same shape and memory format.
+    """
+    num_images, _, height, width = images.shape
+    reach = max(1, round(height / 16))
+    moves = torch.randint(-reach, reach + 1, (2, num_images, 1), generator=generator)
+    rows = (torch.arange(height) + moves[0]).clamp_(0, height - 1)
+    columns = (torch.arange(width) + moves[1]).clamp_(0, width - 1)
+    if flip:
+        mirror = torch.rand(num_images, 1, generator=generator) < 0.5
+        columns = torch.where(mirror, columns.flip(1), columns)
+    rows, columns = rows.to(images.device), columns.to(images.device)
+    sample = torch.arange(num_images, device=images.device)[:, None, None]
+    moved = images[sample, :, rows[:, :, None], columns[:, None, :]]  # (N, H, W, C)
+    return torch.empty_like(images).copy_(moved.permute(0, 3, 1, 2))

@@ -1,0 +1,134 @@
+"""The data sets as whole tensors in memory, split once and for all by a seed of their own.
+
+digits: Alpaydin & Kaynak (1998), as in scikit-learn; fashion_mnist: Xiao et al. (2017); mnist:
+LeCun et al. (1998); cifar10: Krizhevsky (2009); synthetic: made here, for tests and smoke runs.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from bnbench.config import derive_seed
+from bnbench.data.files import FILES, read_arrays
+from bnbench.schema import DATA_SIZES, NUM_CLASSES
+
+MIRRORED = {"fashion_mnist", "cifar10"}  # a mirrored shoe is a shoe; a mirrored 3 is not a 3
+
+
+class Split(NamedTuple):
+    """Raw images, float32 (N, C, H, W) in [0, 1], and their labels, int64 (N,)."""
+
+    images: Tensor
+    labels: Tensor
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Three disjoint splits of raw images, and what it takes to normalise them.
+
+    Attributes:
+        train, val, test: the splits; shifts apply to their raw images, nets see normalised ones.
+        num_classes: labels are 0 … num_classes - 1.
+        mean, std: per channel over the training split, (C,); std is the biased one.
+        mirrored: whether an image keeps its class when flipped left to right.
+    """
+
+    train: Split
+    val: Split
+    test: Split
+    num_classes: int
+    mean: Tensor
+    std: Tensor
+    mirrored: bool
+
+    def normalise(self, images: Tensor) -> Tensor:
+        """(images - mean) / std per channel, so that the training split has mean 0 and variance 1.
+
+        Args:
+            images: raw images, (N, C, H, W).
+        """
+        return (images - self.mean[:, None, None]).div_(self.std[:, None, None])
+
+
+def from_files(name: str, root: Path) -> tuple[Tensor, Tensor]:
+    """The pixels (uint8) and labels of a data set that is kept in files."""
+    images, labels = read_arrays(name, root)
+    return torch.from_numpy(images), torch.from_numpy(labels)
+
+
+def digits(root: Path) -> tuple[Tensor, Tensor]:
+    """1,797 handwritten digits of 8×8 pixels and 17 grey levels; comes with scikit-learn."""
+    from sklearn.datasets import load_digits
+
+    pixels, labels = load_digits(return_X_y=True)
+    return torch.tensor(pixels / 16).float().view(-1, 1, 8, 8), torch.tensor(labels)
+
+
+def synthetic(root: Path) -> tuple[Tensor, Tensor]:
+    """400 images of 32×32 pixels: ten smooth random prototypes under pixel noise.
+
+    The side is that of CIFAR-10, so that five stages of halving, a VGG, have pixels to halve.
+    """
+    generator = torch.Generator().manual_seed(derive_seed(0, "synthetic"))
+    coarse = torch.rand(NUM_CLASSES, 1, 4, 4, generator=generator)
+    prototypes = F.interpolate(coarse, size=(32, 32), mode="bilinear")
+    labels = torch.arange(sum(DATA_SIZES["synthetic"])) % NUM_CLASSES
+    images = prototypes[labels]
+    noise = torch.randn(images.shape, generator=generator)
+    return (images + 0.25 * noise).clamp_(0, 1), labels
+
+
+DATASETS: dict[str, Callable[[Path], tuple[Tensor, Tensor]]] = {
+    "digits": digits,
+    "fashion_mnist": partial(from_files, "fashion_mnist"),
+    "mnist": partial(from_files, "mnist"),
+    "cifar10": partial(from_files, "cifar10"),
+    "synthetic": synthetic,
+}
+
+
+def load(name: str, root: Path, split_seed: int) -> Dataset:
+    """Load a data set and split it; the same seed always gives the same split.
+
+    An official test set is kept as it is and the rest is permuted into training and validation;
+    where there is none (digits, synthetic), all of it is permuted into the three splits.
+
+    Args:
+        name: a key of `DATASETS`.
+        root: the folder that holds the data sets kept in files.
+        split_seed: the seed of the split, apart from the seeds of runs.
+
+    Returns:
+        The data set; sizes are those of `bnbench.schema.DATA_SIZES`.
+
+    Raises:
+        ValueError: there is no data set of that name.
+        DataError: a file is missing or is not what it should be.
+
+    Example:
+        >>> load("digits", Path("data"), split_seed=0).train.images.shape
+        torch.Size([1078, 1, 8, 8])
+    """
+    if name not in DATASETS:
+        raise ValueError(f"unknown data set {name!r}; known are {', '.join(DATASETS)}")
+    pixels, labels = DATASETS[name](root)
+    sizes = DATA_SIZES[name]
+    num_free = len(labels) - (sizes[-1] if name in FILES else 0)
+    generator = torch.Generator().manual_seed(derive_seed(split_seed, "split"))
+    order = torch.cat(
+        [torch.randperm(num_free, generator=generator), torch.arange(num_free, len(labels))]
+    )
+    train, val, test = (Split(raw(pixels[i]), labels[i]) for i in order.split(list(sizes)))
+    std, mean = torch.std_mean(train.images, dim=(0, 2, 3), correction=0)
+    return Dataset(train, val, test, NUM_CLASSES, mean, std, mirrored=name in MIRRORED)
+
+
+def raw(pixels: Tensor) -> Tensor:
+    """Pixels as float32 in [0, 1]: bytes are scaled, the rest already is."""
+    return pixels.float().div_(255) if pixels.dtype == torch.uint8 else pixels
