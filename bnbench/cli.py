@@ -113,7 +113,7 @@ def sweeps(
         base = loader.load_configuration(
             "config", lines, RunMode.MULTIRUN, validate_sweep_overrides=False
         )
-        many = multirun or base.hydra.mode == RunMode.MULTIRUN or len(base.arms) > 0
+        many = multirun or base.hydra.mode == RunMode.MULTIRUN or swept(base)
         mode = RunMode.MULTIRUN if many else RunMode.RUN
         base = loader.load_configuration("config", lines, mode)
         if mode == RunMode.RUN:
@@ -121,6 +121,11 @@ def sweeps(
         else:
             jobs = list(grid(parser, base, parser.parse_overrides(lines)))
         yield name or ADHOC, base, jobs
+
+
+def swept(base: DictConfig) -> bool:
+    """Whether an experiment lists several arms."""
+    return bool(base.arms) or bool(base.hydra.sweeper.params)
 
 
 def grid(

@@ -23,6 +23,7 @@ from bnbench.schema import (
     NORM_CONFIGS,
     OPTIM_CONFIGS,
     SCHEMA,
+    SPATIAL_NORMS,
     TUNED_BATCH,
     Config,
     GroupNorm,
@@ -162,8 +163,8 @@ def check_fit(config: Config) -> None:
         raise RequestError(
             f"batch_size=1: {norm.name} in an MLP would see one value per channel, expected >= 2"
         )
-    if norm.name == "instancenorm" and model.name in MLPS:
-        raise RequestError("norm=instancenorm: an MLP has one value per channel, expected a vgg")
+    if norm.name in SPATIAL_NORMS and model.name in MLPS:
+        raise RequestError(f"norm={norm.name}: an MLP has one value per channel, expected a vgg")
     if isinstance(norm, GroupNorm) and any(width % norm.groups for width in model.widths):
         raise RequestError(
             f"norm.groups={norm.groups}: expected a divisor of every entry of "
@@ -173,10 +174,10 @@ def check_fit(config: Config) -> None:
         raise RequestError(
             f"train.steps={train.steps} train.epochs={train.epochs}: expected one of the two"
         )
-    batch = train.epoch_batch
-    if batch is not None and (batch > size or train.steps is not None):
+    if train.epoch_batch is not None and train.epoch_batch > size:
         raise RequestError(
-            f"train.epoch_batch={batch}: expected at most {size}, and null beside train.steps"
+            f"train.epoch_batch={train.epoch_batch}: expected at most {size}, the training images "
+            f"of {config.data.name}"
         )
     if Policy.ema not in train.policies:
         raise RequestError(

@@ -17,7 +17,7 @@ DATA_SIZES = {  # images to train, to validate, to test
     "fashion_mnist": (50_000, 10_000, 10_000),
     "mnist": (50_000, 10_000, 10_000),
     "cifar10": (40_000, 10_000, 10_000),
-    "synthetic": (200, 100, 100),
+    "synthetic": (300, 100, 100),
 }
 DATA_SHAPES = {  # channels, height, width
     "digits": (1, 8, 8),
@@ -108,6 +108,7 @@ NORM_CONFIGS: dict[str, type[NormConfig]] = {
     "instancenorm": EpsNorm,
     "lrn": LocalResponseNorm,
 }
+SPATIAL_NORMS = {"instancenorm", "lrn"}  # need more than one value per channel and image
 BATCH_NORMS = {name for name, cls in NORM_CONFIGS.items() if issubclass(cls, TorchBatchNorm)}
 
 

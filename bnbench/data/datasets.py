@@ -47,6 +47,12 @@ class Dataset:
     std: Tensor
     mirrored: bool
 
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """Channels, height and width of an image."""
+        _, channels, height, width = self.train.images.shape
+        return channels, height, width
+
     def normalise(self, images: Tensor) -> Tensor:
         """(images - mean) / std per channel, so that the training split has mean 0 and variance 1.
 

@@ -1,0 +1,27 @@
+"""What the files of finished runs say: tables, intervals, comparisons, figures, the report.
+
+`report` and `plots` are not imported here: seaborn is slow, and the numbers do without it.
+"""
+
+from bnbench.analysis.load import Experiment, curve, final, find, finished, load
+from bnbench.analysis.stats import (
+    Interval,
+    arm_table,
+    comparisons,
+    mean_interval,
+    paired_difference,
+)
+
+__all__ = [
+    "Experiment",
+    "Interval",
+    "arm_table",
+    "comparisons",
+    "curve",
+    "final",
+    "find",
+    "finished",
+    "load",
+    "mean_interval",
+    "paired_difference",
+]

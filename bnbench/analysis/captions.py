@@ -1,0 +1,54 @@
+"""Say in words what a figure shows: the note in it, its caption, its alternative text."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import pandas as pd
+
+from bnbench.analysis.frames import Panels
+from bnbench.analysis.labels import column_label, count_label, metric_label, value_label
+from bnbench.analysis.stats import MIN_SEEDS
+from bnbench.schema import Figure
+
+
+def note_text(spec: Figure, counts: Sequence[int]) -> str:
+    """What n is and what is drawn of it, as it stands in the figure."""
+    if not counts:
+        return "every run diverged"
+    few, most = min(counts), max(counts)
+    number = count_label(most, "seed") if few == most else f"{few} to {most} seeds"
+    unit, shown = ("point", "bar") if spec.kind == "versus" else ("line", "band")
+    note = f"n = {number} per {unit}"
+    if most >= MIN_SEEDS:
+        note += f"; mean over seeds, {shown}: 95 % t interval, unadjusted"
+    if few < MIN_SEEDS:
+        note += f"; n < {MIN_SEEDS}: each seed, no {shown}"
+    return note
+
+
+def caption_text(spec: Figure, note: str, differ: Sequence[str], frame: pd.DataFrame) -> str:
+    """What the figure shows, for the page that it stands on."""
+    words = [f"{_what(spec)}. {note}."]
+    if differ:
+        named = {column.split(".")[0] for column in differ if column.endswith(".name")}
+        own = [c for c in differ if c.endswith(".name") or c.split(".")[0] not in named]
+        words.append(f"Lines of one look differ in {', '.join(map(column_label, own))}.")
+    if (frame["status"] == "diverged").any():
+        took = "enters as measured" if spec.kind == "versus" else "is not in a mean"
+        words.append(f"A diverged run {took}; × marks where it ended.")
+    if "@precise" in spec.y:
+        words.append("Nets without population statistics are shown as they are.")
+    return " ".join(words)
+
+
+def alt_text(spec: Figure, hues: Sequence[Any], panels: Panels) -> str:
+    """The figure in words for those who do not see it; its numbers are in the tables."""
+    lines = f"{column_label(spec.hue)}: {', '.join(map(value_label, hues))}"
+    titles = "; ".join(title for title, _ in panels if title)
+    return f"{spec.title}. {_what(spec)}; {lines}{f'; panels: {titles}' if titles else ''}."
+
+
+def _what(spec: Figure) -> str:
+    what = metric_label(spec.y)
+    scale = " (log scale)" if spec.logx else ""
+    return f"{what[0].upper()}{what[1:]} against {column_label(spec.x)}{scale}"

@@ -1,0 +1,130 @@
+"""Draw the figures that an experiment declares: curves, dependence on a setting, shift severity.
+
+A line is the mean over the seeds of one arm, never over several arms. Where fewer than three
+seeds remain each is drawn thin, without a band. A diverged run is no part of a mean curve: it is
+drawn thin up to an ×. Final values (`versus`) take a diverged run as measured and mark it too.
+"""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure as Canvas
+from matplotlib.lines import Line2D
+
+from bnbench.analysis import frames, layout, style
+from bnbench.analysis.captions import alt_text, caption_text, note_text
+from bnbench.analysis.labels import SELF_EXPLAINING, column_label, value_label
+from bnbench.analysis.load import Experiment
+from bnbench.analysis.marks import CROSS, MARKS, Look, crosses
+from bnbench.schema import Figure
+
+DODGE = 0.012  # between the error bars of two lines at one x, as a share of the axis
+GREY = "#4d4d4d"
+
+Line = tuple[Axes, pd.DataFrame, Look]
+
+
+class Drawing(NamedTuple):
+    """A drawn figure and the words that go with it."""
+
+    canvas: Canvas
+    title: str
+    caption: str
+    alt: str
+
+
+def draw(spec: Figure, experiment: Experiment) -> Drawing | None:
+    """Draw one declared figure; None where no finished run has anything to show in it.
+
+    Raises:
+        ValueError: the figure names a column or metric that there is not, or a bad query.
+    """
+    spec = frames.effective(spec)
+    panels, across = frames.panels(experiment, spec)
+    if not panels:
+        return None
+    frame = pd.concat([part.assign(panel=place) for place, (_, part) in enumerate(panels)])
+    differ = frames.apart(frame, spec)
+    hues = style.ordered(spec.hue, frame["hue"])
+    dashes = style.ordered(spec.style or "", frame["style"])
+    with mpl.rc_context(style.THEME):
+        canvas, axes = layout.canvas_of(len(panels), across)
+        keys = ["panel", "hue", "style", *differ]
+        lines: list[Line] = []
+        for _, line in frame.groupby(keys, dropna=False, sort=False):
+            place, hue, dash = line[keys[:3]].iloc[0]
+            look = _look(spec, hues, dashes, hue, dash)
+            lines.append((axes[place], line.sort_values("x"), look))
+        if spec.kind == "versus":
+            lines = _dodged(lines, spec.logx)
+        counts = [n for ax, line, look in lines for n in MARKS[spec.kind](ax, line, look)]
+        if not counts:
+            layout.fit(axes[0], frame["y"])
+        for ax, (title, part) in zip(axes, panels, strict=True):
+            ax.set_title(title, fontsize="medium")
+            ax.set_visible(not part.empty)
+            layout.scale(ax, np.unique(part["x"]), spec)
+        for ax, line, look in lines:
+            crosses(ax, line, look)
+        note = note_text(spec, counts)
+        handles = _legend(spec, frame, hues, dashes)
+        layout.inscribe(canvas, axes, across, spec, note, handles)
+    caption = caption_text(spec, note, differ, frame)
+    return Drawing(canvas, spec.title, caption, alt_text(spec, hues, panels))
+
+
+def _look(spec: Figure, hues: Sequence[Any], dashes: Sequence[Any], hue: Any, dash: Any) -> Look:
+    look: Look = {
+        "color": style.colours(spec.hue, hues)[hue],
+        "linestyle": style.dashes(spec.style, dashes)[dash],
+        "linewidth": 1.6,
+        "zorder": 3 - hues.index(hue) / 100,
+    }
+    if spec.kind != "versus":  # lines may coincide: the first is on top and the thinnest
+        look["linewidth"] += min(0.35 * hues.index(hue), 1.2)
+    if spec.kind != "curves":
+        look |= {"marker": style.MARKERS.get(hue, "o"), "markersize": 4.5}
+    return look
+
+
+def _dodged(lines: Sequence[Line], logx: bool) -> list[Line]:
+    """The lines of each axes moved apart a little along x, so that no bar covers another."""
+    moved = []
+    for own in {id(ax): [line for line in lines if line[0] is ax] for ax, _, _ in lines}.values():
+        values = pd.concat([line["x"] for _, line, _ in own])
+        span = np.ptp(np.log(values)) if logx else np.ptp(values)
+        for place, (ax, line, look) in enumerate(own):
+            right = (place - (len(own) - 1) / 2) * min(DODGE, 5 * DODGE / len(own)) * span
+            x = line["x"] * np.exp(right) if logx else line["x"] + right
+            moved.append((ax, line.assign(x=x), look))
+    return moved
+
+
+def _legend(
+    spec: Figure, frame: pd.DataFrame, hues: Sequence[Any], dashes: Sequence[Any]
+) -> list[Line2D]:
+    runs = frame.drop_duplicates(["arm", "seed"])
+    total = runs["hue"].value_counts()
+    lost = runs.loc[runs["status"] == "diverged", "hue"].value_counts()
+    handles = []
+    for hue in hues:
+        look = _look(spec, hues, dashes, hue, dashes[0])
+        name = value_label(hue)
+        name = name if spec.hue in SELF_EXPLAINING else f"{column_label(spec.hue)}: {name}"
+        if hue in lost:
+            name += f" ({lost[hue]} of {total[hue]} diverged)"
+        look |= {"linestyle": style.SOLID, "label": name}
+        handles.append(Line2D([], [], **look))
+    told = [dash for dash in dashes if dash not in ("none", "")]
+    for dash in told if len(told) > 1 else []:
+        dashed = style.dashes(spec.style, dashes)[dash]
+        label = f"{column_label(spec.style or '')}: {value_label(dash)}"
+        handles.append(Line2D([], [], color=GREY, linestyle=dashed, label=label))
+    if len(lost):
+        cross: Look = CROSS | {"color": GREY, "label": "diverged run"}
+        handles.append(Line2D([], [], **cross))
+    return handles

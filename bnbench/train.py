@@ -1,0 +1,296 @@
+"""One arm from its configuration to its files: build, train, evaluate, finish, seed by seed."""
+
+import math
+import time
+import traceback
+from collections import deque
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import dataclass
+from functools import cache, partial
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from bnbench.config import (
+    arm_id,
+    asked_shifts,
+    derive_seed,
+    evaluation_policies,
+    learning_rate,
+    num_steps,
+    science,
+)
+from bnbench.data.batches import augment_light, batch_indices
+from bnbench.data.datasets import Dataset, load
+from bnbench.data.shifts import apply_shift
+from bnbench.evaluation import crossing, evaluate, evaluation_points, loss_and_accuracy, under
+from bnbench.loop import fused_optimizer, schedule, training_steps
+from bnbench.models import MODELS, initialise
+from bnbench.norms import NORMS
+from bnbench.schema import NUM_CLASSES, Augment, Config, SaveWeights, TrackMode
+from bnbench.tracking.csv_log import SHIFTS, CsvLog, Point, read_shifts, write_table
+from bnbench.tracking.meta import circumstances
+from bnbench.tracking.run_dir import (
+    RunBusyError,
+    State,
+    as_json,
+    begin,
+    finish,
+    locked,
+    run_path,
+    state,
+    write_whole,
+)
+from bnbench.tracking.wandb_log import WandbLog
+
+SUBSET = 1000  # images in the fixed training and validation subsets that curves are drawn on
+CHUNK = {0: 2000, 2: 250}  # images per forward pass of an evaluation, by spatial dims: fastest
+RECENT = 50  # steps whose mean training-mode loss tells whether a run has diverged
+KEPT_BYTES = 5_000_000  # weights up to this size are kept where save_weights is auto
+
+Images = tuple[Tensor, Tensor]  # normalised and channels_last, with labels
+
+
+@dataclass
+class Run:
+    """A net with the data that it meets."""
+
+    config: Config
+    seed: int
+    device: torch.device
+    dataset: Dataset
+    splits: dict[str, Images]
+    model: nn.Module
+    chunk: int
+
+
+def train_arm(config: Config) -> None:
+    """Train every seed of an arm that is not done; what fails is recorded and the rest goes on."""
+    torch.set_num_threads(config.threads)
+    arm = arm_id(science(config))
+    for seed in config.seeds:
+        path = run_path(Path(config.results), arm, seed)
+        try:
+            with locked(path):
+                complete(config, arm, seed, path)
+        except RunBusyError:
+            continue  # whoever holds it finishes it
+        except Exception:
+            write_whole(path / "error.txt", traceback.format_exc())
+
+
+def complete(config: Config, arm: str, seed: int, path: Path) -> None:
+    """Give a run what it lacks: its training, or only shifts that were not asked for before."""
+    done = state(path) == State.done
+    rows = read_shifts(path / "shifts.csv") if done else []
+    lacking = asked_shifts(config) - {
+        (row["shift"], int(row["severity"]), row["policy"]) for row in rows
+    }
+    if done and not lacking:
+        return
+    run = build(config, seed)
+    if done and (path / "weights.pt").exists():
+        weights = torch.load(path / "weights.pt", weights_only=True, map_location=run.device)
+        run.model.load_state_dict(weights)
+        write_table(path / "shifts.csv", SHIFTS, [*map(dict.values, rows), *shifted(run, lacking)])
+        (path / "error.txt").unlink(missing_ok=True)
+        return
+    # a done run without weights is trained again, to the same numbers
+    summary = train(run, arm, path)
+    if config.shift.names:
+        write_table(path / "shifts.csv", SHIFTS, shifted(run, asked_shifts(config)))
+    finish(path, summary)
+
+
+def build(config: Config, seed: int) -> Run:
+    """The untrained net of a run, its weights drawn from the seed, and its data."""
+    cuda = config.device == "cuda" or (config.device == "auto" and torch.cuda.is_available())
+    device = torch.device("cuda" if cuda else "cpu")
+    data, net = config.data, config.model
+    dataset, splits = prepared(data.name, Path(data.root), data.split_seed, device)
+    kind = MODELS[net.name]
+    options = {key: value for key, value in vars(config.norm).items() if key != "name"}
+    norm = partial(NORMS[config.norm.name], spatial_dims=kind.spatial_dims, **options)
+    model = kind(
+        dataset.image_shape,
+        NUM_CLASSES,
+        widths=net.widths,
+        depth=net.depth,
+        activation=net.activation,
+        dropout=net.dropout,
+        norm=None if config.norm.name == "none" else norm,
+        placement=config.placement,
+    )
+    initialise(model, net.init, seed)
+    model.to(device).to(memory_format=torch.channels_last)
+    return Run(config, seed, device, dataset, splits, model, CHUNK[kind.spatial_dims])
+
+
+@cache
+def prepared(
+    name: str, root: Path, split_seed: int, device: torch.device
+) -> tuple[Dataset, dict[str, Images]]:
+    """A data set and its normalised splits on the device; loaded once per process."""
+    dataset = load(name, root, split_seed)
+    splits = {
+        split: (normalised(dataset, images, device), labels.to(device))
+        for split, (images, labels) in (
+            ("train", dataset.train),
+            ("val", dataset.val),
+            ("test", dataset.test),
+        )
+    }
+    return dataset, splits
+
+
+def normalised(dataset: Dataset, images: Tensor, device: torch.device) -> Tensor:
+    """Raw images as a net sees them."""
+    return dataset.normalise(images).to(device, memory_format=torch.channels_last)
+
+
+def train(run: Run, arm: str, path: Path) -> dict[str, Any]:
+    """Train a run from the start and log it; its summary, not written yet."""
+    started = time.perf_counter()
+    config, canonical = run.config, science(run.config)
+    begin(path, canonical)
+    csv_log = CsvLog(path / "metrics.csv")
+    wandb_log = None
+    if config.track.mode != TrackMode.csv:
+        wandb_log = WandbLog(config.track, Path(config.results), arm, run.seed, canonical)
+    meta = {
+        **circumstances(),
+        "device": device_name(run.device),
+        "threads": config.threads,
+        "wandb_id": wandb_log.id if wandb_log else None,
+    }
+    write_whole(path / "meta.json", as_json(meta))
+    curve: list[tuple[int, Point]] = []
+
+    def record(step: int, point: Point) -> None:
+        curve.append((step, point))
+        csv_log.write(step, step * config.batch_size, point)
+        if wandb_log:
+            wandb_log.write(step, step * config.batch_size, point)
+
+    summary = None
+    try:
+        diverged = fit(run, record)
+        save_weights(run, path / "weights.pt")
+        summary = summarise(run, curve, diverged, time.perf_counter() - started)
+        return summary
+    finally:
+        csv_log.close()
+        if wandb_log:
+            wandb_log.close(summary)
+
+
+def fit(run: Run, record: Callable[[int, Point], None]) -> bool:
+    """Train a net and record its evaluation points; whether it diverged."""
+    config, model = run.config, run.model
+    num = num_steps(config)
+    due = set(evaluation_points(num, config.train.eval_points))
+    subsets = {split: (x[:SUBSET], y[:SUBSET]) for split, (x, y) in run.splits.items()}
+    losses: list[Tensor] = []  # on the device, since the last evaluation
+    recent: deque[float] = deque(maxlen=RECENT)
+    with torch.random.fork_rng():
+        torch.manual_seed(derive_seed(run.seed, "dropout"))
+        for step, loss in enumerate(steps(run, num), 1):
+            losses.append(loss)
+            if step not in due:
+                continue
+            values = torch.stack(losses).tolist()
+            losses.clear()
+            recent.extend(values)
+            finite = all(map(math.isfinite, values)) and weights_finite(model)
+            last = step == num or not finite
+            val, test = run.splits["val"], run.splits["test"]
+            splits = {"train": subsets["train"], "val": val if last else subsets["val"]}
+            if last:
+                splits["test"] = test
+            policies = evaluation_policies(config)
+            results = evaluate(model, splits, policies, subsets["train"][0], run.chunk)
+            record(step, {("train@batch", "", "loss"): fmean(values), **results})
+            if last:
+                return not finite or fmean(recent) > 2 * math.log(NUM_CLASSES)
+    raise AssertionError("the last step is an evaluation point")
+
+
+def steps(run: Run, num: int) -> Iterator[Tensor]:
+    """The training steps of a run, each as its training-mode loss."""
+    data, optim = run.config.data, run.config.optim
+    images, labels = run.splits["train"]
+    generator = torch.Generator().manual_seed(derive_seed(run.seed, "batches", "augment"))
+    options = {k: v for k, v in vars(optim).items() if k in ("momentum", "beta1", "beta2", "eps")}
+    return training_steps(
+        run.model,
+        images,
+        labels,
+        batch_indices(len(labels), run.config.batch_size, num, run.seed, data.batches),
+        fused_optimizer(run.model, optim.name, optim.weight_decay, **options),
+        schedule(optim.schedule, learning_rate(run.config), optim.lr_end, num),
+        partial(augment_light, generator=generator, flip=run.dataset.mirrored)
+        if data.augment == Augment.light
+        else None,
+    )
+
+
+def weights_finite(model: nn.Module) -> bool:
+    """Whether every parameter is a number."""
+    return all(bool(p.isfinite().all()) for p in model.parameters())
+
+
+def summarise(
+    run: Run, curve: list[tuple[int, Point]], diverged: bool, seconds: float
+) -> dict[str, Any]:
+    """What summary.json says of a run."""
+    last, point = curve[-1]
+    steps = [step for step, _ in curve]
+    accuracies = [values["val", "", "accuracy"] for _, values in curve]
+    steps_to = {str(t): crossing(steps, accuracies, t) for t in run.config.train.thresholds}
+    size = run.config.batch_size
+    return {
+        "status": "diverged" if diverged else "done",
+        "stuck": not diverged and accuracies[-1] <= 1 / NUM_CLASSES + 0.02,
+        "metrics": {f"{split}/{metric}": value for (split, _, metric), value in point.items()},
+        "steps_to": steps_to,
+        "samples_to": {t: None if s is None else s * size for t, s in steps_to.items()},
+        "steps": last,
+        "samples": last * size,
+        "seconds": round(seconds, 3),
+        "parameters": sum(p.numel() for p in run.model.parameters()),
+    }
+
+
+def save_weights(run: Run, path: Path) -> None:
+    """Keep the trained weights, where they are wanted, for evaluations to come."""
+    weights = {name: tensor.cpu() for name, tensor in run.model.state_dict().items()}
+    size = sum(tensor.nbytes for tensor in weights.values())
+    wish = run.config.train.save_weights
+    if wish == SaveWeights.always or (wish == SaveWeights.auto and size <= KEPT_BYTES):
+        torch.save(weights, path)
+
+
+def shifted(run: Run, asked: Collection[tuple[str, int, str]]) -> list[tuple[Any, ...]]:
+    """The rows of shifts.csv for (shift, severity, policy): loss and accuracy on the test set.
+
+    Statistics that a policy estimates are those of unshifted training images.
+    """
+    rows: list[tuple[Any, ...]] = []
+    labels = run.splits["test"][1]
+    reference = run.splits["train"][0][:SUBSET].split(run.chunk)
+    for name, severity in sorted({(name, severity) for name, severity, _ in asked}):
+        raw = apply_shift(run.dataset.test.images, name, severity, run.seed)
+        images = normalised(run.dataset, raw, run.device)
+        for policy in [p for p in evaluation_policies(run.config) if (name, severity, p) in asked]:
+            with under(run.model, policy, reference):
+                result = loss_and_accuracy(run.model, images, labels, run.chunk)
+            rows.extend((name, severity, policy, key, repr(value)) for key, value in result.items())
+    return rows
+
+
+def device_name(device: torch.device) -> str:
+    """`cpu`, or the name of the GPU."""
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type

@@ -1,0 +1,8 @@
+"""Train one arm, or with -m a sweep of arms: `python scripts/train.py model=vgg placement=post`."""
+
+import sys
+
+from bnbench.sweep import main
+
+if __name__ == "__main__":
+    sys.exit(main())

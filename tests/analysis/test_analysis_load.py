@@ -1,0 +1,163 @@
+"""Reading results: whole lines only, one clear line for a bad file, derived columns."""
+
+import numpy as np
+import pytest
+from fake_results import POINTS, config, row, run_folder, write_experiment, write_run, write_shifts
+
+from bnbench.analysis import curve, final, find, load
+from bnbench.analysis.load import config_columns
+
+
+def load_runs(results, rows):
+    return load(write_experiment(results, "one", rows)).runs
+
+
+def metrics_of(results, tree, seed=0):
+    return run_folder(results, tree, seed) / "metrics.csv"
+
+
+def test_every_finished_run_is_read_under_its_own_arm_and_seed(results):
+    trees = [config(norm="none"), config()]
+    rows = [write_run(results, tree, seed) for tree in trees for seed in (0, 7)]
+    rows.append(row(config(), 9, "missing"))
+    experiment = load(write_experiment(results, "one", rows))
+    assert find(results) == [experiment.folder]
+    points = curve(experiment, "val/accuracy")
+    assert points.groupby(["arm", "seed"])["step"].apply(list).tolist() == [POINTS] * 4
+    last = points[(points["step"] == POINTS[-1]) & (points["seed"] == 7)].set_index("arm")["value"]
+    text = metrics_of(results, trees[1], 7).read_text().splitlines()
+    expected = next(line for line in reversed(text) if ",val,,accuracy," in line)
+    assert last[rows[3]["arm"]] == float(expected.split(",")[-1])
+
+
+@pytest.mark.parametrize("torn", ["128", "128,8192,val,,accu", "128,8192,val,,accuracy,0."])
+def test_a_torn_last_line_is_dropped(results, torn):
+    rows = [write_run(results, config(), seed) for seed in (0, 1)]
+    path = metrics_of(results, config())
+    whole = load(write_experiment(results, "one", rows)).curves
+    path.write_text(path.read_text() + torn)
+    assert load(write_experiment(results, "one", rows)).curves.equals(whole)
+
+
+@pytest.mark.parametrize("text", ["", "step,samp", "step,samples,split,layer,metric,value\n"])
+def test_a_file_without_a_whole_line_has_no_points(results, text):
+    rows = [write_run(results, config(), seed) for seed in (0, 1)]
+    metrics_of(results, config()).write_text(text)
+    curves = load(write_experiment(results, "one", rows)).curves
+    assert set(curves["seed"]) == {1}
+
+
+def test_not_a_number_and_infinity_are_values(results):
+    rows = [write_run(results, config(), 0)]
+    path = metrics_of(results, config())
+    path.write_text(path.read_text() + "200,1,val,,loss,nan\n201,1,val,,loss,inf\n")
+    values = curve(load(write_experiment(results, "one", rows)), "val/loss")["value"].tolist()
+    assert np.isnan(values[-2])
+    assert values[-1] == np.inf
+
+
+@pytest.mark.parametrize(
+    ("line", "complaint"),
+    [
+        ("1,64,val,,loss", "fields"),
+        ("1,64,val,,loss,0.5,0.5", "fields"),
+        ("1,64,val,,loss,high", "'high'"),
+        ("1,64,val,,loss,", "''"),
+        ("one,64,val,,loss,0.5", "'one'"),
+    ],
+)
+def test_a_malformed_line_is_one_line_that_names_the_file(results, line, complaint):
+    rows = [write_run(results, config(), seed) for seed in range(3)]
+    path = metrics_of(results, config(), 1)
+    path.write_text(path.read_text() + line + "\n")
+    with pytest.raises(ValueError, match=complaint) as caught:
+        load(write_experiment(results, "one", rows))
+    assert str(caught.value).startswith(f"{path}: ")
+    assert "\n" not in str(caught.value).strip()
+
+
+def test_another_header_is_refused(results):
+    rows = [write_run(results, config(), 0)]
+    path = metrics_of(results, config())
+    path.write_text("step,split,metric,value\n1,val,loss,2\n")
+    with pytest.raises(ValueError, match=r"metrics\.csv: expected the header step,samples"):
+        load(write_experiment(results, "one", rows))
+
+
+@pytest.mark.parametrize(
+    ("changes", "complaint"),
+    [
+        ({"status": "finished"}, "status finished: expected one of done, diverged"),
+        ({"test/accuracy": "high"}, "column test/accuracy"),
+        ({"seed": "zero"}, "column seed"),
+    ],
+)
+def test_a_malformed_runs_csv_is_refused(results, changes, complaint):
+    with pytest.raises(ValueError, match=rf"runs\.csv: {complaint}"):
+        load_runs(results, [row(config(), 0) | {"test/accuracy": 0.9} | changes])
+
+
+def test_a_runs_csv_without_a_column_is_refused(results):
+    rows = [row(config(), 0)]
+    del rows[0]["norm.name"]
+    with pytest.raises(ValueError, match=r"no column norm\.name"):
+        load_runs(results, rows)
+
+
+def test_a_broken_experiment_json_is_refused(results):
+    folder = write_experiment(results, "one", [row(config(), 0)])
+    (folder / "experiment.json").write_text('{"name": ')
+    with pytest.raises(ValueError, match=r"experiment\.json: not JSON"):
+        load(folder)
+
+
+def test_derived_columns(results):
+    trees = [
+        config(batch_size=32, train__steps=330, optim__lr_mult=5.0),  # 1078 // 32 = 33 an epoch
+        config(model__widths=[16, 32], model__depth=[2, 3]),
+        config(model__widths=[16, 32], model__depth=[2], batch_size=16),
+    ]
+    runs = load_runs(results, [row(tree, 0) for tree in trees])
+    assert runs["epochs"].tolist() == [10.0, 8.0, 128 / 67]
+    assert runs["hidden_layers"].tolist() == [2, 5, 4]
+    assert runs["optim.lr"].tolist() == [0.5, 0.1, 0.1]
+    assert {"epochs", "seconds", "optim.lr"}.isdisjoint(config_columns(runs))
+
+
+def test_the_rate_follows_lr_scaling(results):
+    scales = {"none": 1.0, "linear": 0.25, "sqrt": 0.5}  # batch 16 against 64
+    trees = [config(batch_size=16, optim__lr_scaling=name) for name in scales]
+    runs = load_runs(results, [row(tree, 0) for tree in trees])
+    assert runs["optim.lr"].tolist() == pytest.approx([0.1 * scale for scale in scales.values()])
+
+
+def test_nets_without_population_statistics_stand_in_for_a_policy(results):
+    bn, none = config(), config(norm="none")
+    rows = [write_run(results, tree, 0) for tree in (bn, none)]
+    rows[0]["test@precise/accuracy"] = 0.5
+    experiment = load(write_experiment(results, "one", rows))
+    assert final(experiment.runs, "test@precise/accuracy").tolist() == [
+        0.5,
+        rows[1]["test/accuracy"],
+    ]
+    precise = curve(experiment, "val@precise/accuracy")
+    plain = curve(experiment, "val/accuracy")
+    arms = plain["arm"] == rows[1]["arm"]
+    assert precise[precise["arm"] == rows[1]["arm"]].equals(plain[arms])
+    assert not precise[precise["arm"] == rows[0]["arm"]].equals(plain[~arms])
+    assert len(curve(experiment, "train@batch/loss")) == 2 * len(POINTS)
+
+
+def test_an_unknown_metric_names_those_there_are(results):
+    runs = load_runs(results, [write_run(results, config(), 0)])
+    with pytest.raises(ValueError, match=r"test/acuracy.*expected one of .*test/accuracy"):
+        final(runs, "test/acuracy")
+
+
+def test_shifts_are_read(results):
+    rows = [write_run(results, config(), 0)]
+    write_shifts(results, config(), 0, ("ema", "precise"))
+    shifts = load(write_experiment(results, "one", rows)).shifts
+    assert len(shifts) == 10
+    worst = shifts[(shifts["severity"] == 5) & (shifts["policy"] == "ema")]
+    assert worst["value"].tolist() == pytest.approx([0.8])

@@ -1,0 +1,172 @@
+"""Figures: fixed looks, lines that are means over the seeds of one arm, diverged runs in sight."""
+
+import numpy as np
+import pytest
+from fake_results import POINTS, arm_of, config, write_experiment, write_run, write_shifts
+from matplotlib.colors import to_hex
+
+from bnbench.analysis import curve, load, style
+from bnbench.analysis.plots import draw
+from bnbench.analysis.stats import mean_interval
+from bnbench.schema import NORM_CONFIGS, Figure, FigureKind
+
+
+def curves(**changes):
+    return Figure(FigureKind.curves, "Curves", **changes)
+
+
+def versus(**changes):
+    return Figure(FigureKind.versus, "Versus", **{"y": "test/accuracy"} | changes)
+
+
+def lines(drawing, panel=0):
+    """The curves of a panel, without the crosses."""
+    return [line for line in drawing.canvas.axes[panel].lines if line.get_linestyle() != "None"]
+
+
+def crosses(drawing, panel=0):
+    return [line for line in drawing.canvas.axes[panel].lines if line.get_marker() == "X"]
+
+
+def legend(drawing):
+    return [text.get_text() for text in drawing.canvas.legends[0].texts]
+
+
+def note(drawing):
+    return drawing.canvas.legends[0].get_title().get_text().replace("\n", " ")
+
+
+def test_every_norm_has_its_own_colour_and_marker():
+    assert list(style.NORM_COLOURS) == list(NORM_CONFIGS)
+    assert len(set(style.NORM_COLOURS.values())) == len(set(style.MARKERS.values())) == 7
+
+
+@pytest.mark.parametrize("norms", [["batchnorm"], ["none", "batchnorm"], [*NORM_CONFIGS]])
+def test_a_norm_keeps_its_colour_whatever_stands_beside_it(norms):
+    assert style.colours("norm.name", norms)["batchnorm"] == "#0072b2"
+
+
+def test_a_placement_keeps_its_dash():
+    assert style.dashes("placement", ["post"])["post"] == style.DASHED
+    assert style.dashes("placement", ["none", "pre"]) == {"none": "-", "pre": "-"}
+
+
+def test_a_curve_is_the_mean_over_seeds_with_its_t_band(make):
+    experiment = make((config(), 4, 0))
+    drawing = draw(curves(), experiment)
+    (line,) = lines(drawing)
+    points = curve(experiment, "val/accuracy")
+    for step, y in zip(*line.get_data(), strict=True):
+        values = 100 * points.loc[points["step"] == step, "value"]
+        interval = mean_interval(values)
+        assert y == pytest.approx(interval.estimate)
+        (band,) = drawing.canvas.axes[0].collections
+        edges = [v[1] for v in band.get_paths()[0].vertices if v[0] == step]
+        assert min(edges) == pytest.approx(interval.low)
+        assert max(edges) == pytest.approx(interval.high)
+    assert line.get_xdata().tolist() == POINTS
+    assert to_hex(line.get_color()) == style.NORM_COLOURS["batchnorm"]
+    assert note(drawing).startswith("n = 4 seeds per line; mean over seeds, band: 95 % t interval")
+
+
+def test_fewer_than_three_seeds_are_thin_lines_without_a_band(make):
+    drawing = draw(curves(), make((config(), 2, 0)))
+    assert len(lines(drawing)) == 2
+    assert not drawing.canvas.axes[0].collections
+    assert note(drawing) == "n = 2 seeds per line; n < 3: each seed, no band"
+
+
+def test_a_diverged_run_is_no_part_of_the_mean_and_ends_in_a_cross(make):
+    experiment = make((config(norm="none"), 5, 2))
+    drawing = draw(curves(y="val/loss"), experiment)
+    mean, *thin = lines(drawing)
+    assert len(thin) == 2
+    assert max(mean.get_ydata()) < 2.3 < max(thin[0].get_ydata())
+    low, high = drawing.canvas.axes[0].get_ylim()
+    assert high < 2.5  # the diverged losses, up to 2.3 e⁸, do not squeeze the mean
+    for cross in crosses(drawing):
+        assert cross.get_xdata() == [POINTS[3]]
+        assert low <= cross.get_ydata()[0] <= high
+    assert legend(drawing) == ["none (2 of 5 diverged)", "diverged run"]
+    assert note(drawing).startswith("n = 3 seeds")
+    assert "is not in a mean" in drawing.caption
+
+
+def test_an_arm_that_always_diverges_is_still_seen(make):
+    drawing = draw(curves(), make((config(norm="none"), 3, 3)))
+    assert len(crosses(drawing)) == 3
+    low, high = drawing.canvas.axes[0].get_ylim()
+    assert low < 10 < high  # the accuracy at which they stayed
+    assert note(drawing) == "every run diverged"
+
+
+def test_arms_of_one_look_are_lines_of_their_own(make):
+    arms = [(config(optim__lr_mult=m), 3, 0) for m in (1.0, 5.0)]
+    drawing = draw(curves(), make(*arms))
+    assert len(lines(drawing)) == 2
+    assert "Lines of one look differ in learning rate multiplier." in drawing.caption
+    assert note(drawing).startswith("n = 3 seeds")
+
+
+def test_samples_are_steps_times_the_batch(make):
+    (line,) = lines(draw(curves(x="samples"), make((config(batch_size=8), 3, 0))))
+    assert line.get_xdata().tolist() == [8 * step for step in POINTS]
+
+
+def test_versus_has_the_values_of_runs_csv_on_ticks_of_their_own(make):
+    sizes = [2, 8, 32]
+    arms = [(config(batch_size=size), 3, 0) for size in sizes]
+    experiment = make(*arms)
+    drawing = draw(versus(x="batch_size", logx=True), experiment)
+    axes = drawing.canvas.axes[0]
+    assert axes.get_xaxis().get_transform().base == 2
+    assert axes.get_xticks().tolist() == sizes
+    runs = experiment.runs
+    expected = [100 * runs.loc[runs["batch_size"] == b, "test/accuracy"].mean() for b in sizes]
+    assert lines(drawing)[0].get_ydata() == pytest.approx(expected)
+    assert len(axes.collections[0].get_segments()) == 3  # one bar each
+    assert "per point; mean over seeds, bar" in note(drawing)
+
+
+def test_a_diverged_run_enters_versus_as_measured(make):
+    experiment = make((config(norm="none"), 4, 1))
+    runs = experiment.runs
+    runs.loc[runs["status"] == "diverged", "test/accuracy"] = 0.1
+    drawing = draw(versus(x="optim.lr"), experiment)
+    assert lines(drawing)[0].get_ydata()[0] == pytest.approx(100 * runs["test/accuracy"].mean())
+    assert [cross.get_ydata()[0] for cross in crosses(drawing)] == [10.0]
+
+
+def test_severity_starts_at_the_clean_accuracy_of_its_policy(results):
+    bn, none = config(), config(norm="none")
+    rows = [write_run(results, tree, seed) for tree in (bn, none) for seed in range(3)]
+    for seed in range(3):
+        write_shifts(results, bn, seed, ("ema", "precise"))
+        write_shifts(results, none, seed, ("none",))
+    for row in rows[:3]:
+        row["test/accuracy"], row["test@precise/accuracy"] = 0.9, 0.8
+    experiment = load(write_experiment(results, "one", rows))
+    drawing = draw(Figure(FigureKind.severity, "Shift"), experiment)
+    drawn = {(to_hex(line.get_color()), line.is_dashed()): line for line in lines(drawing)}
+    blue, grey = style.NORM_COLOURS["batchnorm"], style.NORM_COLOURS["none"]
+    assert drawn[blue, False].get_ydata().tolist() == pytest.approx([90, 88, 86, 84, 82, 80])
+    assert drawn[blue, True].get_ydata().tolist() == pytest.approx([80, 89, 88, 87, 86, 85])
+    clean = experiment.runs.loc[experiment.runs["arm"] == arm_of(none), "test/accuracy"]
+    assert drawn[grey, False].get_ydata()[0] == pytest.approx(100 * clean.mean())
+    assert drawing.canvas.axes[0].get_title() == "blur"
+    assert drawn[grey, False].get_xdata().tolist() == [*range(6)]
+
+
+def test_files_are_the_same_bytes_each_time(make, tmp_path):
+    experiment = make((config(), 3, 0))
+    files = []
+    for name in ("a", "b"):
+        drawing = draw(curves(), experiment)
+        style.save(drawing.canvas, tmp_path / name / "curves.png")
+        files.append([(tmp_path / name / f"curves.{kind}").read_bytes() for kind in ("png", "svg")])
+    assert files[0] == files[1]
+
+
+def test_numbers_are_coloured_from_light_to_dark():
+    brightness = [sum(style.colours("batch_size", [2, 8, 32])[size]) for size in (2, 8, 32)]
+    assert np.all(np.diff(brightness) < 0)

@@ -1,0 +1,81 @@
+"""The order of imports that keeps the house in one piece."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+# what a module may import from bnbench; `schema` and the version are open to all
+MAY_IMPORT = {
+    "schema": set(),
+    "config": {"schema"},
+    "norms": {"config"},
+    "data": {"config"},
+    "models": {"config", "norms"},
+    "tracking": {"config"},
+    "refusal": {"config"},
+    "cli": {"config", "data", "refusal"},
+    "loop": set(),
+    "evaluation": {"config", "norms"},
+    "train": {"config", "norms", "data", "models", "tracking", "loop", "evaluation"},
+    "bench": {"config", "norms", "data", "models", "loop"},
+    "progress": {"tracking"},
+    "sweep": {"config", "cli", "refusal", "tracking", "progress"},
+    "analysis": {"config", "tracking"},
+}
+LAZY = {("sweep", "train")}  # inside a worker only
+
+
+def modules():
+    return sorted((ROOT / "bnbench").rglob("*.py"))
+
+
+def part_of(path):
+    return path.relative_to(ROOT / "bnbench").parts[0].removesuffix(".py")
+
+
+def imports_of(path):
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "bnbench":
+            names = [node.module.partition(".")[2]] if "." in node.module else []
+            for name in names or [alias.name for alias in node.names]:
+                yield name.split(".")[0]
+        elif isinstance(node, ast.Import):
+            for alias in node.names:
+                assert not alias.name.startswith("bnbench"), "write `from bnbench import …`"
+
+
+@pytest.mark.parametrize("path", modules(), ids=lambda p: str(p.relative_to(ROOT)))
+def test_imports_run_one_way(path):
+    part = part_of(path)
+    if part == "__init__":
+        return
+    allowed = MAY_IMPORT[part] | {part, "schema", "__version__"}
+    for imported in imports_of(path):
+        assert imported in allowed or (part, imported) in LAZY, f"{part} imports {imported}"
+
+
+@pytest.mark.parametrize(
+    "module", ["cli", "sweep", "tracking.wandb_log", "analysis.report", "data.files"]
+)
+def test_the_light_half_imports_without_torch(module):
+    code = f"import sys, bnbench.{module}; sys.exit('torch' in sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_only_one_module_imports_wandb():
+    found = [p for p in modules() if "import wandb" in p.read_text(encoding="utf-8")]
+    assert [p.name for p in found] == ["wandb_log.py"]
+
+
+def test_only_blocks_read_the_placement():
+    found = [
+        p.name
+        for p in modules()
+        if part_of(p) == "models" and "PLACEMENTS[" in p.read_text(encoding="utf-8")
+    ]
+    assert found == ["blocks.py"]

@@ -1,0 +1,86 @@
+"""Evaluation points, threshold crossings and accuracies, against numbers worked out by hand."""
+
+import math
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import nn
+
+from bnbench.evaluation import crossing, evaluate, evaluation_points, loss_and_accuracy, under
+from bnbench.norms import BatchNorm1d
+
+
+def test_points_are_powers_of_root_two_then_every_two_percent():
+    points = evaluation_points(3124, 50)
+    assert points[:12] == [1, 2, 3, 4, 6, 8, 11, 16, 23, 32, 45, 62]
+    assert points[12:14] == [125, 187]
+    assert points[-1] == 3124
+    assert len(points) == 61
+
+
+@given(st.integers(1, 10**5), st.integers(1, 200))
+def test_points_are_within_the_run_and_end_with_it(steps, evenly):
+    points = evaluation_points(steps, evenly)
+    assert points == sorted(set(points))
+    assert points[0] >= 1
+    assert points[-1] == steps
+
+
+def test_crossing_is_interpolated_on_a_monotone_curve():
+    assert crossing([10, 20, 30], [0.1, 0.5, 0.9], 0.7) == pytest.approx(25)
+    assert crossing([10, 20, 30], [0.1, 0.5, 0.9], 0.5) == 20
+
+
+def test_one_lucky_evaluation_is_no_crossing():
+    values = [0.1, 0.9, 0.2, 0.1, 0.3, 0.8, 0.9]
+    # medians: .1 .2 .2 .2 .3 .8 .9
+    assert crossing([1, 2, 3, 4, 5, 6, 7], values, 0.6) == pytest.approx(5 + 0.3 / 0.5)
+
+
+def test_crossing_at_the_first_point_and_never():
+    assert crossing([4, 8], [0.9, 0.95], 0.8) == 4
+    assert crossing([4, 8, 12], [0.1, 0.2, 0.3], 0.8) is None
+    assert crossing([4], [0.9], 0.8) == 4
+    assert crossing([4, 8, 12], [math.nan, math.nan, math.nan], 0.8) is None
+
+
+class Fixed(nn.Module):
+    """Answers with its input."""
+
+    def forward(self, x):
+        return x
+
+
+def test_loss_and_accuracy_by_hand():
+    logits = torch.tensor([[0.0, 0.0], [math.log(3), 0.0], [0.0, math.log(3)], [math.nan, 0.0]])
+    labels = torch.tensor([0, 0, 0, 0])
+    result = loss_and_accuracy(Fixed(), logits[:3], labels[:3], chunk=2)
+    # -log p: log 2, log 4/3, log 4; right: argmax of a tie is class 0, yes, no
+    assert result["loss"] == pytest.approx((math.log(2) + math.log(4 / 3) + math.log(4)) / 3)
+    assert result["accuracy"] == 2 / 3
+
+
+def test_what_is_not_a_number_is_no_right_answer():
+    logits = torch.full((4, 3), math.nan)
+    result = loss_and_accuracy(Fixed(), logits, torch.zeros(4, dtype=torch.long), chunk=4)
+    assert math.isnan(result["loss"])
+    assert result["accuracy"] == 0.0
+
+
+def test_policies_give_their_own_splits_and_leave_the_net_alone():
+    torch.manual_seed(0)
+    net = nn.Sequential(BatchNorm1d(3), nn.Dropout(0.5)).train()
+    before = {k: v.clone() for k, v in net.state_dict().items()}
+    images, labels = 5 + 2 * torch.randn(32, 3), torch.zeros(32, dtype=torch.long)
+    point = evaluate(net, {"val": (images, labels)}, ["ema", "precise"], images, 8)
+    assert set(point) == {
+        (split, "", metric) for split in ("val", "val@precise") for metric in ("loss", "accuracy")
+    }
+    with under(net, "precise", [images]):
+        y = net(images)
+    # normalised by its own population: mean 0, variance σ²/(σ²+ε)
+    assert torch.allclose(y.mean(0), torch.zeros(3), atol=1e-5)
+    assert net.training
+    assert all(torch.equal(v, before[k]) for k, v in net.state_dict().items())

@@ -1,0 +1,124 @@
+"""Every shipped YAML composes and trains a few steps; every default is pinned to a schema version.
+
+After a change of a default raise SCHEMA in bnbench/schema.py, then run this file as a script.
+"""
+
+import json
+import sys
+from pathlib import Path
+
+import hydra
+import pytest
+from hydra.core.global_hydra import GlobalHydra
+from hydra.types import RunMode
+from omegaconf import OmegaConf
+
+from bnbench import cli
+from bnbench.config import arm_id, science
+from bnbench.schema import SCHEMA
+from bnbench.sweep import CONFIGS
+from bnbench.tracking.run_dir import State, run_path, state
+from bnbench.train import train_arm
+
+GROUPS = ("model", "norm", "data", "shift", "optim", "train", "track")
+GOLDEN = Path(__file__).parent / "golden" / "defaults.json"
+TINY = ["data=synthetic", "seeds=[0]", "device=cpu", "track=csv", "train.eval_points=1"]
+
+
+def options(group):
+    return sorted(path.stem for path in (CONFIGS / group).glob("*.yaml"))
+
+
+def trains(request):
+    for arm in request.arms.values():
+        train_arm(arm.config)
+        path = run_path(Path(arm.config.results), arm_id(science(arm.config)), 0)
+        error = path / "error.txt"
+        assert not error.exists(), error.read_text()
+        assert state(path) == State.done
+
+
+def test_every_group_is_covered():
+    assert {p.name for p in CONFIGS.iterdir() if p.is_dir()} == {*GROUPS, "experiment", "hydra"}
+
+
+@pytest.mark.parametrize("model", options("model"))
+def test_models_train(read, model):
+    trains(read(*TINY, f"model={model}", "train.steps=2", "batch_size=4"))
+
+
+@pytest.mark.parametrize("model", ["mlp", "vgg"])
+@pytest.mark.parametrize("norm", options("norm"))
+def test_norms_train(read, norm, model):
+    if model == "mlp" and norm in ("instancenorm", "lrn"):
+        with pytest.raises(ValueError, match="an MLP has one value per channel"):
+            read(*TINY, f"norm={norm}")
+        return
+    arguments = [*TINY, f"model={model}", f"norm={norm}", "train.steps=2", "batch_size=4"]
+    trains(read(*arguments, "placement=pre,post", multirun=True))
+
+
+@pytest.mark.parametrize("group", ["shift", "optim"])
+def test_shifts_and_optimisers_train(read, group):
+    for option in options(group):
+        trains(read(*TINY, f"{group}={option}", "train.steps=2"))
+
+
+@pytest.mark.parametrize("train", options("train"))
+def test_budgets_train(read, train):
+    trains(read(*TINY, f"train={train}", "train.steps=2"))
+
+
+@pytest.mark.parametrize("data", options("data"))
+def test_data_sets_compose(read, monkeypatch, data):
+    """Those that are not embedded are read from small files of the true format in tests/data."""
+    monkeypatch.setattr(cli, "missing_files", lambda name, root: None)
+    (arm,) = read(f"data={data}").arms.values()
+    assert arm.config.data.name == data
+
+
+@pytest.mark.parametrize("experiment", options("experiment"))
+def test_experiments_train(read, experiment):
+    """All arms of every experiment, at one step each; the data set is small, not the arms."""
+    request = read(
+        f"experiment={experiment}", *TINY, "train.epochs=null", "train.steps=1",
+        "shift.severities=[5]",
+    )  # fmt: skip
+    trains(request)
+    (asked,) = request.experiments
+    assert asked.report["question"]
+    assert asked.report["figures"]
+
+
+def defaults():
+    """Every default that can reach a number: the root keys and each option of each group."""
+    loader = GlobalHydra.instance().config_loader()
+    root = loader.load_configuration("config", [], RunMode.RUN)
+    found = {key: root[key] for key in ("placement", "batch_size", "probes", "seeds", "threads")}
+    for group in GROUPS:
+        for option in options(group):
+            config = loader.load_configuration("config", [f"{group}={option}"], RunMode.RUN)
+            found[f"{group}={option}"] = config[group]
+    found["tuned_lr"] = root["tuned_lr"]
+    plain = {
+        k: OmegaConf.to_container(v) if OmegaConf.is_config(v) else v for k, v in found.items()
+    }
+    return {"schema": SCHEMA, **plain}
+
+
+def changed_defaults():
+    """The defaults that differ from the golden file."""
+    golden, current = json.loads(GOLDEN.read_text()), defaults()
+    return [key for key in {**golden, **current} if golden.get(key) != current.get(key)]
+
+
+def test_a_changed_default_needs_a_new_schema_version(read):
+    assert changed_defaults() == []
+
+
+if __name__ == "__main__":
+    with hydra.initialize_config_dir(str(CONFIGS), version_base="1.3", job_name="train"):
+        changed = changed_defaults() if GOLDEN.exists() else ["schema"]
+        if changed and "schema" not in changed:
+            sys.exit(f"{', '.join(changed)} changed: raise SCHEMA in bnbench/schema.py first")
+        GOLDEN.write_text(json.dumps(defaults(), indent=1) + "\n")

@@ -1,0 +1,182 @@
+"""Sweeps as a user starts them: launched, repeated, failing, killed and interrupted."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+TRAIN = [sys.executable, str(ROOT / "scripts" / "train.py")]
+SMOKE = ["data=synthetic", "train=smoke", "track=csv", "device=cpu", "hydra.launcher.n_jobs=2"]
+
+
+@pytest.fixture
+def sweep(tmp_path):
+    """Start the command line with a results folder of the test's own."""
+
+    def start(*arguments, **options):
+        command = [*TRAIN, f"results={tmp_path}/results", *arguments]
+        return subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, **options)
+
+    return start
+
+
+def summaries(tmp_path):
+    return sorted((tmp_path / "results" / "runs").glob("*/seed-*/summary.json"))
+
+
+def test_a_sweep_trains_what_is_missing_and_only_that(sweep, tmp_path):
+    arguments = ["-m", "norm=none,batchnorm", "seeds=[0,1]", *SMOKE]
+    first = sweep(*arguments)
+    assert first.returncode == 0, first.stderr
+    assert "2 arms, 4 runs: 0 done already, 4 to train" in first.stdout
+    assert first.stdout.count("2 of 2 runs, test accuracy") == 2
+    written = {path: path.stat().st_mtime_ns for path in summaries(tmp_path)}
+    assert len(written) == 4
+    (tmp_path / "results" / "experiments" / "adhoc" / "synthetic" / "runs.csv").unlink()
+
+    again = sweep(*arguments)
+    assert again.returncode == 0
+    assert "4 done already, 0 to train" in again.stdout
+    assert {path: path.stat().st_mtime_ns for path in summaries(tmp_path)} == written
+    assert (tmp_path / "results" / "experiments" / "adhoc" / "synthetic" / "runs.csv").exists()
+
+    next(iter(written)).unlink()
+    more = sweep(*arguments[:-1], "hydra.launcher.n_jobs=1", "seeds=[0,1,2]")
+    assert "2 arms, 6 runs: 3 done already, 3 to train" in more.stdout
+    assert len(summaries(tmp_path)) == 6
+    # Hydra and the launcher leave nothing of their own
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["results"]
+    assert sorted(p.name for p in (tmp_path / "results").iterdir()) == ["experiments", "runs"]
+    facts = json.loads(
+        (tmp_path / "results/experiments/adhoc/synthetic/experiment.json").read_text()
+    )
+    assert facts["command"].startswith("python scripts/train.py")
+    assert facts["data"] == "synthetic"
+
+
+def test_a_failed_run_is_told_and_the_rest_is_done(sweep, tmp_path):
+    """A file stands where one run's folder should be; the other runs do not care."""
+    arguments = ["-m", "norm=none", "seeds=[0,1]", *SMOKE]
+    assert sweep(*arguments).returncode == 0
+    (arm,) = (tmp_path / "results" / "runs").iterdir()
+    run = arm / "seed-1"
+    (run / "summary.json").unlink()
+    (run / "metrics.csv").unlink()
+    (run / "metrics.csv").mkdir()
+    answer = sweep(*arguments)
+    assert answer.returncode == 1
+    assert f"FAILED {arm.name} seed 1: " in answer.stdout
+    assert "1 of 1 runs failed" in answer.stdout
+    assert "Traceback" in (run / "error.txt").read_text()
+    (run / "metrics.csv").rmdir()
+    assert sweep(*arguments).returncode == 0
+    assert not (run / "error.txt").exists()
+
+
+@pytest.mark.parametrize("multirun", [[], ["-m"]])
+def test_a_bad_request_is_one_line_and_code_two(sweep, tmp_path, multirun):
+    start = time.monotonic()
+    answer = sweep(*multirun, "norm=batchnrom")
+    assert time.monotonic() - start < 2
+    assert (answer.returncode, answer.stdout) == (2, "")
+    assert answer.stderr.count("\n") == 1
+    assert "(did you mean batchnorm?)" in answer.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "arguments", [["--cfg", "nope"], ["--cfg", "job", "norm=nope"], ["--nope"], ["-cn", "x"]]
+)
+def test_bad_options_are_one_line_too(sweep, arguments):
+    answer = sweep(*arguments)
+    assert (answer.returncode, answer.stdout) == (2, "")
+    assert answer.stderr.count("\n") == 1
+
+
+def test_hydras_own_conveniences_work(sweep):
+    start = time.monotonic()
+    usage = sweep("--help")
+    assert time.monotonic() - start < 2
+    assert usage.returncode == 0
+    assert "norm: batchnorm, groupnorm" in usage.stdout
+    config = sweep("--cfg", "job", "--resolve", "norm=lrn", "model=vgg")
+    assert "name: lrn" in config.stdout
+    assert "base_lr: 0.01" in config.stdout
+    package = sweep("--cfg", "job", "--package", "optim", "optim=adam")
+    assert "beta1: 0.9" in package.stdout
+    assert "experiment" in sweep("--info", "defaults").stdout
+
+
+def interrupted(process, signal_number):
+    process.send_signal(signal_number)
+    return process.wait(timeout=30)
+
+
+def wait_for(condition, process):
+    while not condition():
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.1)
+
+
+def workers_of(pid):
+    """The processes that a process has started and that still run."""
+    children = subprocess.run(["ps", "-o", "pid=", "--ppid", str(pid)], capture_output=True)
+    return [int(word) for word in children.stdout.split()]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
+def test_an_interrupted_sweep_leaves_no_worker_and_is_finished_later(tmp_path, number):
+    command = [
+        *TRAIN, f"results={tmp_path}/results", "-m", "norm=none,batchnorm", "seeds=[0]",
+        "data=digits", "train.steps=3000", "track=csv", "hydra.launcher.n_jobs=2",
+    ]  # fmt: skip
+    process = subprocess.Popen(
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )
+    wait_for(lambda: len(list(tmp_path.glob("results/runs/*/seed-0/metrics.csv"))) == 2, process)
+    workers = workers_of(process.pid)
+    code = interrupted(process, number)
+    output, errors = process.communicate()
+    assert code == (-9 if number == signal.SIGKILL else 130), (output, errors)
+    deadline = time.monotonic() + 10
+    while any(alive(pid) for pid in workers):
+        assert time.monotonic() < deadline, "a worker goes on training"
+        time.sleep(0.1)
+    assert summaries(tmp_path) == []
+    assert subprocess.run(command, capture_output=True).returncode == 0
+    assert len(summaries(tmp_path)) == 2
+
+
+def alive(pid):
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+@pytest.mark.slow
+def test_a_killed_worker_costs_no_run(tmp_path):
+    command = [
+        *TRAIN, f"results={tmp_path}/results", "-m", "norm=none,batchnorm", "seeds=[0,1]",
+        "data=digits", "train.steps=1500", "track=csv", "hydra.launcher.n_jobs=2",
+    ]  # fmt: skip
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    wait_for(lambda: len(list(tmp_path.glob("results/runs/*/seed-0/metrics.csv"))) == 2, process)
+    for pid in workers_of(process.pid):
+        if "loky" in Path(f"/proc/{pid}/cmdline").read_text():
+            os.kill(pid, signal.SIGKILL)
+            break
+    output, errors = process.communicate()
+    assert process.returncode == 0, (output, errors)
+    assert len(summaries(tmp_path)) == 4

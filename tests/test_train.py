@@ -1,0 +1,217 @@
+"""Whole runs in process: their files, their repeatability, and what each arm has in common."""
+
+import csv
+import json
+import math
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from bnbench.config import arm_id, science
+from bnbench.tracking.run_dir import State, run_path, state
+from bnbench.train import build, fit, steps, train_arm
+
+CSV = ["track=csv", "device=cpu", "seeds=[0]"]
+
+
+def only(request):
+    (arm,) = request.arms.values()
+    return arm.config
+
+
+def trained(config, seed=0):
+    train_arm(config)
+    path = run_path(Path(config.results), arm_id(science(config)), seed)
+    error = path / "error.txt"
+    assert not error.exists(), error.read_text()
+    return path
+
+
+def summary(path):
+    return json.loads((path / "summary.json").read_text())
+
+
+def rows(path):
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_a_run_leaves_its_files_and_learns(read):
+    path = trained(only(read(*CSV, "train.epochs=5")))
+    assert sorted(p.name for p in path.iterdir()) == [
+        ".lock", "config.yaml", "meta.json", "metrics.csv", "summary.json", "weights.pt",
+    ]  # fmt: skip
+    result = summary(path)
+    assert (result["status"], result["stuck"]) == ("done", False)
+    assert (result["steps"], result["samples"]) == (80, 5120)
+    # 64·100 + 2·100·100 weights without bias, 3·2·100 of the norms, 100·10 + 10 of the head
+    assert result["parameters"] == 26400 + 600 + 1010
+    assert result["metrics"]["test/accuracy"] > 0.9
+    assert 0 < result["steps_to"]["0.5"] < result["steps_to"]["0.8"]
+    assert result["samples_to"]["0.8"] == result["steps_to"]["0.8"] * 64
+    metrics = rows(path / "metrics.csv")
+    splits = {row["split"] for row in metrics}
+    assert splits == {
+        "train@batch", "train", "val", "test", "train@precise", "val@precise", "test@precise",
+    }  # fmt: skip
+    assert {row["step"] for row in metrics if row["split"] == "test"} == {"80"}
+    last = {(r["split"], r["metric"]): float(r["value"]) for r in metrics if r["step"] == "80"}
+    assert last["val", "accuracy"] == result["metrics"]["val/accuracy"]
+    # all 359 validation images at the last point
+    assert (last["val", "accuracy"] * 359) == pytest.approx(round(last["val", "accuracy"] * 359))
+
+
+def test_the_same_run_writes_the_same_bytes(read, tmp_path):
+    arguments = [*CSV, "train.steps=40", "model.dropout=0.3", "data.augment=light"]
+    first = trained(only(read(*arguments))).joinpath("metrics.csv").read_bytes()
+    torch.manual_seed(99)  # what else goes on in the process must not matter
+    again = trained(only(read(*arguments, f"results={tmp_path}/again")))
+    assert again.joinpath("metrics.csv").read_bytes() == first
+    other = trained(only(read(*arguments, "seeds=[1]")), seed=1)
+    assert other.joinpath("metrics.csv").read_bytes() != first
+
+
+@pytest.mark.parametrize("model", ["mlp", "vgg"])
+def test_arms_share_weights_and_batches(read, model):
+    """Arms that differ in norm or placement start from bit-equal weights and see equal batches."""
+    request = read(
+        *CSV, "norm=none,batchnorm,torch_batchnorm,layernorm,groupnorm", "placement=pre,post",
+        f"model={model}", multirun=True,
+    )  # fmt: skip
+    weights, batches = [], []
+    for arm in request.arms.values():
+        run = build(arm.config, seed=3)
+        weights.append([p.detach().clone() for p in run.model.parameters() if p.ndim > 1])
+        seen: list[torch.Tensor] = []
+        run.model.register_forward_pre_hook(lambda _, x, seen=seen: seen.append(x[0].clone()))
+        list(steps(run, 3))
+        batches.append(seen)
+    assert len(weights) == 9
+    assert all(torch.equal(a, b) for w in weights for a, b in zip(w, weights[0], strict=True))
+    assert all(torch.equal(a, b) for s in batches for a, b in zip(s, batches[0], strict=True))
+    assert not torch.equal(batches[0][0], batches[0][1])
+
+
+def first_losses(config, double=False):
+    run = build(config, seed=0)
+    if double:
+        run.model.double()
+        run.splits = {split: (x.double(), y) for split, (x, y) in run.splits.items()}
+    return torch.stack(list(steps(run, 100))).double()
+
+
+def test_our_layer_trains_as_torch_does(read):
+    """The loss of each of the first 100 steps, on digits.
+
+    In the VGG torch's channels_last kernel is the inaccurate one (its rounding flips a ReLU within
+    100 steps), so there the reference is torch's layer in float64.
+    """
+    ours, torchs = (only(read(*CSV, f"norm={norm}")) for norm in ("batchnorm", "torch_batchnorm"))
+    assert (first_losses(ours) - first_losses(torchs)).abs().max() < 1e-5
+    ours, torchs = (
+        only(read(*CSV, "model=vgg", f"norm={norm}")) for norm in ("batchnorm", "torch_batchnorm")
+    )
+    assert (first_losses(ours) - first_losses(torchs, double=True)).abs().max() < 1e-5
+
+
+def test_a_diverged_run_is_a_result(read):
+    path = trained(only(read(*CSV, "norm=none", "optim.base_lr=1e6", "train.steps=60")))
+    result = summary(path)
+    assert result["status"] == "diverged"
+    assert not result["stuck"]
+    assert result["steps_to"]["0.95"] is None
+    assert result["metrics"]["train@batch/loss"] is None  # not a number
+    assert result["metrics"]["test/accuracy"] == 0.0  # no answer is no right answer
+    assert result["steps"] < 60  # it stops at the evaluation that finds out
+    last = rows(path / "metrics.csv")[-1]
+    assert math.isnan(float(rows(path / "metrics.csv")[-2]["value"])) or last["value"] == "0.0"
+
+
+def test_a_stuck_run_is_flagged(read):
+    result = summary(trained(only(read(*CSV, "model=sigmoid_vgg", "norm=none", "train.steps=30"))))
+    assert (result["status"], result["stuck"]) == ("done", True)
+
+
+def test_shifts_are_evaluated_without_training_again(read):
+    path = trained(only(read(*CSV, "train.steps=20", "train.policies=[ema,precise]")))
+    before = (path / "metrics.csv").stat().st_mtime_ns
+    blur = only(read(*CSV, "train.steps=20", "shift=blur", "shift.severities=[1,5]"))
+    assert trained(blur) == path
+    first = rows(path / "shifts.csv")
+    assert {(r["shift"], r["severity"], r["policy"]) for r in first} == {
+        ("blur", s, p) for s in "15" for p in ("ema", "precise")
+    }
+    both = only(read(*CSV, "train.steps=20", "shift=suite", "shift.severities=[5]"))
+    trained(both)
+    assert len(rows(path / "shifts.csv")) == 2 * (4 + 5 * 2)
+    assert rows(path / "shifts.csv")[: len(first)] == first
+    assert (path / "metrics.csv").stat().st_mtime_ns == before
+
+
+def test_shifts_asked_for_at_once_are_those_asked_for_later(read, tmp_path):
+    asked = [*CSV, "train.steps=20", "shift=gaussian_noise", "shift.severities=[3]"]
+    once = trained(only(read(*asked, f"results={tmp_path}/once")))
+    trained(only(read(*CSV, "train.steps=20")))
+    later = trained(only(read(*asked)))
+    assert (later / "shifts.csv").read_bytes() == (once / "shifts.csv").read_bytes()
+
+
+def test_weights_are_kept_as_asked(read):
+    assert not (
+        trained(only(read(*CSV, "train.steps=2", "train.save_weights=never"))) / "weights.pt"
+    ).exists()
+    kept = trained(only(read(*CSV, "train.steps=2", "batch_size=32", "train.save_weights=always")))
+    weights = torch.load(kept / "weights.pt", weights_only=True)
+    assert weights.keys() == build(only(read(*CSV)), 0).model.state_dict().keys()
+
+
+def test_an_exception_fails_one_run_and_spares_the_rest(read, monkeypatch):
+    config = only(read("track=csv", "seeds=[0,1]", "train.steps=2"))
+
+    def broken(run, record, fit=fit):
+        if run.seed == 0:
+            raise MemoryError("no memory left")
+        return fit(run, record)
+
+    monkeypatch.setattr("bnbench.train.fit", broken)
+    train_arm(config)
+    first, second = (run_path(Path(config.results), arm_id(science(config)), s) for s in (0, 1))
+    assert (state(first), state(second)) == (State.failed, State.done)
+    assert "MemoryError: no memory left" in (first / "error.txt").read_text()
+
+
+def test_wandb_holds_the_points_of_metrics_csv(read):
+    """The same set of (step, key, value) in both, read back by W&B's own reader."""
+    config = only(read("seeds=[0]", "train.steps=30", "train.eval_points=5"))
+    path = trained(config)
+    results = Path(config.results)
+    run_id = json.loads((path / "meta.json").read_text())["wandb_id"]
+    (record,) = results.glob(f"wandb/offline-run-*-{run_id}/run-{run_id}.wandb")
+    leet = Path(sys.executable).with_name("wandb")
+    answer = subprocess.run(
+        [leet, "leet", "inspect", "--json", record], capture_output=True, text=True, check=True
+    )
+    entries = [json.loads(line) for line in answer.stdout.splitlines()]
+    logged, samples = set(), set()
+    for row in (e["history"]["item"] for e in entries if e["type"] == "history"):
+        samples.add((row["_step"], row["samples"]))
+        logged |= {(row["_step"], k, v) for k, v in row.items() if "/" in k}
+    (facts,) = (entry["run"] for entry in entries if entry["type"] == "run")
+    expected = {
+        (int(r["step"]), f"{r['split']}/{r['metric']}", float(r["value"]))
+        for r in rows(path / "metrics.csv")
+    }
+    assert logged == expected
+    assert samples == {(step, 64 * step) for step, _, _ in expected}
+    arm = arm_id(science(config))
+    assert (facts["display_name"], facts["run_group"]) == (f"{arm}/seed-0", arm)
+    assert (facts["project"], facts["job_type"]) == ("bnbench", "train")
+    assert facts["tags"] == ["mlp", "batchnorm", "pre", "digits"]
+    assert not facts.get("host")
+    logged_config = facts["config"]["update"]
+    assert (logged_config["arm"], logged_config["seed"]) == (arm, 0)
+    assert logged_config["optim"]["lr_mult"] == 1
+    assert [e["exit"]["exit_code"] for e in entries if e["type"] == "exit"] == [0]

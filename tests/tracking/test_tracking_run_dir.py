@@ -1,0 +1,109 @@
+"""The state of a run is what its folder says, and a dead process holds nothing."""
+
+import json
+import math
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from bnbench.tracking.run_dir import (
+    RunBusyError,
+    State,
+    as_json,
+    begin,
+    finish,
+    locked,
+    run_path,
+    state,
+    write_whole,
+)
+
+HOLD = """
+import sys
+from pathlib import Path
+from bnbench.tracking.run_dir import begin, locked
+path = Path(sys.argv[1])
+with locked(path):
+    begin(path, {"model": {"name": "mlp"}})
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+
+
+@pytest.fixture
+def path(tmp_path):
+    return run_path(tmp_path, "mlp-none-none-00000000", 0)
+
+
+def test_where_a_run_lies(tmp_path, path):
+    assert path == tmp_path / "runs" / "mlp-none-none-00000000" / "seed-0"
+
+
+def test_states_in_the_life_of_a_run(path):
+    assert state(path) == State.missing
+    with locked(path):
+        assert state(path) == State.running
+        begin(path, {"batch_size": 64})
+    assert state(path) == State.interrupted
+    write_whole(path / "error.txt", "ValueError: no\n")
+    assert state(path) == State.failed
+    with locked(path):
+        begin(path, {"batch_size": 64})
+        assert not (path / "error.txt").exists()
+        finish(path, {"status": "done"})
+    assert state(path) == State.done
+
+
+def test_a_new_attempt_starts_from_an_empty_folder(path):
+    with locked(path):
+        for name in ("metrics.csv", "shifts.csv", "weights.pt", "meta.json", "summary.json"):
+            write_whole(path / name, "old")
+        begin(path, {"batch_size": 64})
+    assert sorted(p.name for p in path.iterdir()) == [".lock", "config.yaml"]
+
+
+def test_a_second_process_is_refused_and_a_killed_one_lets_go(path):
+    holder = subprocess.Popen(
+        [sys.executable, "-c", HOLD, str(path)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    with holder:
+        assert holder.stdout.readline() == "held\n"
+        assert state(path) == State.running
+        with pytest.raises(RunBusyError), locked(path):
+            pass
+        holder.send_signal(signal.SIGKILL)
+        holder.wait()
+    assert state(path) == State.interrupted
+    with locked(path):
+        pass
+
+
+def test_asking_for_the_state_creates_nothing(path):
+    state(path)
+    assert not path.exists()
+    path.mkdir(parents=True)
+    assert state(path) == State.missing
+    assert list(path.iterdir()) == []
+
+
+def test_a_file_is_whole_or_absent(path, monkeypatch):
+    path.mkdir(parents=True)
+    write_whole(path / "summary.json", "old")
+
+    def full_disk(handle):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.fsync", full_disk)
+    with pytest.raises(OSError, match="No space left"):
+        write_whole(path / "summary.json", "new")
+    assert (path / "summary.json").read_text() == "old"
+
+
+def test_json_has_null_for_what_is_not_a_number():
+    text = as_json({"a": math.nan, "b": [math.inf, 1.5], "c": {"d": -math.inf}, "e": True})
+    assert json.loads(text) == {"a": None, "b": [None, 1.5], "c": {"d": None}, "e": True}
