@@ -1,0 +1,17 @@
+"""Nets by name, and their initial weights.
+
+A constructor's `spatial_dims` says what its norm layers see: 0 for (N, C), 2 for (N, C, H, W).
+"""
+
+from bnbench.models.init import initialise as initialise
+from bnbench.models.mlp import MLP as MLP
+from bnbench.models.vgg import VGG as VGG
+
+MODELS: dict[str, type[MLP] | type[VGG]] = {
+    "mlp": MLP,
+    "sigmoid_mlp": MLP,
+    "vgg": VGG,
+    "sigmoid_vgg": VGG,
+    "vgg11": VGG,
+    "vgg16": VGG,
+}

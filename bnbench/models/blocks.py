@@ -1,0 +1,85 @@
+"""One layer of a net: weights, norm and activation in the order that `placement` names.
+
+Nothing else knows what placement means. Ioffe & Szegedy 2015, section 3.2, argue for `pre`.
+"""
+
+from collections import OrderedDict
+from collections.abc import Callable, Mapping, Sequence
+
+from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+Norm = Callable[[int], nn.Module]
+
+ACTIVATIONS: dict[str, type[nn.Module]] = {
+    "relu": nn.ReLU,
+    "sigmoid": nn.Sigmoid,
+    "tanh": nn.Tanh,
+}
+PLACEMENTS = {
+    "pre": ("weights", "norm", "activation"),
+    "post": ("weights", "activation", "norm"),
+}
+
+
+def block(
+    weights: Callable[..., nn.Module],
+    num_features: int,
+    *,
+    activation: str,
+    dropout: float,
+    norm: Norm | None,
+    placement: str,
+) -> nn.Sequential:
+    """Weights, norm and activation in order, then dropout.
+
+    A BatchNorm straight after the weights subtracts whatever their bias adds, so there the bias is
+    left out (section 3.2 of the paper); in front of any other module it stays.
+
+    Args:
+        weights: makes the linear or convolutional layer, given `bias=`.
+        num_features: of the layer's output.
+        activation: a key of `ACTIVATIONS`.
+        dropout: probability of dropping; 0 for no such module.
+        norm: makes the norm for `num_features`; None for no such module.
+        placement: a key of `PLACEMENTS`.
+
+    Returns:
+        The modules, named `weights`, `norm`, `activation` and `dropout`.
+
+    Raises:
+        ValueError: an unknown activation or placement.
+    """
+    _check_key("activation", activation, ACTIVATIONS)
+    _check_key("placement", placement, PLACEMENTS)
+    order = PLACEMENTS[placement]
+    norm_layer = norm(num_features) if norm else None
+    bias_is_redundant = order[1] == "norm" and isinstance(norm_layer, _BatchNorm)
+    modules = {
+        "weights": weights(bias=not bias_is_redundant),
+        "norm": norm_layer,
+        "activation": ACTIVATIONS[activation](),
+        "dropout": nn.Dropout(dropout) if dropout else None,
+    }
+    ordered = ((name, modules[name]) for name in (*order, "dropout"))
+    return nn.Sequential(OrderedDict((name, m) for name, m in ordered if m is not None))
+
+
+def stages(widths: Sequence[int], depth: Sequence[int]) -> list[tuple[int, int]]:
+    """(width, number of layers) of each stage; a single depth serves all widths.
+
+    >>> stages([64, 128], [2])
+    [(64, 2), (128, 2)]
+    """
+    if len(depth) == 1:
+        depth = [*depth] * len(widths)
+    if len(depth) != len(widths):
+        raise ValueError(
+            f"depth needs one entry or {len(widths)}, one for each width; got {list(depth)}"
+        )
+    return list(zip(widths, depth, strict=True))
+
+
+def _check_key(what: str, name: str, table: Mapping[str, object]) -> None:
+    if name not in table:
+        raise ValueError(f"unknown {what} {name!r}; allowed: {', '.join(table)}")

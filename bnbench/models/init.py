@@ -1,0 +1,51 @@
+"""Initial weights that depend on the seed and the layer's index, and on nothing else.
+
+So nets that differ in norm or placement alone start from bit-equal weights.
+"""
+
+from functools import partial
+
+import torch
+from torch import nn
+
+from bnbench.config import derive_seed
+
+NORM_LAYERS = (nn.modules.batchnorm._NormBase, nn.LayerNorm, nn.GroupNorm)
+
+SCHEMES = {
+    # N(0, 2/fan_in): He et al. 2015, eq. 10
+    "he": partial(nn.init.kaiming_normal_, nonlinearity="relu"),
+    # U(±sqrt(6/(fan_in + fan_out))): Glorot & Bengio 2010, eq. 16
+    "xavier": nn.init.xavier_uniform_,
+    # the "small random Gaussian values" of Ioffe & Szegedy 2015, section 4.1; the 0.1 is our choice
+    "gaussian": partial(nn.init.normal_, std=0.1),
+}
+
+
+@torch.no_grad()
+def initialise(model: nn.Module, scheme: str, seed: int) -> None:
+    """Draw all weights anew, each layer from its own generator; biases 0, norms as constructed.
+
+    The global random state is neither read nor moved.
+
+    Args:
+        model: any net of linear, convolutional and norm layers.
+        scheme: a key of `SCHEMES`: "he", "xavier" or "gaussian".
+        seed: the run's seed; layer k draws from `derive_seed(seed, "init", k)`.
+
+    Raises:
+        ValueError: an unknown scheme.
+    """
+    if scheme not in SCHEMES:
+        raise ValueError(f"unknown init scheme {scheme!r}; allowed: {', '.join(SCHEMES)}")
+    layers = [m for m in model.modules() if isinstance(m, nn.Linear | nn.modules.conv._ConvNd)]
+    for k, layer in enumerate(layers):
+        generator = torch.Generator().manual_seed(derive_seed(seed, "init", k))
+        # on the CPU and contiguous first: the device and memory format must not change the draw
+        drawn = SCHEMES[scheme](torch.empty(layer.weight.shape), generator=generator)
+        layer.weight.copy_(drawn)
+        if layer.bias is not None:
+            layer.bias.zero_()
+    for module in model.modules():
+        if isinstance(module, NORM_LAYERS):
+            module.reset_parameters()

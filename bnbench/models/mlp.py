@@ -1,0 +1,57 @@
+"""The multilayer perceptron (Ioffe & Szegedy 2015, section 4.1, use three hidden layers of 100)."""
+
+import math
+from collections.abc import Sequence
+from functools import partial
+from itertools import pairwise
+
+from torch import Tensor, nn
+
+from bnbench.models.blocks import Norm, block, stages
+
+
+class MLP(nn.Module):
+    """Flatten, fully connected blocks, a linear head: (N, *input_shape) -> (N, num_classes) logits.
+
+    Args:
+        input_shape: (C, H, W) of one image.
+        num_classes: number of logits.
+        widths: units of the hidden layers.
+        depth: hidden layers per width; one entry serves all.
+        activation: a key of `blocks.ACTIVATIONS`.
+        dropout: probability, after each block.
+        norm: num_features -> norm layer for (N, C), or None.
+        placement: a key of `blocks.PLACEMENTS`.
+
+    >>> MLP((1, 8, 8), 10, widths=[100, 100, 100]).head
+    Linear(in_features=100, out_features=10, bias=True)
+    """
+
+    spatial_dims = 0
+
+    def __init__(
+        self,
+        input_shape: tuple[int, int, int],
+        num_classes: int,
+        *,
+        widths: Sequence[int],
+        depth: Sequence[int] = (1,),
+        activation: str = "relu",
+        dropout: float = 0.0,
+        norm: Norm | None = None,
+        placement: str = "pre",
+    ) -> None:
+        super().__init__()
+        make = partial(
+            block, activation=activation, dropout=dropout, norm=norm, placement=placement
+        )
+        hidden = [width for width, count in stages(widths, depth) for _ in range(count)]
+        sizes = [math.prod(input_shape), *hidden]
+        self.blocks = nn.Sequential(
+            *(make(partial(nn.Linear, fan_in, width), width) for fan_in, width in pairwise(sizes))
+        )
+        self.head = nn.Linear(sizes[-1], num_classes)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Logits of a batch of images."""
+        return self.head(self.blocks(images.flatten(1)))

@@ -1,0 +1,69 @@
+"""The VGG-style convolutional net (Simonyan & Zisserman 2015, section 2.1), with a linear head."""
+
+from collections.abc import Sequence
+from functools import partial
+
+from torch import Tensor, nn
+
+from bnbench.models.blocks import Norm, block, stages
+
+
+class VGG(nn.Module):
+    """Stages of 3×3 convolutions with a 2×2 max pool each, then a linear head.
+
+    (N, *input_shape) -> (N, num_classes) logits. Much faster with model and images channels_last.
+
+    Args:
+        input_shape: (C, H, W) of one image.
+        num_classes: number of logits.
+        widths: channels of the stages.
+        depth: convolutions per stage; one entry serves all.
+        activation: a key of `blocks.ACTIVATIONS`.
+        dropout: probability, after each block.
+        norm: num_features -> norm layer for (N, C, H, W), or None.
+        placement: a key of `blocks.PLACEMENTS`.
+
+    Raises:
+        ValueError: more stages than the image can be halved.
+
+    >>> VGG((3, 32, 32), 10, widths=[64, 128, 256, 512, 512], depth=[1, 1, 2, 2, 2]).head
+    Linear(in_features=512, out_features=10, bias=True)
+    """
+
+    spatial_dims = 2
+
+    def __init__(
+        self,
+        input_shape: tuple[int, int, int],
+        num_classes: int,
+        *,
+        widths: Sequence[int],
+        depth: Sequence[int] = (1,),
+        activation: str = "relu",
+        dropout: float = 0.0,
+        norm: Norm | None = None,
+        placement: str = "pre",
+    ) -> None:
+        super().__init__()
+        channels, height, width = input_shape
+        if min(height, width) < 2 ** len(widths):
+            raise ValueError(
+                f"{len(widths)} stages halve an image of {height}×{width} to nothing; "
+                f"the widths {list(widths)} need at least {2 ** len(widths)} pixels a side"
+            )
+        make = partial(
+            block, activation=activation, dropout=dropout, norm=norm, placement=placement
+        )
+        layers: list[nn.Module] = []
+        for features, count in stages(widths, depth):
+            for _ in range(count):
+                layers.append(make(partial(nn.Conv2d, channels, features, 3, padding=1), features))
+                channels = features
+            layers.append(nn.MaxPool2d(2))
+            height, width = height // 2, width // 2
+        self.features = nn.Sequential(*layers)
+        self.head = nn.Linear(channels * height * width, num_classes)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Logits of a batch of images."""
+        return self.head(self.features(images).flatten(1))

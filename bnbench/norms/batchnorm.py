@@ -1,0 +1,96 @@
+"""Batch normalisation as layers that take the place of `torch.nn.BatchNorm1d`, `2d` and `3d`.
+
+Ioffe & Szegedy 2015, sections 3 and 3.1. The numbers come from `functional.py`; what a layer adds
+is state (gamma, beta, running statistics) and the rule for which statistics normalise. The state,
+its checkpoints and the input checks are inherited from torch, and so are torch's.
+"""
+
+from typing import Any
+
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from bnbench.norms import functional
+
+BACKENDS = {"reference": functional.batch_norm}
+
+
+class _OwnForward(_BatchNorm):
+    def __init__(
+        self,
+        num_features: int,
+        eps: float = 1e-5,
+        momentum: float | None = 0.1,
+        affine: bool = True,
+        track_running_stats: bool = True,
+        device: Any = None,
+        dtype: Any = None,
+        *,
+        bias: bool = True,
+        backend: str = "reference",
+    ) -> None:
+        if backend not in BACKENDS:
+            raise ValueError(f"unknown backend {backend!r}; allowed: {', '.join(BACKENDS)}")
+        super().__init__(
+            num_features, eps, momentum, affine, track_running_stats, device, dtype, bias=bias
+        )
+        self.backend = backend
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Normalise by the batch in training, else by the running statistics.
+
+        `.training` decides, and nothing else: not whether gradients are recorded. A layer without
+        running statistics (`track_running_stats=False`) always normalises by the batch.
+        """
+        self._check_input_dim(input)
+        has_statistics = self.running_mean is not None or self.running_var is not None
+        updates = self.training and self.track_running_stats
+        takes_statistics = updates or not self.training
+        return BACKENDS[self.backend](
+            input,
+            self.running_mean if takes_statistics else None,
+            self.running_var if takes_statistics else None,
+            self.weight,
+            self.bias,
+            training=self.training or not has_statistics,
+            momentum=self._count_batch() if updates else 0.0,
+            eps=self.eps,
+        )
+
+    def _count_batch(self) -> float:
+        """Count the batch; return its weight in the running statistics.
+
+        That is `momentum`, or 1/num_batches_tracked if momentum is None, which makes the running
+        statistics the plain average over all batches since the last reset.
+        """
+        if self.num_batches_tracked is None:
+            return self.momentum or 0.0
+        self.num_batches_tracked.add_(1)
+        return 1 / float(self.num_batches_tracked) if self.momentum is None else self.momentum
+
+
+class BatchNorm1d(_OwnForward, nn.BatchNorm1d):
+    """`torch.nn.BatchNorm1d`, with its arguments and state, for (N, C) and (N, C, L).
+
+    Args:
+        num_features: C.
+        eps: added to the variance.
+        momentum: weight of the *new* batch in the running statistics; None averages all batches.
+        affine: whether there are gamma and beta.
+        track_running_stats: whether there are running statistics.
+        device: of parameters and statistics.
+        dtype: of parameters and statistics.
+        bias: whether there is beta, where there is gamma.
+        backend: a key of `BACKENDS`, what computes the numbers; no part of the state.
+
+    >>> BatchNorm1d(100)
+    BatchNorm1d(100, eps=1e-05, momentum=0.1, affine=True, bias=True, track_running_stats=True)
+    """
+
+
+class BatchNorm2d(_OwnForward, nn.BatchNorm2d):
+    """`torch.nn.BatchNorm2d` for (N, C, H, W); arguments as for `BatchNorm1d`."""
+
+
+class BatchNorm3d(_OwnForward, nn.BatchNorm3d):
+    """`torch.nn.BatchNorm3d` for (N, C, D, H, W); arguments as for `BatchNorm1d`."""

@@ -1,0 +1,31 @@
+"""What the tests of the norms share: seeded draws, and inputs of every rank and memory layout."""
+
+import pytest
+import torch
+
+
+@pytest.fixture(autouse=True)
+def seeded():
+    torch.manual_seed(0)
+
+
+def inputs():
+    """(name, x) for standard normal x with 5 channels."""
+    yield "NC", torch.randn(16, 5)
+    yield "two samples", torch.randn(2, 5)
+    yield "NC transposed", torch.randn(5, 16).t()
+    yield "NCL", torch.randn(4, 5, 6)
+    yield "NCL transposed", torch.randn(4, 6, 5).transpose(1, 2)
+    yield "NCHW", torch.randn(4, 5, 3, 2)
+    yield "NCHW sliced", torch.randn(8, 5, 3, 4)[::2, :, :, 1:]
+    yield "channels_last", torch.randn(4, 5, 3, 2).to(memory_format=torch.channels_last)
+    yield "NCDHW", torch.randn(3, 5, 2, 3, 2)
+    yield "channels_last_3d", torch.randn(3, 5, 2, 3, 2).to(memory_format=torch.channels_last_3d)
+
+
+def pytest_generate_tests(metafunc):
+    if "any_input" in metafunc.fixturenames:
+        torch.manual_seed(0)
+        names, tensors = zip(*inputs(), strict=True)
+        # a mu that is not 0 and a sigma that is not 1
+        metafunc.parametrize("any_input", [3 + 2 * x for x in tensors], ids=names)
