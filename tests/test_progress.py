@@ -1,0 +1,60 @@
+"""What a sweep says while it runs, from made-up run folders."""
+
+import io
+import json
+
+import pytest
+from rich.console import Console
+
+from bnbench.progress import Watcher, clock, failed, reached
+
+
+@pytest.fixture
+def arms(tmp_path):
+    folders = {a: [tmp_path / a / f"seed-{k}" for k in (0, 1)] for a in ("one", "two")}
+    for paths in folders.values():
+        for path in paths:
+            path.mkdir(parents=True)
+    return folders
+
+
+def done(path, accuracy, status="done", stuck=False):
+    summary = {"status": status, "stuck": stuck, "metrics": {"test/accuracy": accuracy}}
+    (path / "summary.json").write_text(json.dumps(summary))
+
+
+def test_words_for_an_arm(arms):
+    first, second = arms["one"]
+    assert reached(arms["one"]) == "0 of 2 runs"
+    done(first, 0.5)
+    assert reached(arms["one"]) == "1 of 2 runs, test accuracy 50.0 %"
+    done(second, 0.1, status="diverged")
+    assert reached(arms["one"]) == "2 of 2 runs, test accuracy 30.0 %, 1 diverged"
+    done(first, 0.1, stuck=True)
+    assert reached(arms["one"]).endswith("test accuracy 10.0 %, 1 diverged, 1 stuck")
+
+
+def test_one_line_per_finished_arm_and_failures_counted(arms):
+    out = io.StringIO()
+    with Watcher(arms, {}, Console(file=out, width=120)) as watcher:
+        for path in arms["one"]:
+            done(path, 0.75)
+        done(arms["two"][0], 0.25)
+        (arms["two"][1] / "error.txt").write_text("boom")
+    lines = out.getvalue().splitlines()
+    assert lines[0].startswith("[1/2] one  2 of 2 runs, test accuracy 75.0 %")
+    assert lines[1].startswith("[2/2] two  1 of 2 runs, test accuracy 25.0 %")
+    assert watcher.failures == 1
+
+
+def test_an_error_of_an_earlier_sweep_is_none_of_this_one(arms):
+    path = arms["one"][0]
+    error = path / "error.txt"
+    assert not failed(path, {})
+    error.write_text("old")
+    assert not failed(path, {error: error.stat().st_mtime_ns})
+    assert failed(path, {error: error.stat().st_mtime_ns - 1})
+
+
+def test_durations():
+    assert [clock(s) for s in (0, 59.9, 60, 3725)] == ["0:00", "0:59", "1:00", "62:05"]
