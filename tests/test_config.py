@@ -53,7 +53,7 @@ def test_what_changes_numbers_changes_the_id(read, override):
     [
         (["norm=none", "placement=pre"], ["norm=none", "placement=post"]),
         (["norm=layernorm", "train.policies=[ema]"], ["norm=layernorm"]),
-        (["train.epochs=30"], ["train.steps=480"]),
+        (["train.epochs=20"], ["train.steps=320"]),
         (["model.widths=[100]", "model.depth=[3]"], []),
         (["optim.lr_end=0.5"], []),
         (["optim.lr_scaling=linear"], []),
@@ -71,7 +71,7 @@ def test_decay_matters_where_the_schedule_decays(read):
 
 
 def test_steps_of_a_budget(read):
-    assert num_steps(only(read()).config) == 30 * (1078 // 64)
+    assert num_steps(only(read()).config) == 20 * (1078 // 64)
     assert num_steps(only(read("train.epochs=2", "batch_size=100")).config) == 2 * 10
     assert num_steps(only(read("train.steps=5")).config) == 5
     equal = read("train.epochs=2", "train.epoch_batch=64", "batch_size=2")

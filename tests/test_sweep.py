@@ -2,6 +2,7 @@
 
 import json
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -24,6 +25,12 @@ def sweep(tmp_path):
         return subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, **options)
 
     return start
+
+
+def cpu_seconds():
+    """What finished child processes have used: unlike the clock, no other process slows it."""
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime
 
 
 def summaries(tmp_path):
@@ -81,9 +88,9 @@ def test_a_failed_run_is_told_and_the_rest_is_done(sweep, tmp_path):
 
 @pytest.mark.parametrize("multirun", [[], ["-m"]])
 def test_a_bad_request_is_one_line_and_code_two(sweep, tmp_path, multirun):
-    start = time.monotonic()
+    start = cpu_seconds()
     answer = sweep(*multirun, "norm=batchnrom")
-    assert time.monotonic() - start < 2
+    assert cpu_seconds() - start < 2
     assert (answer.returncode, answer.stdout) == (2, "")
     assert answer.stderr.count("\n") == 1
     assert "(did you mean batchnorm?)" in answer.stderr
@@ -100,9 +107,9 @@ def test_bad_options_are_one_line_too(sweep, arguments):
 
 
 def test_hydras_own_conveniences_work(sweep):
-    start = time.monotonic()
+    start = cpu_seconds()
     usage = sweep("--help")
-    assert time.monotonic() - start < 2
+    assert cpu_seconds() - start < 2
     assert usage.returncode == 0
     assert "norm: batchnorm, groupnorm" in usage.stdout
     config = sweep("--cfg", "job", "--resolve", "norm=lrn", "model=vgg")
@@ -110,7 +117,7 @@ def test_hydras_own_conveniences_work(sweep):
     assert "base_lr: 0.01" in config.stdout
     package = sweep("--cfg", "job", "--package", "optim", "optim=adam")
     assert "beta1: 0.9" in package.stdout
-    assert "experiment" in sweep("--info", "defaults").stdout
+    assert "model/mlp" in sweep("--info", "defaults").stdout
 
 
 def interrupted(process, signal_number):
@@ -126,8 +133,8 @@ def wait_for(condition, process):
 
 def workers_of(pid):
     """The processes that a process has started and that still run."""
-    children = subprocess.run(["ps", "-o", "pid=", "--ppid", str(pid)], capture_output=True)
-    return [int(word) for word in children.stdout.split()]
+    children = Path(f"/proc/{pid}/task").glob("*/children")
+    return [int(word) for path in children for word in path.read_text().split()]
 
 
 @pytest.mark.slow
