@@ -9,6 +9,8 @@ JOBS     ?=
 LAUNCHER ?=
 ARGS     ?=
 
+DEFAULT_EXP := placement,lr_mult,batch_size,shift,sigmoid
+
 BIN       := .venv/bin
 RUN       := $(BIN)/python
 OVERRIDES  = $(if $(DATA),'data=$(DATA)') $(if $(SEEDS),'seeds=$(SEEDS)') \
@@ -35,7 +37,7 @@ help:  ## show this list
 	@touch $@
 
 sweep: .venv/ready  ## run experiments in parallel, then the report (EXP=a,b; by default the five on digits)
-	@$(RUN) scripts/sweep.py 'experiment=$(or $(EXP),placement,lr_mult,batch_size,shift,sigmoid)' $(OVERRIDES)
+	@$(RUN) scripts/sweep.py 'experiment=$(or $(EXP),$(DEFAULT_EXP))' $(OVERRIDES)
 
 test: .venv/ready-dev  ## the unmarked tests, at most two minutes
 	OMP_NUM_THREADS=1 $(RUN) -m pytest -q -n 2
@@ -50,7 +52,7 @@ report: .venv/ready  ## write results/report.html anew from what is there
 	@$(RUN) scripts/report.py $(ARGS)
 
 bench: .venv/ready  ## time the training loop and the layer (paired ratios, some minutes)
-	@$(RUN) scripts/bench.py $(ARGS)
+	@$(RUN) scripts/bench.py $(if $(DATA),--data '$(DATA)') $(ARGS)
 
 status: .venv/ready  ## what became of every experiment's runs
 	@$(RUN) scripts/status.py $(ARGS)

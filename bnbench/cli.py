@@ -21,13 +21,14 @@ from hydra.core.override_parser.types import Override
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict
 
-from bnbench.config import Config, RequestError, arm_id, science, shown, typed
+from bnbench.config import Config, RequestError, arm_id, check, science, shown, typed
 from bnbench.data.files import missing_files
 from bnbench.refusal import REFUSED, one_line
-from bnbench.schema import TrackMode
+from bnbench.schema import Device, TrackMode
 
 OmegaConf.register_new_resolver("default_jobs", lambda device: default_jobs(device), replace=True)
 
+NVIDIA = Path("/proc/driver/nvidia/version")  # there where a driver is loaded; torch is not asked
 ADHOC = "adhoc"  # the name of a sweep that no experiment names
 
 
@@ -116,6 +117,7 @@ def sweeps(
         many = multirun or base.hydra.mode == RunMode.MULTIRUN or swept(base)
         mode = RunMode.MULTIRUN if many else RunMode.RUN
         base = loader.load_configuration("config", lines, mode)
+        check_base(base)
         if mode == RunMode.RUN:
             jobs = [lines]
         else:
@@ -175,7 +177,10 @@ class Composer:
             self.composed[groups] = config
         config = copy.deepcopy(self.composed[groups])
         own = [o for o in values if o.get_key_element().split(".")[0] not in self.common]
-        self.loader._apply_overrides_to_config(own, config)
+        try:
+            self.loader._apply_overrides_to_config(own, config)
+        except REFUSED as error:
+            raise RequestError(one_line(error, self.loader, job, config)) from error
         return typed({**plain(config), **self.common})
 
 
@@ -199,6 +204,7 @@ def tracked(config: Config, job: Sequence[str]) -> Arm:
         value = os.environ.get(f"WANDB_{name.upper()}")
         if value and f"track.{name}" not in keys:
             config.track = replace(config.track, **{name: value})
+    check(config)  # what the environment says too
     return Arm(arm_id(science(config)), config, list(job))
 
 
@@ -223,8 +229,22 @@ def final_overrides(arm: Arm) -> list[str]:
     for key in ("names", "severities"):
         lines.append(f"shift.{key}={shown(getattr(config.shift, key))}")
     for key in ("mode", "project", "entity"):
-        lines.append(f"track.{key}={shown(getattr(config.track, key))}")
+        value = getattr(config.track, key)
+        lines.append(f"track.{key}={shown(value) if value is None else repr(str(value))}")
     return [*lines, f"hydra.sweep.subdir={arm.id}"]
+
+
+def check_base(base: DictConfig) -> None:
+    """Refuse what would upset the launching of a request (`RequestError`)."""
+    if not OmegaConf.is_list(base.arms) or not all(isinstance(a, DictConfig) for a in base.arms):
+        raise RequestError(
+            f"arms={base.arms}: expected a list of mappings such as [{{norm: none}}]"
+        )
+    jobs = OmegaConf.select(base, "hydra.launcher.n_jobs")
+    if jobs is not None and (not isinstance(jobs, int) or jobs < -1 or jobs == 0):
+        raise RequestError(f"hydra.launcher.n_jobs={jobs}: expected an integer >= 1, or -1 for all")
+    if base.hydra.job.chdir:
+        raise RequestError("hydra.job.chdir=true: expected false, results are relative to here")
 
 
 def check_request(arms: Sequence[Arm]) -> None:
@@ -238,12 +258,16 @@ def check_request(arms: Sequence[Arm]) -> None:
         problem = missing_files(name, Path(root))
         if problem:
             raise RequestError(problem)
-    check_writable(Path(arms[0].config.results))
+    if arms[0].config.device == Device.cuda and not NVIDIA.exists():
+        raise RequestError("device=cuda: there is no NVIDIA GPU here, expected auto or cpu")
+    results = Path(arms[0].config.results)
+    for path in (results, results / "runs", results / "experiments", results / "wandb"):
+        check_writable(path)
 
 
-def check_writable(results: Path) -> None:
-    """Refuse a results folder that cannot be written, by writing beside where it would be."""
-    parent = results
+def check_writable(path: Path) -> None:
+    """Refuse a folder that cannot be written, by writing in it or where it would be."""
+    parent = path
     while not parent.exists() and parent != parent.parent:
         parent = parent.parent
     try:
@@ -251,11 +275,11 @@ def check_writable(results: Path) -> None:
         with tempfile.TemporaryFile(dir=parent):
             pass
     except OSError as error:
-        raise RequestError(f"results={results}: cannot be written ({error.strerror})") from error
+        raise RequestError(f"results={path}: cannot be written ({error.strerror})") from error
 
 
 def default_jobs(device: str) -> int:
     """Workers of a sweep: one per core, or one where there is a GPU for it to train on."""
-    if device == "cuda" or (device == "auto" and Path("/proc/driver/nvidia/version").exists()):
+    if device == "cuda" or (device == "auto" and NVIDIA.exists()):
         return 1
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -8,6 +8,7 @@ Nothing here imports torch: a bad request is refused before anything slow is loa
 import hashlib
 import json
 import math
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, fields
 from functools import cache
@@ -51,6 +52,8 @@ def distinct(test: Callable[[Any], bool], words: str) -> Rule:
     return (lambda v: len(set(v)) == len(v) and all(map(test, v)), f"a list of distinct {words}")
 
 
+NAME = re.compile(r"[A-Za-z0-9_.-]+( +[A-Za-z0-9_.-]+)*")  # of a W&B project or entity
+WORDS = "a name of letters, digits, spaces and any of _ . -"
 RULES: dict[str, Rule] = {
     "model.widths": COUNTS,
     "model.depth": COUNTS,
@@ -72,7 +75,12 @@ RULES: dict[str, Rule] = {
     "optim.eps": POSITIVE,
     "data.split_seed": (lambda v: v >= 0, "an integer >= 0"),
     "data.default_epochs": COUNT,
-    "shift.severities": distinct(lambda v: 1 <= v <= 5, "integers from 1 to 5"),
+    "shift.severities": (
+        lambda v: len(v) > 0 and len(set(v)) == len(v) and set(v) <= {1, 2, 3, 4, 5},
+        "a non-empty list of distinct integers from 1 to 5",
+    ),
+    "track.project": (lambda v: bool(NAME.fullmatch(v)), WORDS),
+    "track.entity": (lambda v: v is None or bool(NAME.fullmatch(v)), f"null or {WORDS}"),
     "shift.names": distinct(lambda v: True, "shifts"),
     "batch_size": COUNT,
     "train.steps": (lambda v: v is None or v >= 1, "null or an integer >= 1"),
@@ -107,6 +115,12 @@ def typed(plain: Mapping[str, Any]) -> Config:
         name = str((plain.get(key) or {}).get("name"))
         if name not in kinds:
             raise RequestError(f"{key}.name={name}: expected one of {', '.join(kinds)}")
+        known = [f.name for f in fields(kinds[name])]
+        if unknown := [k for k in plain[key] if k not in known]:
+            raise RequestError(
+                f"{key}.{unknown[0]}: no such key with {key}={name}, "
+                f"expected one of {', '.join(known)}"
+            )
     if lacking := [name for name in names if name not in plain]:
         raise RequestError(f"{lacking[0]}: missing, it cannot be removed")
     config = Config(**{key: typed_part(key, json.dumps(plain[key])) for key in names})
@@ -170,6 +184,8 @@ def check_fit(config: Config) -> None:
             f"norm.groups={norm.groups}: expected a divisor of every entry of "
             f"model.widths={shown(model.widths)}"
         )
+    if isinstance(norm, GroupNorm) and model.name in MLPS and norm.groups in model.widths:
+        raise RequestError(f"norm.groups={norm.groups}: groups of one value each, expected fewer")
     if train.steps is not None and train.epochs is not None:
         raise RequestError(
             f"train.steps={train.steps} train.epochs={train.epochs}: expected one of the two"
@@ -223,6 +239,7 @@ def science(config: Config) -> dict[str, Any]:
         optim["lr_scaling"] = LrScaling.none
     if config.norm.name not in BATCH_NORMS:
         train["policies"] = [Policy.ema]
+    train["policies"], train["thresholds"] = sorted(train["policies"]), sorted(train["thresholds"])
     return {
         "model": model,
         "norm": asdict(config.norm),
@@ -250,7 +267,7 @@ def asked_shifts(config: Config) -> set[tuple[str, int, str]]:
 
 def evaluation_policies(config: Config) -> list[str]:
     """The policies a net is evaluated under; `none` for one without population statistics."""
-    return list(config.train.policies) if config.norm.name in BATCH_NORMS else ["none"]
+    return sorted(config.train.policies) if config.norm.name in BATCH_NORMS else ["none"]
 
 
 def arm_id(canonical: Mapping[str, Any]) -> str:
@@ -290,4 +307,6 @@ def shown(value: Any) -> str:
         return f"[{','.join(map(shown, value))}]"
     if value is None or isinstance(value, bool):
         return {None: "null", True: "true", False: "false"}[value]
-    return f"{value:g}" if isinstance(value, float) else str(value)
+    if isinstance(value, float) and value.is_integer():
+        return str(int(value))
+    return str(value)

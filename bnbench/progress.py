@@ -6,7 +6,7 @@ It reads the run folders only, so that it is the same for every launcher.
 import json
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from statistics import mean
 
@@ -21,17 +21,22 @@ class Watcher:
 
     Args:
         arms: arm id -> the folders of its runs, for the arms that are to be trained.
-        stale: error files of earlier sweeps, which say nothing about this one.
+        settled: whether a run has all that was asked of it.
+        failed: whether it has failed in this sweep.
         console: where to print; a bar is drawn on a terminal only.
     """
 
     def __init__(
-        self, arms: Mapping[str, Sequence[Path]], stale: Mapping[Path, int], console: Console
+        self,
+        arms: Mapping[str, Sequence[Path]],
+        settled: Callable[[Path], bool],
+        failed: Callable[[Path], bool],
+        console: Console,
     ):
         self.pending = {arm: list(paths) for arm, paths in arms.items()}
         self.open = {path for paths in arms.values() for path in paths}
         self.total, self.num_arms = len(self.open), len(arms)
-        self.stale, self.console = stale, console
+        self.settled, self.failed, self.console = settled, failed, console
         self.stop = threading.Event()
         self.thread = threading.Thread(target=self.watch, daemon=True)
         self.failures = 0
@@ -66,14 +71,14 @@ class Watcher:
     def look(self) -> None:
         """Count what has finished since the last look and print the arms that have."""
         for path in list(self.open):
-            if failed(path, self.stale):
+            if self.failed(path):
                 self.failures += 1
                 self.open.discard(path)
-            elif (path / "summary.json").exists():
+            elif self.settled(path):
                 self.open.discard(path)
         finished = [arm for arm, paths in self.pending.items() if not self.open & set(paths)]
         for arm in finished:
-            self.console.print(self.line(arm), highlight=False, soft_wrap=True)
+            self.console.print(self.line(arm), highlight=False, markup=False, soft_wrap=True)
         done = self.total - len(self.open)
         self.bar.update(self.task, completed=done, failures=self.failures)
 
@@ -83,7 +88,7 @@ class Watcher:
         done = self.total - len(self.open)
         left = (time.monotonic() - self.started) / max(1, done) * len(self.open)
         place = f"[{self.num_arms - len(self.pending)}/{self.num_arms}]"
-        return f"{place} {arm}  {reached(paths)}  ({clock(left)} left)".replace("[", "\\[", 1)
+        return f"{place} {arm}  {reached(paths)}  ({clock(left)} left)"
 
 
 def reached(paths: Sequence[Path]) -> str:
@@ -101,15 +106,6 @@ def reached(paths: Sequence[Path]) -> str:
         count = sum(s["status"] == word or s.get(word) is True for s in summaries)
         words += [f"{count} {word}"] if count else []
     return ", ".join(words)
-
-
-def failed(path: Path, stale: Mapping[Path, int]) -> bool:
-    """Whether a run has failed in this sweep: an error file that was not there at its start."""
-    error = path / "error.txt"
-    try:
-        return error.stat().st_mtime_ns != stale.get(error)
-    except FileNotFoundError:
-        return False
 
 
 def clock(seconds: float) -> str:

@@ -14,11 +14,24 @@ from omegaconf.errors import InterpolationKeyError, OmegaConfBaseException
 
 from bnbench.config import RequestError
 
-REFUSED = (HydraException, OmegaConfBaseException, ValueError)  # what a bad request may raise
+# what a bad request may raise; OmegaConf asserts where a parent of the key is null
+REFUSED = (HydraException, OmegaConfBaseException, ValueError, AssertionError)
 
 
-def one_line(error: BaseException, loader: ConfigLoaderImpl, overrides: Sequence[str]) -> str:
-    """What is wrong with a request, in one line: the bad value and the allowed ones."""
+def one_line(
+    error: BaseException,
+    loader: ConfigLoaderImpl,
+    overrides: Sequence[str],
+    config: DictConfig | None = None,
+) -> str:
+    """What is wrong with a request, in one line: the bad value and the allowed ones.
+
+    Args:
+        error: what Hydra, OmegaConf or this package raised.
+        loader: Hydra's, to ask which keys there are.
+        overrides: the request as it was typed.
+        config: what the overrides were applied to, where that much is known.
+    """
     causes: list[Any] = [error]
     while causes[-1].__cause__ is not None:
         causes.append(causes[-1].__cause__)
@@ -38,24 +51,21 @@ def one_line(error: BaseException, loader: ConfigLoaderImpl, overrides: Sequence
                 "(configs/base_lr.yaml), expected optim.base_lr=<rate>"
             )
         if isinstance(cause, OmegaConfBaseException) and cause.full_key:
-            return key_line(cause, causes, loader, overrides)
+            return key_line(cause, causes, overrides, config or composed(loader, overrides))
     if first(causes[0]).startswith("Ambiguous value for argument"):
         return f"{first(causes[0]).split(chr(39))[1]}: several values need -m"
     return f"{' '.join(overrides)}: {first(causes[0]) or first(causes[-1])}"
 
 
 def key_line(
-    cause: Any,
-    causes: Sequence[BaseException],
-    loader: ConfigLoaderImpl,
-    overrides: Sequence[str],
+    cause: Any, causes: Sequence[BaseException], overrides: Sequence[str], config: DictConfig
 ) -> str:
     """The line for a key that does not exist or a value of the wrong type."""
     key = str(cause.full_key)
     text = " ".join(map(str, causes))
     if "is not in struct" in text or " not in '" in text:
         parent, _, name = key.rpartition(".")
-        return f"{key}: no such key, {allowed(name, keys_at(parent, loader, overrides))}"
+        return f"{key}: no such key, {allowed(name, keys_at(parent, config))}"
     line = typed_as(key, overrides)
     if choices := re.search(r"Invalid value '(.*)', expected one of \[(.*)\]", first(cause)):
         return f"{line}: {allowed(choices[1], choices[2].split(', '))}"
@@ -64,17 +74,19 @@ def key_line(
     return f"{line}: {first(cause)}"
 
 
-def keys_at(parent: str, loader: ConfigLoaderImpl, overrides: Sequence[str]) -> list[str]:
-    """The keys that the configuration has at a place, for the groups that were asked for."""
+def keys_at(parent: str, config: DictConfig) -> list[str]:
+    """The keys that a configuration has at a place."""
+    node = OmegaConf.select(config, parent) if parent else config
+    return sorted(str(k) for k in node if k != "hydra") if isinstance(node, DictConfig) else []
+
+
+def composed(loader: ConfigLoaderImpl, overrides: Sequence[str]) -> DictConfig:
+    """The configuration of the groups that were asked for, without the values."""
     groups = [line for line in overrides if loader.repository.group_exists(line.split("=")[0])]
-    for lines in (groups, []):
-        try:
-            config = loader.load_configuration("config", list(lines), RunMode.RUN)
-        except REFUSED:
-            continue
-        node = OmegaConf.select(config, parent) if parent else config
-        return sorted(str(k) for k in node if k != "hydra") if isinstance(node, DictConfig) else []
-    return []
+    try:
+        return loader.load_configuration("config", groups, RunMode.RUN)
+    except REFUSED:
+        return loader.load_configuration("config", [], RunMode.RUN)
 
 
 def typed_as(key: str, overrides: Sequence[str]) -> str:

@@ -11,28 +11,23 @@ import signal
 import sys
 import threading
 import time
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 import hydra
-from hydra._internal.callbacks import Callbacks
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra._internal.utils import get_args_parser
 from hydra.core.global_hydra import GlobalHydra
-from hydra.core.plugins import Plugins
-from hydra.core.utils import JobReturn, JobStatus
-from hydra.types import HydraContext
 from omegaconf import DictConfig
 from rich.console import Console
 
 from bnbench import cli
-from bnbench.config import RequestError, asked_shifts, science, typed
-from bnbench.progress import Watcher, clock, failed
-from bnbench.refusal import REFUSED, complain, first, one_line
-from bnbench.tracking.csv_log import read_shifts
+from bnbench.config import RequestError, science, typed
+from bnbench.launch import WAIT_SECONDS, Work, train_missing
+from bnbench.progress import Watcher, clock
+from bnbench.refusal import REFUSED, complain, one_line
 from bnbench.tracking.experiment_dir import (
     experiment_path,
     write_arms,
@@ -40,11 +35,9 @@ from bnbench.tracking.experiment_dir import (
     write_runs,
 )
 from bnbench.tracking.meta import circumstances
-from bnbench.tracking.run_dir import State, run_path, state, write_whole
+from bnbench.tracking.run_dir import run_path
 
 CONFIGS = Path(__file__).parents[1] / "configs"
-DEATHS = 2  # an arm whose worker died this often is failed
-WAIT_SECONDS = 0.5
 
 parent: int | None = None  # the process that leads the sweep; None in its workers
 
@@ -138,10 +131,10 @@ def leave_with_parent() -> None:
 
 def run(request: cli.Request, command: str) -> Outcome:
     """Train what is missing of a request, and write its experiments' tables."""
-    console = Console(file=sys.stdout)
+    console = Console(file=sys.stdout, markup=False, highlight=False)
     started, clock_started = datetime.now(UTC), time.monotonic()
-    lacking = {arm.id: missing(arm) for arm in request.arms.values()}
-    todo = {arm: paths for arm, paths in lacking.items() if paths}
+    work = Work(request)
+    todo = work.lacking()
     describe(request, todo, console)
     for experiment in request.experiments:
         path = experiment_path(request.results, experiment.name, experiment.data)
@@ -153,22 +146,15 @@ def run(request: cli.Request, command: str) -> Outcome:
                 for seed in seeds
             ),
         )
-    failures = []
     if todo:
-        stale = {
-            path / "error.txt": (path / "error.txt").stat().st_mtime_ns
-            for paths in todo.values()
-            for path in paths
-            if (path / "error.txt").exists()
-        }
-        with Watcher(todo, stale, console):
-            train_missing(request, todo, stale)
-        failures = [
-            (arm, int(path.name.removeprefix("seed-")), reason(path))
-            for arm, paths in todo.items()
-            for path in paths
-            if failed(path, stale)
-        ]
+        with Watcher(todo, work.settled, work.failed, console):
+            train_missing(work, task)
+    failures = [
+        (arm, int(path.name.removeprefix("seed-")), reason(path))
+        for arm, paths in todo.items()
+        for path in paths
+        if work.failed(path)
+    ]
     seconds = time.monotonic() - clock_started
     finished = datetime.now(UTC)
     for experiment in request.experiments:
@@ -198,86 +184,6 @@ def device(request: cli.Request) -> str:
     return json.loads(meta.read_text(encoding="utf-8"))["device"] if meta.exists() else "unknown"
 
 
-def missing(arm: cli.Arm) -> list[Path]:
-    """The runs of an arm that lack their result or a shift that was asked for."""
-    paths = [run_path(Path(arm.config.results), arm.id, seed) for seed in arm.config.seeds]
-    return [path for path in paths if state(path) != State.done or lacks_shifts(arm, path)]
-
-
-def lacks_shifts(arm: cli.Arm, path: Path) -> bool:
-    """Whether a done run was never evaluated under a shift that is asked for."""
-    asked = asked_shifts(arm.config)
-    rows = read_shifts(path / "shifts.csv") if asked else []
-    return bool(asked - {(r["shift"], int(r["severity"]), r["policy"]) for r in rows})
-
-
-def train_missing(
-    request: cli.Request, todo: dict[str, list[Path]], stale: dict[Path, int]
-) -> None:
-    """Launch arms until each run has a result or has failed.
-
-    A worker that is killed takes the whole launch with it. The arms that it broke are launched
-    again one at a time, after all others, so that blame for a second death falls on one arm.
-    """
-    deaths: Counter[str] = Counter()
-
-    def unsettled(arm: cli.Arm) -> list[Path]:
-        return [path for path in missing(arm) if not failed(path, stale)]
-
-    while arms := [request.arms[arm] for arm in todo if unsettled(request.arms[arm])]:
-        clean = [arm for arm in arms if not deaths[arm.id]]
-        group = clean or arms[:1]
-        before = {path: attempt(path) for arm in group for path in unsettled(arm)}
-        died = launch(request, group)
-        for arm in group:
-            left = unsettled(arm)
-            broken = [path for path in left if attempt(path) != before[path]]
-            broken = [path for path in broken if state(path) != State.running]
-            deaths[arm.id] += bool(broken)
-            if died and (deaths[arm.id] == DEATHS or group == [arm]):
-                for path in broken or left:
-                    fail(path, f"the worker process died: {died}")
-        if died and not deaths and all(attempt(path) == at for path, at in before.items()):
-            for path in before:
-                fail(path, f"the launcher failed: {died}")
-        while any(state(path) == State.running for arm in group for path in unsettled(arm)):
-            time.sleep(WAIT_SECONDS)  # another sweep trains it: wait for its result
-
-
-def attempt(path: Path) -> int | None:
-    """What tells one attempt at a run from the next; None before the first."""
-    try:
-        return (path / "config.yaml").stat().st_mtime_ns
-    except FileNotFoundError:
-        return None
-
-
-def fail(path: Path, reason: str) -> None:
-    """Record that a run failed outside its own process."""
-    path.mkdir(parents=True, exist_ok=True)
-    write_whole(path / "error.txt", reason + "\n")
-
-
-def launch(request: cli.Request, arms: Sequence[cli.Arm]) -> str | None:
-    """Run arms through the chosen Hydra launcher; why it gave up, or None when it ran them all."""
-    os.environ["OMP_NUM_THREADS"] = str(arms[0].config.threads)
-    loader = GlobalHydra.instance().config_loader()
-    launcher = Plugins.instance().instantiate_launcher(
-        config=request.hydra,
-        task_function=task,
-        hydra_context=HydraContext(config_loader=loader, callbacks=Callbacks(request.hydra)),
-    )
-    try:
-        returns: Sequence[JobReturn] = launcher.launch([arm.overrides for arm in arms], 0)
-    except Exception as error:  # joblib and Ray raise kinds of their own when a worker is killed
-        return first(error) or type(error).__name__
-    for arm, job in zip(arms, returns, strict=True):
-        if job.status == JobStatus.FAILED:  # before or after training: a run's own error is caught
-            for path in missing(arm):
-                fail(path, repr(job._return_value))
-    return None
-
-
 def reason(path: Path) -> str:
     """Why a run failed: the last line of its error file."""
     lines = (path / "error.txt").read_text(encoding="utf-8").strip().splitlines()
@@ -290,7 +196,6 @@ def describe(request: cli.Request, todo: dict[str, list[Path]], console: Console
         num_runs = sum(map(len, experiment.runs.values()))
         console.print(
             f"{experiment.name} on {experiment.data}: {len(experiment.runs)} arms, {num_runs} runs",
-            highlight=False,
         )
     num_runs = sum(len(arm.config.seeds) for arm in request.arms.values())
     num_todo = sum(map(len, todo.values()))
@@ -298,7 +203,6 @@ def describe(request: cli.Request, todo: dict[str, list[Path]], console: Console
     console.print(
         f"{len(request.arms)} arms, {num_runs} runs{duplicates}: "
         f"{num_runs - num_todo} done already, {num_todo} to train",
-        highlight=False,
     )
 
 
@@ -306,9 +210,9 @@ def conclude(outcome: Outcome, todo: dict[str, list[Path]], console: Console) ->
     """Say what came of it; failures by arm, seed and reason."""
     num_todo = sum(map(len, todo.values()))
     for arm, seed, why in outcome.failures:
-        console.print(f"FAILED {arm} seed {seed}: {why}", highlight=False, soft_wrap=True)
+        console.print(f"FAILED {arm} seed {seed}: {why}", soft_wrap=True)
     if outcome.failures:
-        console.print(f"{len(outcome.failures)} of {num_todo} runs failed", highlight=False)
+        console.print(f"{len(outcome.failures)} of {num_todo} runs failed")
     elif num_todo:
-        console.print(f"{num_todo} runs finished in {clock(outcome.seconds)}", highlight=False)
-    console.print(f"results: {outcome.request.results}", highlight=False, soft_wrap=True)
+        console.print(f"{num_todo} runs finished in {clock(outcome.seconds)}")
+    console.print(f"results: {outcome.request.results}", soft_wrap=True)

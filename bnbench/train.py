@@ -40,6 +40,7 @@ from bnbench.tracking.run_dir import (
     begin,
     finish,
     locked,
+    replacing,
     run_path,
     state,
     write_whole,
@@ -92,13 +93,11 @@ def complete(config: Config, arm: str, seed: int, path: Path) -> None:
     if done and not lacking:
         return
     run = build(config, seed)
-    if done and (path / "weights.pt").exists():
-        weights = torch.load(path / "weights.pt", weights_only=True, map_location=run.device)
-        run.model.load_state_dict(weights)
+    if done and load_weights(run, path / "weights.pt"):
         write_table(path / "shifts.csv", SHIFTS, [*map(dict.values, rows), *shifted(run, lacking)])
         (path / "error.txt").unlink(missing_ok=True)
         return
-    # a done run without weights is trained again, to the same numbers
+    # a done run without readable weights is trained again, to the same numbers
     summary = train(run, arm, path)
     if config.shift.names:
         write_table(path / "shifts.csv", SHIFTS, shifted(run, asked_shifts(config)))
@@ -270,7 +269,18 @@ def save_weights(run: Run, path: Path) -> None:
     size = sum(tensor.nbytes for tensor in weights.values())
     wish = run.config.train.save_weights
     if wish == SaveWeights.always or (wish == SaveWeights.auto and size <= KEPT_BYTES):
-        torch.save(weights, path)
+        with replacing(path) as part:
+            torch.save(weights, part)
+
+
+def load_weights(run: Run, path: Path) -> bool:
+    """Load the weights that a run kept; False where there are none that can be read."""
+    try:
+        weights = torch.load(path, weights_only=True, map_location=run.device)
+        run.model.load_state_dict(weights)
+    except Exception:  # torch.load raises a dozen kinds of its own at a damaged file
+        return False
+    return True
 
 
 def shifted(run: Run, asked: Collection[tuple[str, int, str]]) -> list[tuple[Any, ...]]:

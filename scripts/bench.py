@@ -18,11 +18,13 @@ from bnbench.tracking.meta import circumstances
 def main() -> int:
     """Print each comparison as it comes and write them to <results>/bench.csv."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--data", default="fashion_mnist")
+    parser.add_argument("--data", default="fashion_mnist", choices=("fashion_mnist", "mnist"))
     parser.add_argument("--root", type=Path, default=Path("data"))
     parser.add_argument("--results", type=Path, default=Path("results"))
     parser.add_argument("--pairs", type=int, default=40)
     args = parser.parse_args()
+    if args.pairs < 2:
+        parser.error(f"--pairs {args.pairs}: expected at least 2")
     if problem := missing_files(args.data, args.root):
         print(problem, file=sys.stderr)
         return 2

@@ -31,7 +31,7 @@ def main() -> int:
         count = Counter(run["status"] for run in runs)
         numbers = (len({run["arm"] for run in runs}), len(runs), *(count[c] for c in COLUMNS))
         table.add_row(name, data, *map(str, numbers))
-    Console().print(table)
+    Console(width=None if sys.stdout.isatty() else 120).print(table)
     return 0
 
 

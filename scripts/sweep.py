@@ -14,9 +14,13 @@ def main() -> int:
 
     results = outcome.request.results
     first = outcome.request.experiments[0]
-    report = write_report(results)
-    print(f"report:      {report}")
-    print(f'try next:    make sweep EXP={first.name} ARGS="optim.lr_mult=2"')
+    try:
+        print(f"report:      {write_report(results)}")
+    except ValueError as error:  # a figure over columns that are not there, a damaged file
+        print(f"bnbench: no report: {error}", file=sys.stderr)
+        return 1
+    data = "" if first.data == "digits" else f"DATA={first.data} "
+    print(f'try next:    make sweep EXP={first.name} {data}ARGS="optim.schedule=cosine"')
     print(f"compare:     .venv/bin/wandb leet {results / 'wandb'}, or `make sync` and group by arm")
     return outcome.exit_code
 

@@ -24,7 +24,8 @@ MAY_IMPORT = {
     "train": {"config", "norms", "data", "models", "tracking", "loop", "evaluation"},
     "bench": {"config", "norms", "data", "models", "loop"},
     "progress": {"tracking"},
-    "sweep": {"config", "cli", "refusal", "tracking", "progress"},
+    "launch": {"config", "cli", "refusal", "tracking"},
+    "sweep": {"config", "cli", "refusal", "tracking", "progress", "launch"},
     "analysis": {"config", "tracking"},
 }
 LAZY = {("sweep", "train")}  # inside a worker only

@@ -81,9 +81,32 @@ def test_wandb_mode_wins_over_yaml_and_loses_to_the_command_line(read, monkeypat
     monkeypatch.setenv("WANDB_PROJECT", "mine")
     (arm,) = read().arms.values()
     assert (arm.config.track.mode, arm.config.track.project) == (expected, "mine")
-    assert f"track.mode={expected}" in arm.overrides
+    assert f"track.mode='{expected}'" in arm.overrides
     (arm,) = read("track=csv", "track.project=yours").arms.values()
     assert (arm.config.track.mode, arm.config.track.project) == ("csv", "yours")
+
+
+@pytest.mark.parametrize("project", ["it is mine", "null", "1", "a-b_c.d"])
+def test_names_from_the_environment_reach_the_worker_whole(read, monkeypatch, project):
+    from hydra.core.global_hydra import GlobalHydra
+
+    monkeypatch.setenv("WANDB_PROJECT", project)
+    request = read()
+    (arm,) = request.arms.values()
+    loader = GlobalHydra.instance().config_loader()
+    assert loader.load_sweep_config(request.hydra, arm.overrides).track.project == project
+
+
+def test_bad_names_from_the_environment_are_refused(read, monkeypatch):
+    monkeypatch.setenv("WANDB_PROJECT", "it's ${mine}")
+    with pytest.raises(RequestError, match=r"track\.project=it's"):
+        read()
+
+
+def test_values_of_an_arm_keep_all_their_digits(read):
+    request = read("arms=[{optim.base_lr:0.012345678},{optim.base_lr:1234567.5}]")
+    rates = [arm.config.optim.base_lr for arm in request.arms.values()]
+    assert rates == [0.012345678, 1234567.5]
 
 
 REFUSED = {
@@ -94,7 +117,7 @@ REFUSED = {
     "optim.lr_mult=fast": "optim.lr_mult=fast: Value 'fast' of type 'str' could not be converted "
     "to Float",
     "+typo=3": "typo: no such key, expected one of model, norm",
-    "++norm.foo=3": "norm.foo: no such key, expected one of affine, backend, eps, momentum, name",
+    "++norm.foo=3": "norm.foo: no such key with norm=batchnorm, expected one of name, eps, affine",
     "train.stepz=3": "train.stepz: no such key, expected one of",
     "placement=middle": "placement=middle: expected one of pre, post",
     "~placement": "placement: missing, it cannot be removed",
@@ -104,13 +127,23 @@ REFUSED = {
     "batch_size=1": "batch_size=1: batchnorm in an MLP would see one value per channel",
     "batch_size=1079": "batch_size=1079: expected at most 1078, the training images of digits",
     "norm=none,batchnorm": "norm=none,batchnorm: several values need -m",
+    "arms=[3]": "arms=[3]: expected a list of mappings",
+    "arms=3": "arms=3: expected a list of mappings",
+    "norm.groups=8": "norm.groups: no such key, expected one of affine, backend",
+    "hydra.launcher.n_jobs=0": "hydra.launcher.n_jobs=0: expected an integer >= 1",
+    "hydra.launcher.n_jobs=abc": "hydra.launcher.n_jobs=abc: expected an integer >= 1",
+    "hydra.job.chdir=true": "hydra.job.chdir=true: expected false",
+    "hydra.sweeper.params.norm=nope": "results=",  # the whole request: the key is not known
+    "track.project=a/b": "track.project=a/b: expected a name of letters",
+    "track.project=": "track.project=: expected a name of letters",
+    "shift.severities=[]": "shift.severities=[]: expected a non-empty list of distinct integers",
     "norm.backend=cpp": "norm.backend=cpp: expected one of reference",
     "norm=instancenorm": "norm=instancenorm: an MLP has one value per channel, expected a vgg",
     "model.widths=3": "model.widths=3: expected a list such as [1,2]",
     "model.depth=[1,1]": "model.depth=[1,1]: expected one entry or one for each of the 3",
     "train.steps=0": "train.steps=0: expected null or an integer >= 1",
     "train.policies=[precise]": "train.policies=[precise]: expected ema among them",
-    "shift.severities=[6]": "shift.severities=[6]: expected a list of distinct integers",
+    "shift.severities=[6]": "shift.severities=[6]: expected a non-empty list of distinct",
     "shift=fog": "shift=fog: expected one of blur, brightness",
     "experiment=nope": "experiment=nope: expected one of batch_size, lr_mult",
     "model=vgg16": "optim.base_lr: no rate is tuned for model=vgg16 data=digits optim=sgd",
@@ -136,7 +169,11 @@ def test_a_bad_request_is_refused_in_one_line(read, tmp_path, override):
         (["norm=batchnorm,nope"], "norm=nope: expected one of"),
         (["optim.lr_mult=1,-1"], "optim.lr_mult=-1: expected a finite number > 0"),
         (["placement=pre,middle"], "placement=pre,middle: expected one of pre, post"),
-        (["norm=batchnorm,layernorm", "norm.momentum=0.5"], "norm.momentum: no such key"),
+        (
+            ["norm=batchnorm,none", "norm.momentum=0.5"],
+            "norm.momentum: no such key, expected one of name",
+        ),
+        (["norm=groupnorm", "norm.groups=100"], "norm.groups=100: groups of one value each"),
         (["norm=groupnorm", "norm.groups=4,7"], "norm.groups=7: expected a divisor of every entry"),
         (["optim=sgd,adam", "optim.momentum=0.5"], "optim.momentum: no such key"),
         (["results=a,b"], "results=a and b: cannot be swept"),

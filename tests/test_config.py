@@ -56,6 +56,7 @@ def test_what_changes_numbers_changes_the_id(read, override):
         (["train.epochs=20"], ["train.steps=320"]),
         (["model.widths=[100]", "model.depth=[3]"], []),
         (["optim.lr_end=0.5"], []),
+        (["train.policies=[precise,ema]"], []),
         (["optim.lr_scaling=linear"], []),
         (["model=vgg", "model.depth=[2,2]"], ["model=vgg"]),
         (["optim.lr_mult=1"], ["optim.lr_mult=1.0"]),
@@ -108,4 +109,5 @@ def test_arm_id_does_not_depend_on_the_process(read):
 
 def test_flatten_and_shown():
     assert flatten({"a": {"b": {"c": 1}}, "d": [1, 2]}) == {"a.b.c": 1, "d": [1, 2]}
-    assert shown([0, None, True, 0.5, "x"]) == "[0,null,true,0.5,x]"
+    assert shown([0, None, True, 0.5, 2.0, "x"]) == "[0,null,true,0.5,2,x]"
+    assert shown(0.012345678) == "0.012345678"

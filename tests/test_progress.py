@@ -6,7 +6,7 @@ import json
 import pytest
 from rich.console import Console
 
-from bnbench.progress import Watcher, clock, failed, reached
+from bnbench.progress import Watcher, clock, reached
 
 
 @pytest.fixture
@@ -36,7 +36,14 @@ def test_words_for_an_arm(arms):
 
 def test_one_line_per_finished_arm_and_failures_counted(arms):
     out = io.StringIO()
-    with Watcher(arms, {}, Console(file=out, width=120)) as watcher:
+
+    def settled(path):
+        return (path / "summary.json").exists()
+
+    def failed(path):
+        return (path / "error.txt").exists()
+
+    with Watcher(arms, settled, failed, Console(file=out, width=120)) as watcher:
         for path in arms["one"]:
             done(path, 0.75)
         done(arms["two"][0], 0.25)
@@ -45,15 +52,6 @@ def test_one_line_per_finished_arm_and_failures_counted(arms):
     assert lines[0].startswith("[1/2] one  2 of 2 runs, test accuracy 75.0 %")
     assert lines[1].startswith("[2/2] two  1 of 2 runs, test accuracy 25.0 %")
     assert watcher.failures == 1
-
-
-def test_an_error_of_an_earlier_sweep_is_none_of_this_one(arms):
-    path = arms["one"][0]
-    error = path / "error.txt"
-    assert not failed(path, {})
-    error.write_text("old")
-    assert not failed(path, {error: error.stat().st_mtime_ns})
-    assert failed(path, {error: error.stat().st_mtime_ns - 1})
 
 
 def test_durations():

@@ -60,8 +60,28 @@ def test_a_run_leaves_its_files_and_learns(read):
     assert {row["step"] for row in metrics if row["split"] == "test"} == {"80"}
     last = {(r["split"], r["metric"]): float(r["value"]) for r in metrics if r["step"] == "80"}
     assert last["val", "accuracy"] == result["metrics"]["val/accuracy"]
-    # all 359 validation images at the last point
-    assert (last["val", "accuracy"] * 359) == pytest.approx(round(last["val", "accuracy"] * 359))
+
+
+def test_curves_are_drawn_on_subsets_and_end_on_the_whole_set(read, monkeypatch):
+    monkeypatch.setattr("bnbench.train.SUBSET", 50)
+    path = trained(only(read(*CSV, "train.steps=20", "norm=none")))
+    accuracies = [
+        (int(row["step"]), float(row["value"]))
+        for row in rows(path / "metrics.csv")
+        if (row["split"], row["metric"]) == ("val", "accuracy")
+    ]
+    for step, accuracy in accuracies:
+        size = 359 if step == 20 else 50
+        assert accuracy * size == pytest.approx(round(accuracy * size))
+
+
+def test_damaged_weights_are_trained_again(read):
+    path = trained(only(read(*CSV, "train.steps=5")))
+    before = (path / "metrics.csv").read_bytes()
+    (path / "weights.pt").write_bytes(b"PK damaged")
+    trained(only(read(*CSV, "train.steps=5", "shift=blur", "shift.severities=[5]")))
+    assert (path / "metrics.csv").read_bytes() == before
+    assert len(rows(path / "shifts.csv")) == 4
 
 
 def test_the_same_run_writes_the_same_bytes(read, tmp_path):
@@ -126,8 +146,8 @@ def test_a_diverged_run_is_a_result(read):
     assert result["metrics"]["train@batch/loss"] is None  # not a number
     assert result["metrics"]["test/accuracy"] == 0.0  # no answer is no right answer
     assert result["steps"] < 60  # it stops at the evaluation that finds out
-    last = rows(path / "metrics.csv")[-1]
-    assert math.isnan(float(rows(path / "metrics.csv")[-2]["value"])) or last["value"] == "0.0"
+    last = {(r["split"], r["metric"]): float(r["value"]) for r in rows(path / "metrics.csv")}
+    assert not math.isfinite(last["train@batch", "loss"])
 
 
 def test_a_stuck_run_is_flagged(read):
@@ -183,16 +203,24 @@ def test_an_exception_fails_one_run_and_spares_the_rest(read, monkeypatch):
     assert "MemoryError: no memory left" in (first / "error.txt").read_text()
 
 
-def test_wandb_holds_the_points_of_metrics_csv(read):
+def test_wandb_holds_the_points_of_metrics_csv(read, monkeypatch):
     """The same set of (step, key, value) in both, read back by W&B's own reader."""
+    # what others keep in their environment must not describe, or merge, our runs
+    for name, value in (("RUN_ID", "leak"), ("NOTES", "leak"), ("CONFIG_PATHS", "")):
+        monkeypatch.setenv(f"WANDB_{name}", value)
     config = only(read("seeds=[0]", "train.steps=30", "train.eval_points=5"))
     path = trained(config)
     results = Path(config.results)
     run_id = json.loads((path / "meta.json").read_text())["wandb_id"]
+    assert run_id != "leak"
     (record,) = results.glob(f"wandb/offline-run-*-{run_id}/run-{run_id}.wandb")
     leet = Path(sys.executable).with_name("wandb")
     answer = subprocess.run(
-        [leet, "leet", "inspect", "--json", record], capture_output=True, text=True, check=True
+        [leet, "leet", "inspect", "--json", record],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={"PATH": "/usr/bin:/bin", "HOME": str(results)},
     )
     entries = [json.loads(line) for line in answer.stdout.splitlines()]
     logged, samples = set(), set()
@@ -211,6 +239,7 @@ def test_wandb_holds_the_points_of_metrics_csv(read):
     assert (facts["project"], facts["job_type"]) == ("bnbench", "train")
     assert facts["tags"] == ["mlp", "batchnorm", "pre", "digits"]
     assert not facts.get("host")
+    assert "leak" not in answer.stdout
     logged_config = facts["config"]["update"]
     assert (logged_config["arm"], logged_config["seed"]) == (arm, 0)
     assert logged_config["optim"]["lr_mult"] == 1

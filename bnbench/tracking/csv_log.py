@@ -5,6 +5,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from bnbench.tracking.run_dir import replacing
+
 METRICS = ("step", "samples", "split", "layer", "metric", "value")
 SHIFTS = ("shift", "severity", "policy", "metric", "value")
 
@@ -33,12 +35,10 @@ class CsvLog:
 
 def write_table(path: Path, header: Iterable[str], rows: Iterable[Iterable[Any]]) -> None:
     """Write a whole CSV file by rename, so that no reader sees half of it."""
-    part = path.with_name(f".{path.name}.part")
-    with part.open("w", newline="", encoding="utf-8") as file:
+    with replacing(path) as part, part.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(header)
         writer.writerows(rows)
-    part.replace(path)
 
 
 def read_shifts(path: Path) -> list[dict[str, str]]:

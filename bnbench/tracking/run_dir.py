@@ -4,6 +4,8 @@ import fcntl
 import json
 import math
 import os
+import secrets
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from enum import StrEnum
@@ -13,6 +15,7 @@ from typing import Any
 from omegaconf import OmegaConf
 
 State = StrEnum("State", ["missing", "running", "interrupted", "failed", "done"])
+LOOKS, LOOK_SECONDS = 5, 0.01  # what a trainer waits for those who only look
 LEFTOVERS = ("error.txt", "metrics.csv", "meta.json", "shifts.csv", "weights.pt")
 
 
@@ -32,7 +35,7 @@ def state(path: Path) -> State:
     if not path.exists():
         return State.missing
     try:
-        with locked(path, create=False):
+        with locked(path, shared=True):
             pass
     except RunBusyError:
         return State.running
@@ -42,20 +45,30 @@ def state(path: Path) -> State:
 
 
 @contextmanager
-def locked(path: Path, create: bool = True) -> Iterator[None]:
+def locked(path: Path, shared: bool = False) -> Iterator[None]:
     """Hold the run: the lock is the kernel's, so a process that dies lets go of it.
 
+    Args:
+        path: the run's folder; made where it is not there, unless shared.
+        shared: hold it for a look only, which others may have at the same time.
+
     Raises:
-        RunBusyError: another process holds it.
+        RunBusyError: another process trains it.
+        FileNotFoundError: shared, and nobody has ever held it.
     """
-    if create:
+    if not shared:
         path.mkdir(parents=True, exist_ok=True)
-    handle = os.open(path / ".lock", os.O_RDWR | (os.O_CREAT if create else 0), 0o666)
+    handle = os.open(path / ".lock", os.O_RDWR | (0 if shared else os.O_CREAT), 0o666)
+    kind = fcntl.LOCK_SH if shared else fcntl.LOCK_EX
     try:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise RunBusyError(f"{path} is being trained by another process") from error
+        for patience in range(LOOKS, -1, -1):
+            try:
+                fcntl.flock(handle, kind | fcntl.LOCK_NB)
+                break
+            except BlockingIOError as error:
+                if shared or not patience:
+                    raise RunBusyError(f"{path} is being trained by another process") from error
+                time.sleep(LOOK_SECONDS)  # it may be no more than somebody's look
         yield
     finally:
         os.close(handle)
@@ -95,9 +108,18 @@ def plain(value: Any) -> Any:
 
 def write_whole(path: Path, text: str) -> None:
     """Write a file so that a reader sees the old one or the whole new one."""
-    part = path.with_name(f".{path.name}.part")
-    with part.open("w", encoding="utf-8") as file:
+    with replacing(path) as part, part.open("w", encoding="utf-8") as file:
         file.write(text)
         file.flush()
         os.fsync(file.fileno())
-    part.replace(path)
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A new file beside `path`, of this call alone, that takes its place at the end."""
+    part = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
+    try:
+        yield part
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)

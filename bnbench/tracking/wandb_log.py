@@ -4,8 +4,11 @@ The only importer of wandb, and a lazy one: it costs half a second. CSV is the r
 that fails costs seconds and a warning, never the run.
 """
 
+import os
+import secrets
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +19,19 @@ from bnbench.tracking.run_dir import plain
 
 if TYPE_CHECKING:
     from wandb import Run
+
+
+# whom to talk to and with which key; what describes a run comes from its configuration alone
+KEPT = {
+    "WANDB_API_KEY",
+    "WANDB_BASE_URL",
+    "WANDB_CACHE_DIR",
+    "WANDB_CONFIG_DIR",
+    "WANDB_CREDENTIALS_FILE",
+    "WANDB_DATA_DIR",
+    "WANDB_IDENTITY_TOKEN_FILE",
+}
+unreachable = False  # no server answered this process once: asking at every run would cost seconds
 
 
 class WandbLog:
@@ -50,6 +66,27 @@ class WandbLog:
 
 def start(track: TrackConfig, results: Path, arm: str, seed: int, science: dict[str, Any]) -> "Run":
     """Start a W&B run below `results/wandb`; where no server can be had, an offline one."""
+    with own_environment():
+        return start_in_own_environment(track, results, arm, seed, science)
+
+
+@contextmanager
+def own_environment() -> Iterator[None]:
+    """Hide the WANDB_ variables that would describe a run: WANDB_RUN_ID would give all one id."""
+    hidden = {k: v for k, v in os.environ.items() if k.startswith("WANDB_") and k not in KEPT}
+    for name in hidden:
+        del os.environ[name]
+    try:
+        yield
+    finally:
+        os.environ.update(hidden)
+
+
+def start_in_own_environment(
+    track: TrackConfig, results: Path, arm: str, seed: int, science: dict[str, Any]
+) -> "Run":
+    """Start a W&B run that is described by its arguments alone."""
+    global unreachable
     import wandb
 
     settings = wandb.Settings(
@@ -70,6 +107,8 @@ def start(track: TrackConfig, results: Path, arm: str, seed: int, science: dict[
         x_save_requirements=False,
     )
     options: dict[str, Any] = {
+        "id": secrets.token_hex(8),
+        "resume": "never",
         "dir": str(results),
         "project": track.project,
         "entity": track.entity,
@@ -85,14 +124,15 @@ def start(track: TrackConfig, results: Path, arm: str, seed: int, science: dict[
         "config": {**science, "arm": arm, "seed": seed, "bnbench_version": __version__},
         "settings": settings,
     }
-    if track.mode == TrackMode.online:
+    if track.mode == TrackMode.online and not unreachable:
         try:
             return wandb.init(mode="online", **options)
         except wandb.Error as error:
+            unreachable = True
             reason = str(error).splitlines()[0] if str(error) else type(error).__name__
             print(
-                f"WARNING: W&B cannot be reached ({reason}); {arm}/seed-{seed} is logged offline, "
-                "`make sync` uploads it later",
+                f"WARNING: W&B cannot be reached ({reason}); {arm}/seed-{seed} and what follows is "
+                "logged offline, `make sync` uploads it later",
                 file=sys.stderr,
             )
     return wandb.init(mode="offline", **options)

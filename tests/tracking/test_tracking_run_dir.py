@@ -15,6 +15,7 @@ from bnbench.tracking.run_dir import (
     begin,
     finish,
     locked,
+    replacing,
     run_path,
     state,
     write_whole,
@@ -102,6 +103,23 @@ def test_a_file_is_whole_or_absent(path, monkeypatch):
     with pytest.raises(OSError, match="No space left"):
         write_whole(path / "summary.json", "new")
     assert (path / "summary.json").read_text() == "old"
+
+
+def test_writers_of_one_file_do_not_disturb_each_other(tmp_path):
+    """Both write at once: each finds its own unfinished file, and the last one wins whole."""
+    path = tmp_path / "runs.csv"
+    with replacing(path) as one, replacing(path) as other:
+        one.write_text("one")
+        other.write_text("other")
+    assert path.read_text() == "one"
+    assert [p.name for p in tmp_path.iterdir()] == ["runs.csv"]
+
+
+def test_a_look_does_not_keep_a_trainer_out(path):
+    with locked(path):
+        pass
+    with locked(path, shared=True):
+        assert state(path) == State.interrupted
 
 
 def test_json_has_null_for_what_is_not_a_number():
