@@ -21,7 +21,8 @@ from hydra.core.override_parser.types import Override
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict
 
-from bnbench.config import Config, RequestError, arm_id, check, science, shown, typed
+from bnbench.checks import RequestError, check, shown
+from bnbench.config import Config, arm_id, science, typed
 from bnbench.data.files import missing_files
 from bnbench.refusal import REFUSED, one_line
 from bnbench.schema import Device, TrackMode

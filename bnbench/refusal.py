@@ -12,7 +12,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import InterpolationKeyError, OmegaConfBaseException
 
-from bnbench.config import RequestError
+from bnbench.checks import RequestError
 
 # what a bad request may raise; OmegaConf asserts where a parent of the key is null
 REFUSED = (HydraException, OmegaConfBaseException, ValueError, AssertionError)

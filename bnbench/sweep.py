@@ -24,7 +24,8 @@ from omegaconf import DictConfig
 from rich.console import Console
 
 from bnbench import cli
-from bnbench.config import RequestError, science, typed
+from bnbench.checks import RequestError
+from bnbench.config import science, typed
 from bnbench.launch import WAIT_SECONDS, Work, train_missing
 from bnbench.progress import Watcher, clock
 from bnbench.refusal import REFUSED, complain, one_line

@@ -12,20 +12,21 @@ ROOT = Path(__file__).parents[1]
 # what a module may import from bnbench; `schema` and the version are open to all
 MAY_IMPORT = {
     "schema": set(),
-    "config": {"schema"},
+    "checks": set(),
+    "config": {"checks"},
     "norms": {"config"},
     "data": {"config"},
     "models": {"config", "norms"},
     "tracking": {"config"},
-    "refusal": {"config"},
-    "cli": {"config", "data", "refusal"},
+    "refusal": {"checks"},
+    "cli": {"config", "checks", "data", "refusal"},
     "loop": set(),
     "evaluation": {"config", "norms"},
     "train": {"config", "norms", "data", "models", "tracking", "loop", "evaluation"},
     "bench": {"config", "norms", "data", "models", "loop"},
     "progress": {"tracking"},
     "launch": {"config", "cli", "refusal", "tracking"},
-    "sweep": {"config", "cli", "refusal", "tracking", "progress", "launch"},
+    "sweep": {"config", "checks", "cli", "refusal", "tracking", "progress", "launch"},
     "analysis": {"config", "tracking"},
 }
 LAZY = {("sweep", "train")}  # inside a worker only

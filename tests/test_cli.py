@@ -2,7 +2,7 @@
 
 import pytest
 
-from bnbench.config import RequestError
+from bnbench.checks import RequestError
 from bnbench.schema import ShiftName
 
 

@@ -6,7 +6,8 @@ import sys
 
 import pytest
 
-from bnbench.config import arm_id, derive_seed, flatten, learning_rate, num_steps, science, shown
+from bnbench.checks import shown
+from bnbench.config import arm_id, derive_seed, flatten, learning_rate, num_steps, science
 
 
 def only(request):
