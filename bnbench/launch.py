@@ -4,6 +4,7 @@ import os
 import time
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from hydra._internal.callbacks import Callbacks
@@ -16,10 +17,25 @@ from bnbench.cli import Arm, Request
 from bnbench.config import asked_shifts
 from bnbench.refusal import first
 from bnbench.tracking.csv_log import read_shifts
-from bnbench.tracking.run_dir import State, run_path, state, write_whole
+from bnbench.tracking.run_dir import (
+    DamagedError,
+    State,
+    is_intact,
+    last_error,
+    read_summary,
+    run_path,
+    state,
+    write_whole,
+)
 
 DEATHS = 2  # an arm whose worker died this often is failed
+LAUNCHES = 2  # launches in a row that touch no run, after which those runs have failed
 WAIT_SECONDS = 0.5
+VISIBLE_SECONDS = 60.0  # what a network disk may take to show here what was written elsewhere
+ELSEWHERE = (
+    "trained, but in a results folder that is not this one: share the folder between the machines, "
+    "or copy the run here"
+)
 
 
 class Work:
@@ -32,20 +48,37 @@ class Work:
             for arm in request.arms.values()
             for seed in arm.config.seeds
         }
+        self.reasons: dict[Path, str] = {}  # why runs failed, where their folders may not say it
         # errors of earlier sweeps say nothing about this one
         self.stale = {path: error_time(path) for path in self.arm_of}
 
     def settled(self, path: Path) -> bool:
-        """Whether a run has its result and every shift that is asked for."""
-        if state(path) != State.done:
+        """Whether a run has its result, unharmed, and every shift that is asked for."""
+        try:
+            summary = read_summary(path)
+        except (FileNotFoundError, DamagedError):
+            return False
+        if not is_intact(path, summary, "metrics.csv"):
             return False
         asked = asked_shifts(self.arm_of[path].config)
-        rows = read_shifts(path / "shifts.csv") if asked else []
-        return asked <= {(row["shift"], int(row["severity"]), row["policy"]) for row in rows}
+        return not asked or asked <= {row[:3] for row in read_shifts(path, summary)}
 
     def failed(self, path: Path) -> bool:
         """Whether a run has failed in this sweep."""
-        return error_time(path) not in (None, self.stale[path])
+        return path in self.reasons or error_time(path) not in (None, self.stale[path])
+
+    def fail(self, path: Path, reason: str) -> None:
+        """Record that a run failed outside its own process."""
+        self.reasons[path] = reason
+        with suppress(OSError):  # a full disk
+            path.mkdir(parents=True, exist_ok=True)
+            write_whole(path / "error.txt", reason + "\n")
+
+    def reason(self, path: Path) -> str:
+        """Why a run failed: in this sweep's words, or the last line of its error file."""
+        if path in self.reasons:
+            return self.reasons[path]
+        return last_error(path)
 
     def lacking(self) -> dict[str, list[Path]]:
         """The runs that are neither settled nor failed, by arm."""
@@ -61,9 +94,11 @@ def train_missing(work: Work, task: TaskFunction) -> None:
 
     A worker that is killed takes the whole launch with it. The arms that it broke are launched
     again one at a time, after all others, so that blame for a second death falls on one arm. A
-    launch that touched nothing would touch nothing again: its runs fail.
+    launch that touched nothing is tried once more, since a worker may die while it starts; then
+    its runs fail.
     """
     deaths: Counter[str] = Counter()
+    fruitless = 0
     while lacking := work.lacking():
         clean = [arm for arm in lacking if not deaths[arm]]
         group = clean or list(lacking)[:1]
@@ -75,11 +110,12 @@ def train_missing(work: Work, task: TaskFunction) -> None:
         broken = [path for path in left if attempt(path) != before[path]]
         for arm in {work.arm_of[path].id for path in broken}:
             deaths[arm] += 1
+        fruitless = fruitless + 1 if len(left) == len(before) and not broken else 0
         for path in left:
             if path in broken and deaths[work.arm_of[path].id] >= DEATHS:
-                fail(path, f"the worker process died {DEATHS} times: {died}")
-            elif len(left) == len(before) and not broken:
-                fail(path, f"the launcher failed: {died or 'it returned without training'}")
+                work.fail(path, f"the worker process died {DEATHS} times: {died}")
+            elif fruitless == LAUNCHES:
+                work.fail(path, f"the launcher failed: {died or 'it returned without training'}")
 
 
 def wait_for(path: Path) -> bool:
@@ -106,11 +142,26 @@ def launch(work: Work, arms: Sequence[Arm], task: TaskFunction) -> str | None:
         returns: Sequence[JobReturn] = launcher.launch([arm.overrides for arm in arms], 0)
     except Exception as error:  # joblib and Ray raise kinds of their own when a worker is killed
         return first(error) or type(error).__name__
+    lacking, deadline = work.lacking(), time.monotonic() + VISIBLE_SECONDS
     for arm, job in zip(arms, returns, strict=True):
-        if job.status == JobStatus.FAILED:  # outside a run: a run records its own error
-            for path in work.lacking().get(arm.id, []):
-                fail(path, repr(job._return_value))
+        for path in lacking.get(arm.id, []):
+            if job.status == JobStatus.FAILED:  # outside a run: a run records its own error
+                work.fail(path, repr(job._return_value))
+                continue
+            word = job.return_value[int(path.name.removeprefix("seed-"))]
+            if word == State.done:
+                if not appears(work, path, deadline):
+                    work.fail(path, ELSEWHERE)
+            elif word != State.running:
+                work.fail(path, word)
     return None
+
+
+def appears(work: Work, path: Path, deadline: float) -> bool:
+    """Whether a run that was trained elsewhere is seen here; a network disk may be late."""
+    while not work.settled(path) and time.monotonic() < deadline:
+        time.sleep(WAIT_SECONDS)
+    return work.settled(path)
 
 
 def attempt(path: Path) -> int | None:
@@ -129,9 +180,3 @@ def modified(file: Path) -> int | None:
         return file.stat().st_mtime_ns
     except FileNotFoundError:
         return None
-
-
-def fail(path: Path, reason: str) -> None:
-    """Record that a run failed outside its own process."""
-    path.mkdir(parents=True, exist_ok=True)
-    write_whole(path / "error.txt", reason + "\n")

@@ -3,7 +3,6 @@
 It reads the run folders only, so that it is the same for every launcher.
 """
 
-import json
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -12,6 +11,8 @@ from statistics import mean
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from bnbench.tracking.run_dir import is_done, read_summary
 
 POLL_SECONDS = 0.5
 
@@ -93,11 +94,7 @@ class Watcher:
 
 def reached(paths: Sequence[Path]) -> str:
     """What the runs of an arm came to, in a few words."""
-    summaries = [
-        json.loads((path / "summary.json").read_text(encoding="utf-8"))
-        for path in paths
-        if (path / "summary.json").exists()
-    ]
+    summaries = [read_summary(path) for path in paths if is_done(path)]
     words = [f"{len(summaries)} of {len(paths)} runs"]
     if summaries:
         accuracy = mean(summary["metrics"]["test/accuracy"] for summary in summaries)

@@ -4,12 +4,9 @@ A single arm is a sweep of one job. The parent never imports torch: it checks th
 the launcher again for what a dead worker left behind, and reads the outcome from the run folders.
 """
 
-import json
 import os
 import shlex
-import signal
 import sys
-import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -26,7 +23,8 @@ from rich.console import Console
 from bnbench import cli
 from bnbench.checks import RequestError
 from bnbench.config import science, typed
-from bnbench.launch import WAIT_SECONDS, Work, train_missing
+from bnbench.launch import Work, train_missing
+from bnbench.process import STOPPED, follow, leading
 from bnbench.progress import Watcher, clock
 from bnbench.refusal import REFUSED, complain, one_line
 from bnbench.tracking.experiment_dir import (
@@ -35,7 +33,7 @@ from bnbench.tracking.experiment_dir import (
     write_experiment,
     write_runs,
 )
-from bnbench.tracking.meta import circumstances
+from bnbench.tracking.meta import circumstances, read_meta
 from bnbench.tracking.run_dir import run_path
 
 CONFIGS = Path(__file__).parents[1] / "configs"
@@ -76,21 +74,18 @@ def sweep(argv: list[str]) -> Outcome | int:
     if args.help or args.hydra_help or args.cfg or args.info or args.shell_completion:
         options = [word for word in argv if word not in args.overrides]
         return hydra_itself([*options, *args.overrides])
-    signal.signal(signal.SIGTERM, interrupt)
     try:
-        with hydra.initialize_config_dir(str(CONFIGS), job_name="train", version_base="1.3"):
+        with leading(), hydra.initialize_config_dir(str(CONFIGS), job_name="train", version_base="1.3"):
             request = cli.read(args.overrides, args.multirun)
             return run(request, shlex.join(["python", "scripts/train.py", *argv]))
     except RequestError as error:
         return complain(str(error))
+    except OSError as error:  # a full disk, a folder that is gone
+        print(f"bnbench: {error}; what is done is kept", file=sys.stderr)
+        return 1
     except KeyboardInterrupt:
         print("\ninterrupted; the same command finishes what is missing", file=sys.stderr)
         return 130
-
-
-def interrupt(*_: object) -> None:
-    """Treat SIGTERM, which clusters send before they take a machine away, like Ctrl-C."""
-    raise KeyboardInterrupt
 
 
 def hydra_itself(argv: list[str]) -> int:
@@ -108,26 +103,19 @@ def hydra_itself(argv: list[str]) -> int:
     return 0
 
 
-def task(config: DictConfig) -> None:
+def task(config: DictConfig) -> dict[int, str]:
     """One job of a launcher: train one arm. Runs in a worker, where torch is imported."""
-    if parent is None:
-        leave_with_parent()
+    is_worker = parent != os.getpid()
+    if is_worker:
+        follow()
     from bnbench.train import train_arm
 
-    train_arm(typed(cli.plain(config)))
-
-
-def leave_with_parent() -> None:
-    """End this worker when the process that started it is gone, so that no orphan trains on."""
-    starter = os.getppid()
-
-    def watch() -> None:
-        while os.getppid() == starter:
-            time.sleep(WAIT_SECONDS)
-        os._exit(1)
-
-    if "bnbench-watch" not in (thread.name for thread in threading.enumerate()):
-        threading.Thread(target=watch, name="bnbench-watch", daemon=True).start()
+    try:
+        return train_arm(typed(cli.plain(config)))
+    except KeyboardInterrupt:
+        if is_worker:
+            os._exit(STOPPED)  # raised further, it would reach the leader as the user's Ctrl-C
+        raise
 
 
 def run(request: cli.Request, command: str) -> Outcome:
@@ -151,7 +139,7 @@ def run(request: cli.Request, command: str) -> Outcome:
         with Watcher(todo, work.settled, work.failed, console):
             train_missing(work, task)
     failures = [
-        (arm, int(path.name.removeprefix("seed-")), reason(path))
+        (arm, int(path.name.removeprefix("seed-")), work.reason(path))
         for arm, paths in todo.items()
         for path in paths
         if work.failed(path)
@@ -181,14 +169,8 @@ def run(request: cli.Request, command: str) -> Outcome:
 def device(request: cli.Request) -> str:
     """What the runs were trained on, as the last of them recorded it."""
     arm = next(reversed(request.arms.values()))
-    meta = run_path(request.results, arm.id, arm.config.seeds[-1]) / "meta.json"
-    return json.loads(meta.read_text(encoding="utf-8"))["device"] if meta.exists() else "unknown"
-
-
-def reason(path: Path) -> str:
-    """Why a run failed: the last line of its error file."""
-    lines = (path / "error.txt").read_text(encoding="utf-8").strip().splitlines()
-    return lines[-1] if lines else "unknown"
+    path = run_path(request.results, arm.id, arm.config.seeds[-1])
+    return str(read_meta(path).get("device", "unknown"))
 
 
 def describe(request: cli.Request, todo: dict[str, list[Path]], console: Console) -> None:

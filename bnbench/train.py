@@ -5,6 +5,7 @@ import time
 import traceback
 from collections import deque
 from collections.abc import Callable, Collection, Iterator
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
@@ -33,19 +34,25 @@ from bnbench.norms import NORMS
 from bnbench.schema import NUM_CLASSES, Augment, Config, SaveWeights, TrackMode
 from bnbench.tracking.csv_log import SHIFTS, CsvLog, Point, read_shifts, write_table
 from bnbench.tracking.meta import circumstances
+from bnbench.tracking.rebuild import ensure, note
 from bnbench.tracking.run_dir import (
+    PENDING,
     RunBusyError,
     State,
     as_json,
     begin,
     finish,
+    is_intact,
+    is_pending,
     locked,
+    read_summary,
     replacing,
     run_path,
     state,
+    write_summary,
     write_whole,
 )
-from bnbench.tracking.wandb_log import WandbLog
+from bnbench.tracking.wandb_log import FAILED, INTERRUPTED, Identity, WandbLog
 
 SUBSET = 1000  # images in the fixed training and validation subsets that curves are drawn on
 CHUNK = {0: 2000, 2: 250}  # images per forward pass of an evaluation, by spatial dims: fastest
@@ -68,40 +75,57 @@ class Run:
     chunk: int
 
 
-def train_arm(config: Config) -> None:
-    """Train every seed of an arm that is not done; what fails is recorded and the rest goes on."""
+def train_arm(config: Config) -> dict[int, str]:
+    """Train every seed of an arm that is not done; what fails is recorded and the rest goes on.
+
+    Returns:
+        What became of each seed: `done`, `running` where another process trains it, or the last
+        line of its error.
+    """
     torch.set_num_threads(config.threads)
     arm = arm_id(science(config))
+    outcome: dict[int, str] = {}
     for seed in config.seeds:
         path = run_path(Path(config.results), arm, seed)
         try:
             with locked(path):
                 complete(config, arm, seed, path)
+            outcome[seed] = State.done
         except RunBusyError:
-            continue  # whoever holds it finishes it
-        except Exception:
-            write_whole(path / "error.txt", traceback.format_exc())
+            outcome[seed] = State.running  # whoever holds it finishes it
+        except Exception as error:
+            outcome[seed] = f"{type(error).__name__}: {error}".strip().splitlines()[-1]
+            with suppress(OSError):  # where the disk is full the sweep still hears of it
+                write_whole(path / "error.txt", traceback.format_exc())
+    return outcome
 
 
 def complete(config: Config, arm: str, seed: int, path: Path) -> None:
-    """Give a run what it lacks: its training, or only shifts that were not asked for before."""
-    done = state(path) == State.done
-    rows = read_shifts(path / "shifts.csv") if done else []
-    lacking = asked_shifts(config) - {
-        (row["shift"], int(row["severity"]), row["policy"]) for row in rows
-    }
-    if done and not lacking:
-        return
-    run = build(config, seed)
-    if done and load_weights(run, path / "weights.pt"):
-        write_table(path / "shifts.csv", SHIFTS, [*map(dict.values, rows), *shifted(run, lacking)])
-        (path / "error.txt").unlink(missing_ok=True)
-        return
-    # a done run without readable weights is trained again, to the same numbers
-    summary = train(run, arm, path)
-    if config.shift.names:
-        write_table(path / "shifts.csv", SHIFTS, shifted(run, asked_shifts(config)))
-    finish(path, summary)
+    """Give a run what it lacks: its training, the end of its W&B run, or shifts asked for later."""
+    identity = Identity(config.track, Path(config.results), arm, seed, science(config))
+    if state(path) != State.done and is_pending(path):
+        # its process died between its last number and its end: nothing is to be computed again
+        if config.track.mode == TrackMode.csv:
+            note(path, None)
+        else:
+            ensure(path, identity, read_summary(path, PENDING))
+        finish(path)
+    run = None
+    if state(path) == State.done:
+        summary = read_summary(path)
+        rows = read_shifts(path, summary)
+        lacking = asked_shifts(config) - {row[:3] for row in rows}
+        if is_intact(path, summary, "metrics.csv"):
+            if not lacking:
+                return
+            run = build(config, seed)
+            if is_intact(path, summary, "weights.pt") and load_weights(run, path / "weights.pt"):
+                write_table(path / "shifts.csv", SHIFTS, [*rows, *shifted(run, lacking)])
+                write_summary(path, summary)
+                (path / "error.txt").unlink(missing_ok=True)
+                return
+    # a done run that lost its curve or its weights is trained again, to the same numbers
+    train(run or build(config, seed), identity, path)
 
 
 def build(config: Config, seed: int) -> Run:
@@ -150,15 +174,13 @@ def normalised(dataset: Dataset, images: Tensor, device: torch.device) -> Tensor
     return dataset.normalise(images).to(device, memory_format=torch.channels_last)
 
 
-def train(run: Run, arm: str, path: Path) -> dict[str, Any]:
-    """Train a run from the start and log it; its summary, not written yet."""
+def train(run: Run, identity: Identity, path: Path) -> None:
+    """Train a run from the start and log it; done last, when all else is on the disk."""
     started = time.perf_counter()
-    config, canonical = run.config, science(run.config)
-    begin(path, canonical)
+    config = run.config
+    begin(path, identity.science)
     csv_log = CsvLog(path / "metrics.csv")
-    wandb_log = None
-    if config.track.mode != TrackMode.csv:
-        wandb_log = WandbLog(config.track, Path(config.results), arm, run.seed, canonical)
+    wandb_log = None if config.track.mode == TrackMode.csv else WandbLog(identity)
     meta = {
         **circumstances(),
         "device": device_name(run.device),
@@ -174,16 +196,21 @@ def train(run: Run, arm: str, path: Path) -> dict[str, Any]:
         if wandb_log:
             wandb_log.write(step, step * config.batch_size, point)
 
-    summary = None
     try:
-        diverged = fit(run, record)
+        with closing(csv_log):
+            diverged = fit(run, record)
         save_weights(run, path / "weights.pt")
         summary = summarise(run, curve, diverged, time.perf_counter() - started)
-        return summary
-    finally:
-        csv_log.close()
+        if config.shift.names:
+            write_table(path / "shifts.csv", SHIFTS, shifted(run, asked_shifts(config)))
+        write_summary(path, summary, PENDING)
+    except BaseException as error:
         if wandb_log:
-            wandb_log.close(summary)
+            wandb_log.close(None, FAILED if isinstance(error, Exception) else INTERRUPTED)
+        raise
+    if wandb_log and not wandb_log.close(summary):
+        ensure(path, identity, summary)
+    finish(path)
 
 
 def fit(run: Run, record: Callable[[int, Point], None]) -> bool:

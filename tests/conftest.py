@@ -8,6 +8,30 @@ import pytest
 
 from bnbench import cli
 from bnbench.sweep import CONFIGS
+from bnbench.tracking.run_dir import PENDING, finish, write_summary
+
+SUMMARY = {
+    "status": "done",
+    "stuck": False,
+    "metrics": {"test/accuracy": 0.5, "val/loss": None},
+    "steps_to": {"0.95": None, "0.5": 12.5},
+    "samples_to": {"0.95": None, "0.5": 800.0},
+    "steps": 20,
+    "samples": 1280,
+    "seconds": 0.1,
+    "parameters": 7,
+}
+
+
+@pytest.fixture
+def end() -> Callable[..., None]:
+    """End a run as training does: with a summary, in which some keys may be others."""
+
+    def write(path: Path, **changes: object) -> None:
+        write_summary(path, {**SUMMARY, **changes}, PENDING)
+        finish(path)
+
+    return write
 
 
 @pytest.fixture

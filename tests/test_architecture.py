@@ -26,7 +26,8 @@ MAY_IMPORT = {
     "bench": {"config", "norms", "data", "models", "loop"},
     "progress": {"tracking"},
     "launch": {"config", "cli", "refusal", "tracking"},
-    "sweep": {"config", "checks", "cli", "refusal", "tracking", "progress", "launch"},
+    "process": set(),
+    "sweep": {"config", "checks", "cli", "refusal", "tracking", "progress", "process", "launch"},
     "analysis": {"config", "tracking"},
 }
 LAZY = {("sweep", "train")}  # inside a worker only

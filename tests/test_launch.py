@@ -3,8 +3,8 @@
 import pytest
 
 from bnbench import launch
-from bnbench.launch import Work, train_missing
-from bnbench.tracking.run_dir import begin, finish, locked
+from bnbench.launch import LAUNCHES, Work, train_missing
+from bnbench.tracking.run_dir import begin, locked
 
 
 @pytest.fixture
@@ -19,12 +19,16 @@ def reasons(work):
     ]
 
 
-def train(work, arm, finished=True):
-    (path,) = (path for path, owner in work.arm_of.items() if owner == arm)
-    with locked(path):
-        begin(path, {"batch_size": 64})
-        if finished:
-            finish(path, {"status": "done"})
+@pytest.fixture
+def train(end):
+    def attempt(work, arm, finished=True):
+        (path,) = (path for path, owner in work.arm_of.items() if owner == arm)
+        with locked(path):
+            begin(path, {"batch_size": 64})
+            if finished:
+                end(path)
+
+    return attempt
 
 
 def test_a_launcher_that_raises_fails_every_run_once(work, monkeypatch):
@@ -32,7 +36,7 @@ def test_a_launcher_that_raises_fails_every_run_once(work, monkeypatch):
     monkeypatch.setattr(launch, "launch", lambda *_: calls.append(1) or "no such queue")
     train_missing(work, task=None)
     assert reasons(work) == ["the launcher failed: no such queue"] * 3
-    assert len(calls) == 1
+    assert len(calls) == LAUNCHES
 
 
 def test_a_launcher_that_does_nothing_fails_every_run(work, monkeypatch):
@@ -41,7 +45,7 @@ def test_a_launcher_that_does_nothing_fails_every_run(work, monkeypatch):
     assert reasons(work) == ["the launcher failed: it returned without training"] * 3
 
 
-def test_the_arm_that_kills_its_worker_twice_is_failed_and_no_other(work, monkeypatch):
+def test_the_arm_that_kills_its_worker_twice_is_failed_and_no_other(work, train, monkeypatch):
     groups = []
     guilty = list(work.request.arms)[1]
 
@@ -61,7 +65,7 @@ def test_the_arm_that_kills_its_worker_twice_is_failed_and_no_other(work, monkey
     assert work.lacking() == {}
 
 
-def test_a_single_arm_gets_its_second_chance(read, monkeypatch):
+def test_a_single_arm_gets_its_second_chance(read, train, monkeypatch):
     work = Work(read("seeds=[0]"))
     lives = iter([False, True])
 
@@ -83,5 +87,5 @@ def test_an_error_of_an_earlier_sweep_is_none_of_this_one(read):
     (path / "error.txt").write_text("old")
     work = Work(request)
     assert not work.failed(path)
-    launch.fail(path, "new")
+    work.fail(path, "new")
     assert work.failed(path)

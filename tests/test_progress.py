@@ -1,7 +1,6 @@
 """What a sweep says while it runs, from made-up run folders."""
 
 import io
-import json
 
 import pytest
 from rich.console import Console
@@ -18,12 +17,15 @@ def arms(tmp_path):
     return folders
 
 
-def done(path, accuracy, status="done", stuck=False):
-    summary = {"status": status, "stuck": stuck, "metrics": {"test/accuracy": accuracy}}
-    (path / "summary.json").write_text(json.dumps(summary))
+@pytest.fixture
+def done(end):
+    def write(path, accuracy, **changes):
+        end(path, metrics={"test/accuracy": accuracy}, **changes)
+
+    return write
 
 
-def test_words_for_an_arm(arms):
+def test_words_for_an_arm(arms, done):
     first, second = arms["one"]
     assert reached(arms["one"]) == "0 of 2 runs"
     done(first, 0.5)
@@ -34,7 +36,7 @@ def test_words_for_an_arm(arms):
     assert reached(arms["one"]).endswith("test accuracy 10.0 %, 1 diverged, 1 stuck")
 
 
-def test_one_line_per_finished_arm_and_failures_counted(arms):
+def test_one_line_per_finished_arm_and_failures_counted(arms, done):
     out = io.StringIO()
 
     def settled(path):

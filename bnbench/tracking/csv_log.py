@@ -1,11 +1,12 @@
 """metrics.csv and shifts.csv: the record of a run, in long form."""
 
 import csv
+import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from bnbench.tracking.run_dir import replacing
+from bnbench.tracking.run_dir import is_intact, replacing
 
 METRICS = ("step", "samples", "split", "layer", "metric", "value")
 SHIFTS = ("shift", "severity", "policy", "metric", "value")
@@ -29,8 +30,32 @@ class CsvLog:
         self.file.flush()
 
     def close(self) -> None:
-        """Close the file."""
-        self.file.close()
+        """Close the file, once it is on the disk."""
+        if not self.file.closed:
+            os.fsync(self.file)
+            self.file.close()
+
+
+def read_points(path: Path) -> list[tuple[int, int, dict[tuple[str, str, str], float]]]:
+    """The points (step, samples, values) of a metrics.csv; a torn last line is dropped.
+
+    Raises:
+        ValueError: it is not what a run writes; one line that names the file.
+    """
+    lines = path.read_bytes().split(b"\n")[:-1]
+    points: list[tuple[int, int, dict[tuple[str, str, str], float]]] = []
+    try:
+        header, *rows = csv.reader([line.decode() for line in lines], strict=True)
+        if tuple(header) != METRICS:
+            raise ValueError(f"expected the header {','.join(METRICS)}")
+        for row in rows:
+            step, samples, split, layer, metric, value = row
+            if not points or points[-1][0] != int(step):
+                points.append((int(step), int(samples), {}))
+            points[-1][2][split, layer, metric] = float(value)
+    except (ValueError, csv.Error) as error:
+        raise ValueError(f"{path}: {error}") from None
+    return points
 
 
 def write_table(path: Path, header: Iterable[str], rows: Iterable[Iterable[Any]]) -> None:
@@ -41,9 +66,16 @@ def write_table(path: Path, header: Iterable[str], rows: Iterable[Iterable[Any]]
         writer.writerows(rows)
 
 
-def read_shifts(path: Path) -> list[dict[str, str]]:
-    """The rows of a run's shifts.csv; none where there is no such file."""
-    if not path.exists():
+def read_shifts(path: Path, summary: Mapping[str, Any]) -> list[tuple[str, int, str, str, str]]:
+    """The rows of a run's shifts.csv; none where there is none that the run wrote."""
+    file = path / "shifts.csv"
+    if not file.exists() or not is_intact(path, summary, file.name):
         return []
-    with path.open(newline="", encoding="utf-8") as file:
-        return list(csv.DictReader(file))
+    try:
+        header, *rows = csv.reader(file.read_text(encoding="utf-8").splitlines(), strict=True)
+        if tuple(header) != SHIFTS:
+            return []
+        table = [(s, int(n), policy, metric, repr(float(v))) for s, n, policy, metric, v in rows]
+    except (ValueError, csv.Error):
+        return []
+    return table

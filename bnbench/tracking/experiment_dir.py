@@ -8,7 +8,7 @@ from typing import Any
 
 from bnbench.config import flatten
 from bnbench.tracking.csv_log import write_table
-from bnbench.tracking.run_dir import State, run_path, state, write_whole
+from bnbench.tracking.run_dir import State, read_summary, run_path, state, write_whole
 
 
 def experiment_path(results: Path, name: str, data: str) -> Path:
@@ -53,7 +53,7 @@ def outcome(folder: Path) -> dict[str, Any]:
     status = state(folder)
     if status != State.done:
         return {"status": status, "stuck": ""}
-    summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
+    summary = read_summary(folder)
     numbers = {
         **summary["metrics"],
         **{f"steps_to/{k}": v for k, v in summary["steps_to"].items()},

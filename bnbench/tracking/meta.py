@@ -1,6 +1,7 @@
 """The circumstances of a run: code, versions, device. No host or user name, no key."""
 
 import importlib.metadata
+import json
 import subprocess
 from functools import cache
 from pathlib import Path
@@ -22,6 +23,15 @@ def circumstances() -> dict[str, Any]:
         "git_dirty": None if commit is None else bool(git("status", "--porcelain")),
         "versions": {name: importlib.metadata.version(name) for name in PACKAGES},
     }
+
+
+def read_meta(path: Path) -> dict[str, Any]:
+    """The circumstances of a run; empty where they cannot be read."""
+    try:
+        meta = json.loads((path / "meta.json").read_bytes())
+    except (OSError, ValueError):
+        return {}
+    return meta if isinstance(meta, dict) else {}
 
 
 def git(*arguments: str) -> str | None:

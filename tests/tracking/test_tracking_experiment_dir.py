@@ -4,7 +4,7 @@ import csv
 import json
 
 from bnbench.tracking.experiment_dir import experiment_path, write_arms, write_runs
-from bnbench.tracking.run_dir import begin, finish, locked, run_path, write_whole
+from bnbench.tracking.run_dir import PENDING, begin, finish, locked, run_path, write_summary, write_whole
 
 SUMMARY = {
     "status": "done",
@@ -38,7 +38,8 @@ def test_tables_of_an_experiment(tmp_path):
         path = run_path(tmp_path, arm, 0)
         with locked(path):
             begin(path, science)
-            finish(path, summary)
+            write_summary(path, summary, PENDING)
+            finish(path)
     path = run_path(tmp_path, "c", 0)
     with locked(path):
         begin(path, science)

@@ -13,7 +13,6 @@ from bnbench.tracking.run_dir import (
     State,
     as_json,
     begin,
-    finish,
     locked,
     replacing,
     run_path,
@@ -42,7 +41,7 @@ def test_where_a_run_lies(tmp_path, path):
     assert path == tmp_path / "runs" / "mlp-none-none-00000000" / "seed-0"
 
 
-def test_states_in_the_life_of_a_run(path):
+def test_states_in_the_life_of_a_run(path, end):
     assert state(path) == State.missing
     with locked(path):
         assert state(path) == State.running
@@ -53,7 +52,7 @@ def test_states_in_the_life_of_a_run(path):
     with locked(path):
         begin(path, {"batch_size": 64})
         assert not (path / "error.txt").exists()
-        finish(path, {"status": "done"})
+        end(path)
     assert state(path) == State.done
 
 

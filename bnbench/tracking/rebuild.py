@@ -1,0 +1,42 @@
+"""A W&B run made anew from the files of a run: CSV is the record, W&B its mirror."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from bnbench.tracking.csv_log import read_points
+from bnbench.tracking.meta import read_meta
+from bnbench.tracking.run_dir import as_json, write_whole
+from bnbench.tracking.wandb_log import Identity, WandbLog, is_whole
+
+
+def rebuild(path: Path, identity: Identity, summary: Mapping[str, Any]) -> bool:
+    """Log a trained run to a new W&B run and note its id in meta.json; whether W&B has it whole.
+
+    Times that W&B shows are those of the rebuilding.
+
+    Raises:
+        ValueError: metrics.csv is not what a run writes; one line that names it.
+    """
+    points = read_points(path / "metrics.csv")
+    log = WandbLog(identity)
+    note(path, log.id)  # first: an attempt that is killed is then known, and made anew
+    for step, samples, point in points:
+        log.write(step, samples, point)
+    whole = log.close(summary)
+    if not whole:
+        note(path, None)
+    return whole
+
+
+def ensure(path: Path, identity: Identity, summary: Mapping[str, Any]) -> bool:
+    """See to it that W&B has a trained run whole and once; whether it has."""
+    wandb_id = read_meta(path).get("wandb_id")
+    if wandb_id and is_whole(identity.results, wandb_id):
+        return True
+    return rebuild(path, identity, summary)
+
+
+def note(path: Path, wandb_id: str | None) -> None:
+    """Write down which W&B run is that of a run."""
+    write_whole(path / "meta.json", as_json({**read_meta(path), "wandb_id": wandb_id}))

@@ -1,0 +1,270 @@
+"""Kill a sweep at random moments, resume it, and count what was lost.
+
+`python scripts/torture.py [--kills 50] [--seed 0]`. An undisturbed sweep gives the files to compare
+with. Then the same sweep is killed in ever different ways and started again, until it has been
+killed often enough and is done; one that finishes before that begins anew in another folder.
+"""
+
+import argparse
+import csv
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from bnbench.tracking.meta import read_meta
+from bnbench.tracking.run_dir import State, state
+from bnbench.tracking.wandb_log import FAILED, INTERRUPTED
+
+TRAIN = Path(__file__).with_name("train.py")
+REQUEST = (
+    *("-m", "norm=none,batchnorm", "optim.lr_mult=1,2", "seeds=[0,1,2]", "data=digits"),
+    *("train.steps=400", "shift=blur", "device=cpu", "hydra.launcher.n_jobs=2"),
+)
+GONE_SECONDS = 20.0  # by then the workers of a leader that is no more must have ended
+
+
+@dataclass
+class Tally:
+    """What was done to the sweeps and what became of them."""
+
+    kills: Counter[str] = field(default_factory=Counter)
+    starts: int = 0
+    runs: int = 0
+    attempts: int = 0
+    unfinished: int = 0  # W&B attempts that are marked as such
+    empty: int = 0  # W&B attempts that ended before W&B had written anything
+    problems: list[str] = field(default_factory=list)
+
+
+def descendants(pid: int) -> list[int]:
+    """The processes below a process, nearest first."""
+    found = []
+    for task in Path(f"/proc/{pid}/task").glob("*"):
+        try:
+            children = [int(word) for word in (task / "children").read_text().split()]
+        except OSError:  # it has ended
+            continue
+        for child in children:
+            found += [child, *descendants(child)]
+    return found
+
+
+def command_line(pid: int) -> str:
+    """How a process was started; empty where it is gone."""
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode()
+    except OSError:
+        return ""
+
+
+def named(pid: int, word: str) -> list[int]:
+    """The processes below a process that have a word in their command line."""
+    return [child for child in descendants(pid) if word in command_line(child)]
+
+
+def send(pids: list[int], number: int) -> bool:
+    """Signal processes; whether there were any."""
+    for pid in pids:
+        try:
+            os.kill(pid, number)
+        except ProcessLookupError:
+            continue
+    return bool(pids)
+
+
+WAYS: dict[str, Callable[[int, random.Random], bool]] = {
+    "SIGKILL to the leader": lambda pid, _: send([pid], signal.SIGKILL),
+    "SIGTERM to the leader": lambda pid, _: send([pid], signal.SIGTERM),
+    "SIGINT to the leader": lambda pid, _: send([pid], signal.SIGINT),
+    "Ctrl-C (SIGINT to all)": lambda pid, _: send([pid, *descendants(pid)], signal.SIGINT),
+    "SIGKILL to all": lambda pid, _: send([*descendants(pid), pid], signal.SIGKILL),
+    "SIGKILL to a worker": lambda pid, rng: send(
+        rng.sample(w := named(pid, "LokyProcess"), min(1, len(w))), signal.SIGKILL
+    ),
+    "SIGTERM to a worker": lambda pid, rng: send(
+        rng.sample(w := named(pid, "LokyProcess"), min(1, len(w))), signal.SIGTERM
+    ),
+    "SIGKILL to a wandb-core": lambda pid, rng: send(
+        rng.sample(w := named(pid, "wandb-core"), min(1, len(w))), signal.SIGKILL
+    ),
+}
+
+
+def start(results: Path) -> subprocess.Popen[bytes]:
+    """Start the sweep, or what is missing of it."""
+    return subprocess.Popen(
+        [sys.executable, str(TRAIN), *REQUEST, f"results={results}"],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+        env={**os.environ, "WANDB_MODE": "offline", "OMP_NUM_THREADS": "1"},
+        # a shell may have started us with SIGINT ignored, which is inherited
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )
+
+
+def torment(folder: Path, kills: int, horizon: float, rng: random.Random, tally: Tally) -> int:
+    """Kill and resume sweeps until the kills are used up; returns in how many folders."""
+    laps, process = 0, start(folder / "storm-0")
+    tally.starts += 1
+    ways = list(WAYS)
+    while sum(tally.kills.values()) < kills:
+        try:
+            code = process.wait(timeout=rng.uniform(0, horizon))
+        except subprocess.TimeoutExpired:
+            code = None
+        if code is None:
+            below = descendants(process.pid)
+            # every way in turn, in an order of its own, so that none is left out
+            way = ways[sum(tally.kills.values()) % len(ways)]
+            if not WAYS[way](process.pid, rng):
+                continue  # there is no such process yet
+            tally.kills[way] += 1
+            if "leader" in way or "all" in way:
+                process.wait()
+                if left := survivors(below):
+                    tally.problems.append(f"{way}: {len(left)} processes went on: {left}")
+        elif code == 0:
+            laps += 1
+        if process.poll() is not None:
+            process = start(folder / f"storm-{laps}")
+            tally.starts += 1
+    process.wait()
+    for _ in range(3):  # an arm whose worker was killed twice has failed and is asked for again
+        if start_and_wait(folder / f"storm-{laps}", tally) == 0:
+            return laps + 1
+    tally.problems.append("the last sweep does not come to its end")
+    return laps + 1
+
+
+def start_and_wait(results: Path, tally: Tally) -> int:
+    """Run the sweep to its end; its exit code."""
+    tally.starts += 1
+    return start(results).wait()
+
+
+def survivors(pids: list[int]) -> list[str]:
+    """The processes that are alive when they have had their time to go."""
+    deadline = time.monotonic() + GONE_SECONDS
+    while left := [line for pid in pids if (line := command_line(pid))]:
+        if time.monotonic() > deadline:
+            return left
+        time.sleep(0.1)
+    return []
+
+
+def compare(calm: Path, storm: Path, tally: Tally) -> None:
+    """Check the files of a sweep that was killed against those of one that was not."""
+    names = {str(p.relative_to(calm)) for p in calm.glob("runs/*/seed-*")}
+    found = {str(p.relative_to(storm)) for p in storm.glob("runs/*/seed-*")}
+    if names != found:
+        tally.problems.append(f"{storm.name}: other runs: {sorted(names ^ found)}")
+    for name in sorted(names & found):
+        tally.runs += 1
+        if state(storm / name) != State.done:
+            tally.problems.append(f"{storm.name}/{name}: {state(storm / name)}")
+            continue
+        for file in ("metrics.csv", "shifts.csv", "config.yaml"):
+            if (calm / name / file).read_bytes() != (storm / name / file).read_bytes():
+                tally.problems.append(f"{storm.name}/{name}/{file}: other bytes")
+        if parts := list((storm / name).glob(".*.part")):
+            tally.problems.append(f"{storm.name}/{name}: left behind: {parts}")
+    with (storm / "experiments/adhoc/digits/runs.csv").open(newline="") as file:
+        listed = Counter((row["arm"], row["seed"]) for row in csv.DictReader(file))
+    if len(listed) != len(names) or set(listed.values()) != {1}:
+        tally.problems.append(f"{storm.name}: runs.csv lists {listed}")
+    compare_wandb(storm, tally)
+
+
+def compare_wandb(results: Path, tally: Tally) -> None:
+    """Check that W&B has every run whole and once, and all else marked as unfinished."""
+    runs = {read_meta(path)["wandb_id"]: path for path in results.glob("runs/*/seed-*")}
+    ended = Counter()
+    for file in results.glob("wandb/*run-*/run-*.wandb"):
+        tally.attempts += 1
+        records = read_wandb(file)
+        facts = [record["run"] for record in records if record["type"] == "run"]
+        if not facts:
+            tally.empty += 1
+            continue
+        tags = set(facts[-1].get("tags", ()))
+        wandb_id = facts[-1]["run_id"]
+        if {INTERRUPTED, FAILED} & tags:
+            tally.unfinished += 1
+            if wandb_id in runs:
+                tally.problems.append(f"{runs[wandb_id]}: its W&B run is marked {sorted(tags)}")
+            continue
+        ended[wandb_id] += 1
+        if wandb_id not in runs:
+            tally.problems.append(f"{file.parent.name}: {facts[-1]['display_name']} once more")
+        elif points_of(records) != points_in(runs[wandb_id] / "metrics.csv"):
+            tally.problems.append(f"{runs[wandb_id]}: W&B has other points")
+    if ended != Counter(list(runs)):
+        tally.problems.append(f"{results.name}: {len(runs)} runs, in W&B {ended}")
+
+
+def read_wandb(file: Path) -> list[dict]:
+    """The records of a W&B file, by wandb's own reader."""
+    command = [sys.executable, "-m", "wandb", "leet", "inspect", "--json", str(file)]
+    answer = subprocess.run(command, capture_output=True, check=False)
+    return [json.loads(line) for line in answer.stdout.splitlines()]
+
+
+def points_of(records: list[dict]) -> list[tuple[int, str, str]]:
+    """The points that W&B has, as often as it has them."""
+    rows = [record["history"]["item"] for record in records if record["type"] == "history"]
+    return sorted((r["_step"], k, repr(float(v))) for r in rows for k, v in r.items() if "/" in k)
+
+
+def points_in(file: Path) -> list[tuple[int, str, str]]:
+    """The points of a metrics.csv."""
+    with file.open(newline="") as lines:
+        return sorted(
+            (int(r["step"]), f"{r['split']}/{r['metric']}", repr(float(r["value"])))
+            for r in csv.DictReader(lines)
+        )
+
+
+def main() -> int:
+    """Torment a sweep and print the tally; 0 when nothing was lost."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--kills", type=int, default=50)
+    parser.add_argument("--seed", type=int, default=0, help="of the moments")
+    args = parser.parse_args()
+    tally, rng = Tally(), random.Random(args.seed)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        begun = time.monotonic()
+        if start_and_wait(folder / "calm", tally):
+            print("the undisturbed sweep failed", file=sys.stderr)
+            return 1
+        horizon = time.monotonic() - begun
+        laps = torment(folder, args.kills, horizon, rng, tally)
+        for lap in range(laps):
+            compare(folder / "calm", folder / f"storm-{lap}", tally)
+    print(f"{sum(tally.kills.values())} kills at random moments (seed {args.seed}):")
+    for way, count in sorted(tally.kills.items()):
+        print(f"  {count:3d} {way}")
+    print(f"{tally.starts} starts, {laps} sweeps finished, {horizon:.0f} s each when undisturbed")
+    print(f"{tally.runs} runs: metrics.csv and shifts.csv byte for byte those of the calm sweep")
+    print(
+        f"{tally.attempts} W&B runs: {tally.attempts - tally.unfinished - tally.empty} whole and "
+        f"once, {tally.unfinished} marked unfinished, {tally.empty} killed before W&B wrote"
+    )
+    for problem in tally.problems:
+        print(f"PROBLEM {problem}")
+    print(f"{len(tally.problems)} problems")
+    return int(bool(tally.problems))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
