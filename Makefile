@@ -60,8 +60,8 @@ status: .venv/ready  ## what became of every experiment's runs
 data: .venv/ready  ## download and check a data set (DATA=fashion_mnist, mnist, cifar10)
 	@$(RUN) scripts/data.py $(or $(DATA),digits) $(ARGS)
 
-sync: .venv/ready  ## upload the offline W&B runs
-	@$(BIN)/wandb sync --yes $(ARGS) $(or $(wildcard results/wandb/offline-run-*),$(error there are no offline runs in results/wandb: make sweep writes them))
+sync: .venv/ready  ## upload the W&B runs that no server has yet
+	@$(RUN) scripts/sync.py $(ARGS)
 
 clean:  ## remove caches and build files
 	rm -rf build *.egg-info .pytest_cache .ruff_cache .hypothesis

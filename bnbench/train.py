@@ -186,6 +186,7 @@ def train(run: Run, identity: Identity, path: Path) -> None:
         "device": device_name(run.device),
         "threads": config.threads,
         "wandb_id": wandb_log.id if wandb_log else None,
+        "wandb_folder": wandb_log.id if wandb_log else None,
     }
     write_whole(path / "meta.json", as_json(meta))
     curve: list[tuple[int, Point]] = []

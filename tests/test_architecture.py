@@ -27,6 +27,7 @@ MAY_IMPORT = {
     "progress": {"tracking"},
     "launch": {"config", "cli", "refusal", "tracking"},
     "process": set(),
+    "arguments": {"refusal"},
     "sweep": {"config", "checks", "cli", "refusal", "tracking", "progress", "process", "launch"},
     "analysis": {"config", "tracking"},
 }

@@ -37,6 +37,13 @@ def ensure(path: Path, identity: Identity, summary: Mapping[str, Any]) -> bool:
     return rebuild(path, identity, summary)
 
 
-def note(path: Path, wandb_id: str | None) -> None:
-    """Write down which W&B run is that of a run."""
-    write_whole(path / "meta.json", as_json({**read_meta(path), "wandb_id": wandb_id}))
+def note(path: Path, wandb_id: str | None, folder: str | None = None) -> None:
+    """Write down which W&B run is that of a run.
+
+    Args:
+        path: the run's folder.
+        wandb_id: the id that the server knows it by, or will.
+        folder: the id in the name of its folder on disk, where that is another.
+    """
+    meta = {**read_meta(path), "wandb_id": wandb_id, "wandb_folder": folder or wandb_id}
+    write_whole(path / "meta.json", as_json(meta))

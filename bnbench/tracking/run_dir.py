@@ -49,6 +49,11 @@ def run_path(results: Path, arm: str, seed: int) -> Path:
     return results / "runs" / arm / f"seed-{seed}"
 
 
+def seed_of(path: Path) -> int:
+    """The seed of the run that a folder is for."""
+    return int(path.name.removeprefix("seed-"))
+
+
 def state(path: Path) -> State:
     """What became of a run, read from its folder alone."""
     if is_done(path):
@@ -168,7 +173,7 @@ def read_summary(path: Path, name: str = "summary.json") -> dict[str, Any]:
 
 
 def read_object(file: Path) -> dict[str, Any]:
-    """A JSON object, proved by its checksum where it has one, and without it.
+    """A JSON object, proved by its checksum and without it; those of older versions have none.
 
     Raises:
         FileNotFoundError: there is no such file.
@@ -185,7 +190,7 @@ def read_object(file: Path) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise DamagedError(f"{file}: expected a JSON object")
     want = content.pop("checksum", None)
-    if want is not None and want != checksum(content):
+    if ("sha256" in content or want is not None) and want != checksum(content):
         raise DamagedError(f"{file}: not what was written (its checksum differs)")
     return content
 
@@ -193,7 +198,7 @@ def read_object(file: Path) -> dict[str, Any]:
 def is_intact(path: Path, summary: Mapping[str, Any], name: str) -> bool:
     """Whether a file is what the run wrote, as far as its summary can tell."""
     want = summary.get("sha256", {}).get(name)
-    return want is None or ((path / name).exists() and digest(path / name) == want)
+    return want is None or ((path / name).is_file() and digest(path / name) == want)
 
 
 def digest(file: Path) -> str:

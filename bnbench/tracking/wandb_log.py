@@ -6,25 +6,26 @@ or process that fails costs seconds and a warning, never the run. Every attempt 
 """
 
 import contextlib
-import json
 import os
 import secrets
 import shutil
-import subprocess
 import sys
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from bnbench import __version__
 from bnbench.schema import TrackConfig, TrackMode
 from bnbench.tracking.csv_log import Point
 from bnbench.tracking.run_dir import plain
+from bnbench.tracking.wandb_file import records
 
 if TYPE_CHECKING:
-    from wandb import Run
+    from wandb import Run, Settings
 
 INTERRUPTED, FAILED = "interrupted", "failed"  # tags
 # whom to talk to and with which key; what describes a run comes from its configuration alone
@@ -38,6 +39,8 @@ KEPT = {
     "WANDB_IDENTITY_TOKEN_FILE",
 }
 START_SECONDS, END_SECONDS = 5, 10  # what a server that does not answer may cost
+WRITTEN_SECONDS = 0.005  # between looks at a file that W&B is still writing
+LATER = "all of it lies on disk, `make sync` uploads it later"
 unreachable = False  # no server answered this process once: asking at every run would cost seconds
 
 
@@ -111,11 +114,25 @@ class WandbLog:
             self.run.finish(exit_code=int(summary is None))
         except TimeoutError:
             unreachable = True
-            warn(f"{self.name} did not reach the W&B server in {END_SECONDS} s and lies on disk")
+            warn(f"{self.name} did not reach the W&B server in {END_SECONDS} s: {LATER}")
         except Exception as error:
             self.give_up(error)
             return False
-        return True
+        else:
+            self.mark_sent()
+        return is_written(Path(self.run.dir).parent / f"run-{self.run.id}.wandb")
+
+    def mark_sent(self) -> None:
+        """Mark a run that the server has, as `wandb sync` marks those that it has uploaded."""
+        assert self.run is not None
+        if self.run.offline:
+            return
+        folder = Path(self.run.dir).parent
+        # a server that refuses in mid-run is told of here and nowhere else
+        if "fatal error" in (folder / "logs" / "debug-internal.log").read_text(encoding="utf-8"):
+            warn(f"the W&B server refused {self.name}: {LATER}")
+        else:
+            marker(folder, self.run.id).touch()
 
     def give_up(self, error: Exception) -> None:
         """Go on without W&B, and let the process's next run start a W&B service of its own."""
@@ -133,24 +150,6 @@ def start(identity: Identity) -> "Run":
     import wandb
 
     science, track = plain(identity.science), identity.track
-    settings = wandb.Settings(
-        reinit="create_new",  # a run of its own even where an earlier one was not finished
-        silent=True,
-        console="off",
-        init_timeout=START_SECONDS,
-        finish_timeout=END_SECONDS,
-        finish_timeout_raises=True,
-        x_transaction_log_flush_interval=1.0,  # what a killed run may lose, in seconds
-        # lean: what follows costs time at every start, and none of it belongs in a shared record
-        host="",
-        username="",
-        disable_git=True,
-        save_code=False,
-        x_disable_stats=True,
-        x_disable_meta=True,
-        x_disable_machine_info=True,
-        x_save_requirements=False,
-    )
     options: dict[str, Any] = {
         "id": secrets.token_hex(8),
         "resume": "never",
@@ -173,7 +172,7 @@ def start(identity: Identity) -> "Run":
             "seed": identity.seed,
             "bnbench_version": __version__,
         },
-        "settings": settings,
+        "settings": lean(),
     }
     if track.mode == TrackMode.online and not unreachable:
         try:
@@ -182,22 +181,52 @@ def start(identity: Identity) -> "Run":
             unreachable = True
             for shell in folders(identity.results, options["id"]):
                 shutil.rmtree(shell)
+            options["id"] = secrets.token_hex(8)  # wandb takes the first one for a run in use
             warn(
-                f"W&B cannot be reached ({describe(error)}); {identity.name} and what follows is "
-                "logged offline, `make sync` uploads it later"
+                f"W&B cannot be reached ({describe(error)}), {identity.name} and what follows is "
+                f"logged offline: {LATER}"
             )
     return wandb.init(mode="offline", **options)
 
 
+def lean() -> "Settings":
+    """Settings for a W&B run that keeps to itself, waits for nobody and describes no machine."""
+    import wandb
+
+    return wandb.Settings(
+        reinit="create_new",  # a run of its own even where an earlier one was not finished
+        silent=True,
+        console="off",
+        init_timeout=START_SECONDS,
+        finish_timeout=END_SECONDS,
+        finish_timeout_raises=True,
+        x_transaction_log_flush_interval=1.0,  # what a killed run may lose, in seconds
+        # lean: what follows costs time at every start, and none of it belongs in a shared record
+        host="",
+        username="",
+        disable_git=True,
+        save_code=False,
+        x_disable_stats=True,
+        x_disable_meta=True,
+        x_disable_machine_info=True,
+        x_save_requirements=False,
+    )
+
+
 @contextmanager
 def own_environment() -> Iterator[None]:
-    """Hide the WANDB_ variables that would describe a run: WANDB_RUN_ID would give all one id."""
+    """Hide the WANDB_ variables that would describe a run: WANDB_RUN_ID would give all one id.
+
+    W&B's own error reports are off: they hold a process up for seconds where nobody answers.
+    """
     hidden = {k: v for k, v in os.environ.items() if k.startswith("WANDB_") and k not in KEPT}
     for name in hidden:
         del os.environ[name]
+    os.environ["WANDB_ERROR_REPORTING"] = "false"
     try:
         yield
     finally:
+        del os.environ["WANDB_ERROR_REPORTING"]
         os.environ.update(hidden)
 
 
@@ -206,19 +235,69 @@ def folders(results: Path, wandb_id: str) -> list[Path]:
     return [path for path in (results / "wandb").glob(f"*run-*-{wandb_id}") if path.is_dir()]
 
 
+def marker(folder: Path, wandb_id: str) -> Path:
+    """The file whose presence says that the server has what a W&B folder holds."""
+    return folder / f"run-{wandb_id}.wandb.synced"
+
+
 def is_whole(results: Path, wandb_id: str) -> bool:
     """Whether W&B's own file holds a run to its end: it has then lost its tag `interrupted`."""
-    for folder in folders(results, wandb_id):
-        # wandb's reader, since its files have no other documented one
-        command = [sys.executable, "-m", "wandb", "leet", "inspect", "--json"]
-        answer = subprocess.run(
-            [*command, str(folder / f"run-{wandb_id}.wandb")], capture_output=True, check=False
-        )
-        records = map(json.loads, answer.stdout.splitlines())
-        runs = [record["run"] for record in records if record["type"] == "run"]
-        if runs and not {INTERRUPTED, FAILED} & set(runs[-1].get("tags", ())):
+    files = [folder / f"run-{wandb_id}.wandb" for folder in folders(results, wandb_id)]
+    known = [facts for file in files if (facts := read_facts(file))]
+    return any(not {INTERRUPTED, FAILED} & set(facts["tags"]) for facts in known)
+
+
+def read_facts(file: Path) -> dict[str, Any] | None:
+    """What a W&B file says last of its run: id, project, tags; None where it says nothing."""
+    facts = [
+        record.run for record in read_records(file) if record.WhichOneof("record_type") == "run"
+    ]
+    if not facts:
+        return None
+    run = facts[-1]
+    return {"id": run.run_id, "project": run.project, "entity": run.entity, "tags": list(run.tags)}
+
+
+def read_records(file: Path) -> list[Any]:
+    """The readable records of a W&B file, the first of which is a header."""
+    from wandb.proto import wandb_internal_pb2
+
+    record = vars(wandb_internal_pb2)["Record"]  # made at import, unknown to type checkers
+    return [record.FromString(payload) for _, payload in records(file.read_bytes())]
+
+
+def is_written(file: Path) -> bool:
+    """Whether W&B has written a run to its end, for which `finish` does not wait."""
+    deadline = time.monotonic() + END_SECONDS
+    while True:
+        last = read_records(file)[-1:]
+        if last and last[0].WhichOneof("record_type") == "exit":
             return True
-    return False
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(WRITTEN_SECONDS)
+
+
+def mark_interrupted(facts: Mapping[str, Any]) -> None:
+    """Tag a run on the server, which has it in part, as one that another run replaces.
+
+    Raises:
+        wandb.Error: the server does not do it.
+    """
+    import wandb
+
+    with own_environment(), TemporaryDirectory() as folder:
+        run = wandb.init(
+            mode="online",
+            id=facts["id"],
+            resume="allow",
+            dir=folder,
+            project=facts["project"],
+            entity=facts["entity"] or None,
+            tags=[*facts["tags"], INTERRUPTED],
+            settings=lean(),
+        )
+        run.finish()
 
 
 def describe(error: Exception) -> str:

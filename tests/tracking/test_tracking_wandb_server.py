@@ -17,6 +17,8 @@ from typing import Any
 import pytest
 from wandb_server import KEY, WandbServer
 
+pytestmark = pytest.mark.slow  # they ask wandb rather than bnbench
+
 CLIENT = """
 import contextlib, json, sys, time
 import wandb

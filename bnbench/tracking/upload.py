@@ -1,0 +1,212 @@
+"""What lies on disk goes to a W&B server, whole and once.
+
+`wandb sync` uploads, but its exit code says nothing, it appends to what it has uploaded before,
+takes a run that still trains for whole, and one empty file stops all others: so it is given what is
+ended and readable, a new id where some of it may have arrived, and believed only by its markers.
+"""
+
+import os
+import secrets
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from omegaconf import OmegaConf
+from yaml import YAMLError
+
+from bnbench.config import arm_id
+from bnbench.schema import SCHEMA, TrackConfig
+from bnbench.tracking.meta import read_meta
+from bnbench.tracking.rebuild import note, rebuild
+from bnbench.tracking.run_dir import (
+    DamagedError,
+    State,
+    is_intact,
+    locked,
+    read_summary,
+    seed_of,
+    state,
+)
+from bnbench.tracking.wandb_file import is_readable, mend
+from bnbench.tracking.wandb_log import (
+    KEPT,
+    Identity,
+    describe,
+    mark_interrupted,
+    marker,
+    read_facts,
+)
+
+FROM_CSV = "scripts/wandb_upload.py uploads the run from its metrics.csv"
+BATCH = 100  # folders that one `wandb sync` is given
+# a server that does not answer costs seconds, not the half hour that wandb would try
+IMPATIENT = {
+    "WANDB_X_GRAPHQL_RETRY_MAX": "1",
+    "WANDB_X_GRAPHQL_RETRY_WAIT_MAX_SECONDS": "1",
+    "WANDB_X_GRAPHQL_TIMEOUT_SECONDS": "5",
+    "WANDB_ERROR_REPORTING": "false",
+}
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """One W&B run on disk: its folder, its id there, and the run whose it is.
+
+    Attributes:
+        run: the folder of the run; None for an attempt that another one has replaced.
+    """
+
+    folder: Path
+    id: str
+    run: Path | None
+
+    @property
+    def file(self) -> Path:
+        """W&B's transaction log."""
+        return self.folder / f"run-{self.id}.wandb"
+
+    @property
+    def was_tried(self) -> bool:
+        """Whether a server may have some of it."""
+        state_file = self.folder / f"{self.file.name}.syncstate"
+        return self.folder.name.startswith("run-") or state_file.exists()
+
+    @property
+    def is_sent(self) -> bool:
+        """Whether a server has it."""
+        return marker(self.folder, self.id).exists()
+
+    def mark(self) -> None:
+        """Mark it as sent."""
+        marker(self.folder, self.id).touch()
+
+
+def attempts(results: Path) -> list[Attempt]:
+    """The W&B runs on disk, oldest first."""
+    run_of = {}
+    for path in results.glob("runs/*/seed-*"):
+        meta = read_meta(path)
+        run_of[meta.get("wandb_folder") or meta.get("wandb_id")] = path
+    folders = [p for p in results.glob("wandb/*run-*") if p.is_dir() and not p.is_symlink()]
+    found = [(folder, folder.name.rpartition("-")[2]) for folder in sorted(folders, key=date)]
+    return [Attempt(folder, name, run_of.get(name)) for folder, name in found]
+
+
+def date(folder: Path) -> str:
+    """The part of a W&B folder's name that says when it was made."""
+    return folder.name.partition("run-")[2]
+
+
+def sync(results: Path) -> tuple[list[Attempt], list[Attempt], list[str]]:
+    """Upload what no server has yet.
+
+    Returns:
+        What has been uploaded, what has not, and what wandb said of that.
+    """
+    plain, again, damaged = [], [], []
+    for attempt in attempts(results):
+        training = attempt.run is not None and state(attempt.run) == State.running
+        if attempt.is_sent or training:
+            continue
+        if attempt.run is not None and state(attempt.run) == State.done:
+            if not is_readable(attempt.file):
+                damaged.append(attempt)
+                continue
+        elif not mend(attempt.file):
+            attempt.mark()  # killed before W&B had written anything
+            continue
+        if not attempt.was_tried:
+            plain.append(attempt)
+        elif attempt.run is None:
+            attempt.mark()  # the server has what it got of it, marked as interrupted
+        else:
+            again.append(attempt)
+    complaints = [f"{attempt.file}: damaged; {FROM_CSV}" for attempt in damaged]
+    for start in range(0, len(plain), BATCH):
+        complaints += wandb_sync(plain[start : start + BATCH])
+    for attempt in again:
+        complaints += upload_again(attempt)
+    tried = [*plain, *again]
+    sent = [attempt for attempt in tried if attempt.is_sent]
+    unsent = [*damaged, *(attempt for attempt in tried if not attempt.is_sent)]
+    return sent, unsent, complaints
+
+
+def upload_again(attempt: Attempt) -> list[str]:
+    """Upload under a new id what a server may have in part, and mark that part; complaints."""
+    new, facts = secrets.token_hex(8), read_facts(attempt.file)
+    assert facts is not None, "it is readable, and the run is its first record"
+    try:
+        mark_interrupted(facts)
+    except Exception as error:  # wandb raises kinds of its own and those of its sockets
+        return [f"{attempt.folder}: {describe(error)}"]
+    complaints = wandb_sync([attempt], "--id", new)
+    if attempt.is_sent and attempt.run is not None:
+        note(attempt.run, new, folder=attempt.id)
+    return complaints
+
+
+def wandb_sync(group: Sequence[Attempt], *options: str) -> list[str]:
+    """Call `wandb sync`; the lines in which it complains."""
+    kept = {k: v for k, v in os.environ.items() if not k.startswith("WANDB_") or k in KEPT}
+    with tempfile.TemporaryDirectory() as logs:  # whose names hold the user's
+        answer = subprocess.run(
+            [sys.executable, "-m", "wandb", "sync", "--yes", "--include-online", *options]
+            + [str(attempt.folder.absolute()) for attempt in group],
+            capture_output=True,
+            text=True,
+            check=False,
+            env={**kept, **IMPATIENT, "WANDB_DIR": logs},
+        )
+    lines = (answer.stdout + answer.stderr).splitlines()
+    return [line for line in lines if "rror" in line or "ERROR" in line]
+
+
+def upload_from_csv(path: Path, track: TrackConfig, results: Path, old: Attempt | None) -> bool:
+    """Log a done run anew, from its files alone; whether the server has it.
+
+    Args:
+        path: the run's folder.
+        track: where to.
+        results: the results folder.
+        old: the W&B run that it has now, which no upload shall take any more.
+
+    Raises:
+        RunBusyError: the run is being trained.
+        ValueError: a file is not what a run writes; one line that names it.
+    """
+    with locked(path):
+        summary = read_summary(path)
+        if not is_intact(path, summary, "metrics.csv"):
+            raise DamagedError(f"{path / 'metrics.csv'}: not what the run wrote; train it again")
+        science = read_science(path)
+        if old is not None:
+            old.mark()
+        identity = Identity(track, results, path.parent.name, seed_of(path), science)
+        if not rebuild(path, identity, summary):
+            return False
+    wandb_id = read_meta(path)["wandb_id"]
+    return any(attempt.is_sent for attempt in attempts(results) if attempt.id == wandb_id)
+
+
+def read_science(path: Path) -> dict[str, Any]:
+    """The configuration of a run, which its arm is named after."""
+    file = path / "config.yaml"
+    try:
+        science = OmegaConf.to_container(OmegaConf.load(file))
+    except (OSError, ValueError, YAMLError) as error:
+        raise DamagedError(f"{file}: {next(iter(str(error).splitlines()), 'unreadable')}") from None
+    if not isinstance(science, dict):
+        raise DamagedError(f"{file}: expected the configuration of a run")
+    if read_meta(path).get("schema") == SCHEMA:  # other versions name their arms in other ways
+        try:
+            name = arm_id({str(key): value for key, value in science.items()})
+        except (KeyError, TypeError):
+            name = None
+        if name != path.parent.name:
+            raise DamagedError(f"{file}: not the configuration of {path.parent.name}")
+    return {str(key): value for key, value in science.items()}

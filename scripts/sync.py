@@ -1,0 +1,21 @@
+"""Upload the W&B runs that no server has yet: `python scripts/sync.py [results=results]`."""
+
+import sys
+
+from bnbench.arguments import results_folder
+from bnbench.tracking.upload import sync
+
+
+def main() -> int:
+    """Upload, and say what was and what was not; 0 when the server has everything."""
+    sent, unsent, complaints = sync(results_folder(__doc__))
+    for line in complaints:
+        print(line, file=sys.stderr)
+    print(f"{len(sent)} W&B runs uploaded, {len(unsent)} not")
+    for attempt in unsent:
+        print(f"not uploaded: {attempt.folder}")
+    return int(bool(unsent))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
