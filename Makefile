@@ -15,7 +15,14 @@ BIN       := .venv/bin
 RUN       := $(BIN)/python
 OVERRIDES  = $(if $(DATA),'data=$(DATA)') $(if $(SEEDS),'seeds=$(SEEDS)') \
              $(if $(LAUNCHER),'hydra/launcher=$(LAUNCHER)') \
-             $(if $(JOBS),'hydra.launcher.n_jobs=$(JOBS)') $(ARGS)
+             $(if $(JOBS),'hydra.launcher.$(or $(JOBS_$(LAUNCHER)),n_jobs)=$(JOBS)') $(ARGS)
+
+# what a launcher needs beyond .venv/ready, and how it is told the number of jobs
+EXTRA_ray            := ray
+EXTRA_slurm          := slurm
+EXTRA_submitit_local := slurm
+JOBS_ray             := ray.init.num_cpus
+JOBS_slurm           := array_parallelism
 
 .DEFAULT_GOAL := help
 .PHONY: help sweep test check report bench status data sync clean distclean
@@ -32,17 +39,17 @@ help:  ## show this list
 	@$(RUN) -m pip install -q --disable-pip-version-check -c requirements.lock -e .
 	@touch $@
 
-.venv/ready-dev: .venv/ready
-	@$(RUN) -m pip install -q --disable-pip-version-check -c requirements.lock -e '.[dev]'
+.venv/ready-%: .venv/ready
+	@$(RUN) -m pip install -q --disable-pip-version-check -c requirements.lock -e '.[$*]'
 	@touch $@
 
-sweep: .venv/ready  ## run experiments in parallel, then the report (EXP=a,b; by default the five on digits)
+sweep: .venv/ready $(addprefix .venv/ready-,$(EXTRA_$(LAUNCHER)))  ## run experiments in parallel, then the report (EXP=a,b; by default the five on digits)
 	@$(RUN) scripts/sweep.py 'experiment=$(or $(EXP),$(DEFAULT_EXP))' $(OVERRIDES)
 
 test: .venv/ready-dev  ## the unmarked tests, at most two minutes
 	OMP_NUM_THREADS=1 $(RUN) -m pytest -q -n 2
 
-check: .venv/ready-dev  ## format, lint, types and all tests, as CI does
+check: .venv/ready-dev .venv/ready-ray .venv/ready-slurm  ## format, lint, types and all tests, as CI does
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/basedpyright

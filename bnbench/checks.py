@@ -10,9 +10,11 @@ from bnbench.schema import (
     DATA_SHAPES,
     DATA_SIZES,
     MLPS,
+    NUM_CLASSES,
     SPATIAL_NORMS,
     Config,
     GroupNorm,
+    ModelConfig,
     Policy,
 )
 
@@ -21,13 +23,43 @@ class RequestError(ValueError):
     """A request that cannot be run: its text is the one line that the user sees."""
 
 
+# What goes beyond these is a slip of the keyboard: no run of it would ever end, or even begin.
+MAX_STEPS = 10**8  # 2,000 times the budget of Ioffe & Szegedy 2015; a day of the smallest net
+MAX_EPOCHS = 10**4
+MAX_POINTS = 10**4  # evaluations of a run
+MAX_LAYERS = 1000
+MAX_WEIGHTS = 10**9  # 16 GB with gradients and Adam's moments; 60 times VGG-16
+MAX_VALUES = 10**10  # activations of a batch: 40 GB
+MIN_IMAGES = 1000  # that are evaluated at once, however small the batches of the training
+MAX_THREADS = 1024
+MAX_SEED = 2**63 - 1  # what a table of results holds
+MAX_PATH = 1000  # characters; a path is cut off by the system at some 4,000 bytes
+
 Rule = tuple[Callable[[Any], bool], str]
 POSITIVE: Rule = (lambda v: math.isfinite(v) and v > 0, "a finite number > 0")
 NOT_NEGATIVE: Rule = (lambda v: math.isfinite(v) and v >= 0, "a finite number >= 0")
 SHARE: Rule = (lambda v: 0 <= v < 1, "a number >= 0 and < 1")
 PART: Rule = (lambda v: 0 < v <= 1, "a number > 0 and <= 1")
 COUNT: Rule = (lambda v: v >= 1, "an integer >= 1")
-COUNTS: Rule = (lambda v: len(v) > 0 and min(v) >= 1, "a non-empty list of integers >= 1")
+SEED: Rule = (lambda v: 0 <= v <= MAX_SEED, "an integer >= 0 and < 2^63")
+FOLDER: Rule = (
+    lambda v: bool(v.strip()) and v.isprintable() and len(v) <= MAX_PATH,
+    f"the path of a folder, of at most {MAX_PATH} printable characters",
+)
+COUNTS: Rule = (
+    lambda v: len(v) > 0 and min(v) >= 1 and max(v) <= MAX_WEIGHTS,
+    f"a non-empty list of integers >= 1 and <= {MAX_WEIGHTS:,}",
+)
+
+
+def up_to(most: int) -> Rule:
+    """The rule for a count with an upper limit."""
+    return (lambda v: 1 <= v <= most, f"an integer >= 1 and <= {most:,}")
+
+
+def null_or(rule: Rule) -> Rule:
+    """A rule that lets null pass too."""
+    return (lambda v: v is None or rule[0](v), f"null or {rule[1]}")
 
 
 def distinct(test: Callable[[Any], bool], words: str) -> Rule:
@@ -44,7 +76,7 @@ RULES: dict[str, Rule] = {
     "norm.momentum": (lambda v: v is None or 0 <= v <= 1, "null or a number from 0 to 1"),
     "norm.eps": POSITIVE,
     "norm.groups": COUNT,
-    "norm.size": COUNT,
+    "norm.size": up_to(MAX_LAYERS),
     "norm.alpha": POSITIVE,
     "norm.beta": POSITIVE,
     "norm.k": POSITIVE,
@@ -56,8 +88,9 @@ RULES: dict[str, Rule] = {
     "optim.beta1": SHARE,
     "optim.beta2": SHARE,
     "optim.eps": POSITIVE,
-    "data.split_seed": (lambda v: v >= 0, "an integer >= 0"),
-    "data.default_epochs": COUNT,
+    "data.root": FOLDER,
+    "data.split_seed": SEED,
+    "data.default_epochs": up_to(MAX_EPOCHS),
     "shift.severities": (
         lambda v: len(v) > 0 and len(set(v)) == len(v) and set(v) <= {1, 2, 3, 4, 5},
         "a non-empty list of distinct integers from 1 to 5",
@@ -66,18 +99,18 @@ RULES: dict[str, Rule] = {
     "track.entity": (lambda v: v is None or bool(NAME.fullmatch(v)), f"null or {WORDS}"),
     "shift.names": distinct(lambda v: True, "shifts"),
     "batch_size": COUNT,
-    "train.steps": (lambda v: v is None or v >= 1, "null or an integer >= 1"),
-    "train.epochs": (lambda v: v is None or v >= 1, "null or an integer >= 1"),
-    "train.epoch_batch": (lambda v: v is None or v >= 1, "null or an integer >= 1"),
-    "train.eval_points": COUNT,
+    "train.steps": null_or(up_to(MAX_STEPS)),
+    "train.epochs": null_or(up_to(MAX_EPOCHS)),
+    "train.epoch_batch": null_or(COUNT),
+    "train.eval_points": up_to(MAX_POINTS),
     "train.thresholds": distinct(lambda v: 0 < v <= 1, "accuracies > 0 and <= 1"),
     "train.policies": distinct(lambda v: True, "policies"),
     "seeds": (
-        lambda v: len(v) > 0 and len(set(v)) == len(v) and min(v) >= 0,
-        "a non-empty list of distinct integers >= 0",
+        lambda v: len(v) > 0 and len(set(v)) == len(v) and all(map(SEED[0], v)),
+        "a non-empty list of distinct integers >= 0 and < 2^63",
     ),
-    "threads": COUNT,
-    "results": (lambda v: bool(v.strip()), "the path of a folder"),
+    "threads": up_to(MAX_THREADS),
+    "results": FOLDER,
 }
 
 ABSENT = object()  # a key that the chosen norm or optimiser does not have
@@ -91,7 +124,17 @@ def check(config: Config) -> None:
         value = getattr(value, name, ABSENT) if name else value
         if value is not ABSENT and not test(value):
             raise RequestError(f"{key}={shown(value)}: expected {words}")
+    check_rates(config.tuned_lr)
     check_fit(config)
+
+
+def check_rates(tuned: Any, key: str = "tuned_lr") -> None:
+    """Refuse a table of tuned learning rates that holds anything else (`RequestError`)."""
+    if isinstance(tuned, dict):
+        for name, entry in tuned.items():
+            check_rates(entry, f"{key}.{name}")
+    elif type(tuned) not in (int, float) or not POSITIVE[0](tuned):
+        raise RequestError(f"{key}={shown(tuned)}: expected {POSITIVE[1]}")
 
 
 def check_fit(config: Config) -> None:
@@ -103,6 +146,11 @@ def check_fit(config: Config) -> None:
             f"model.depth={shown(model.depth)}: expected one entry or one for each of the "
             f"{len(model.widths)} model.widths"
         )
+    stages = model.depth * (len(model.widths) if len(model.depth) == 1 else 1)
+    if sum(stages) > MAX_LAYERS:
+        raise RequestError(
+            f"model.depth={shown(model.depth)}: expected at most {MAX_LAYERS} layers in all"
+        )
     if model.name not in MLPS and 2 ** len(model.widths) > side:
         raise RequestError(
             f"model.widths={shown(model.widths)}: images of side {side} ({config.data.name}) can "
@@ -112,6 +160,18 @@ def check_fit(config: Config) -> None:
         raise RequestError(
             f"batch_size={config.batch_size}: expected at most {size}, the training images of "
             f"{config.data.name}"
+        )
+    weights, values = net_size(model, DATA_SHAPES[config.data.name])
+    if weights > MAX_WEIGHTS:
+        raise RequestError(
+            f"model.widths={shown(model.widths)}: a net of {weights:.2g} weights, expected at most "
+            f"{MAX_WEIGHTS:.0e}"
+        )
+    images = max(config.batch_size, MIN_IMAGES)
+    if images * values > MAX_VALUES:
+        raise RequestError(
+            f"model.widths={shown(model.widths)}: a batch of {images} images has "
+            f"{images * values:.2g} activations, expected at most {MAX_VALUES:.0e}"
         )
     if config.batch_size == 1 and norm.name in BATCH_NORMS and model.name in MLPS:
         raise RequestError(
@@ -141,6 +201,25 @@ def check_fit(config: Config) -> None:
         )
     if config.probes:
         raise RequestError(f"probes={shown(config.probes)}: expected [], there are no probes yet")
+
+
+def net_size(model: ModelConfig, shape: tuple[int, int, int]) -> tuple[int, int]:
+    """The weights of a net, biases and norms aside, and its activations for one image.
+
+    >>> net_size(ModelConfig("mlp", widths=[100], depth=[2]), (1, 8, 8))
+    (17400, 200)
+    """
+    channels, height, width = shape
+    depth = model.depth * (len(model.widths) if len(model.depth) == 1 else 1)
+    is_mlp = model.name in MLPS
+    kernel, fan_in = (1, channels * height * width) if is_mlp else (9, channels)
+    weights, values = 0, 0
+    for features, layers in zip(model.widths, depth, strict=True):
+        area = 1 if is_mlp else height * width
+        weights += kernel * features * (fan_in + (layers - 1) * features)
+        values += layers * features * area
+        fan_in, height, width = features, height // 2, width // 2
+    return weights + NUM_CLASSES * fan_in * (1 if is_mlp else height * width), values
 
 
 def shown(value: Any) -> str:

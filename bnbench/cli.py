@@ -7,29 +7,31 @@ here imports torch.
 
 import copy
 import os
-import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
-from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Override
+from hydra.core.override_parser.types import Override, Quote, QuotedString
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from bnbench.checks import RequestError, check, shown
-from bnbench.config import Config, arm_id, science, typed
-from bnbench.data.files import missing_files
-from bnbench.refusal import REFUSED, one_line
-from bnbench.schema import Device, TrackMode
+from bnbench.config import Config, arm_id, flatten, science, typed
+from bnbench.figures import check_report
+from bnbench.grid import check_overrides, grid, num_values
+from bnbench.preflight import NVIDIA, check_base, check_request
+from bnbench.provenance import Asked
+from bnbench.refusal import REFUSED, allowed, one_line
+from bnbench.schema import Report, SaveWeights, TrackMode
 
 OmegaConf.register_new_resolver("default_jobs", lambda device: default_jobs(device), replace=True)
+OmegaConf.register_new_resolver("ray_cpus", lambda *facts: ray_cpus(*facts), replace=True)
 
-NVIDIA = Path("/proc/driver/nvidia/version")  # there where a driver is loaded; torch is not asked
+KEEPING = [SaveWeights.never, SaveWeights.auto, SaveWeights.always]  # the later keeps more
 ADHOC = "adhoc"  # the name of a sweep that no experiment names
 
 
@@ -71,83 +73,87 @@ def read(overrides: Sequence[str], multirun: bool) -> Request:
     """
     loader = GlobalHydra.instance().config_loader()
     assert isinstance(loader, ConfigLoaderImpl)
-    arms: dict[str, Arm] = {}
-    experiments: dict[tuple[str, str], Experiment] = {}
-    jobs_read: list[Arm] = []
-    first: DictConfig | None = None
+    asked = Asked(loader, overrides)
     try:
-        for name, base, jobs in sweeps(loader, list(overrides), multirun):
-            first = base if first is None else first
-            compose = Composer(loader, base)
-            for job in jobs:
-                arm = tracked(compose(job), job)
-                jobs_read.append(arm)
-                key = (name, arm.config.data.name)
-                if key not in experiments:
-                    experiments[key] = Experiment(*key, report=asdict(arm.config.report))
-                runs = experiments[key].runs
-                runs[arm.id] = sorted({*runs.get(arm.id, []), *arm.config.seeds})
-                arms[arm.id] = united(arms[arm.id], arm) if arm.id in arms else arm
-        assert first is not None
-        check_request(jobs_read)
-    except REFUSED as error:
-        raise RequestError(one_line(error, loader, list(overrides))) from error
+        jobs = list(checked_jobs(asked, multirun))
+        check_request([arm.config for _, arm in jobs], asked.bases)
+        arms, experiments = merged(jobs)
+    except Exception as error:
+        # Hydra and OmegaConf trip over odd values in ways of their own: all is a bad request here
+        if not isinstance(error, REFUSED) and os.environ.get("HYDRA_FULL_ERROR") == "1":
+            raise
+        raise RequestError(one_line(error, asked)) from error
     done = {arm.id: replace(arm, overrides=final_overrides(arm)) for arm in arms.values()}
     results = Path(next(iter(done.values())).config.results)
-    return Request(done, list(experiments.values()), len(jobs_read) - len(done), first, results)
+    return Request(done, experiments, len(jobs) - len(done), asked.bases[0], results)
 
 
-def sweeps(
-    loader: ConfigLoaderImpl, overrides: list[str], multirun: bool
-) -> Iterator[tuple[str, DictConfig, list[list[str]]]]:
-    """For each experiment asked for (or none): its name, composed base, and the jobs' overrides."""
-    parser = OverridesParser.create(config_loader=loader)
-    parsed = parser.parse_overrides(overrides)
-    chosen = [o for o in parsed if o.key_or_group == "experiment"]
-    rest = [o.input_line for o in parsed if o.key_or_group != "experiment" and o.input_line]
-    names: list[str | None] = [None]
-    if chosen and chosen[-1].is_sweep_override():
-        names = list(chosen[-1].sweep_string_iterator())
-    elif chosen and chosen[-1].value() is not None:
-        names = [str(chosen[-1].value())]
-    for name in names:
-        lines = [*([f"experiment={name}"] if name else []), *rest]
-        base = loader.load_configuration(
+def checked_jobs(asked: Asked, multirun: bool) -> Iterator[tuple[str, Arm]]:
+    """Every job that is asked for, composed and checked: its experiment's name, and its arm."""
+    parser = OverridesParser.create(config_loader=asked.loader)
+    parsed = parser.parse_overrides(list(asked.overrides))
+    check_overrides(parsed)
+    rest = [str(o.input_line) for o in parsed if o.key_or_group != "experiment"]
+    for name in experiment_names(asked.loader, parsed):
+        asked.job = lines = [*([f"experiment={name}"] if name else []), *rest]
+        # a group that is swept over may be missing: it is composed with each job
+        base = asked.loader.load_configuration(
             "config", lines, RunMode.MULTIRUN, validate_sweep_overrides=False
         )
-        many = multirun or base.hydra.mode == RunMode.MULTIRUN or swept(base)
-        mode = RunMode.MULTIRUN if many else RunMode.RUN
-        base = loader.load_configuration("config", lines, mode)
-        check_base(base)
-        if mode == RunMode.RUN:
-            jobs = [lines]
-        else:
-            jobs = list(grid(parser, base, parser.parse_overrides(lines)))
-        yield name or ADHOC, base, jobs
+        asked.bases.append(base)
+        check_base(base, parsed)
+        compose = Composer(asked.loader, base)
+        for job in jobs_of(base, parser, lines, multirun):
+            asked.job = job
+            yield name or ADHOC, tracked(compose(job), job)
 
 
-def swept(base: DictConfig) -> bool:
-    """Whether an experiment lists several arms."""
-    return bool(base.arms) or bool(base.hydra.sweeper.params)
+def jobs_of(
+    base: DictConfig, parser: OverridesParser, lines: list[str], multirun: bool
+) -> list[list[str]]:
+    """The overrides of each job of a composed base: one job, or those of a sweep."""
+    overrides = parser.parse_overrides(lines)
+    listed = bool(base.arms) or bool(base.hydra.sweeper.params)
+    several = [o.input_line for o in overrides if o.is_sweep_override()]
+    if several and not (multirun or listed or base.hydra.mode == RunMode.MULTIRUN):
+        raise RequestError(f"{several[0]}: several values need -m")
+    return list(grid(parser, base, overrides))
 
 
-def grid(
-    parser: OverridesParser, base: DictConfig, typed_in: list[Override]
-) -> Iterator[list[str]]:
-    """The union over `arms` of the products of sweeper.params, the arm's keys and the command line.
+def merged(jobs: Iterable[tuple[str, Arm]]) -> tuple[dict[str, Arm], list[Experiment]]:
+    """The distinct arms of some jobs, and the runs that each experiment asks for."""
+    arms: dict[str, Arm] = {}
+    experiments: dict[tuple[str, str], Experiment] = {}
+    reports: dict[tuple[str, str], Report] = {}
+    for name, arm in jobs:
+        key = (name, arm.config.data.name)
+        if key not in experiments:
+            reports[key] = arm.config.report
+            experiments[key] = Experiment(*key, report=asdict(arm.config.report))
+        runs = experiments[key].runs
+        runs[arm.id] = sorted({*runs.get(arm.id, []), *arm.config.seeds})
+        arms[arm.id] = united(arms[arm.id], arm) if arm.id in arms else arm
+    for key, experiment in experiments.items():
+        settings = [flatten(science(arms[arm].config)) for arm in experiment.runs]
+        check_report(reports[key], settings)
+    return arms, list(experiments.values())
 
-    Later ones replace earlier ones key by key, so that a value on the command line wins everywhere.
-    """
-    params = base.hydra.sweeper.params
-    everywhere = {} if params is None else plain(params)
-    keys = {o.key_or_group for o in typed_in}
-    for entry in OmegaConf.to_container(base.arms) or [{}]:
-        assert isinstance(entry, dict)
-        swept = {k: v for k, v in {**everywhere, **entry}.items() if k not in keys}
-        lines = [f"{key}={shown(value)}" for key, value in swept.items()]
-        cross = [*parser.parse_overrides(lines), *typed_in]
-        for batch in BasicSweeper.split_arguments(cross, max_batch_size=None):
-            yield from batch
+
+def experiment_names(loader: ConfigLoaderImpl, parsed: Sequence[Override]) -> list[Any]:
+    """The experiments that are asked for; [None] for none."""
+    chosen = [override for override in parsed if override.key_or_group == "experiment"]
+    if not chosen:
+        return [None]
+    last = chosen[-1]
+    if last.is_delete():
+        raise RequestError(f"{last.input_line}: expected experiment=null for none")
+    swept = last.is_sweep_override() and num_values(last)
+    names = list(last.sweep_string_iterator()) if swept else [last.value()]
+    options = loader.get_group_options("experiment")
+    for name in names:
+        if name is not None and name not in options:
+            raise RequestError(f"experiment={name}: {allowed(str(name), options)}")
+    return names
 
 
 class Composer:
@@ -178,10 +184,7 @@ class Composer:
             self.composed[groups] = config
         config = copy.deepcopy(self.composed[groups])
         own = [o for o in values if o.get_key_element().split(".")[0] not in self.common]
-        try:
-            self.loader._apply_overrides_to_config(own, config)
-        except REFUSED as error:
-            raise RequestError(one_line(error, self.loader, job, config)) from error
+        self.loader._apply_overrides_to_config(own, config)
         return typed({**plain(config), **self.common})
 
 
@@ -210,7 +213,7 @@ def tracked(config: Config, job: Sequence[str]) -> Arm:
 
 
 def united(one: Arm, other: Arm) -> Arm:
-    """One arm that was asked for twice: its seeds and its shifts unite."""
+    """One arm that was asked for twice: seeds and shifts unite, weights are kept if either asks."""
     a, b = one.config, other.config
     shift = replace(
         a.shift,
@@ -219,8 +222,10 @@ def united(one: Arm, other: Arm) -> Arm:
     )
     if not a.shift.names or not b.shift.names:
         shift = a.shift if a.shift.names else b.shift
-    config = replace(a, seeds=sorted({*a.seeds, *b.seeds}), shift=shift)
-    return replace(one, config=config)
+    wish = max(a.train.save_weights, b.train.save_weights, key=KEEPING.index)
+    train = replace(a.train, save_weights=wish)
+    config = replace(a, seeds=sorted({*a.seeds, *b.seeds}), shift=shift, train=train)
+    return replace(one, config=config, overrides=[*one.overrides, f"train.save_weights={wish}"])
 
 
 def final_overrides(arm: Arm) -> list[str]:
@@ -232,51 +237,10 @@ def final_overrides(arm: Arm) -> list[str]:
     for key in ("mode", "project", "entity"):
         value = getattr(config.track, key)
         lines.append(f"track.{key}={shown(value) if value is None else repr(str(value))}")
+    for key, folder in (("results", config.results), ("data.root", config.data.root)):
+        path = str(Path(folder).absolute())  # a worker may have started in another folder
+        lines.append(f"{key}={QuotedString(path, Quote.single).with_quotes()}")
     return [*lines, f"hydra.sweep.subdir={arm.id}"]
-
-
-def check_base(base: DictConfig) -> None:
-    """Refuse what would upset the launching of a request (`RequestError`)."""
-    if not OmegaConf.is_list(base.arms) or not all(isinstance(a, DictConfig) for a in base.arms):
-        raise RequestError(
-            f"arms={base.arms}: expected a list of mappings such as [{{norm: none}}]"
-        )
-    jobs = OmegaConf.select(base, "hydra.launcher.n_jobs")
-    if jobs is not None and (not isinstance(jobs, int) or jobs < -1 or jobs == 0):
-        raise RequestError(f"hydra.launcher.n_jobs={jobs}: expected an integer >= 1, or -1 for all")
-    if base.hydra.job.chdir:
-        raise RequestError("hydra.job.chdir=true: expected false, results are relative to here")
-
-
-def check_request(arms: Sequence[Arm]) -> None:
-    """Refuse what only the whole request or the machine can tell (`RequestError`)."""
-    for key in ("results", "device", "threads", "track"):
-        values = [getattr(arm.config, key) for arm in arms]
-        if any(value != values[0] for value in values):
-            several = " and ".join(dict.fromkeys(str(getattr(v, "mode", v)) for v in values))
-            raise RequestError(f"{key}={several}: cannot be swept, expected one for all arms")
-    for name, root in sorted({(arm.config.data.name, arm.config.data.root) for arm in arms}):
-        problem = missing_files(name, Path(root))
-        if problem:
-            raise RequestError(problem)
-    if arms[0].config.device == Device.cuda and not NVIDIA.exists():
-        raise RequestError("device=cuda: there is no NVIDIA GPU here, expected auto or cpu")
-    results = Path(arms[0].config.results)
-    for path in (results, results / "runs", results / "experiments", results / "wandb"):
-        check_writable(path)
-
-
-def check_writable(path: Path) -> None:
-    """Refuse a folder that cannot be written, by writing in it or where it would be."""
-    parent = path
-    while not parent.exists() and parent != parent.parent:
-        parent = parent.parent
-    try:
-        # a real file, since permission bits tell root nothing; it has no name and leaves none
-        with tempfile.TemporaryFile(dir=parent):
-            pass
-    except OSError as error:
-        raise RequestError(f"results={path}: cannot be written ({error.strerror})") from error
 
 
 def default_jobs(device: str) -> int:
@@ -284,3 +248,8 @@ def default_jobs(device: str) -> int:
     if device == "cuda" or (device == "auto" and NVIDIA.exists()):
         return 1
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def ray_cpus(address: str | None, device: str, threads: int) -> int | None:
+    """CPUs of the cluster that Ray starts for a sweep; None where it only connects to one."""
+    return default_jobs(device) * threads if address == "local" else None

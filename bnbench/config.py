@@ -13,6 +13,7 @@ from functools import cache
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
 from bnbench.checks import RequestError, check
 from bnbench.schema import (
@@ -65,7 +66,12 @@ def typed_part(key: str, text: str) -> Any:
     schema, value = OmegaConf.structured(Config), json.loads(text)
     if key in KINDS:
         schema[key] = OmegaConf.structured(KINDS[key][value["name"]])
-    config = OmegaConf.merge(schema, {key: value})
+    try:
+        config = OmegaConf.merge(schema, {key: value})
+    except OmegaConfBaseException as error:
+        if str(error.full_key).startswith(key):
+            raise
+        raise RequestError(f"{key}: {str(error).splitlines()[0]}") from error
     assert isinstance(config, DictConfig)
     part = config[key]
     return OmegaConf.to_object(part) if OmegaConf.is_config(part) else part

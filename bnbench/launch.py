@@ -14,6 +14,7 @@ from hydra.core.utils import JobReturn, JobStatus
 from hydra.types import HydraContext, TaskFunction
 
 from bnbench.cli import Arm, Request
+from bnbench.clusters import attended
 from bnbench.config import asked_shifts
 from bnbench.refusal import first
 from bnbench.tracking.csv_log import read_shifts
@@ -24,6 +25,7 @@ from bnbench.tracking.run_dir import (
     last_error,
     read_summary,
     run_path,
+    seed_of,
     state,
     write_whole,
 )
@@ -139,7 +141,8 @@ def launch(work: Work, arms: Sequence[Arm], task: TaskFunction) -> str | None:
         ),
     )
     try:
-        returns: Sequence[JobReturn] = launcher.launch([arm.overrides for arm in arms], 0)
+        with attended(config.hydra.launcher):
+            returns: Sequence[JobReturn] = launcher.launch([arm.overrides for arm in arms], 0)
     except Exception as error:  # joblib and Ray raise kinds of their own when a worker is killed
         return first(error) or type(error).__name__
     lacking, deadline = work.lacking(), time.monotonic() + VISIBLE_SECONDS
@@ -148,7 +151,7 @@ def launch(work: Work, arms: Sequence[Arm], task: TaskFunction) -> str | None:
             if job.status == JobStatus.FAILED:  # outside a run: a run records its own error
                 work.fail(path, repr(job._return_value))
                 continue
-            word = job.return_value[int(path.name.removeprefix("seed-"))]
+            word = job.return_value[seed_of(path)]
             if word == State.done:
                 if not appears(work, path, deadline):
                     work.fail(path, ELSEWHERE)

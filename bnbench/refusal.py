@@ -4,6 +4,9 @@ import difflib
 import re
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import fields, is_dataclass
+from pathlib import Path
 from typing import Any
 
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
@@ -12,26 +15,30 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import InterpolationKeyError, OmegaConfBaseException
 
-from bnbench.checks import RequestError
+from bnbench.checks import RequestError, shown
+from bnbench.provenance import KNOWN, Asked, key_of, root_of
+from bnbench.schema import OPTIM_CONFIGS, DataName, ModelName
 
 # what a bad request may raise; OmegaConf asserts where a parent of the key is null
 REFUSED = (HydraException, OmegaConfBaseException, ValueError, AssertionError)
+LONGEST = 2000  # characters of a line; a longer one loses its middle
 
 
-def one_line(
-    error: BaseException,
-    loader: ConfigLoaderImpl,
-    overrides: Sequence[str],
-    config: DictConfig | None = None,
-) -> str:
-    """What is wrong with a request, in one line: the bad value and the allowed ones.
+def one_line(error: BaseException, asked: Asked) -> str:
+    """What is wrong with a request, in one line: the bad value, the allowed ones, and the file.
 
     Args:
         error: what Hydra, OmegaConf or this package raised.
-        loader: Hydra's, to ask which keys there are.
-        overrides: the request as it was typed.
-        config: what the overrides were applied to, where that much is known.
+        asked: how far the request was read.
     """
+    line = explained(error, asked)
+    if f"{asked.folder.name}/" not in line:
+        line += asked.origin(line)
+    return printable(line)
+
+
+def explained(error: BaseException, asked: Asked) -> str:
+    """The bad value and the allowed ones."""
     causes: list[Any] = [error]
     while causes[-1].__cause__ is not None:
         causes.append(causes[-1].__cause__)
@@ -44,34 +51,77 @@ def one_line(
             group, _, name = str(cause.missing_cfg_file).rpartition("/")
             return f"{group}={name}: {allowed(name, cause.options)}"
     for cause in reversed(causes):
-        if isinstance(cause, InterpolationKeyError) and "tuned_lr" in str(cause):
-            *_, optim, model, data = first(cause).split("'")[1].split(".")
-            return (
-                f"optim.base_lr: no rate is tuned for model={model} data={data} optim={optim} "
-                "(configs/base_lr.yaml), expected optim.base_lr=<rate>"
-            )
-        if isinstance(cause, OmegaConfBaseException) and cause.full_key:
-            return key_line(cause, causes, overrides, config or composed(loader, overrides))
-    if first(causes[0]).startswith("Ambiguous value for argument"):
-        return f"{first(causes[0]).split(chr(39))[1]}: several values need -m"
-    return f"{' '.join(overrides)}: {first(causes[0]) or first(causes[-1])}"
+        key = str(getattr(cause, "full_key", ""))
+        untuned = re.search(r"'tuned_lr\.(.*)\.(.*)\.(.*)' not found", first(cause))
+        if isinstance(cause, InterpolationKeyError) and untuned:
+            return untuned_line(*untuned.groups())
+        typed = bool(key) and asked.is_typed(key)
+        if isinstance(cause, OmegaConfBaseException) and (typed or root_of(key) in KNOWN):
+            return (not typed and damaged(asked.folder)) or key_line(causes, asked)
+    reason = first(causes[0]) or first(causes[-1]) or repr(error)
+    return damaged(asked.folder) or uncomposed(reason, asked)
 
 
-def key_line(
-    cause: Any, causes: Sequence[BaseException], overrides: Sequence[str], config: DictConfig
-) -> str:
+def untuned_line(optim: str, model: str, data: str) -> str:
+    """The line for a learning rate that is not in the table of tuned ones."""
+    known = {"optim": list(OPTIM_CONFIGS), "model": list(ModelName), "data": list(DataName)}
+    for (part, names), name in zip(known.items(), (optim, model, data), strict=True):
+        if name not in names:
+            return f"{part}.name={name}: {allowed(name, names)}"
+    return (
+        f"optim.base_lr: no rate is tuned for model={model} data={data} optim={optim} "
+        "(configs/base_lr.yaml), expected optim.base_lr=<rate>"
+    )
+
+
+def uncomposed(reason: str, asked: Asked) -> str:
+    """The line for what cannot be composed: the file that fails by itself, or what was typed."""
+    if composing := re.match(r"In '([\w/]+)': (.*)", reason):
+        return f"{asked.folder.name}/{composing[1]}.yaml: {composing[2]}"
+    chosen = [line for line in asked.job if key_of(line) == "experiment"]
+    for lines, name in (([], "config"), *(([line], line.replace("=", "/")) for line in chosen)):
+        if not composes(asked.loader, lines):
+            return f"{asked.folder.name}/{name}.yaml: {reason}"
+    guilty = [line for line in asked.overrides if key_of(line) in reason] or asked.overrides
+    return f"{' '.join(guilty)}: {reason}"
+
+
+def composes(loader: ConfigLoaderImpl, overrides: list[str]) -> bool:
+    """Whether a configuration can be composed at all."""
+    try:
+        loader.load_configuration("config", overrides, RunMode.RUN)
+    except Exception:
+        return False
+    return True
+
+
+def key_line(causes: Sequence[Any], asked: Asked) -> str:
     """The line for a key that does not exist or a value of the wrong type."""
-    key = str(cause.full_key)
-    text = " ".join(map(str, causes))
+    cause = next(c for c in reversed(causes) if getattr(c, "full_key", None))
+    key, reason, text = str(cause.full_key), first(cause), " ".join(map(str, causes))
+    line = next((o for o in [*asked.overrides, *asked.job] if key_of(o) == key), "")
+    lost = re.search(r"Interpolation key '([\w.]+)' not found", reason)
+    if lost and not line and root_of(lost[1]) in KNOWN:
+        return f"{lost[1]}: missing, it cannot be removed"
+    if "missing mandatory value" in text.lower():
+        return f"{key}: missing, it cannot be removed"
+    unnamed = re.search(r"used to denote a config key .* \$\{([\w.]+)\}$", reason)
+    if unnamed and not line:
+        return f"{unnamed[1]}: expected a name"
+    config = composed(asked.loader, asked.job or asked.overrides)
     if "is not in struct" in text or " not in '" in text:
         parent, _, name = key.rpartition(".")
-        return f"{key}: no such key, {allowed(name, keys_at(parent, config))}"
-    line = typed_as(key, overrides)
-    if choices := re.search(r"Invalid value '(.*)', expected one of \[(.*)\]", first(cause)):
-        return f"{line}: {allowed(choices[1], choices[2].split(', '))}"
-    if "is not a ListConfig" in first(cause):
-        return f"{line}: expected a list such as [1,2]"
-    return f"{line}: {first(cause)}"
+        schema = cause.object_type
+        keys = [f.name for f in fields(schema)] if is_dataclass(schema) else keys_at(parent, config)
+        return f"{key}: no such key, {allowed(name, keys)}"
+    if not line:
+        with suppress(Exception):  # it may be what cannot be read
+            line = f"{key}={shown(OmegaConf.select(config, key))}"
+    if choices := re.search(r"Invalid value '(.*)', expected one of \[(.*)\]", reason):
+        return f"{line or key}: {allowed(choices[1], choices[2].split(', '))}"
+    if "is not a ListConfig" in reason:
+        return f"{line or key}: expected a list such as [1,2]"
+    return f"{line or key}: {reason}"
 
 
 def keys_at(parent: str, config: DictConfig) -> list[str]:
@@ -83,15 +133,10 @@ def keys_at(parent: str, config: DictConfig) -> list[str]:
 def composed(loader: ConfigLoaderImpl, overrides: Sequence[str]) -> DictConfig:
     """The configuration of the groups that were asked for, without the values."""
     groups = [line for line in overrides if loader.repository.group_exists(line.split("=")[0])]
-    try:
-        return loader.load_configuration("config", groups, RunMode.RUN)
-    except REFUSED:
-        return loader.load_configuration("config", [], RunMode.RUN)
-
-
-def typed_as(key: str, overrides: Sequence[str]) -> str:
-    """An override as the user typed it, or else its key."""
-    return next((o for o in overrides if o.split("=")[0].lstrip("+") == key), key)
+    for lines in (groups, []):
+        with suppress(Exception):  # what is wrong with them is not what is being explained
+            return loader.load_configuration("config", lines, RunMode.RUN)
+    return OmegaConf.create()
 
 
 def allowed(name: str, options: Sequence[str]) -> str:
@@ -101,12 +146,33 @@ def allowed(name: str, options: Sequence[str]) -> str:
     return f"expected one of {', '.join(options)}{hint}"
 
 
+def damaged(folder: Path) -> str | None:
+    """The line for the first YAML file that cannot be read, None where all can be."""
+    for path in sorted(folder.rglob("*.yaml")):
+        name = path.relative_to(folder.parent)
+        try:
+            if not isinstance(OmegaConf.load(path), DictConfig):
+                return f"{name}: expected lines of key: value"
+        except Exception as error:  # PyYAML has a dozen kinds, and passes on others
+            mark = getattr(error, "problem_mark", None)
+            place = f" in line {mark.line + 1}" if mark else ""
+            return f"{name}: {getattr(error, 'problem', None) or first(error)}{place}"
+    return None
+
+
 def first(error: BaseException) -> str:
     """The first line of an exception's text."""
     return next((line.strip() for line in str(error).splitlines() if line.strip()), "")
 
 
+def printable(text: str) -> str:
+    """A text as one line that any terminal shows: what is not printable is escaped."""
+    line = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+    half = LONGEST // 2
+    return line if len(line) <= LONGEST else f"{line[:half]} … {line[-half:]}"
+
+
 def complain(message: str) -> int:
     """Print the one line of a bad request and return the exit code for it."""
-    print(f"bnbench: {message}", file=sys.stderr)
+    print(f"bnbench: {printable(message)}", file=sys.stderr)
     return 2

@@ -4,29 +4,37 @@ A single arm is a sweep of one job. The parent never imports torch: it checks th
 the launcher again for what a dead worker left behind, and reads the outcome from the run folders.
 """
 
+import io
 import os
 import shlex
 import sys
 import time
+from argparse import ArgumentParser, Namespace
 from collections.abc import Sequence
+from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 import hydra
+from hydra import version
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
-from hydra._internal.utils import get_args_parser
+from hydra._internal.utils import _run_hydra, get_args_parser
 from hydra.core.global_hydra import GlobalHydra
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig
 from rich.console import Console
 
 from bnbench import cli
 from bnbench.checks import RequestError
 from bnbench.config import science, typed
+from bnbench.grid import check_overrides
 from bnbench.launch import Work, train_missing
 from bnbench.process import STOPPED, follow, leading
 from bnbench.progress import Watcher, clock
+from bnbench.provenance import Asked
 from bnbench.refusal import REFUSED, complain, one_line
+from bnbench.schema import TrackMode
 from bnbench.tracking.experiment_dir import (
     experiment_path,
     write_arms,
@@ -34,7 +42,8 @@ from bnbench.tracking.experiment_dir import (
     write_runs,
 )
 from bnbench.tracking.meta import circumstances, read_meta
-from bnbench.tracking.run_dir import run_path
+from bnbench.tracking.run_dir import run_path, seed_of
+from bnbench.tracking.upload import attempts
 
 CONFIGS = Path(__file__).parents[1] / "configs"
 
@@ -69,13 +78,19 @@ def sweep(argv: list[str]) -> Outcome | int:
     parser.error = lambda message: sys.exit(complain(message))
     args = parser.parse_intermixed_args(argv)  # overrides and options in any order
     for flag in ("config_name", "config_path", "config_dir", "experimental_rerun"):
-        if getattr(args, flag, None):
+        if getattr(args, flag) is not None:
             return complain(f"--{flag.replace('_', '-')}: expected overrides of configs/ instead")
     if args.help or args.hydra_help or args.cfg or args.info or args.shell_completion:
-        options = [word for word in argv if word not in args.overrides]
-        return hydra_itself([*options, *args.overrides])
+        return hydra_itself(args, parser)
+    if args.resolve or args.package is not None:
+        return complain(f"--{'resolve' if args.resolve else 'package'}: expected only with --cfg")
+    if args.run and args.multirun:
+        return complain("--run --multirun: expected one of the two")
     try:
-        with leading(), hydra.initialize_config_dir(str(CONFIGS), job_name="train", version_base="1.3"):
+        with (
+            leading(),
+            hydra.initialize_config_dir(str(CONFIGS), job_name="train", version_base="1.3"),
+        ):
             request = cli.read(args.overrides, args.multirun)
             return run(request, shlex.join(["python", "scripts/train.py", *argv]))
     except RequestError as error:
@@ -88,18 +103,32 @@ def sweep(argv: list[str]) -> Outcome | int:
         return 130
 
 
-def hydra_itself(argv: list[str]) -> int:
-    """Let Hydra answer --help, --cfg, --info and TAB, with its errors in one line."""
+def hydra_itself(args: Namespace, parser: ArgumentParser) -> int:
+    """Let Hydra answer --help, --cfg, --info and TAB; what it cannot answer is one line."""
+    told = os.environ.get("HYDRA_FULL_ERROR")
     os.environ["HYDRA_FULL_ERROR"] = "1"  # it then raises instead of printing
-    sys.argv[1:] = argv
+    version.setbase("1.3")
+    answer, complaint = io.StringIO(), io.StringIO()
     try:
-        hydra.main(config_path=str(CONFIGS), config_name="config", version_base="1.3")(task)()
-    except REFUSED as error:
+        if not args.shell_completion:
+            check_overrides(OverridesParser.create().parse_overrides(args.overrides))
+        with redirect_stdout(answer), redirect_stderr(complaint):
+            _run_hydra(args, parser, task, str(CONFIGS), "config")
+    except SystemExit as ending:
+        if ending.code:
+            return complain(complaint.getvalue().strip())
+    except Exception as error:
+        if not isinstance(error, REFUSED) and told == "1":
+            raise
         with hydra.initialize_config_dir(str(CONFIGS), version_base="1.3"):
             loader = GlobalHydra.instance().config_loader()
             assert isinstance(loader, ConfigLoaderImpl)
-            overrides = [a for a in argv if not a.startswith("-")]
-            return complain(one_line(error, loader, overrides))
+            return complain(one_line(error, Asked(loader, args.overrides)))
+    finally:
+        os.environ.pop("HYDRA_FULL_ERROR")
+        if told is not None:
+            os.environ["HYDRA_FULL_ERROR"] = told
+    sys.stdout.write(answer.getvalue())
     return 0
 
 
@@ -135,19 +164,30 @@ def run(request: cli.Request, command: str) -> Outcome:
                 for seed in seeds
             ),
         )
+    describe_experiments(request, command, started, None)
     if todo:
         with Watcher(todo, work.settled, work.failed, console):
             train_missing(work, task)
     failures = [
-        (arm, int(path.name.removeprefix("seed-")), work.reason(path))
+        (arm, seed_of(path), work.reason(path))
         for arm, paths in todo.items()
         for path in paths
         if work.failed(path)
     ]
     seconds = time.monotonic() - clock_started
-    finished = datetime.now(UTC)
+    describe_experiments(request, command, started, datetime.now(UTC))
     for experiment in request.experiments:
-        path = experiment_path(request.results, experiment.name, experiment.data)
+        write_runs(request.results, experiment.name, experiment.data)
+    outcome = Outcome(request, failures, seconds)
+    conclude(outcome, todo, console)
+    return outcome
+
+
+def describe_experiments(
+    request: cli.Request, command: str, started: datetime, finished: datetime | None
+) -> None:
+    """Write experiment.json of every experiment; `finished` is None while they are trained."""
+    for experiment in request.experiments:
         facts = {
             "name": experiment.name,
             "data": experiment.data,
@@ -156,14 +196,11 @@ def run(request: cli.Request, command: str) -> Outcome:
             **circumstances(),
             "device": device(request),
             "started": started.isoformat(timespec="seconds"),
-            "finished": finished.isoformat(timespec="seconds"),
+            "finished": finished.isoformat(timespec="seconds") if finished else None,
             "report": experiment.report,
         }
+        path = experiment_path(request.results, experiment.name, experiment.data)
         write_experiment(path, facts)
-        write_runs(request.results, experiment.name, experiment.data)
-    outcome = Outcome(request, failures, seconds)
-    conclude(outcome, todo, console)
-    return outcome
 
 
 def device(request: cli.Request) -> str:
@@ -178,13 +215,15 @@ def describe(request: cli.Request, todo: dict[str, list[Path]], console: Console
     for experiment in request.experiments:
         num_runs = sum(map(len, experiment.runs.values()))
         console.print(
-            f"{experiment.name} on {experiment.data}: {len(experiment.runs)} arms, {num_runs} runs",
+            f"{experiment.name} on {experiment.data}: "
+            f"{counted(len(experiment.runs), 'arm')}, {counted(num_runs, 'run')}",
         )
     num_runs = sum(len(arm.config.seeds) for arm in request.arms.values())
     num_todo = sum(map(len, todo.values()))
-    duplicates = f" ({request.duplicates} duplicate arms merged)" if request.duplicates else ""
+    merged = counted(request.duplicates, "duplicate arm")
+    duplicates = f" ({merged} merged)" if request.duplicates else ""
     console.print(
-        f"{len(request.arms)} arms, {num_runs} runs{duplicates}: "
+        f"{counted(len(request.arms), 'arm')}, {counted(num_runs, 'run')}{duplicates}: "
         f"{num_runs - num_todo} done already, {num_todo} to train",
     )
 
@@ -197,5 +236,23 @@ def conclude(outcome: Outcome, todo: dict[str, list[Path]], console: Console) ->
     if outcome.failures:
         console.print(f"{len(outcome.failures)} of {num_todo} runs failed")
     elif num_todo:
-        console.print(f"{num_todo} runs finished in {clock(outcome.seconds)}")
+        console.print(f"{counted(num_todo, 'run')} finished in {clock(outcome.seconds)}")
+    if waiting := not_sent(outcome.request):
+        console.print(
+            f"{counted(waiting, 'run')} not on the W&B server yet: make sync uploads them"
+        )
     console.print(f"results: {outcome.request.results}", soft_wrap=True)
+
+
+def not_sent(request: cli.Request) -> int:
+    """How many W&B runs of an online request no server has."""
+    arms = list(request.arms.values())
+    if arms[0].config.track.mode != TrackMode.online:
+        return 0
+    asked = {run_path(request.results, arm.id, seed) for arm in arms for seed in arm.config.seeds}
+    return sum(a.run in asked and not a.is_sent for a in attempts(request.results))
+
+
+def counted(number: int, noun: str) -> str:
+    """A number of things, in words."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

@@ -13,7 +13,7 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.types import RunMode
 from omegaconf import OmegaConf
 
-from bnbench import cli
+from bnbench import preflight
 from bnbench.config import arm_id, science
 from bnbench.schema import SCHEMA
 from bnbench.sweep import CONFIGS
@@ -72,7 +72,7 @@ def test_budgets_train(read, train):
 @pytest.mark.parametrize("data", options("data"))
 def test_data_sets_compose(read, monkeypatch, data):
     """Those that are not embedded are read from small files of the true format in tests/data."""
-    monkeypatch.setattr(cli, "missing_files", lambda name, root: None)
+    monkeypatch.setattr(preflight, "missing_files", lambda name, root: None)
     (arm,) = read(f"data={data}").arms.values()
     assert arm.config.data.name == data
 

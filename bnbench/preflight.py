@@ -1,0 +1,125 @@
+"""What a checked configuration cannot tell: whether this machine can start the whole request.
+
+All is refused before anything is trained or written. Nothing here imports torch.
+"""
+
+import tempfile
+from collections.abc import Sequence
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+from hydra.core.override_parser.types import Override
+from hydra.core.plugins import Plugins
+from hydra.plugins.launcher import Launcher
+from hydra_plugins.hydra_joblib_launcher.config import JobLibLauncherConf
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from bnbench.checks import RequestError, shown
+from bnbench.clusters import check_cluster
+from bnbench.data.files import missing_files
+from bnbench.provenance import key_of
+from bnbench.refusal import allowed, first
+from bnbench.schema import Config, Device
+
+NVIDIA = Path("/proc/driver/nvidia/version")  # there where a driver is loaded; torch is not asked
+MAX_WORKERS = 1024  # processes on one machine
+
+
+def check_base(base: DictConfig, overrides: Sequence[Override]) -> None:
+    """Refuse what would upset the reading or the launching of a sweep (`RequestError`)."""
+    # a group that is not there yet is chosen by the jobs
+    chosen = base.hydra.runtime.choices
+    if lacking := [f.name for f in fields(Config) if f.name not in {*base, *chosen}]:
+        raise RequestError(f"{lacking[0]}: missing, it cannot be removed")
+    if not OmegaConf.is_list(base.arms) or not all(isinstance(a, DictConfig) for a in base.arms):
+        raise RequestError(
+            f"arms={base.arms}: expected a list of mappings such as [{{norm: none}}]"
+        )
+    if base.hydra.job.chdir:
+        raise RequestError("hydra.job.chdir=true: expected false, results are relative to here")
+    check_launcher(base, [str(override.input_line) for override in overrides])
+
+
+def check_launcher(base: DictConfig, overrides: Sequence[str]) -> None:
+    """Refuse a launcher that could not start its workers (`RequestError`)."""
+    check_cluster(base)
+    launcher = base.hydra.launcher
+    target = OmegaConf.select(launcher, "_target_")
+    known = [f"{c.__module__}.{c.__qualname__}" for c in Plugins.instance().discover(Launcher)]
+    if target not in known:
+        raise RequestError(f"hydra.launcher._target_={target}: {allowed(str(target), known)}")
+    jobs = OmegaConf.select(launcher, "n_jobs")
+    if jobs is not None and (type(jobs) is not int or not (1 <= jobs <= MAX_WORKERS or jobs == -1)):
+        raise RequestError(
+            f"hydra.launcher.n_jobs={shown(jobs)}: expected an integer >= 1 and <= {MAX_WORKERS}, "
+            "or -1 for all"
+        )
+    if not target.endswith(".JoblibLauncher"):
+        return
+    for line in overrides:
+        if key_of(line).startswith("hydra.launcher.") and key_of(line) != "hydra.launcher.n_jobs":
+            raise RequestError(
+                f"{line}: expected hydra.launcher.n_jobs, all that is to be set of this launcher"
+            )
+    try:
+        OmegaConf.merge(OmegaConf.structured(JobLibLauncherConf), launcher)
+    except OmegaConfBaseException as error:
+        raise RequestError(f"hydra.launcher.{error.full_key}: {first(error)}") from error
+
+
+def check_request(configs: Sequence[Config], bases: Sequence[DictConfig]) -> None:
+    """Refuse what only the whole request or the machine can tell (`RequestError`)."""
+    for key in ("results", "device", "threads", "track"):
+        check_same(key, [getattr(config, key) for config in configs])
+    for name in sorted({config.data.name for config in configs}):
+        roots = [config.data.root for config in configs if config.data.name == name]
+        check_same("data.root", roots)
+        problem = missing_files(name, Path(roots[0]))
+        if problem:
+            raise RequestError(problem)
+    if configs[0].device == Device.cuda and not NVIDIA.exists():
+        raise RequestError("device=cuda: there is no NVIDIA GPU here, expected auto or cpu")
+    results = Path(configs[0].results)
+    for base in bases:
+        check_same("results", [str(results), str(Path(base.results))])
+        check_quiet(base)
+    for path in (results, results / "runs", results / "experiments", results / "wandb"):
+        check_writable(path)
+
+
+def check_same(key: str, values: Sequence[Any]) -> None:
+    """Refuse values of a key that are not all the same (`RequestError`)."""
+    if any(value != values[0] for value in values):
+        several = " and ".join(dict.fromkeys(str(getattr(v, "mode", v)) for v in values))
+        raise RequestError(f"{key}={several}: cannot be swept, expected one for all arms")
+
+
+def check_quiet(base: DictConfig) -> None:
+    """Refuse a configuration in which Hydra writes files of its own (`RequestError`)."""
+    wanted = {
+        "hydra.output_subdir": None,
+        "hydra.run.dir": f"{base.results}/runs",
+        "hydra.sweep.dir": f"{base.results}/runs",
+        "hydra.sweep.subdir": ".",
+        "hydra.job_logging.root": None,
+        "hydra.hydra_logging.root": None,
+    }
+    for key, want in wanted.items():
+        value = OmegaConf.select(base, key)
+        if value != want:
+            raise RequestError(f"{key}={shown(value)}: expected {shown(want)}")
+
+
+def check_writable(path: Path) -> None:
+    """Refuse a folder that cannot be written, by writing in it or where it would be."""
+    parent = path
+    try:
+        while not parent.exists() and parent != parent.parent:
+            parent = parent.parent
+        # a real file, since permission bits tell root nothing; it has no name and leaves none
+        with tempfile.TemporaryFile(dir=parent):
+            pass
+    except OSError as error:
+        raise RequestError(f"results={path}: cannot be written ({error.strerror})") from error

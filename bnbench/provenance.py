@@ -1,0 +1,116 @@
+"""Where a value of a request comes from: the command line, the environment or a YAML file."""
+
+import os
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+
+from hydra._internal.config_loader_impl import ConfigLoaderImpl
+from omegaconf import DictConfig, OmegaConf
+
+from bnbench.schema import Config
+
+KNOWN = {"hydra", *(f.name for f in fields(Config))}
+VARIABLES = {f"track.{name}": f"WANDB_{name.upper()}" for name in ("mode", "project", "entity")}
+
+
+@dataclass
+class Asked:
+    """How far a request has been read: what is wrong with it is explained from here.
+
+    Attributes:
+        loader: Hydra's, to ask which groups and keys there are.
+        overrides: the request as it was typed.
+        bases: what has been composed of it, one for each experiment.
+        job: the overrides of the job that is being read, those of sub-grids among them.
+    """
+
+    loader: ConfigLoaderImpl
+    overrides: Sequence[str]
+    bases: list[DictConfig] = field(default_factory=list)
+    job: Sequence[str] = ()
+
+    @property
+    def folder(self) -> Path:
+        """The folder of the YAML files."""
+        sources = self.loader.get_search_path().get_path()
+        return Path(next(s.path for s in sources if s.provider == "main").removeprefix("file://"))
+
+    def is_typed(self, key: str) -> bool:
+        """Whether the command line sets a key, what the key stands in, or a part of it."""
+        return self._is_set(key, self.overrides)
+
+    def origin(self, line: str) -> str:
+        """Where the value that a line complains of comes from, unless it has just been typed.
+
+        Args:
+            line: `key=value: …` where the choice of a value is bad, `key: …` where its content is.
+        """
+        match = re.match(r"([^\s=:]+)([=:])", line)
+        if match is None:
+            return ""
+        key, is_choice = match[1], match[2] == "="
+        is_chosen = is_choice and key in map(key_of, self.overrides)
+        if is_chosen or self.is_typed(key) or self.is_typed("arms"):  # arms set any key
+            return ""
+        if os.environ.get(VARIABLES.get(key, "")):
+            return f" (from {VARIABLES[key]})"
+        if root_of(key) not in {*KNOWN, *(self.bases[-1] if self.bases else ())}:
+            return ""
+        return f" ({self.file_of(key, is_choice).relative_to(self.folder.parent)})"
+
+    def file_of(self, key: str, is_choice: bool) -> Path:
+        """The YAML file that a key has its value from.
+
+        Args:
+            key: with dots; of a group, such as `norm`, too.
+            is_choice: of a group: the file that chooses it is meant, not the one that is chosen.
+        """
+        choices = dict(self.bases[-1].hydra.runtime.choices) if self.bases else {}
+        choices |= {key_of(line): line.partition("=")[2] for line in self.job}
+        experiment = self.folder / "experiment" / f"{choices.get('experiment')}.yaml"
+        if experiment.exists() and (
+            self._is_set(key, self.job)
+            or sets(experiment, key.partition("[")[0])
+            or root_of(key) not in KNOWN
+        ):
+            return experiment
+        if key == "optim.base_lr" or root_of(key) == "tuned_lr":
+            return self.folder / "base_lr.yaml"
+        group = "hydra/launcher" if key.startswith("hydra.launcher.") else root_of(key)
+        chosen = self.folder / group / f"{choices.get(group)}.yaml"
+        if chosen.exists() and not (is_choice and key == group):
+            return chosen
+        return self.folder / "config.yaml"
+
+    def _is_set(self, key: str, overrides: Iterable[str]) -> bool:
+        # what stands in a group is set by the file that an override chooses
+        given = {key_of(line) for line in overrides}
+        parts = [split(g) for g in given if not (self.folder / g).is_dir()]
+        return any(all(a == b for a, b in zip(split(key), part, strict=False)) for part in parts)
+
+
+def split(key: str) -> list[str]:
+    """The parts of a key: `shift.names[0]` is `shift`, `names` and `0]`."""
+    return re.split(r"[.[]", key)
+
+
+def root_of(key: str) -> str:
+    """The part of the configuration that a key stands in."""
+    return split(key)[0]
+
+
+def key_of(override: str) -> str:
+    """The key or group of an override."""
+    return override.partition("=")[0].lstrip("+~")
+
+
+def sets(path: Path, key: str) -> bool:
+    """Whether a file gives a key a value of its own, or chooses it among its defaults."""
+    try:
+        content = OmegaConf.load(path)
+        chosen = re.findall(r"[\w/]+", str(OmegaConf.select(content, "defaults")))
+        return OmegaConf.select(content, key) is not None or f"/{key}" in chosen
+    except Exception:  # it is damaged, or no mapping
+        return False
