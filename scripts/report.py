@@ -1,26 +1,26 @@
-"""Write the report over all experiments: `python scripts/report.py [--results results]`."""
+"""Write the report over all experiments: `python scripts/report.py [results=results]`."""
 
-import argparse
 import sys
-from pathlib import Path
 
 from bnbench.analysis.report import write_report
-from bnbench.tracking.experiment_dir import write_runs
+from bnbench.arguments import results_folder
+from bnbench.refusal import complain
 
 
 def main() -> int:
-    """Write the pages and say where they are."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--results", type=Path, default=Path("results"), help="a results folder")
-    results = parser.parse_args().results
-    for arms in (results / "experiments").glob("*/*/arms.csv"):
-        write_runs(results, *arms.parts[-3:-1])  # what became of the runs since
+    """Write the pages and say where they are; 1 where an experiment could not be read."""
+    results = results_folder(str(__doc__))
     try:
-        print(f"report: {write_report(results)}")
+        report = write_report(results)
     except ValueError as error:
-        print(f"bnbench: {error}", file=sys.stderr)
-        return 2
-    return 0
+        return complain(str(error))
+    except OSError as error:  # a full disk, a folder that cannot be written
+        complain(str(error))
+        return 1
+    print(f"report: {report.page}")
+    for problem in report.problems:
+        complain(problem)
+    return int(bool(report.problems))
 
 
 if __name__ == "__main__":

@@ -1,7 +1,5 @@
-"""Show what became of every experiment's runs: `python scripts/status.py [--results results]`."""
+"""Show what became of every experiment's runs: `python scripts/status.py [results=results]`."""
 
-import argparse
-import csv
 import sys
 from collections import Counter
 from pathlib import Path
@@ -9,30 +7,55 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from bnbench.tracking.experiment_dir import write_runs
+from bnbench.arguments import results_folder
+from bnbench.refusal import complain
+from bnbench.tracking.experiment_dir import find, tabulate
+from bnbench.tracking.run_dir import last_error, run_path
 
 COLUMNS = ("done", "diverged", "running", "interrupted", "failed", "missing")
+SHOWN = 20  # failed runs, and lines about what cannot be read
 
 
 def main() -> int:
-    """Print one row per experiment and data set."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--results", type=Path, default=Path("results"))
-    results = parser.parse_args().results
-    asked = sorted((results / "experiments").glob("*/*/arms.csv"))
-    if not asked:
-        print(f"{results}: no experiment was run there yet (make sweep)", file=sys.stderr)
-        return 2
+    """Print one row per experiment and data set, then the runs that failed; writes nothing."""
+    results = results_folder(str(__doc__))
+    folders = find(results)
+    if not folders:
+        return complain(f"{results}: no experiment was run there yet (make sweep)")
+    console = Console(
+        width=None if sys.stdout.isatty() else 120, markup=False, highlight=False, soft_wrap=True
+    )
     table = Table("experiment", "data", "arms", "runs", *COLUMNS, box=None)
-    for path in asked:
-        name, data = path.parts[-3:-1]
-        with write_runs(results, name, data).open(newline="", encoding="utf-8") as file:
-            runs = list(csv.DictReader(file))
-        count = Counter(run["status"] for run in runs)
+    failed: dict[Path, str] = {}
+    problems: list[str] = []
+    for name, data in (folder.parts[-2:] for folder in folders):
+        try:
+            content = tabulate(results, name, data)
+        except (OSError, ValueError) as error:
+            problems.append(str(error))
+            continue
+        problems += content.damaged
+        runs = content.rows
+        count = Counter(str(run["status"]) for run in runs)
         numbers = (len({run["arm"] for run in runs}), len(runs), *(count[c] for c in COLUMNS))
         table.add_row(name, data, *map(str, numbers))
-    Console(width=None if sys.stdout.isatty() else 120).print(table)
-    return 0
+        for run in runs:
+            if run["status"] == "failed":
+                path = run_path(results, run["arm"], int(run["seed"]))
+                failed[path] = f"FAILED {run['arm']} seed {run['seed']}: {last_error(path)}"
+    if table.rows:
+        console.print(table)
+    for line in capped(list(failed.values()), "failed runs"):
+        console.print(line)
+    for problem in capped(list(dict.fromkeys(problems)), "problems"):
+        complain(problem)
+    return int(bool(problems))
+
+
+def capped(lines: list[str], noun: str) -> list[str]:
+    """The first lines, and how many more there are."""
+    rest = len(lines) - SHOWN
+    return [*lines[:SHOWN], f"and {rest} more {noun}"] if rest > 0 else lines
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 import sys
 
+from bnbench.refusal import complain
 from bnbench.sweep import sweep
 
 
@@ -15,14 +16,17 @@ def main() -> int:
     results = outcome.request.results
     first = outcome.request.experiments[0]
     try:
-        print(f"report:      {write_report(results)}")
-    except ValueError as error:  # a figure over columns that are not there, a damaged file
-        print(f"bnbench: no report: {error}", file=sys.stderr)
+        report = write_report(results)
+    except OSError as error:  # a full disk, a folder that cannot be written
+        complain(f"no report: {error}")
         return 1
+    print(f"report:      {report.page}")
     data = "" if first.data == "digits" else f"DATA={first.data} "
     print(f'try next:    make sweep EXP={first.name} {data}ARGS="optim.schedule=cosine"')
     print(f"compare:     .venv/bin/wandb leet {results / 'wandb'}, or `make sync` and group by arm")
-    return outcome.exit_code
+    for problem in report.problems:
+        complain(problem)
+    return outcome.exit_code or int(bool(report.problems))
 
 
 if __name__ == "__main__":

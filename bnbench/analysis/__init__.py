@@ -3,7 +3,7 @@
 `report` and `plots` are not imported here: seaborn is slow, and the numbers do without it.
 """
 
-from bnbench.analysis.load import Experiment, curve, final, find, finished, load
+from bnbench.analysis.load import Experiment, curve, final, finished, load
 from bnbench.analysis.stats import (
     Interval,
     arm_table,
@@ -11,6 +11,7 @@ from bnbench.analysis.stats import (
     mean_interval,
     paired_difference,
 )
+from bnbench.tracking.experiment_dir import find
 
 __all__ = [
     "Experiment",

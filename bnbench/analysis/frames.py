@@ -102,7 +102,7 @@ SOURCES: dict[str, Callable[[Experiment, Figure], pd.DataFrame]] = {
 def _check(frame: pd.DataFrame, spec: Figure) -> None:
     named = {"x": spec.x, "hue": spec.hue, "style": spec.style, "col": spec.col, "row": spec.row}
     for role, column in named.items():
-        if column and column not in frame:
+        if (column or role in ("x", "hue")) and column not in frame:
             allowed = ", ".join(column for column in map(str, frame) if "/" not in column)
             raise ValueError(
                 f"figure {spec.title!r}: {role}={column}: expected a column, one of {allowed}"
@@ -112,10 +112,15 @@ def _check(frame: pd.DataFrame, spec: Figure) -> None:
 
 
 def _where(frame: pd.DataFrame, query: str | None, title: str) -> pd.DataFrame:
+    if not query:
+        return frame.copy()
     try:
-        return (frame.query(query) if query else frame).copy()
-    except (KeyError, NameError, SyntaxError, TypeError, ValueError) as error:
+        chosen = frame.eval(query)
+    except Exception as error:  # the parser and what it calls raise a dozen kinds
         raise ValueError(f"figure {title!r}: where={query}: {error}") from None
+    if not isinstance(chosen, pd.Series) or not pd.api.types.is_bool_dtype(chosen):
+        raise ValueError(f"figure {title!r}: where={query}: expected a condition on columns")
+    return frame[chosen]
 
 
 def _named(values: pd.Series) -> pd.Series:

@@ -2,6 +2,7 @@
 
 import json
 import math
+from contextlib import suppress
 from itertools import groupby
 from typing import Any
 
@@ -45,8 +46,13 @@ def is_accuracy(key: str) -> bool:
 
 def value_label(value: Any) -> str:
     """A value of a column without noise: 64.0 is 64, [100, 100] is 2×100, an absent key a dash."""
+    if isinstance(value, str) and value.startswith("["):
+        with suppress(ValueError):  # it is no list but begins like one
+            value = json.loads(value)
+    if isinstance(value, list):
+        return _list_label(value)
     if isinstance(value, str):
-        return _list_label(json.loads(value)) if value.startswith("[") else value
+        return value
     return ABSENT if value is None or math.isnan(value) else f"{value:.9g}"
 
 

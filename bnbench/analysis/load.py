@@ -1,7 +1,9 @@
 """Read one experiment's files into three tidy tables: runs, curves and shifts."""
 
+import csv
+import io
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,18 +11,21 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from bnbench.analysis.long_csv import read_long
+from bnbench.analysis.long_csv import Source, read_long
 from bnbench.config import BATCH_NORMS, DATA_SIZES
 from bnbench.schema import TUNED_BATCH
+from bnbench.tracking.experiment_dir import is_record, read_experiment, read_rows, tabulate
+from bnbench.tracking.run_dir import OUTCOMES, read_summary, run_path
 
-FINISHED = ("done", "diverged")
-STATUSES = (*FINISHED, "failed", "interrupted", "running", "missing")
+STATUSES = (*OUTCOMES, "failed", "interrupted", "running", "missing")
 NEEDED = (
     *("arm", "seed", "status", "stuck", "model.name", "model.widths", "model.depth", "norm.name"),
     *("placement", "data.name", "optim.base_lr", "optim.lr_mult", "batch_size", "train.steps"),
     "train.thresholds",
 )
 MEASURED = ("steps", "samples", "seconds", "parameters")
+NUMBERS = ("seed", "batch_size", "optim.base_lr", "optim.lr_mult", "train.steps")
+LISTS = ("model.widths", "model.depth", "train.thresholds")
 DERIVED = ("epochs", "optim.lr", "hidden_layers")
 CURVES = {"step": int, "samples": int, "split": str, "layer": str, "metric": str, "value": float}
 SHIFTS = {"shift": str, "severity": int, "policy": str, "metric": str, "value": float}
@@ -47,35 +52,41 @@ class Experiment:
     shifts: pd.DataFrame
 
 
-def find(results: Path) -> list[Path]:
-    """The experiment folders of a results root, by name."""
-    return sorted(path.parent for path in results.glob("experiments/*/*/runs.csv"))
-
-
 def load(folder: Path) -> Experiment:
     """Load `results/experiments/<name>/<data>` and the runs that it lists.
 
+    The table of runs is derived anew from arms.csv and the runs, so that neither an old runs.csv
+    nor one that was edited matters; where there are no runs, runs.csv is the record.
+
     Raises:
-        ValueError: a file is malformed; one line that names the file and what is wrong with it.
+        ValueError: a file is damaged or malformed; one line that names the file.
     """
-    root = folder.parents[2] / "runs"
-    info = _json(folder / "experiment.json") if (folder / "experiment.json").exists() else {}
-    runs = _runs(folder / "runs.csv")
+    results, name, data = folder.parents[2], folder.parent.name, folder.name
+    info = read_experiment(folder)
+    if is_record(results, name, data):
+        rows = read_rows(folder / "runs.csv")
+        runs = _runs(folder / "runs.csv", list(rows[0]) if rows else [], map(dict.values, rows))
+    else:
+        table = tabulate(results, name, data)
+        if table.damaged:
+            others = len(table.damaged) - 1
+            raise ValueError(table.damaged[0] + (f" (and {others} more)" if others else ""))
+        runs = _runs(folder / "arms.csv", table.header, table.cells())
     ended = finished(runs)
-    return Experiment(
-        name=folder.parent.name,
-        data=folder.name,
-        folder=folder,
-        info=info,
-        runs=runs,
-        curves=_long(root, ended, "metrics.csv", CURVES),
-        shifts=_long(root, ended, "shifts.csv", SHIFTS),
-    )
+    folders = [
+        run_path(results, arm, seed) for arm, seed in zip(ended["arm"], ended["seed"], strict=True)
+    ]
+    summaries = list(map(_summary, folders))
+    tables = []
+    for file, columns in (("metrics.csv", CURVES), ("shifts.csv", SHIFTS)):
+        sources = [(path / file, summary) for path, summary in zip(folders, summaries, strict=True)]
+        tables.append(_long(sources, ended, columns))
+    return Experiment(name, data, folder, info, runs, *tables)
 
 
 def finished(runs: pd.DataFrame) -> pd.DataFrame:
     """The runs that have a result; a diverged run is a result."""
-    return runs[runs["status"].isin(FINISHED)]
+    return runs[runs["status"].isin(OUTCOMES)]
 
 
 def config_columns(runs: pd.DataFrame) -> list[str]:
@@ -124,30 +135,49 @@ def _is(points: pd.DataFrame, key: str) -> pd.Series:
     return same & (points["layer"] == layer)
 
 
-def _json(path: Path) -> dict[str, Any]:
+def _runs(path: Path, header: Sequence[str], rows: Iterable[Iterable[Any]]) -> pd.DataFrame:
+    """The table of runs out of the cells of runs.csv; `path` is the file to blame."""
+    text = io.StringIO()
+    csv.writer(text).writerows([header, *rows])
+    text.seek(0)
     try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ValueError(f"{path}: not JSON: {error}") from None
-    if not isinstance(value, dict):
-        raise ValueError(f"{path}: expected a JSON object")
-    return value
-
-
-def _runs(path: Path) -> pd.DataFrame:
-    try:
-        runs = pd.read_csv(path, keep_default_na=False, na_values=["", "nan"])
+        runs = pd.read_csv(
+            text,
+            keep_default_na=False,
+            na_values=["", "nan"],
+            dtype={"arm": str},
+            low_memory=False,
+        )
+        _check(runs)
+        return runs.assign(
+            stuck=runs["stuck"].astype(str).str.lower() == "true",
+            seconds=runs.get("seconds", np.nan),
+            **_derived(runs),
+        )
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from None
+
+
+def _check(runs: pd.DataFrame) -> None:
     if lacking := [column for column in NEEDED if column not in runs]:
-        raise ValueError(f"{path}: no column {', '.join(lacking)}")
+        raise ValueError(f"no column {', '.join(lacking)}")
     if unknown := sorted(set(runs["status"].astype(str)) - set(STATUSES)):
-        raise ValueError(f"{path}: status {unknown[0]}: expected one of {', '.join(STATUSES)}")
-    for column in ["seed", *_metric_columns(runs), *runs.columns.intersection([*MEASURED])]:
+        raise ValueError(f"status {unknown[0]}: expected one of {', '.join(STATUSES)}")
+    for column in [*NUMBERS, *_metric_columns(runs), *runs.columns.intersection([*MEASURED])]:
         if not pd.api.types.is_numeric_dtype(runs[column]):
-            raise ValueError(f"{path}: column {column} holds something that is not a number")
-    runs["stuck"] = runs["stuck"].astype(str).str.lower() == "true"
-    return runs.assign(seconds=runs.get("seconds", np.nan), **_derived(runs))
+            raise ValueError(f"column {column} holds something that is not a number")
+    for column in LISTS:
+        for value in runs[column].unique():
+            if not _is_list_of_numbers(value):
+                raise ValueError(f"column {column} holds something that is not a list of numbers")
+
+
+def _is_list_of_numbers(text: Any) -> bool:
+    try:
+        values = json.loads(text)
+    except (TypeError, ValueError, RecursionError):
+        return False
+    return isinstance(values, list) and all(type(value) in (int, float) for value in values)
 
 
 def _metric_columns(runs: pd.DataFrame) -> list[str]:
@@ -178,13 +208,19 @@ def _hidden_layers(widths: str, depth: str) -> int:
     return sum(layers) * (len(json.loads(widths)) if len(layers) == 1 else 1)
 
 
-def _long(root: Path, runs: pd.DataFrame, name: str, columns: Mapping[str, type]) -> pd.DataFrame:
-    """The rows of one file per run as one table; runs without the file have no rows."""
-    files = [
-        root / arm / f"seed-{seed}" / name
-        for arm, seed in zip(runs["arm"], runs["seed"], strict=True)
-    ]
-    table, lengths = read_long(files, columns)
+def _summary(folder: Path) -> Mapping[str, Any]:
+    """A run's summary; {} where none was kept."""
+    try:
+        return read_summary(folder)
+    except FileNotFoundError:
+        return {}
+
+
+def _long(
+    sources: Sequence[Source], runs: pd.DataFrame, columns: Mapping[str, type]
+) -> pd.DataFrame:
+    """The rows of one file per run as one table."""
+    table, lengths = read_long(sources, columns)
     table.insert(0, "seed", np.repeat(runs["seed"].to_numpy(), lengths))
-    table.insert(0, "arm", runs["arm"].astype("category").repeat(lengths).to_numpy())
+    table.insert(0, "arm", runs["arm"].astype("category").repeat(lengths).reset_index(drop=True))
     return table

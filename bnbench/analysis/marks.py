@@ -1,10 +1,10 @@
-"""Draw one line of a figure on its axes: a mean with a band or bars, thin seeds, diverged runs.
+"""Draw lines of one look on their axes: a mean with a band or bars, thin seeds, diverged runs.
 
 A `line` is a table of points with `x`, `y`, `arm`, `seed` and `status`; a `look` is its colour,
 dash, width and marker, as keywords of `Axes.plot`.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -21,22 +21,40 @@ ON_TOP: Look = {"clip_on": False, "zorder": 5}
 CROSS: Look = {"linestyle": "none", "marker": "X", "markersize": 8, "markeredgecolor": "white"}
 
 
-def band(ax: Axes, line: pd.DataFrame, look: Look) -> list[int]:
-    """The mean over the runs that did not diverge, with its band; returns how many they are.
+def band(ax: Axes, lines: pd.DataFrame, look: Look) -> list[int]:
+    """The mean of each line over its runs that did not diverge, with its band.
 
+    The lines, told apart by the column `line`, are one artist: a thousand are drawn in a second.
     Fewer than `MIN_SEEDS` runs are drawn thin, each by itself.
+
+    Returns:
+        How many runs each line has.
     """
-    kept = line[line["status"] != "diverged"]
-    num_runs = kept["seed"].nunique()
-    if num_runs >= MIN_SEEDS:
-        table = interval_table(kept, "x", "y")
-        ax.plot(table.index, table["estimate"], **look)
+    means, runs, counts = [], [], []
+    for _, line in lines[lines["status"] != "diverged"].groupby("line", sort=False):
+        num_runs = line["seed"].nunique()
+        counts.append(num_runs)
+        if num_runs >= MIN_SEEDS:
+            table = interval_table(line, "x", "y")
+            means.append(table[["estimate", "low", "high"]].reset_index().to_numpy())
+        else:
+            in_order = line.sort_values("x")
+            runs += [run[["x", "y"]].to_numpy() for _, run in in_order.groupby("seed")]
+    if means:
+        x, estimate, low, high = _joined(means).T
+        ax.plot(x, estimate, **look)
         edge = {"color": look["color"], "alpha": 0.15, "linewidth": 0}
-        ax.fill_between(table.index, table["low"], table["high"], **edge)
-    else:
-        for _, run in kept.sort_values("x").groupby("seed"):
-            ax.plot(run["x"], run["y"], **look | THIN)
-    return [num_runs] if num_runs else []
+        ax.fill_between(x, low, high, **edge)
+    if runs:
+        ax.plot(*_joined(runs).T, **look | THIN)
+    return counts
+
+
+def _joined(lines: Sequence[np.ndarray]) -> np.ndarray:
+    """The points of all lines, with a gap between one line and the next."""
+    first, *others = lines
+    gap = np.full((1, first.shape[1]), np.nan)
+    return np.concatenate([first, *(part for line in others for part in (gap, line))])
 
 
 def bars(ax: Axes, line: pd.DataFrame, look: Look) -> list[int]:
@@ -58,9 +76,11 @@ def crosses(ax: Axes, line: pd.DataFrame, look: Look) -> None:
 
     Call it when the limits of the axes are settled; it does not move them.
     """
+    diverged = line[line["status"] == "diverged"]
+    if diverged.empty:
+        return
     low, high = ax.get_ylim()
-    diverged = line[line["status"] == "diverged"].sort_values("x")
-    for _, run in diverged.groupby(["arm", "seed"]):
+    for _, run in diverged.sort_values("x").groupby(["arm", "seed"]):
         finite = run[np.isfinite(run["y"])]
         ax.plot(finite["x"], finite["y"], **look | THIN)
         x, y = (*finite[["x", "y"]].to_numpy()[-1:], (run["x"].iloc[-1], low))[0]

@@ -24,6 +24,7 @@ from bnbench.schema import Figure
 
 DODGE = 0.012  # between the error bars of two lines at one x, as a share of the axis
 GREY = "#4d4d4d"
+DRAWN = ("x", "y", "arm", "seed", "status")  # what the marks need of a point
 
 Line = tuple[Axes, pd.DataFrame, Look]
 
@@ -53,12 +54,15 @@ def draw(spec: Figure, experiment: Experiment) -> Drawing | None:
     dashes = style.ordered(spec.style or "", frame["style"])
     with mpl.rc_context(style.THEME):
         canvas, axes = layout.canvas_of(len(panels), across)
-        keys = ["panel", "hue", "style", *differ]
+        keys = ["panel", "hue", "style"]
+        drawn = frame[list(dict.fromkeys([*keys, *differ, *DRAWN]))]
+        drawn["line"] = drawn.groupby([*keys, *differ], dropna=False, sort=False).ngroup()
+        together = [*keys, "line"] if spec.kind == "versus" else keys
         lines: list[Line] = []
-        for _, line in frame.groupby(keys, dropna=False, sort=False):
-            place, hue, dash = line[keys[:3]].iloc[0]
+        for _, line in drawn.groupby(together, dropna=False, sort=False):
+            place, hue, dash = line[keys].iloc[0]
             look = _look(spec, hues, dashes, hue, dash)
-            lines.append((axes[place], line.sort_values("x"), look))
+            lines.append((axes[place], line, look))
         if spec.kind == "versus":
             lines = _dodged(lines, spec.logx)
         counts = [n for ax, line, look in lines for n in MARKS[spec.kind](ax, line, look)]

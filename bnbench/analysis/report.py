@@ -1,19 +1,26 @@
 """Write what the experiments found as self-contained pages: one for each, and one for all."""
 
 import base64
+import json
 import re
 from collections.abc import Iterable
 from datetime import datetime
+from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple, cast
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 from PIL import Image
 
 from bnbench.analysis import style, tables
-from bnbench.analysis.load import Experiment, find, finished, load
+from bnbench.analysis.labels import count_label
+from bnbench.analysis.load import Experiment, finished, load
 from bnbench.analysis.plots import Drawing, draw
-from bnbench.schema import Figure, FigureKind, Panel
+from bnbench.schema import Figure, FigureKind
+from bnbench.schema import Report as Declared
+from bnbench.tracking.experiment_dir import find, write_runs
 from bnbench.tracking.run_dir import write_whole
 
 MAX_BYTES = 6_000_000  # of the page for all; figures beyond it are on their experiment's page
@@ -23,65 +30,101 @@ FIGURES = [
 ]
 
 
-def write_report(results: Path) -> Path:
-    """Write report.html and figures/ of every experiment, and `results/report.html` over all.
+class Report(NamedTuple):
+    """The page over all experiments, and a line for each experiment that could not be read."""
+
+    page: Path
+    problems: list[str]
+
+
+def write_report(results: Path) -> Report:
+    """Write what became of every experiment, and `results/report.html` over all.
+
+    Each gets its runs.csv, report.html and figures/. One that cannot be read keeps what it has,
+    and the page over all says why.
 
     Raises:
-        ValueError: there is no experiment, a file is malformed, or a figure asks for what is not
-            there; one line that names it.
+        ValueError: there is no experiment.
     """
     folders = find(results)
     if not folders:
         raise ValueError(f"{results}: no runs of any experiment there: run `make sweep` first")
-    sections = []
+    sections, problems = [], []
     for folder in folders:
-        experiment = load(folder)
+        name, data = folder.parts[-2:]
         try:
-            section = _section(experiment)
-        except ValueError as error:
-            raise ValueError(f"{folder / 'experiment.json'}: {error}") from None
+            write_runs(results, name, data)
+            section = _section(load(folder))
+            _write(folder / "report.html", [section])
+        except (OSError, OverflowError, ValueError) as error:
+            problems.append(_line(folder, error))
+            section = {**_heading(name, data), "problem": problems[-1], "figures": []}
         sections.append(section)
-        _write(folder / "report.html", [section])
-    return _write(results / "report.html", within(sections, MAX_BYTES))
+    return Report(_write(results / "report.html", within(sections, MAX_BYTES)), problems)
+
+
+def _line(folder: Path, error: Exception) -> str:
+    """What is wrong with an experiment, as one line that any file can hold."""
+    text = " ".join(str(error).encode(errors="replace").decode().split())
+    return text if str(folder) in text else f"{folder}: {text}"
+
+
+def _heading(name: str, data: str) -> dict[str, Any]:
+    """What the template says about any experiment."""
+    page = f"experiments/{name}/{data}/report.html"
+    return {"id": f"{name}-{data}", "name": name, "data": data, "page": page, "problem": None}
 
 
 def _section(experiment: Experiment) -> dict[str, Any]:
-    """Everything that the template says about one experiment; draws and saves its figures."""
+    """Everything that the template says about one experiment; draws and saves its figures.
+
+    Raises:
+        ValueError: a figure or comparison is malformed or asks for what is not there.
+    """
     info, runs = experiment.info, experiment.runs
-    declared = info.get("report") or {}
     some = not finished(runs).empty
-    baselines = [spec["baseline"] for spec in declared.get("compare") or []] if some else []
-    return {
-        "id": f"{experiment.name}-{experiment.data}",
-        "name": experiment.name,
-        "data": experiment.data,
-        "page": f"experiments/{experiment.name}/{experiment.data}/report.html",
-        "question": info.get("question") or declared.get("question"),
-        "facts": _facts(info),
-        "command": info.get("command"),
-        "num_runs": len(runs),
-        "num_arms": runs["arm"].nunique(),
-        "counts": tables.counts(runs),
-        "figures": list(_figures(experiment, map(_spec, declared.get("figures") or []))),
-        "arms": tables.arms(runs) if some else None,
-        "comparisons": [
-            (tables.baseline_name(baseline), tables.compared(runs, baseline))
-            for baseline in baselines
-        ],
-    }
-
-
-def _spec(figure: dict[str, Any]) -> Figure:
-    fields = dict(figure)
     try:
-        fields["panels"] = [Panel(**panel) for panel in figure.get("panels") or []]
-        return Figure(**fields)
-    except TypeError as error:
-        raise ValueError(f"figure {figure.get('title')!r}: {error}") from None
+        declared = _declared(info.get("report") or {})
+        return {
+            **_heading(experiment.name, experiment.data),
+            "question": info.get("question") or declared.question,
+            "facts": _facts(info),
+            "command": info.get("command"),
+            "num_runs": len(runs),
+            "num_arms": runs["arm"].nunique(),
+            "counts": tables.counts(runs),
+            "figures": list(_figures(experiment, declared.figures or FIGURES)),
+            "arms": tables.arms(runs) if some else None,
+            "comparisons": [
+                (tables.baseline_name(spec.baseline), tables.compared(runs, spec.baseline))
+                for spec in declared.compare
+                if some
+            ],
+        }
+    except ValueError as error:
+        raise ValueError(f"{experiment.folder / 'experiment.json'}: {error}") from None
+
+
+def _declared(report: dict[str, Any]) -> Declared:
+    """The checked declaration of figures and comparisons out of experiment.json."""
+    given = {key: value for key, value in report.items() if value is not None}
+    if "${" in json.dumps(given):
+        raise ValueError("report: expected values, not interpolations")
+    try:
+        node = OmegaConf.merge(
+            OmegaConf.structured(Declared(question="", figures=[], compare=[])), given
+        )
+        declared = cast(Declared, OmegaConf.to_object(node))
+    except OmegaConfBaseException as error:
+        raise ValueError(f"report.{error.full_key}: {str(error).splitlines()[0]}") from None
+    for spec in declared.compare:
+        if not spec.baseline or any(isinstance(value, dict) for value in spec.baseline.values()):
+            raise ValueError("report.compare: expected a baseline of columns and their values")
+    return declared
 
 
 def _figures(experiment: Experiment, specs: Iterable[Figure]) -> Iterable[dict[str, Any]]:
-    for number, spec in enumerate(list(specs) or FIGURES, start=1):
+    for number, spec in enumerate(specs, start=1):
         drawing = draw(spec, experiment)
         if drawing is None:
             yield {"title": spec.title, "source": None}
@@ -139,6 +182,14 @@ def within(sections: list[dict[str, Any]], limit: int) -> list[dict[str, Any]]:
 
 
 def _write(path: Path, sections: list[dict[str, Any]]) -> Path:
+    one = len(sections) == 1
+    name = f"{sections[0]['name']} on {sections[0]['data']}" if one else "all experiments"
+    write_whole(path, _template().render(title=f"bnbench: {name}", sections=sections))
+    return path
+
+
+@cache
+def _template() -> Template:
     pages = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
         autoescape=True,
@@ -146,11 +197,5 @@ def _write(path: Path, sections: list[dict[str, Any]]) -> Path:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    name = (
-        f"{sections[0]['name']} on {sections[0]['data']}"
-        if len(sections) == 1
-        else "all experiments"
-    )
-    text = pages.get_template("report.html.j2").render(title=f"bnbench: {name}", sections=sections)
-    write_whole(path, text)
-    return path
+    pages.filters["count"] = count_label
+    return pages.get_template("report.html.j2")

@@ -6,6 +6,7 @@ number of comparisons. Fewer than three seeds give no interval.
 
 import json
 from collections.abc import Iterable, Mapping
+from functools import cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -33,8 +34,16 @@ class Interval(NamedTuple):
 
 def half_width(std: Any, n: Any, level: float = 0.95) -> Any:
     """`t(n-1, (1+level)/2) · s/√n`, elementwise; NaN below `MIN_SEEDS` values."""
-    width = student_t.ppf((1 + level) / 2, np.asarray(n) - 1) * std / np.sqrt(n)
-    return np.where(np.asarray(n) >= MIN_SEEDS, width, np.nan)
+    numbers = np.asarray(n)
+    quantiles = _quantiles(level, int(numbers.max(initial=0)) + 1)
+    return quantiles[numbers] * std / np.sqrt(np.maximum(numbers, 1))
+
+
+@cache
+def _quantiles(level: float, size: int) -> np.ndarray:
+    """`t(n-1, (1+level)/2)` for n = 0 … size-1; NaN below `MIN_SEEDS`."""
+    n = np.arange(size)
+    return np.where(n < MIN_SEEDS, np.nan, student_t.ppf((1 + level) / 2, np.maximum(n, 2) - 1))
 
 
 def mean_interval(values: Iterable[float], level: float = 0.95) -> Interval:
@@ -43,26 +52,27 @@ def mean_interval(values: Iterable[float], level: float = 0.95) -> Interval:
     >>> mean_interval([1.0, 2.0, 3.0]).n
     3
     """
-    finite = np.array([value for value in values if np.isfinite(value)])
+    given = np.fromiter(values, float)
+    finite = given[np.isfinite(given)]
     n = len(finite)
-    mean = float(finite.mean()) if n else np.nan
-    half = float(half_width(finite.std(ddof=1), n, level)) if n >= MIN_SEEDS else np.nan
+    with np.errstate(over="ignore"):  # a net that diverges may end near the largest number
+        mean = float(finite.mean()) if n else np.nan
+        half = float(half_width(finite.std(ddof=1), n, level)) if n >= MIN_SEEDS else np.nan
     return Interval(mean, mean - half, mean + half, n)
 
 
 def interval_table(frame: pd.DataFrame, by: str, value: str, level: float = 0.95) -> pd.DataFrame:
     """`mean_interval` of the column `value` for each value of `by`, which is the index, sorted."""
-    finite = frame[np.isfinite(frame[value])]
-    table = finite.groupby(by)[value].agg(["mean", "std", "count"])
-    half = half_width(table["std"], table["count"], level)
-    return pd.DataFrame(
-        {
-            "estimate": table["mean"],
-            "low": table["mean"] - half,
-            "high": table["mean"] + half,
-            "n": table["count"],
-        }
-    )
+    finite = np.isfinite(frame[value].to_numpy())
+    values = frame[value].to_numpy()[finite]
+    keys, group = np.unique(frame[by].to_numpy()[finite], return_inverse=True)
+    n = np.bincount(group)
+    mean = np.bincount(group, values) / n
+    with np.errstate(over="ignore"):
+        squares = np.bincount(group, (values - mean[group]) ** 2)
+    half = half_width(np.sqrt(squares / np.maximum(n - 1, 1)), n, level)
+    columns = {"estimate": mean, "low": mean - half, "high": mean + half, "n": n}
+    return pd.DataFrame(columns, index=pd.Index(keys, name=by))
 
 
 def paired_difference(treatment: pd.Series, baseline: pd.Series, level: float = 0.95) -> Interval:
@@ -81,19 +91,22 @@ def arm_table(runs: pd.DataFrame, level: float = 0.95) -> pd.DataFrame:
     not reached is censored: the median counts it as infinite, never drops it; one that the arm
     does not watch is NaN.
     """
+    ended = finished(runs)
+    ended = ended.assign(accuracy=final(ended, ACCURACY))
+    limits = {column: float(column.split("/")[1]) for column in thresholds(runs)}
     rows = []
-    for arm, group in finished(runs).groupby("arm", sort=False):
+    for arm, group in ended.groupby("arm", sort=False):
         row = {"arm": arm, "runs": len(group), "seconds": group["seconds"].median()}
         row["diverged"] = int((group["status"] == "diverged").sum())
         row["stuck"] = int(group["stuck"].sum())
-        row["accuracy"] = mean_interval(final(group, ACCURACY), level)
+        row["accuracy"] = mean_interval(group["accuracy"], level)
         if PRECISE in group:
             row["precise"] = mean_interval(group[PRECISE], level)
         asked = json.loads(group["train.thresholds"].iloc[0])
-        for column in thresholds(runs):
-            watched = float(column.split("/")[1]) in asked
-            row[column] = group[column].fillna(np.inf).median() if watched else np.nan
-            row[f"{column} missed"] = int(group[column].isna().sum())
+        for column, limit in limits.items():
+            reached = group[column]
+            row[column] = reached.fillna(np.inf).median() if limit in asked else np.nan
+            row[f"{column} missed"] = int(reached.isna().sum())
         rows.append(row)
     return pd.DataFrame(rows)
 
@@ -157,5 +170,5 @@ def _free(column: str, baseline: Mapping[str, Any]) -> bool:
 
 def _equals(column: pd.Series, want: Any) -> pd.Series:
     if isinstance(want, list):
-        return column.str.replace(" ", "") == json.dumps(want, separators=(",", ":"))
+        return column.astype(str).str.replace(" ", "") == json.dumps(want, separators=(",", ":"))
     return column == want

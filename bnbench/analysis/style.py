@@ -34,6 +34,7 @@ FREE_DASHES = (SOLID, DASHED, DOTTED, (0, (6, 1.5, 1, 1.5)))
 THEME: dict[Any, Any] = {
     **sns.plotting_context("paper", font_scale=1.1),
     **sns.axes_style("whitegrid"),
+    "agg.path.chunksize": 5000,  # many lines are one path, and longer ones it cannot draw
     "axes.edgecolor": "#8a8f98",
     "axes.spines.right": False,
     "axes.spines.top": False,

@@ -92,8 +92,11 @@ def locate(file: DataFile, root: Path) -> Path:
     folders = [root / folder for folder in FOLDERS[file.data]]
     for folder in folders:
         for path in (folder / file.name, folder / f"{file.name}.gz"):
-            if path.is_file():
-                return path
+            try:
+                if path.is_file():
+                    return path
+            except OSError as error:
+                raise file.error(path, f"cannot be read ({error.strerror})") from error
     raise file.error(file.name, f"not found in {' or '.join(map(str, folders))}")
 
 
@@ -112,15 +115,27 @@ def missing_files(data: str, root: Path) -> str | None:
     try:
         for file in FILES.get(data, ()):
             path = locate(file, root)
-            num_bytes = path.stat().st_size
-            if path.suffix == ".gz":
-                with path.open("rb") as packed:  # gzip ends with the unpacked length (RFC 1952)
-                    packed.seek(max(0, num_bytes - 4))
-                    num_bytes = int.from_bytes(packed.read(), "little")
-            check_length(path, file, num_bytes)
+            check_length(path, file, unpacked_length(path, file))
     except DataError as error:
         return str(error)
     return None
+
+
+def unpacked_length(path: Path, file: DataFile) -> int:
+    """The length of a file when unpacked, told without unpacking it.
+
+    Raises:
+        DataError: the file cannot be read.
+    """
+    try:
+        num_bytes = path.stat().st_size
+        if path.suffix == ".gz":
+            with path.open("rb") as packed:  # gzip ends with the unpacked length (RFC 1952)
+                packed.seek(max(0, num_bytes - 4))
+                num_bytes = int.from_bytes(packed.read(), "little")
+    except OSError as error:
+        raise file.error(path, f"cannot be read ({error.strerror})") from error
+    return num_bytes
 
 
 def read_file(path: Path, file: DataFile) -> bytes:
@@ -129,9 +144,10 @@ def read_file(path: Path, file: DataFile) -> bytes:
     Raises:
         DataError: the file cannot be read, or its length or its SHA-256 is not the expected one.
     """
+    check_length(path, file, unpacked_length(path, file))
     try:
-        content = path.read_bytes()
-        content = gzip.decompress(content) if path.suffix == ".gz" else content
+        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as stream:
+            content = stream.read(file.num_bytes + 1)  # no more, whatever is packed in it
     except (OSError, EOFError, zlib.error) as error:
         raise file.error(path, f"cannot be read ({error})") from error
     check_length(path, file, len(content))

@@ -1,19 +1,71 @@
-"""The folder of an experiment on one data set: which runs it asks for, and what became of them."""
+"""The folder of an experiment on one data set: which runs it asks for, and what became of them.
+
+What a sweep wrote is told from what another program made of it by hashes: experiment.json holds
+that of arms.csv and of itself. runs.csv holds nothing of its own, and is not read where it can be
+derived anew from arms.csv and the runs.
+"""
 
 import csv
+import io
 import json
+import re
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from bnbench.config import flatten
 from bnbench.tracking.csv_log import write_table
-from bnbench.tracking.run_dir import State, read_summary, run_path, state, write_whole
+from bnbench.tracking.run_dir import (
+    DamagedError,
+    checksum,
+    digest,
+    read_object,
+    read_summary,
+    run_path,
+    state,
+    write_whole,
+)
+
+# of experiment.json; what was not recorded is null or absent
+FACTS = {
+    **dict.fromkeys(("question", "command", "git_commit", "device", "started", "finished"), str),
+    **dict.fromkeys(("versions", "report", "sha256"), dict),
+    "git_dirty": bool,
+}
+
+
+@dataclass(frozen=True)
+class Table:
+    """What became of the runs that an experiment asks for: what runs.csv says.
+
+    Attributes:
+        header: the columns.
+        rows: one per run; a cell that a run does not have is left out.
+        damaged: a line for each summary.json that is not what its run wrote; the run's row says
+            that it has no result.
+    """
+
+    header: list[str]
+    rows: list[dict[str, Any]]
+    damaged: list[str]
+
+    def cells(self) -> Iterable[list[Any]]:
+        """The rows as runs.csv has them."""
+        return ([row.get(key, "") for key in self.header] for row in self.rows)
 
 
 def experiment_path(results: Path, name: str, data: str) -> Path:
     """The folder of an experiment on a data set."""
     return results / "experiments" / name / data
+
+
+def find(results: Path) -> list[Path]:
+    """The experiment folders of a results root, by name."""
+    files = (
+        file for name in ("arms", "runs") for file in results.glob(f"experiments/*/*/{name}.csv")
+    )
+    return sorted({file.parent for file in files})
 
 
 def write_arms(path: Path, runs: Iterable[tuple[str, int, Mapping[str, Any]]]) -> None:
@@ -27,33 +79,132 @@ def write_arms(path: Path, runs: Iterable[tuple[str, int, Mapping[str, Any]]]) -
 def write_experiment(path: Path, facts: Mapping[str, Any]) -> None:
     """Write experiment.json: question, command, commit, versions, figures and comparisons."""
     path.mkdir(parents=True, exist_ok=True)
-    write_whole(path / "experiment.json", json.dumps(facts, indent=2) + "\n")
+    content = {**facts, "sha256": {"arms.csv": digest(path / "arms.csv")}}
+    content["checksum"] = checksum(content)
+    write_whole(path / "experiment.json", json.dumps(content, indent=2) + "\n")
 
 
-def write_runs(results: Path, name: str, data: str) -> Path:
-    """Write runs.csv: for every run of arms.csv its status, config and final metrics."""
-    path = experiment_path(results, name, data)
-    with (path / "arms.csv").open(newline="", encoding="utf-8") as file:
-        asked = list(csv.DictReader(file))
-    rows = []
+def read_experiment(path: Path) -> dict[str, Any]:
+    """What experiment.json says; nothing where there is none.
+
+    Raises:
+        DamagedError: it is not what the sweep wrote.
+    """
+    file = path / "experiment.json"
+    try:
+        facts = read_object(file)
+    except FileNotFoundError:
+        return {}
+    for key, kind in FACTS.items():
+        if not isinstance(facts.get(key), kind | None):
+            raise DamagedError(f"{file}: {key} is of the wrong type")
+    return facts
+
+
+def read_arms(path: Path) -> list[dict[str, str]]:
+    """The rows of arms.csv.
+
+    Raises:
+        DamagedError: it or experiment.json is not what the sweep wrote.
+    """
+    return read_rows(path / "arms.csv", read_experiment(path).get("sha256", {}).get("arms.csv"))
+
+
+def read_rows(file: Path, sha256: str | None = None) -> list[dict[str, str]]:
+    """The rows of a table of runs; each is an arm with a seed, and none is there twice.
+
+    Args:
+        file: arms.csv or runs.csv.
+        sha256: of what was written, where that is known.
+
+    Raises:
+        DamagedError: it is not what was written, or not such a table.
+    """
+    try:
+        if sha256 is not None and sha256 != digest(file):
+            raise ValueError("not what the sweep wrote; the same `make sweep` writes it anew")
+        text = io.StringIO(file.read_text(encoding="utf-8-sig"), newline="")
+        table = csv.reader(text, strict=True)
+        header = next(table, [])
+        if not {"arm", "seed"} <= set(header) or len(set(header)) < len(header):
+            raise ValueError("expected the columns arm, seed and others, each once")
+        rows = {}
+        for cells in table:
+            if len(cells) != len(header):
+                raise ValueError(f"line {table.line_num}: expected {len(header)} fields")
+            row = dict(zip(header, cells, strict=True))
+            if not re.fullmatch(r"[\w-]+", row["arm"]) or not re.fullmatch("[0-9]+", row["seed"]):
+                raise ValueError(f"line {table.line_num}: expected an arm and its seed")
+            if rows.setdefault((row["arm"], int(row["seed"])), row) is not row:
+                raise ValueError(f"line {table.line_num}: the run is listed twice")
+    except OSError as error:
+        raise DamagedError(f"{file}: cannot be read ({error.strerror})") from None
+    except (ValueError, csv.Error) as error:
+        raise DamagedError(f"{file}: {error}") from None
+    return list(rows.values())
+
+
+def tabulate(results: Path, name: str, data: str) -> Table:
+    """Read what became of the runs of arms.csv, from their folders.
+
+    Raises:
+        DamagedError: arms.csv or experiment.json is not what the sweep wrote.
+    """
+    asked = read_arms(experiment_path(results, name, data))
+    rows, damaged = [], []
     for run in asked:
         folder = run_path(results, run["arm"], int(run["seed"]))
-        rows.append({"arm": run["arm"], "seed": run["seed"], **outcome(folder), **run})
-    header = list(dict.fromkeys(key for row in rows for key in row))
+        try:
+            measured = outcome(folder)
+        except DamagedError as error:
+            damaged.append(f"{error}; the same `make sweep` trains it again")
+            measured = {"status": state(folder), "stuck": ""}
+        rows.append(run | measured)
     # what identifies and describes a run comes first, what was measured after it
     config = [key for key in (asked[0] if asked else {}) if key not in ("arm", "seed")]
     lead = ["arm", "seed", "status", "stuck", *config]
-    header = [*lead, *(key for key in header if key not in lead)]
-    write_table(path / "runs.csv", header, ([row.get(k, "") for k in header] for row in rows))
-    return path / "runs.csv"
+    header = dict.fromkeys([*lead, *(key for row in rows for key in row)])
+    return Table(list(header), rows, damaged)
+
+
+def is_record(results: Path, name: str, data: str) -> bool:
+    """Whether runs.csv is all there is, as in committed results: nothing to derive it from.
+
+    Raises:
+        DamagedError: arms.csv or experiment.json is not what the sweep wrote.
+    """
+    path = experiment_path(results, name, data)
+    if not (path / "runs.csv").exists():
+        return False
+    asked = read_arms(path) if (path / "arms.csv").exists() else []
+    return not any(run_path(results, run["arm"], int(run["seed"])).exists() for run in asked)
+
+
+def write_runs(results: Path, name: str, data: str) -> Path:
+    """Write runs.csv: for every run of arms.csv its status, config and final metrics.
+
+    One that is the only record of its runs stays as it is.
+
+    Raises:
+        DamagedError: arms.csv or experiment.json is not what the sweep wrote.
+    """
+    file = experiment_path(results, name, data) / "runs.csv"
+    if not is_record(results, name, data):
+        table = tabulate(results, name, data)
+        write_table(file, table.header, table.cells())
+    return file
 
 
 def outcome(folder: Path) -> dict[str, Any]:
-    """The status of a run and, where it is done, its final numbers by column name."""
-    status = state(folder)
-    if status != State.done:
-        return {"status": status, "stuck": ""}
-    summary = read_summary(folder)
+    """The status of a run and, where it is done, its final numbers by column name.
+
+    Raises:
+        DamagedError: its summary.json is not what it wrote.
+    """
+    try:
+        summary = read_summary(folder)
+    except FileNotFoundError:
+        return {"status": state(folder), "stuck": ""}
     numbers = {
         **summary["metrics"],
         **{f"steps_to/{k}": v for k, v in summary["steps_to"].items()},

@@ -1,11 +1,24 @@
 """Reading results: whole lines only, one clear line for a bad file, derived columns."""
 
 import numpy as np
+import pandas as pd
 import pytest
-from fake_results import POINTS, config, row, run_folder, write_experiment, write_run, write_shifts
+from fake_results import (
+    POINTS,
+    arm_of,
+    config,
+    row,
+    run_folder,
+    write_experiment,
+    write_run,
+    write_shifts,
+)
 
 from bnbench.analysis import curve, final, find, load
 from bnbench.analysis.load import config_columns
+from bnbench.tracking.experiment_dir import experiment_path, write_arms, write_runs
+from bnbench.tracking.experiment_dir import write_experiment as write_experiment_json
+from bnbench.tracking.run_dir import write_summary
 
 
 def load_runs(results, rows):
@@ -89,7 +102,10 @@ def test_another_header_is_refused(results):
     [
         ({"status": "finished"}, "status finished: expected one of done, diverged"),
         ({"test/accuracy": "high"}, "column test/accuracy"),
-        ({"seed": "zero"}, "column seed"),
+        ({"seed": "zero"}, "line 2: expected an arm and its seed"),
+        ({"arm": "../mlp"}, "line 2: expected an arm and its seed"),
+        ({"batch_size": "large"}, "column batch_size holds something that is not a number"),
+        ({"model.depth": "2"}, "column model.depth holds something that is not a list of numbers"),
     ],
 )
 def test_a_malformed_runs_csv_is_refused(results, changes, complaint):
@@ -97,11 +113,105 @@ def test_a_malformed_runs_csv_is_refused(results, changes, complaint):
         load_runs(results, [row(config(), 0) | {"test/accuracy": 0.9} | changes])
 
 
+def test_a_run_that_is_listed_twice_would_count_twice(results):
+    one = row(config(), 0) | {"test/accuracy": 0.9}
+    with pytest.raises(ValueError, match=r"runs\.csv: line 3: the run is listed twice"):
+        load_runs(results, [one, one])
+
+
+def test_a_row_that_lost_a_cell_is_refused(results):
+    folder = write_experiment(results, "one", [row(config(), 0) | {"seconds": 2.5, "steps": 128}])
+    text = (folder / "runs.csv").read_text()
+    (folder / "runs.csv").write_text(text.replace(",2.5,", ","))  # 128 steps would be its seconds
+    with pytest.raises(ValueError, match=r"runs\.csv: line 2: expected \d+ fields"):
+        load(folder)
+
+
 def test_a_runs_csv_without_a_column_is_refused(results):
     rows = [row(config(), 0)]
     del rows[0]["norm.name"]
     with pytest.raises(ValueError, match=r"no column norm\.name"):
         load_runs(results, rows)
+
+
+@pytest.fixture
+def whole(results):
+    """An experiment with two runs as training and a sweep leave them: with hashes."""
+    tree = config()
+    for seed in (0, 1):
+        measured = write_run(results, tree, seed)
+        write_shifts(results, tree, seed)
+        text = (run_folder(results, tree, seed) / "metrics.csv").read_text()
+        last = text.splitlines()[-1].split(",")
+        summary = {
+            "status": "done",
+            "stuck": False,
+            "metrics": {"test/accuracy": measured["test/accuracy"], "val/accuracy": float(last[5])},
+            "steps_to": {"0.8": 40.0, "0.95": None},
+            "samples_to": {"0.8": 2560.0, "0.95": None},
+            "steps": int(last[0]),
+            "samples": int(last[1]),
+            "seconds": 2.5,
+            "parameters": 7,
+        }
+        # the last line of the curve is in the summary, too, as training writes it
+        text = text[: text[:-1].rindex("\n") + 1]
+        text += f"{last[0]},{last[1]},val,,accuracy,{float(last[5])!r}\n"
+        (run_folder(results, tree, seed) / "metrics.csv").write_text(text)
+        write_summary(run_folder(results, tree, seed), summary)
+    folder = experiment_path(results, "one", "digits")
+    write_arms(folder, [(arm_of(tree), seed, tree) for seed in (0, 1)])
+    write_experiment_json(folder, {"question": "What?"})
+    return folder
+
+
+def test_the_table_of_runs_is_derived_whatever_runs_csv_says(whole):
+    expected = load(whole).runs
+    write_runs(whole.parents[2], "one", "digits")
+    table = pd.read_csv(whole / "runs.csv")
+    table.assign(**{"test/accuracy": 0.5}).to_csv(whole / "runs.csv", index=False)
+    assert load(whole).runs.equals(expected)
+
+
+@pytest.mark.parametrize("name", ["metrics.csv", "shifts.csv"])
+def test_a_changed_number_is_seen_by_its_hash(whole, results, name):
+    load(whole)
+    path = run_folder(results, config(), 1) / name
+    path.write_text(path.read_text().replace("8", "9", 1))
+    with pytest.raises(ValueError, match="not what the run wrote; the same `make sweep`") as caught:
+        load(whole)
+    assert str(caught.value).startswith(f"{path}: ")
+    path.unlink()
+    with pytest.raises(ValueError, match="missing; the same `make sweep`") as caught:
+        load(whole)
+    assert str(caught.value).startswith(f"{path}: ")
+
+
+@pytest.mark.parametrize("change", [lambda text: text[:-4], lambda text: text + "128,8192,val,"])
+def test_a_torn_last_line_costs_nothing_where_the_summary_has_it(whole, results, change):
+    expected = load(whole).curves
+    path = metrics_of(results, config())
+    path.write_text(change(path.read_text()))
+    assert load(whole).curves.equals(expected)
+
+
+def test_more_than_a_torn_last_line_is_damage(whole, results):
+    path = metrics_of(results, config())
+    lines = path.read_text().splitlines(keepends=True)
+    path.write_text("".join([*lines[:-2], lines[-2][:-3]]))
+    with pytest.raises(ValueError, match=r"metrics\.csv: not what the run wrote"):
+        load(whole)
+
+
+def test_a_damaged_summary_is_named(whole, results):
+    path = run_folder(results, config(), 0) / "summary.json"
+    path.write_text(path.read_text().replace("0.9", "0.8", 1))
+    with pytest.raises(ValueError, match="its checksum differs") as caught:
+        load(whole)
+    assert str(caught.value).startswith(f"{path}: ")
+    (run_folder(results, config(), 1) / "summary.json").write_text("{")
+    with pytest.raises(ValueError, match=r"\(and 1 more\)"):
+        load(whole)
 
 
 def test_a_broken_experiment_json_is_refused(results):

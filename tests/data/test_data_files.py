@@ -1,11 +1,13 @@
 import gzip
+import struct
 import subprocess
 import sys
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from bnbench.data import files
@@ -152,6 +154,111 @@ def test_a_flipped_bit_of_a_packed_file_is_harmless_or_seen(draw, small, scratch
         assert read_file(path, file) == content  # the flip hit the time stamp or the like
     except DataError as error:
         assert_one_line(str(error), "mnist", str(path))
+
+
+def damaged(content: bytes, kind: str, where: float, junk: bytes) -> bytes:
+    """What a failing disk or another program may make of a file."""
+    place = int(where * len(content))
+    before, after = content[:place], content[place:]
+    return {
+        "flip": before + bytes(byte ^ 16 for byte in after[:1]) + after[1:],
+        "cut": before,
+        "insert": before + junk + after,
+        "append": content + junk,
+        "overwrite": before + junk + after[len(junk) :],
+        "drop": before + after[max(1, len(junk)) :],
+        "replace": junk,
+    }[kind]
+
+
+@settings(
+    deadline=None,
+    derandomize=True,
+    max_examples=150,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+@given(
+    which=st.tuples(st.sampled_from(ON_DISK), st.integers(0, 3)),
+    packed=st.booleans(),
+    kind=st.sampled_from(["flip", "cut", "insert", "append", "overwrite", "drop", "replace"]),
+    where=st.floats(0, 1, exclude_max=True),
+    junk=st.binary(max_size=20) | st.sampled_from([b"\0" * 8, b"\x1f\x8b\x08", b"\xff" * 4]),
+)
+def test_damage_is_named_or_harmless(which, packed, kind, where, junk, small, small_root):
+    data, number = which
+    name = files.FILES[data][number].name
+    plain = small_root / files.FOLDERS[data][0] / name
+    path = plain.with_name(f"{name}.gz") if packed else plain
+    content = small.contents[data][name]
+    plain.unlink()
+    whole = gzip.compress(content, mtime=0) if packed else content
+    path.write_bytes(damaged(whole, kind, where, junk))
+    quick = missing_files(data, small_root)
+    try:
+        images, labels = read_arrays(data, small_root)
+    except DataError as error:
+        problem = str(error)
+    else:
+        problem = None
+        np.testing.assert_array_equal(images, small.images[data])
+        np.testing.assert_array_equal(labels, small.labels)
+    path.unlink()
+    plain.write_bytes(content)
+    assert quick in (None, problem)
+    if problem:
+        assert_one_line(problem, data, str(path))
+        assert "expected" in problem or "cannot be read" in problem
+
+
+@pytest.fixture
+def lean():
+    """Fail where a test has held more than 4 MB at once."""
+    tracemalloc.start()
+    yield
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 4_000_000
+
+
+@pytest.mark.usefixtures("lean")
+@pytest.mark.parametrize("honest", [True, False])
+def test_what_is_packed_is_not_unpacked_beyond_its_length(honest, small_root):
+    path = small_root / "MNIST/raw/t10k-labels-idx1-ubyte"
+    bomb = gzip.compress(bytes(100_000_000), 1, mtime=0)
+    length = path.stat().st_size
+    path.unlink()
+    path = path.with_name(path.name + ".gz")
+    path.write_bytes(bomb if honest else bomb[:-4] + struct.pack("<I", length))
+    tracemalloc.reset_peak()
+    with pytest.raises(DataError) as caught:
+        read_arrays("mnist", small_root)
+    assert_one_line(str(caught.value), "mnist", str(path), f"expected {length:,}")
+
+
+@pytest.mark.usefixtures("lean")
+def test_a_header_that_claims_two_thousand_million_images_is_not_believed(small_root):
+    path = small_root / "MNIST/raw/train-images-idx3-ubyte"
+    content = path.read_bytes()
+    path.write_bytes(content[:4] + struct.pack(">I", 2**31) + content[8:])
+    with pytest.raises(DataError, match="SHA-256") as caught:
+        read_arrays("mnist", small_root)
+    assert_one_line(str(caught.value), "mnist", str(path))
+
+
+@pytest.mark.usefixtures("lean")
+def test_a_file_of_another_length_is_not_read(small_root):
+    path = small_root / "cifar-10-batches-py/test_batch"
+    with path.open("r+b") as file:
+        file.truncate(10**12)  # a hole: it takes no room on the disk
+    with pytest.raises(DataError) as caught:
+        read_arrays("cifar10", small_root)
+    assert_one_line(str(caught.value), "cifar10", "length 1,000,000,000,000 bytes")
+
+
+def test_a_root_that_cannot_be_looked_into_is_one_line(tmp_path):
+    problem = missing_files("mnist", tmp_path / ("x" * 300))
+    assert problem is not None
+    assert_one_line(problem, "mnist", "cannot be read (File name too long)")
 
 
 def test_no_altered_pickle_runs(small_root):

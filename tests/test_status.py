@@ -1,0 +1,123 @@
+"""`make status`: a table of what became of the runs, why some failed, and nothing written."""
+
+import runpy
+import sys
+from pathlib import Path
+
+import pytest
+
+from bnbench.tracking.experiment_dir import experiment_path, write_arms, write_experiment
+from bnbench.tracking.run_dir import begin, locked, run_path, write_whole
+
+SCRIPT = Path(__file__).parents[1] / "scripts" / "status.py"
+SCIENCE = {"norm": {"name": "none"}}
+
+
+@pytest.fixture
+def status(tmp_path, monkeypatch, capsys):
+    """Run the script on the results of the test: its exit code, its lines, its complaints."""
+
+    def run(*arguments):
+        given = arguments or (f"results={tmp_path}/results",)
+        monkeypatch.setattr(sys, "argv", ["status.py", *given])
+        code = runpy.run_path(str(SCRIPT))["main"]()
+        out, err = capsys.readouterr()
+        return code, [line.rstrip() for line in out.splitlines()], err
+
+    return run
+
+
+@pytest.fixture
+def results(tmp_path, end):
+    """Two experiments; one has a run that is done and one that failed."""
+    results = tmp_path / "results"
+    for name in ("depth", "placement"):
+        folder = experiment_path(results, name, "digits")
+        write_arms(folder, [("a", 0, SCIENCE), ("a", 1, SCIENCE), ("b", 0, SCIENCE)])
+        write_experiment(folder, {"question": "What?"})
+    with locked(run_path(results, "a", 0)):
+        begin(run_path(results, "a", 0), SCIENCE)
+        end(run_path(results, "a", 0))
+    fail(results, "b", 0, 'Traceback …\n  File "x"\nValueError: too [bold]deep[/bold]\n')
+    return results
+
+
+def fail(results, arm, seed, text):
+    path = run_path(results, arm, seed)
+    with locked(path):
+        begin(path, SCIENCE)
+        write_whole(path / "error.txt", text)
+
+
+def snapshot(folder):
+    return {path: (path.stat().st_mtime_ns, path.stat().st_size) for path in folder.rglob("*")}
+
+
+HEAD = "experiment data arms runs done diverged running interrupted failed missing"
+ROWS = ["depth digits 2 3 1 0 0 0 1 1", "placement digits 2 3 1 0 0 0 1 1"]
+FAILED = "FAILED b seed 0: ValueError: too [bold]deep[/bold]"
+
+
+def words(lines):
+    return [" ".join(line.split()) for line in lines]
+
+
+def test_a_table_then_what_failed_and_nothing_written(results, status):
+    before = snapshot(results)
+    code, out, err = status()
+    assert (code, err) == (0, "")
+    assert words(out) == [HEAD, *ROWS, FAILED]  # an arm of two experiments failed once
+    assert snapshot(results) == before
+
+
+def test_many_failures_are_counted_not_listed(results, status):
+    folder = experiment_path(results, "depth", "digits")
+    write_arms(folder, [("c", seed, SCIENCE) for seed in range(25)])
+    write_experiment(folder, {})
+    for seed in range(25):
+        fail(results, "c", seed, "" if seed == 3 else "boom")
+    _, out, _ = status()
+    assert out[3] == "FAILED c seed 0: boom"
+    assert out[6] == "FAILED c seed 3: error.txt is empty"
+    assert out[-2:] == ["FAILED c seed 19: boom", "and 6 more failed runs"]
+
+
+def test_the_folder_may_be_given_in_two_ways(results, status):
+    assert status("--results", str(results)) == status(f"results={results}")
+    assert status()[0] == 0
+
+
+@pytest.mark.parametrize("argument", ["seeds=[0]", "result=x", "results=", "x", "--results", "-x"])
+def test_other_arguments_are_refused_in_one_line(status, argument, capsys):
+    with pytest.raises(SystemExit) as stopped:
+        status(argument)
+    assert stopped.value.code == 2
+    out, err = capsys.readouterr()
+    assert (out, err.count("\n")) == ("", 1)
+    assert argument in err
+
+
+def test_without_an_experiment_it_says_what_to_do(status):
+    code, out, err = status()
+    assert (code, out) == (2, [])
+    assert "no experiment was run there yet (make sweep)" in err
+
+
+def test_a_bad_experiment_is_one_line_and_the_others_are_shown(results, status):
+    file = experiment_path(results, "depth", "digits") / "arms.csv"
+    file.write_bytes(b"\xff\xfe\0\0")
+    code, out, err = status()
+    assert code == 1
+    assert words(out) == [HEAD, ROWS[1], FAILED]
+    assert err.startswith(f"bnbench: {file}: ")
+    assert err.count("\n") == 1
+
+
+def test_a_damaged_summary_is_told_beside_its_row(results, status):
+    file = run_path(results, "a", 0) / "summary.json"
+    file.write_text(file.read_text().replace("0.5", "0.6"))
+    code, out, err = status()
+    assert code == 1
+    assert words(out)[1] == "depth digits 2 3 0 0 0 1 1 1"
+    assert str(file) in err
+    assert err.count("\n") == 1
