@@ -42,6 +42,7 @@ from bnbench.config import arm_id, flatten, science, typed
 from bnbench.refusal import LONGEST
 
 HANG_SECONDS = 60  # a sweep of a thousand arms is read in ten
+INTERRUPTED = 130  # the exit code of a request that Ctrl-C or SIGTERM ended
 GROWTH_MB = 300  # that one request may take; a configuration takes less than one
 
 GROUPS = {
@@ -295,6 +296,8 @@ def ask(argv: list[str]) -> Answer:
             code = ending.code
         except BaseException as error:
             answer.breaches.append(f"{type(error).__name__} escaped: {error}")
+    if code == INTERRUPTED:
+        raise KeyboardInterrupt
     answer.seconds = time.process_time() - started
     answer.breaches += traces
     answer.breaches += [f"{what} changed" for what, now in state().items() if now != before[what]]

@@ -187,7 +187,7 @@ def test_a_worker_that_dies_before_its_first_run_is_replaced(tmp_path):
 
 
 def test_a_net_that_does_not_fit_in_memory_fails_alone(tmp_path):
-    """The second layer has 9e8 weights, 3.6 GB; 4 GiB of addresses is all that the processes get."""
+    """The second layer has 9e8 weights, 3.6 GB; the processes get 4 GiB of addresses."""
     answer = subprocess.run(
         [*TRAIN, f"results={tmp_path}/results", "-m", "model.widths=[20],[30000,30000]",
          "norm=none", "seeds=[0]", "optim.base_lr=0.1", *SMOKE],

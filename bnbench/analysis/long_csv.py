@@ -67,7 +67,7 @@ def _body(file: Path, summary: Mapping[str, Any], columns: Collection[str]) -> b
 
 def _last_line(summary: Mapping[str, Any]) -> bytes:
     """The last line of a metrics.csv, which its run's summary says too: it may be torn off."""
-    *_, (key, value) = summary["metrics"].items()
+    key, value = next(reversed(summary["metrics"].items()), ("", None))
     split, _, metric = key.partition("/")
     return f"{summary['steps']},{summary['samples']},{split},,{metric},{value!r}\n".encode()
 
