@@ -181,5 +181,5 @@ def modified(file: Path) -> int | None:
     """A file's time of change in nanoseconds, None where there is no file."""
     try:
         return file.stat().st_mtime_ns
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return None

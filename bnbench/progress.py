@@ -96,9 +96,9 @@ def reached(paths: Sequence[Path]) -> str:
     """What the runs of an arm came to, in a few words."""
     summaries = [read_summary(path) for path in paths if is_done(path)]
     words = [f"{len(summaries)} of {len(paths)} runs"]
-    if summaries:
-        accuracy = mean(summary["metrics"]["test/accuracy"] for summary in summaries)
-        words.append(f"test accuracy {100 * accuracy:.1f} %")
+    accuracies = [summary["metrics"].get("test/accuracy") for summary in summaries]
+    if known := [accuracy for accuracy in accuracies if isinstance(accuracy, float | int)]:
+        words.append(f"test accuracy {100 * mean(known):.1f} %")
     for word in ("diverged", "stuck"):
         count = sum(s["status"] == word or s.get(word) is True for s in summaries)
         words += [f"{count} {word}"] if count else []

@@ -32,7 +32,7 @@ from bnbench.loop import fused_optimizer, schedule, training_steps
 from bnbench.models import MODELS, initialise
 from bnbench.norms import NORMS
 from bnbench.schema import NUM_CLASSES, Augment, Config, SaveWeights, TrackMode
-from bnbench.tracking.csv_log import SHIFTS, CsvLog, Point, read_shifts, write_table
+from bnbench.tracking.csv_log import SHIFTS, CsvLog, Point, named_shifts, read_shifts, write_table
 from bnbench.tracking.meta import circumstances
 from bnbench.tracking.rebuild import ensure, note
 from bnbench.tracking.run_dir import (
@@ -110,22 +110,26 @@ def complete(config: Config, arm: str, seed: int, path: Path) -> None:
         else:
             ensure(path, identity, read_summary(path, PENDING))
         finish(path)
+    # shifts that were asked for before are kept, and evaluated again where their file is damaged
+    policies = evaluation_policies(config)
+    wanted = asked_shifts(config) | {row for row in named_shifts(path) if row[2] in policies}
     run = None
     if state(path) == State.done:
         summary = read_summary(path)
         rows = read_shifts(path, summary)
-        lacking = asked_shifts(config) - {row[:3] for row in rows}
+        lacking = wanted - {row[:3] for row in rows}
         if is_intact(path, summary, "metrics.csv"):
             if not lacking:
                 return
             run = build(config, seed)
             if is_intact(path, summary, "weights.pt") and load_weights(run, path / "weights.pt"):
-                write_table(path / "shifts.csv", SHIFTS, [*rows, *shifted(run, lacking)])
+                table = sorted([*rows, *shifted(run, lacking)], key=lambda row: row[:3])
+                write_table(path / "shifts.csv", SHIFTS, table)
                 write_summary(path, summary)
                 (path / "error.txt").unlink(missing_ok=True)
                 return
     # a done run that lost its curve or its weights is trained again, to the same numbers
-    train(run or build(config, seed), identity, path)
+    train(run or build(config, seed), identity, path, wanted)
 
 
 def build(config: Config, seed: int) -> Run:
@@ -174,7 +178,9 @@ def normalised(dataset: Dataset, images: Tensor, device: torch.device) -> Tensor
     return dataset.normalise(images).to(device, memory_format=torch.channels_last)
 
 
-def train(run: Run, identity: Identity, path: Path) -> None:
+def train(
+    run: Run, identity: Identity, path: Path, shifts: Collection[tuple[str, int, str]]
+) -> None:
     """Train a run from the start and log it; done last, when all else is on the disk."""
     started = time.perf_counter()
     config = run.config
@@ -202,8 +208,8 @@ def train(run: Run, identity: Identity, path: Path) -> None:
             diverged = fit(run, record)
         save_weights(run, path / "weights.pt")
         summary = summarise(run, curve, diverged, time.perf_counter() - started)
-        if config.shift.names:
-            write_table(path / "shifts.csv", SHIFTS, shifted(run, asked_shifts(config)))
+        if shifts:
+            write_table(path / "shifts.csv", SHIFTS, shifted(run, shifts))
         write_summary(path, summary, PENDING)
     except BaseException as error:
         if wandb_log:

@@ -171,6 +171,20 @@ def test_shifts_are_evaluated_without_training_again(read):
     assert (path / "metrics.csv").stat().st_mtime_ns == before
 
 
+def test_shifts_of_earlier_requests_are_never_lost(read):
+    """Damage to their file, or to the curve, has them evaluated again, whoever asks."""
+    arguments = [*CSV, "train.steps=5", "shift.severities=[2]"]
+    path = trained(only(read(*arguments, "shift=suite")))
+    curve, shifts = ((path / name).read_bytes() for name in ("metrics.csv", "shifts.csv"))
+    (path / "shifts.csv").write_bytes(shifts.replace(b"0.", b"1.", 1))
+    trained(only(read(*arguments, "shift=blur")))
+    assert (path / "shifts.csv").read_bytes() == shifts
+    (path / "metrics.csv").write_bytes(curve[:-1])
+    trained(only(read(*CSV, "train.steps=5")))
+    assert (path / "shifts.csv").read_bytes() == shifts
+    assert (path / "metrics.csv").read_bytes() == curve
+
+
 def test_shifts_asked_for_at_once_are_those_asked_for_later(read, tmp_path):
     asked = [*CSV, "train.steps=20", "shift=gaussian_noise", "shift.severities=[3]"]
     once = trained(only(read(*asked, f"results={tmp_path}/once")))

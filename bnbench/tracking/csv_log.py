@@ -6,9 +6,11 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from bnbench.schema import ShiftName
 from bnbench.tracking.run_dir import is_intact, replacing
 
 METRICS = ("step", "samples", "split", "layer", "metric", "value")
+SEVERITY_DIGITS = set("12345")
 SHIFTS = ("shift", "severity", "policy", "metric", "value")
 
 Point = Mapping[tuple[str, str, str], float]  # (split, layer or "", metric) -> value
@@ -79,3 +81,14 @@ def read_shifts(path: Path, summary: Mapping[str, Any]) -> list[tuple[str, int, 
     except (ValueError, csv.Error):
         return []
     return table
+
+
+def named_shifts(path: Path) -> set[tuple[str, int, str]]:
+    """The shifts (name, severity, policy) that a run's shifts.csv names, whatever its numbers."""
+    try:
+        lines = (path / "shifts.csv").read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return set()
+    fields = [line.split(",") for line in lines]
+    found = [(f[0], int(f[1]), f[2]) for f in fields if len(f) > 2 and f[1] in SEVERITY_DIGITS]
+    return {key for key in found if key[0] in set(ShiftName)}

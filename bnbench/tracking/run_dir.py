@@ -65,7 +65,7 @@ def state(path: Path) -> State:
             pass
     except RunBusyError:
         return State.running
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return State.missing
     return State.failed if (path / "error.txt").exists() else State.interrupted
 
@@ -93,7 +93,7 @@ def locked(path: Path, shared: bool = False) -> Iterator[None]:
     """
     if not shared:
         path.mkdir(parents=True, exist_ok=True)
-    handle = os.open(path / ".lock", os.O_RDWR | (0 if shared else os.O_CREAT), 0o666)
+    handle = os.open(path / ".lock", os.O_RDONLY if shared else os.O_RDWR | os.O_CREAT, 0o666)
     kind = fcntl.LOCK_SH if shared else fcntl.LOCK_EX
     try:
         for patience in range(LOOKS, -1, -1):
