@@ -5,6 +5,7 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
+from typing import Any
 
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from omegaconf import DictConfig, OmegaConf
@@ -56,9 +57,10 @@ class Asked:
             return ""
         if os.environ.get(VARIABLES.get(key, "")):
             return f" (from {VARIABLES[key]})"
-        if root_of(key) not in {*KNOWN, *(self.bases[-1] if self.bases else ())}:
+        names = {*KNOWN, *map(str, self.bases[-1] if self.bases else ())}
+        if not any(name.startswith(root_of(key)) for name in names):
             return ""
-        return f" ({self.file_of(key, is_choice).relative_to(self.folder.parent)})"
+        return f" ({self.named(self.file_of(key, is_choice))})"
 
     def file_of(self, key: str, is_choice: bool) -> Path:
         """The YAML file that a key has its value from.
@@ -67,22 +69,35 @@ class Asked:
             key: with dots; of a group, such as `norm`, too.
             is_choice: of a group: the file that chooses it is meant, not the one that is chosen.
         """
-        choices = dict(self.bases[-1].hydra.runtime.choices) if self.bases else {}
-        choices |= {key_of(line): line.partition("=")[2] for line in self.job}
-        experiment = self.folder / "experiment" / f"{choices.get('experiment')}.yaml"
-        if experiment.exists() and (
+        if (
             self._is_set(key, self.job)
-            or sets(experiment, key.partition("[")[0])
+            or (is_choice and key in map(key_of, self.job))
+            or sets(self.grid_file, key.partition("[")[0])
             or root_of(key) not in KNOWN
         ):
-            return experiment
-        if key == "optim.base_lr" or root_of(key) == "tuned_lr":
-            return self.folder / "base_lr.yaml"
+            return self.grid_file
         group = "hydra/launcher" if key.startswith("hydra.launcher.") else root_of(key)
-        chosen = self.folder / group / f"{choices.get(group)}.yaml"
+        chosen = self.folder / group / f"{self._choices().get(group)}.yaml"
+        looked_up = key == "optim.base_lr" and sets(chosen, "base_lr")
+        if looked_up or root_of(key) == "tuned_lr":
+            return self.folder / "base_lr.yaml"
         if chosen.exists() and not (is_choice and key == group):
             return chosen
         return self.folder / "config.yaml"
+
+    @property
+    def grid_file(self) -> Path:
+        """The YAML file of the experiment that is being read, with its sub-grids."""
+        path = self.folder / "experiment" / f"{self._choices().get('experiment')}.yaml"
+        return path if path.exists() else self.folder / "config.yaml"
+
+    def named(self, path: Path) -> str:
+        """A YAML file as the user knows it."""
+        return str(path.relative_to(self.folder.parent))
+
+    def _choices(self) -> dict[str, str]:
+        choices = dict(self.bases[-1].hydra.runtime.choices) if self.bases else {}
+        return choices | {key_of(line): line.partition("=")[2] for line in self.job}
 
     def _is_set(self, key: str, overrides: Iterable[str]) -> bool:
         # what stands in a group is set by the file that an override chooses
@@ -93,7 +108,7 @@ class Asked:
 
 def split(key: str) -> list[str]:
     """The parts of a key: `shift.names[0]` is `shift`, `names` and `0]`."""
-    return re.split(r"[.[]", key)
+    return re.split(r"[.[/]", key)
 
 
 def root_of(key: str) -> str:
@@ -109,8 +124,11 @@ def key_of(override: str) -> str:
 def sets(path: Path, key: str) -> bool:
     """Whether a file gives a key a value of its own, or chooses it among its defaults."""
     try:
-        content = OmegaConf.load(path)
-        chosen = re.findall(r"[\w/]+", str(OmegaConf.select(content, "defaults")))
-        return OmegaConf.select(content, key) is not None or f"/{key}" in chosen
-    except Exception:  # it is damaged, or no mapping
+        content: Any = OmegaConf.to_container(OmegaConf.load(path))
+        if f"/{key}" in re.findall(r"[\w/]+", str(content.get("defaults"))):
+            return True
+        for part in key.split("."):
+            content = content[part]
+    except Exception:  # the key is not there, or the file is damaged
         return False
+    return True

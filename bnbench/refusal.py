@@ -46,7 +46,9 @@ def explained(error: BaseException, asked: Asked) -> str:
         if isinstance(cause, RequestError):
             return str(cause)
         if isinstance(cause, OverrideParseException):
-            return f"{cause.override}: cannot be parsed ({first(cause)})"
+            line = f"{cause.override}: cannot be parsed ({first(cause)})"
+            is_typed = cause.override in asked.overrides or asked.is_typed("arms")
+            return line if is_typed else f"{asked.named(asked.grid_file)}: {line}"
         if isinstance(cause, MissingConfigException) and cause.options is not None:
             group, _, name = str(cause.missing_cfg_file).rpartition("/")
             return f"{group}={name}: {allowed(name, cause.options)}"
@@ -78,18 +80,22 @@ def uncomposed(reason: str, asked: Asked) -> str:
     """The line for what cannot be composed: the file that fails by itself, or what was typed."""
     if composing := re.match(r"In '([\w/]+)': (.*)", reason):
         return f"{asked.folder.name}/{composing[1]}.yaml: {composing[2]}"
-    chosen = [line for line in asked.job if key_of(line) == "experiment"]
-    for lines, name in (([], "config"), *(([line], line.replace("=", "/")) for line in chosen)):
-        if not composes(asked.loader, lines):
-            return f"{asked.folder.name}/{name}.yaml: {reason}"
+    if not composes(asked.loader, []):
+        return f"{asked.folder.name}/config.yaml: {reason}"
+    given = {key_of(line) for line in asked.overrides}
+    typed = [line for line in asked.job if key_of(line) in given]
+    for experiment in [line for line in typed if key_of(line) == "experiment"]:
+        alone, whole = composes(asked.loader, [experiment]), composes(asked.loader, asked.job)
+        if not alone or (composes(asked.loader, typed) and not whole):  # what its sub-grids add
+            return f"{asked.named(asked.grid_file)}: {reason}"
     guilty = [line for line in asked.overrides if key_of(line) in reason] or asked.overrides
     return f"{' '.join(guilty)}: {reason}"
 
 
-def composes(loader: ConfigLoaderImpl, overrides: list[str]) -> bool:
+def composes(loader: ConfigLoaderImpl, overrides: Sequence[str]) -> bool:
     """Whether a configuration can be composed at all."""
     try:
-        loader.load_configuration("config", overrides, RunMode.RUN)
+        loader.load_configuration("config", list(overrides), RunMode.RUN)
     except Exception:
         return False
     return True

@@ -186,6 +186,14 @@ def test_damaged_yaml_is_named_in_the_line_or_harmless(fuzz, folder, configs, nu
     assert list(folder.iterdir()) == []
 
 
+def test_what_a_sub_grid_adds_is_blamed_on_its_file(fuzz, folder, configs):
+    path = configs / "experiment" / "tune_lr.yaml"
+    path.write_text(path.read_text().replace("norm: none", "norm: 3"))
+    answer = fuzz.ask(["experiment=tune_lr", "seeds=[0]"])
+    assert not answer.breaches
+    assert answer.line.startswith("bnbench: configs/experiment/tune_lr.yaml: ")
+
+
 @pytest.mark.parametrize(
     ("lost", "line"),
     [
