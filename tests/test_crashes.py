@@ -72,7 +72,7 @@ def test_such_a_run_stands_in_wandb_whole_and_once(tmp_path):
     for k in range(1, number + 1):
         script.compare_wandb(tmp_path / str(k), tally)
     assert tally.problems == []
-    assert tally.unfinished > 0  # some attempts were killed after W&B had begun
+    assert tally.unfinished + tally.empty > 0  # some were killed after W&B had begun
 
 
 @pytest.mark.slow
@@ -176,6 +176,7 @@ def test_a_worker_that_is_told_to_stop_is_replaced(tmp_path):
     assert len(list(tmp_path.glob("results/runs/*/seed-*/summary.json"))) == 4
 
 
+@pytest.mark.slow
 def test_a_worker_that_dies_before_its_first_run_is_replaced(tmp_path):
     process = start(f"results={tmp_path}/results", "-m", "norm=none,layernorm", *SMOKE)
     script = torture()
@@ -186,6 +187,7 @@ def test_a_worker_that_dies_before_its_first_run_is_replaced(tmp_path):
     assert len(list(tmp_path.glob("results/runs/*/seed-*/summary.json"))) == 6
 
 
+@pytest.mark.slow
 def test_a_net_that_does_not_fit_in_memory_fails_alone(tmp_path):
     """The second layer has 9e8 weights, 3.6 GB; the processes get 4 GiB of addresses."""
     answer = subprocess.run(
@@ -204,6 +206,7 @@ def test_a_net_that_does_not_fit_in_memory_fails_alone(tmp_path):
     assert states == {State.done: 1, State.failed: 1}
 
 
+@pytest.mark.slow
 def test_a_disk_that_is_full_fails_the_runs_and_says_so(tmp_path):
     """No file may grow beyond a kilobyte: metrics.csv cannot be written, nor could weights."""
     arguments = [*TRAIN, f"results={tmp_path}/results", "-m", "norm=none", "seeds=[0,1]", *SMOKE]

@@ -42,7 +42,12 @@ def test_every_group_is_covered():
     assert {p.name for p in CONFIGS.iterdir() if p.is_dir()} == {*GROUPS, "experiment", "hydra"}
 
 
-@pytest.mark.parametrize("model", options("model"))
+SLOW = dict.fromkeys(["vgg11", "vgg16"], pytest.mark.slow)  # millions of weights, many seconds
+
+
+@pytest.mark.parametrize(
+    "model", [pytest.param(m, marks=SLOW.get(m, ())) for m in options("model")]
+)
 def test_models_train(read, model):
     trains(read(*TINY, f"model={model}", "train.steps=2", "batch_size=4"))
 
