@@ -58,7 +58,7 @@ class Part:
 
 @dataclass(frozen=True)
 class Result:
-    """A measured check.
+    """A measured check: numbers and text alone, for readers that never import torch.
 
     `headline` is what a single row of a scoreboard shows: the first part that fails, or the first
     of all where none does.
