@@ -1,0 +1,257 @@
+"""Batch normalisation with other batches, limits or noise: ghost, renormalised and noisy.
+
+All are a torch BatchNorm by their state and in evaluation, where the running statistics normalise.
+Like `torch.nn.SyncBatchNorm`, one class serves every rank: (N, C), (N, C, L), (N, C, H, W), ….
+"""
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from bnbench.norms.batchnorm import _OwnForward
+from bnbench.norms.functional import batch_norm, moments
+
+
+class AnyRank(_OwnForward):
+    """Batch normalisation of any (N, C, *); arguments as for `BatchNorm1d`."""
+
+    def _check_input_dim(self, input: Tensor) -> None:
+        if input.dim() < 2:
+            raise ValueError(f"expected at least 2D input (got {input.dim()}D input)")
+
+    def _average(self, mean: Tensor, var: Tensor) -> None:
+        """Take the statistics of a batch into the running ones, where there are any."""
+        if not self.track_running_stats:
+            return
+        momentum = self._count_batch()
+        if self.running_mean is not None and self.running_var is not None:
+            self.running_mean.lerp_(mean.detach().to(self.running_mean.dtype), momentum)
+            self.running_var.lerp_(var.detach().to(self.running_var.dtype), momentum)
+
+
+class GhostBatchNorm(AnyRank):
+    """Ghost batch normalisation: in training each part of the batch is normalised by itself.
+
+    Hoffer, Hubara & Soudry 2017, Algorithm 1. The layer does to a batch what `BatchNorm1d` does to
+    its ghosts one after another, so the running statistics move once for each ghost,
+
+        running = (1 - momentum) running + momentum ghost
+
+    and `num_batches_tracked` counts ghosts. (The algorithm writes this as one sum, whose printed
+    exponents do not add up to a weighted mean.) As everywhere here running_var is the average of
+    unbiased variances; the algorithm averages standard deviations.
+
+    A batch of N samples makes max(1, N // ghost_size) ghosts, as equal as possible: what is left
+    over is spread, so that no ghost has fewer than `ghost_size` samples, unless the batch has.
+
+    Args:
+        num_features: C.
+        ghost_size: the least number of samples in a ghost.
+        options: as for `BatchNorm1d`.
+
+    Raises:
+        ValueError: in training, a ghost with a single value per channel.
+
+    >>> layer = GhostBatchNorm(1, ghost_size=2, eps=1e-12)
+    >>> layer(torch.tensor([[1.0], [3.0], [10.0], [30.0]])).flatten().tolist()
+    [-1.0, 1.0, -1.0, 1.0]
+    """
+
+    def __init__(self, num_features: int, *, ghost_size: int = 32, **options: Any) -> None:
+        if ghost_size < 1:
+            raise ValueError(f"ghost_size={ghost_size}: expected at least 1")
+        super().__init__(num_features, **options)
+        self.ghost_size = ghost_size
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Normalise ghost by ghost in training, else as `BatchNorm1d`."""
+        self._check_input_dim(input)
+        normalise = super().forward
+        if not self.training:
+            return normalise(input)
+        ghosts = input.tensor_split(max(1, len(input) // self.ghost_size))
+        return torch.cat([normalise(ghost) for ghost in ghosts])
+
+    def extra_repr(self) -> str:
+        """The arguments."""
+        return f"{super().extra_repr()}, ghost_size={self.ghost_size}"
+
+
+class BatchRenorm(AnyRank):
+    """Batch renormalisation: in training, too, the output is near that of the evaluation.
+
+    Ioffe 2017, Algorithm 1. With the running mu and sigma as they are before this batch,
+
+        r = clip(sigma_B / sigma, 1/r_max, r_max)    stop gradient
+        d = clip((mu_B - mu) / sigma, -d_max, d_max) stop gradient
+        y = gamma (x_hat r + d) + beta               x_hat = (x - mu_B) / sigma_B
+
+    where every sigma is sqrt(variance + eps). Without limits y = gamma (x - mu) / sigma + beta,
+    what evaluation gives; with r_max = 1 and d_max = 0 it is batch normalisation.
+
+    The limits rise linearly with the batches seen (`num_batches_tracked`), from 1 and 0 at the
+    first to r_max and d_max after `warmup`. The paper (section 4.1) holds 1 and 0 for 5,000 steps
+    of its training and then relaxes r to 3 at step 40,000 and d to 5 at step 25,000.
+
+    The algorithm keeps a running average of sigma_B. This layer keeps running_var, the average of
+    the unbiased variance, so that its state is a BatchNorm's and every population policy applies.
+
+    Args:
+        num_features: C.
+        r_max: limit of the correction of the scale, at least 1.
+        d_max: limit of the correction of the mean, at least 0.
+        warmup: batches until the limits are reached; 0 for no rise.
+        options: as for `BatchNorm1d`; there is nothing to correct by without running statistics.
+
+    Raises:
+        ValueError: a limit out of range, or `track_running_stats=False`.
+    """
+
+    def __init__(
+        self,
+        num_features: int,
+        *,
+        r_max: float = 3.0,
+        d_max: float = 5.0,
+        warmup: int = 0,
+        **options: Any,
+    ) -> None:
+        if not (1 <= r_max < math.inf and 0 <= d_max < math.inf and warmup >= 0):
+            raise ValueError(
+                f"r_max={r_max}, d_max={d_max}, warmup={warmup}: expected finite numbers of at "
+                "least 1, 0 and 0"
+            )
+        super().__init__(num_features, **options)
+        if not self.track_running_stats:
+            raise ValueError("batch renormalisation needs running statistics")
+        self.r_max, self.d_max, self.warmup = r_max, d_max, warmup
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Normalise by the batch, corrected towards the running statistics, in training."""
+        if not (self.training and self.track_running_stats):
+            return super().forward(input)
+        self._check_input_dim(input)
+        r, d = self._correction(input)
+        # gamma (x_hat r + d) + beta is batch normalisation with gamma r and gamma d + beta
+        weight = r if self.weight is None else self.weight * r
+        bias = d if self.weight is None else self.weight * d
+        return batch_norm(
+            input,
+            self.running_mean,
+            self.running_var,
+            weight,
+            bias if self.bias is None else bias + self.bias,
+            training=True,
+            momentum=self._count_batch(),
+            eps=self.eps,
+        )
+
+    def _correction(self, input: Tensor) -> tuple[Tensor, Tensor]:
+        mean, var, count = self.running_mean, self.running_var, self.num_batches_tracked
+        assert mean is not None
+        assert var is not None
+        assert count is not None
+        risen = (count.double() / max(1, self.warmup)).clamp(max=1)
+        if not self.warmup:
+            risen = torch.ones_like(risen)
+        r_max, d_max = 1 + risen * (self.r_max - 1), risen * self.d_max
+        _, batch_mean, batch_var = moments(input.detach())
+        sigma = (var.double() + self.eps).sqrt()
+        r = ((batch_var + self.eps).sqrt() / sigma).clamp(1 / r_max, r_max)
+        d = ((batch_mean - mean) / sigma).clamp(-d_max, d_max)
+        return r.to(mean.dtype), d.to(mean.dtype)
+
+    def extra_repr(self) -> str:
+        """The arguments."""
+        limits = f"r_max={self.r_max}, d_max={self.d_max}, warmup={self.warmup}"
+        return f"{super().extra_repr()}, {limits}"
+
+
+@dataclass(frozen=True)
+class NonStationaryNoise:
+    """Noise whose distribution is another at every step, so that it causes covariate shift.
+
+    Santurkar et al. 2018, appendix A, Algorithm 1. At each step, for each channel j and each of its
+    values i in the batch (as in batch normalisation, every location of an image is one),
+
+        mu_j ~ U(-n_mu, n_mu)                   sigma_j ~ U(1, n_sigma)
+        m_ij ~ U(mu_j - r_mu, mu_j + r_mu)      s_ij ~ N(sigma_j, r_sigma²)
+        x_ij <- s_ij x_ij + m_ij
+
+    The constants are the paper's, where r_sigma is read as a standard deviation.
+
+    Raises:
+        ValueError: n_sigma below 1 or any other below 0.
+    """
+
+    n_mu: float = 0.5
+    n_sigma: float = 1.25
+    r_mu: float = 0.1
+    r_sigma: float = 0.1
+
+    def __post_init__(self) -> None:
+        if not (self.n_sigma >= 1 and min(self.n_mu, self.r_mu, self.r_sigma) >= 0):
+            raise ValueError(f"{self}: expected n_sigma at least 1 and the others at least 0")
+
+    def add(self, x: Tensor) -> Tensor:
+        """x (N, C, *) with noise drawn from torch's global generator."""
+        per_channel = (1, x.shape[1], *[1] * (x.dim() - 2))
+        mu = x.new_empty(per_channel).uniform_(-self.n_mu, self.n_mu)
+        sigma = x.new_empty(per_channel).uniform_(1, self.n_sigma)
+        m = mu + self.r_mu * (2 * torch.rand_like(x) - 1)
+        s = sigma + self.r_sigma * torch.randn_like(x)
+        return s * x + m
+
+
+class Noise(nn.Module):
+    """`NonStationaryNoise` in training, the identity in evaluation; arguments are its constants."""
+
+    def __init__(self, **constants: float) -> None:
+        super().__init__()
+        self.noise = NonStationaryNoise(**constants)
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Add the noise, in training only."""
+        return self.noise.add(input) if self.training else input
+
+    def extra_repr(self) -> str:
+        """The constants."""
+        return str(self.noise)
+
+
+class NoisyBatchNorm(AnyRank):
+    """Batch normalisation whose output gets `NonStationaryNoise` in training.
+
+    Args:
+        num_features: C.
+        n_mu: see `NonStationaryNoise`, as the next three.
+        n_sigma: see above.
+        r_mu: see above.
+        r_sigma: see above.
+        options: as for `BatchNorm1d`.
+    """
+
+    def __init__(
+        self,
+        num_features: int,
+        *,
+        n_mu: float = 0.5,
+        n_sigma: float = 1.25,
+        r_mu: float = 0.1,
+        r_sigma: float = 0.1,
+        **options: Any,
+    ) -> None:
+        super().__init__(num_features, **options)
+        self.noise = NonStationaryNoise(n_mu, n_sigma, r_mu, r_sigma)
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Normalise as `BatchNorm1d`, then add the noise, in training only."""
+        y = super().forward(input)
+        return self.noise.add(y) if self.training else y
+
+    def extra_repr(self) -> str:
+        """The arguments."""
+        return f"{super().extra_repr()}, {self.noise}"
