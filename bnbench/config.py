@@ -98,8 +98,8 @@ def science(config: Config) -> dict[str, Any]:
 
     Left out are what never changes a number (seeds, paths, device, tracking, …) and settings that
     cannot matter: placement and policies without a norm to which they apply, a decay that the
-    schedule does not do, parts of the affine map that are there as ever. Budgets become steps and depths become one entry per width, so that two
-    spellings of one arm are equal.
+    schedule does not do, parts of the affine map that are there as ever. Budgets become steps and
+    depths become one entry per width, so that two spellings of one arm are equal.
     """
     model, data, optim, train = map(asdict, (config.model, config.data, config.optim, config.train))
     norm = asdict(config.norm)

@@ -7,9 +7,10 @@ x_i - mu and m values per channel:
     L1   sqrt(π/2) 1/m Σ |c_i|
     L∞   C(m) max |c_i|,    C(m) = (1 + sqrt(π ln 4)) / sqrt(8 ln m)
 
-The first constant makes the scale of Gaussian data its standard deviation, the second one nearly so
-(it is halfway between an upper and a lower bound). Both scales are centred, as Hoffer et al. have
-it; Santurkar et al. take the norm before they subtract the mean, which differs where mu is not 0.
+The first constant makes the scale of Gaussian data its standard deviation. The second does so only
+roughly: it is the mean of the reciprocals of two bounds of the largest of m Gaussians, and the
+scale comes out at 1.4 standard deviations for m = 64, 1.5 for m = 100,000. Both scales are centred,
+as those of Hoffer et al.; Santurkar et al. take the norm before they subtract the mean.
 """
 
 import math
@@ -39,7 +40,12 @@ class _ScaledBatchNorm(AnyRank):
         has_statistics = self.running_mean is not None or self.running_var is not None
         if not self.training and has_statistics:
             return super().forward(input)
-        self._check(input)
+        self._check_input_dim(input)
+        if values_per_channel(input) < 2:
+            raise ValueError(
+                f"Expected more than 1 value per channel when training, got input size "
+                f"{input.shape}"
+            )
         x = input.to(torch.promote_types(input.dtype, torch.float32))
         # mu as shift + mean, see functional.py: a large mu must not cost the digits of x - mu
         shift = x[:1].detach().mean(_batch_dims(x), keepdim=True)
@@ -55,16 +61,6 @@ class _ScaledBatchNorm(AnyRank):
         if self.training:
             self._average(shift.flatten() + mean, spread2)
         return y.to(input.dtype)
-
-    def _check(self, input: Tensor) -> None:
-        self._check_input_dim(input)
-        if input.shape[1] != self.num_features:
-            raise RuntimeError(f"expected {self.num_features} channels, got {list(input.shape)}")
-        if values_per_channel(input) < 2:
-            raise ValueError(
-                f"Expected more than 1 value per channel when training, got input size "
-                f"{input.shape}"
-            )
 
 
 class L1BatchNorm(_ScaledBatchNorm):
@@ -95,7 +91,7 @@ class LInfBatchNorm(_ScaledBatchNorm):
 
     @staticmethod
     def spread2(x: Tensor, mean: Tensor) -> Tensor:
-        """(C(m) max |x - mean|)²; of Gaussian data about the variance."""
+        """(C(m) max |x - mean|)²."""
         log_m = math.log(values_per_channel(x))
         constant = (1 + math.sqrt(math.pi * math.log(4))) / math.sqrt(8 * log_m)
         return (constant * _deviation(x, mean).amax(_batch_dims(x))).square()

@@ -54,8 +54,6 @@ class SyncBatchNorm(AnyRank):
         if not self.training or is_alone or dist.get_world_size(self.process_group) == 1:
             return super().forward(input)
         self._check_input_dim(input)
-        if input.shape[1] != self.num_features:
-            raise RuntimeError(f"expected {self.num_features} channels, got {list(input.shape)}")
         y, mu, unbiased = _SyncBatchNorm.apply(
             input, self.weight, self.bias, self.eps, self.process_group
         )

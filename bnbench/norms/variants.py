@@ -21,6 +21,8 @@ class AnyRank(_OwnForward):
     def _check_input_dim(self, input: Tensor) -> None:
         if input.dim() < 2:
             raise ValueError(f"expected at least 2D input (got {input.dim()}D input)")
+        if input.shape[1] != self.num_features:  # it might broadcast
+            raise RuntimeError(f"expected {self.num_features} channels, got {list(input.shape)}")
 
     def _average(self, mean: Tensor, var: Tensor) -> None:
         """Take the statistics of a batch into the running ones, where there are any."""
@@ -72,7 +74,10 @@ class GhostBatchNorm(AnyRank):
         normalise = super().forward
         if not self.training:
             return normalise(input)
-        ghosts = input.tensor_split(max(1, len(input) // self.ghost_size))
+        num_ghosts = max(1, len(input) // self.ghost_size)
+        size, larger = divmod(len(input), num_ghosts)
+        # not tensor_split: its backward makes a tensor as large as the batch for every ghost
+        ghosts = input.split([size + 1] * larger + [size] * (num_ghosts - larger))
         return torch.cat([normalise(ghost) for ghost in ghosts])
 
     def extra_repr(self) -> str:
