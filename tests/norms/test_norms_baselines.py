@@ -28,12 +28,11 @@ def test_keeps_shape_and_dtype_and_has_a_finite_gradient(name, spatial_dims, dty
         assert leaf.grad.any()
 
 
-@every_row
+@pytest.mark.parametrize(("name", "spatial_dims"), [row for row in ROWS if row[1] >= 2])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize("training", [True, False])
 def test_channels_last_changes_no_number(name, spatial_dims, dtype, training):
-    if spatial_dims < 2 or (training and name in RANDOM):
-        return
+    training = training and name not in RANDOM  # noise depends on where in memory a value lies
     layer = NORMS[name](8, spatial_dims).to(dtype)
     x, dy = torch.randn(2, *SHAPES[spatial_dims], dtype=dtype)
     memory_format = (torch.channels_last, torch.channels_last_3d)[spatial_dims - 2]
