@@ -1,7 +1,7 @@
 """Batch normalisation whose batch is spread over the processes of torch.distributed.
 
 It is that of the joined batch, forward and backward, to a few roundings; `functional.py` has the
-formulas and the notation. Each process k sends two messages in a step, over gloo or NCCL:
+formulas and the notation. Each process k sends two messages in a step (gloo and NCCL know both):
 
     forward   m_k, shift_k, residual_k and M2_k = Σ (x - mu_k)²     8 (3 C + 1) bytes, all_gather
     backward  its parts of dgamma and dbeta                         2 C numbers, all_reduce
@@ -43,7 +43,7 @@ class SyncBatchNorm(AnyRank):
     """
 
     def __init__(
-        self, num_features: int, *, process_group: dist.ProcessGroup | None = None, **options: Any
+        self, num_features: int, *, process_group: "dist.ProcessGroup | None" = None, **options: Any
     ) -> None:
         super().__init__(num_features, **options)
         self.process_group = process_group
@@ -62,7 +62,7 @@ class SyncBatchNorm(AnyRank):
 
 
 def convert_sync_batchnorm(
-    module: nn.Module, process_group: dist.ProcessGroup | None = None
+    module: nn.Module, process_group: "dist.ProcessGroup | None" = None
 ) -> nn.Module:
     """`module` with each BatchNorm1d, 2d and 3d in it, ours or torch's, as a `SyncBatchNorm`.
 
@@ -99,7 +99,7 @@ class _SyncBatchNorm(torch.autograd.Function):
         weight: Tensor | None,
         bias: Tensor | None,
         eps: float,
-        group: dist.ProcessGroup | None,
+        group: "dist.ProcessGroup | None",
     ):
         dtype = torch.promote_types(x.dtype, torch.float32)
         ctx.m, *statistics = _joined(x.to(dtype), group)
@@ -140,7 +140,7 @@ def _scale(inv_std: Tensor, weight: Tensor | None) -> Tensor:
     return inv_std if weight is None else inv_std * weight.view_as(inv_std)
 
 
-def _joined(x: Tensor, group: dist.ProcessGroup | None) -> tuple[int, Tensor, Tensor, Tensor]:
+def _joined(x: Tensor, group: "dist.ProcessGroup | None") -> tuple[int, Tensor, Tensor, Tensor]:
     """m of all processes, then a shift near the data, mu - shift and M2, each (C,) in float64.
 
     Means and M2 are merged by the formula of Chan, Golub & LeVeque 1983, for any number of parts.

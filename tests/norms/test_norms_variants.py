@@ -262,7 +262,7 @@ def test_renorm_needs_running_statistics():
 
 
 def test_the_noise_has_the_distribution_of_the_algorithm():
-    """Each bound is six standard errors: a right draw fails one of six at odds of 1 to 80 million.
+    """Eight bounds of six standard errors each: right noise fails one in 60 million seeds.
 
     With x = 0 and x = 1 under one seed the output is m and s + m.
     """
@@ -275,7 +275,7 @@ def test_the_noise_has_the_distribution_of_the_algorithm():
     mu, sigma = m.mean(0), s.mean(0)
     assert m.max() <= 0.6
     assert m.min() >= -0.6
-    assert (m - mu).abs().max() <= 0.1 + 6 * 0.1 / math.sqrt(3 * rows)  # mu is estimated
+    assert (m - mu).abs().max() <= 0.1 + 8 * 0.1 / math.sqrt(3 * rows)  # mu is estimated
     # variances: of U(a, b) it is (b - a)²/12, and an estimate of it from n draws is off by
     # sqrt(0.8/n) of that (kurtosis 1.8); of N it is r², off by sqrt(2/n)
     for draws, mean, variance, error in (
@@ -295,7 +295,7 @@ def test_noise_changes_with_the_step_the_channel_and_the_sample():
     first, second = layer(x), layer(x)
     assert not torch.isclose(first, second).any()
     torch.testing.assert_close(first, first[:1, :, :1, :1].expand_as(first))  # one draw a channel
-    assert len(first.unique()) >= 5
+    assert len(first.unique()) == 5
     assert len(norms.Noise()(x).unique()) > 150  # of 180 values
 
 
