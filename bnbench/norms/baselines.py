@@ -12,8 +12,9 @@ from torch import nn
 
 from bnbench.norms.batchnorm import BatchNorm1d, BatchNorm2d, BatchNorm3d
 from bnbench.norms.lp import L1BatchNorm, L2Norm, LInfBatchNorm
+from bnbench.norms.noise import Noise, NoisyBatchNorm
 from bnbench.norms.sync import SyncBatchNorm
-from bnbench.norms.variants import BatchRenorm, GhostBatchNorm, Noise, NoisyBatchNorm
+from bnbench.norms.variants import BatchRenorm, GhostBatchNorm
 
 
 def none(num_features: int, spatial_dims: int) -> nn.Module:

@@ -4,6 +4,7 @@ Three processes are started once, on gloo over loopback; they meet in a file. Ea
 on its parts of the cases below and writes what came out. The tests put the parts together.
 """
 
+import multiprocessing
 import os
 import sys
 from dataclasses import dataclass
@@ -137,7 +138,8 @@ def work(rank, folder):
 def found(tmp_path_factory):
     """What each process found for each case."""
     folder = tmp_path_factory.mktemp("sync")
-    torch.multiprocessing.spawn(work, (folder,), nprocs=WORLD)
+    multiprocessing.set_forkserver_preload(["torch", "pytest"])  # once for all
+    torch.multiprocessing.start_processes(work, (folder,), WORLD, start_method="forkserver")
     return [torch.load(folder / f"{rank}.pt", weights_only=False) for rank in range(WORLD)]
 
 
