@@ -13,6 +13,7 @@ from bnbench.schema import (
     NUM_CLASSES,
     SPATIAL_NORMS,
     Config,
+    GhostBatchNorm,
     GroupNorm,
     ModelConfig,
     Policy,
@@ -40,6 +41,7 @@ POSITIVE: Rule = (lambda v: math.isfinite(v) and v > 0, "a finite number > 0")
 NOT_NEGATIVE: Rule = (lambda v: math.isfinite(v) and v >= 0, "a finite number >= 0")
 SHARE: Rule = (lambda v: 0 <= v < 1, "a number >= 0 and < 1")
 PART: Rule = (lambda v: 0 < v <= 1, "a number > 0 and <= 1")
+AT_LEAST_ONE: Rule = (lambda v: math.isfinite(v) and v >= 1, "a finite number >= 1")
 COUNT: Rule = (lambda v: v >= 1, "an integer >= 1")
 SEED: Rule = (lambda v: 0 <= v <= MAX_SEED, "an integer >= 0 and < 2^63")
 FOLDER: Rule = (
@@ -80,6 +82,15 @@ RULES: dict[str, Rule] = {
     "norm.alpha": POSITIVE,
     "norm.beta": POSITIVE,
     "norm.k": POSITIVE,
+    "norm.ghost_size": COUNT,
+    "norm.r_max": AT_LEAST_ONE,
+    "norm.d_max": NOT_NEGATIVE,
+    "norm.warmup": (lambda v: 0 <= v <= MAX_STEPS, f"an integer >= 0 and <= {MAX_STEPS:,}"),
+    "norm.n_mu": NOT_NEGATIVE,
+    "norm.n_sigma": AT_LEAST_ONE,
+    "norm.r_mu": NOT_NEGATIVE,
+    "norm.r_sigma": NOT_NEGATIVE,
+    "norm.init_scale": POSITIVE,
     "optim.base_lr": POSITIVE,
     "optim.lr_mult": POSITIVE,
     "optim.weight_decay": NOT_NEGATIVE,
@@ -177,6 +188,8 @@ def check_fit(config: Config) -> None:
         raise RequestError(
             f"batch_size=1: {norm.name} in an MLP would see one value per channel, expected >= 2"
         )
+    if isinstance(norm, GhostBatchNorm) and norm.ghost_size == 1 and model.name in MLPS:
+        raise RequestError("norm.ghost_size=1: a ghost in an MLP of one value, expected >= 2")
     if norm.name in SPATIAL_NORMS and model.name in MLPS:
         raise RequestError(f"norm={norm.name}: an MLP has one value per channel, expected a vgg")
     if isinstance(norm, GroupNorm) and any(width % norm.groups for width in model.widths):

@@ -98,15 +98,21 @@ def science(config: Config) -> dict[str, Any]:
 
     Left out are what never changes a number (seeds, paths, device, tracking, …) and settings that
     cannot matter: placement and policies without a norm to which they apply, a decay that the
-    schedule does not do. Budgets become steps and depths become one entry per width, so that two
-    spellings of one arm are equal.
+    schedule does not do, parts of the affine map that are there as ever. Budgets become steps and
+    depths become one entry per width, so that two spellings of one arm are equal.
     """
     model, data, optim, train = map(asdict, (config.model, config.data, config.optim, config.train))
+    norm = asdict(config.norm)
     depth = model["depth"] * (len(model["widths"]) if len(model["depth"]) == 1 else 1)
     if model["name"] in MLPS:
         model["widths"] = [w for w, d in zip(model["widths"], depth, strict=True) for _ in range(d)]
         depth = [1] * len(model["widths"])
     model["depth"] = depth
+    parts = {key: norm.pop(key) for key in ("scale", "bias") if key in norm}
+    if parts and not any(parts.values()):
+        norm["affine"] = False
+    if norm.get("affine"):
+        norm |= {key: False for key, present in parts.items() if not present}
     if optim["schedule"] == Schedule.constant:
         del optim["lr_end"]
     if config.batch_size == TUNED_BATCH:
@@ -116,7 +122,7 @@ def science(config: Config) -> dict[str, Any]:
     train["policies"], train["thresholds"] = sorted(train["policies"]), sorted(train["thresholds"])
     return {
         "model": model,
-        "norm": asdict(config.norm),
+        "norm": norm,
         "placement": "none" if config.norm.name == "none" else config.placement,
         "data": {key: data[key] for key in ("name", "split_seed", "augment", "batches")},
         "optim": optim,

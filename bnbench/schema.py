@@ -84,6 +84,39 @@ class TorchBatchNorm(EpsNorm):  # noqa: D101
 @dataclass
 class OurBatchNorm(TorchBatchNorm):  # noqa: D101
     backend: Backend = MISSING
+    scale: bool = MISSING  # gamma, where affine
+    bias: bool = MISSING  # beta, where affine
+
+
+@dataclass
+class GhostBatchNorm(TorchBatchNorm):  # noqa: D101
+    ghost_size: int = MISSING
+
+
+@dataclass
+class BatchRenorm(TorchBatchNorm):  # noqa: D101
+    r_max: float = MISSING
+    d_max: float = MISSING
+    warmup: int = MISSING
+
+
+@dataclass
+class Noise(NormConfig):  # noqa: D101
+    n_mu: float = MISSING
+    n_sigma: float = MISSING
+    r_mu: float = MISSING
+    r_sigma: float = MISSING
+
+
+@dataclass
+class NoisyBatchNorm(TorchBatchNorm, Noise):  # noqa: D101
+    pass
+
+
+@dataclass
+class L2Norm(NormConfig):  # noqa: D101
+    eps: float = MISSING
+    init_scale: float = MISSING
 
 
 @dataclass
@@ -107,6 +140,14 @@ NORM_CONFIGS: dict[str, type[NormConfig]] = {
     "groupnorm": GroupNorm,
     "instancenorm": EpsNorm,
     "lrn": LocalResponseNorm,
+    "ghost_batchnorm": GhostBatchNorm,
+    "batch_renorm": BatchRenorm,
+    "noisy_batchnorm": NoisyBatchNorm,
+    "noise": Noise,
+    "l1_batchnorm": TorchBatchNorm,
+    "linf_batchnorm": TorchBatchNorm,
+    "sync_batchnorm": TorchBatchNorm,
+    "l2norm": L2Norm,
 }
 SPATIAL_NORMS = {"instancenorm", "lrn"}  # need more than one value per channel and image
 BATCH_NORMS = {name for name, cls in NORM_CONFIGS.items() if issubclass(cls, TorchBatchNorm)}

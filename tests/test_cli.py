@@ -159,8 +159,9 @@ def test_values_of_an_arm_keep_all_their_digits(read):
 
 
 REFUSED = {
-    "norm=batchnrom": "norm=batchnrom: expected one of batchnorm, groupnorm, instancenorm, "
-    "layernorm, lrn, none, torch_batchnorm (did you mean batchnorm?)",
+    "norm=batchnrom": "norm=batchnrom: expected one of batch_renorm, batchnorm, ghost_batchnorm, "
+    "groupnorm, instancenorm, l1_batchnorm, l2norm, layernorm, linf_batchnorm, lrn, noise, "
+    "noisy_batchnorm, none, sync_batchnorm, torch_batchnorm (did you mean batchnorm?)",
     "optim.lr_mult=-1": "optim.lr_mult=-1: expected a finite number > 0",
     "optim.lr_mult=nan": "optim.lr_mult=nan: expected a finite number > 0",
     "optim.lr_mult=fast": "optim.lr_mult=fast: Value 'fast' of type 'str' could not be converted "
@@ -265,6 +266,16 @@ def test_a_bad_request_is_refused_in_one_line(read, tmp_path, override):
         ),
         (["norm=groupnorm", "norm.groups=100"], "norm.groups=100: groups of one value each"),
         (["norm=groupnorm", "norm.groups=4,7"], "norm.groups=7: expected a divisor of every entry"),
+        (["norm=ghost_batchnorm", "norm.ghost_size=0"], "norm.ghost_size=0: expected an integer"),
+        (["norm=ghost_batchnorm", "norm.ghost_size=1"], "norm.ghost_size=1: a ghost in an MLP"),
+        (["norm=batch_renorm", "norm.r_max=0.5"], "norm.r_max=0.5: expected a finite number >= 1"),
+        (["norm=batch_renorm", "norm.d_max=-1"], "norm.d_max=-1: expected a finite number >= 0"),
+        (["norm=batch_renorm", "norm.warmup=-1"], "norm.warmup=-1: expected an integer >= 0"),
+        (["norm=noise", "norm.n_sigma=0.5"], "norm.n_sigma=0.5: expected a finite number >= 1"),
+        (["norm=noisy_batchnorm", "norm.r_mu=-1"], "norm.r_mu=-1: expected a finite number >= 0"),
+        (["norm=noise", "norm.eps=1"], "norm.eps: no such key, expected one of n_mu"),
+        (["norm=l2norm", "norm.init_scale=0"], "norm.init_scale=0: expected a finite number > 0"),
+        (["norm=sync_batchnorm", "batch_size=1"], "batch_size=1: sync_batchnorm in an MLP"),
         (["optim=sgd,adam", "optim.momentum=0.5"], "optim.momentum: no such key"),
         (["results=a,b"], "results=a and b: cannot be swept"),
         (["track=csv,online"], "track=csv and online: cannot be swept"),

@@ -43,7 +43,8 @@ def test_what_changes_no_number_changes_no_id(read, override):
     "override",
     ["batch_size=32", "norm.eps=1e-3", "placement=post", "optim.momentum=0.5", "train.steps=7",
      "train.policies=[ema]", "train.eval_points=10", "data.batches=frozen", "data.split_seed=1",
-     "model.dropout=0.1", "model.init=xavier", "train.thresholds=[0.7]", "optim.lr_mult=5"],
+     "model.dropout=0.1", "model.init=xavier", "train.thresholds=[0.7]", "optim.lr_mult=5",
+     "norm.affine=false", "norm.scale=false", "norm.bias=false"],
 )  # fmt: skip
 def test_what_changes_numbers_changes_the_id(read, override):
     assert only(read(override)).id != only(read()).id
@@ -61,10 +62,31 @@ def test_what_changes_numbers_changes_the_id(read, override):
         (["optim.lr_scaling=linear"], []),
         (["model=vgg", "model.depth=[2,2]"], ["model=vgg"]),
         (["optim.lr_mult=1"], ["optim.lr_mult=1.0"]),
+        (["norm.affine=false", "norm.scale=false"], ["norm.affine=false"]),
+        (["norm.scale=false", "norm.bias=false"], ["norm.affine=false"]),
     ],
 )
 def test_spellings_of_one_arm_have_one_id(read, one, other):
     assert only(read(*one)).id == only(read(*other)).id
+
+
+def test_parts_of_the_affine_map_are_named_where_they_are_left_out(read):
+    """So that arms from before there was a choice keep their ids."""
+    whole = {
+        "name": "batchnorm",
+        "momentum": 0.1,
+        "eps": 1e-5,
+        "affine": True,
+        "backend": "reference",
+    }
+    for overrides, expected in (
+        ([], whole),
+        (["norm.scale=false"], whole | {"scale": False}),
+        (["norm.bias=false"], whole | {"bias": False}),
+        (["norm.affine=false"], whole | {"affine": False}),
+    ):
+        assert science(only(read(*overrides)).config)["norm"] == expected
+    assert only(read()).id == "mlp-batchnorm-pre-939701ab"
 
 
 def test_decay_matters_where_the_schedule_decays(read):

@@ -249,7 +249,7 @@ def test_a_breach_of_the_contract_is_seen(fuzz, folder, monkeypatch, read, breac
         (["--nope\nx"], "unrecognized arguments: --nope\\nx"),
         (["--cfg", "job", "hydra.searchpath=[x]"], "hydra.searchpath=[x]: expected no more of"),
         (["--cfg", "job", "--package", "nope"], "package 'nope' not found in config"),
-        (["norm=nope", "--info"], "norm=nope: expected one of batchnorm, groupnorm"),
+        (["norm=nope", "--info"], "norm=nope: expected one of batch_renorm, batchnorm"),
         (["-sc", "a=%s"], "a=%s: "),
         (["--help", "-m", "--cfg", "x"], "argument --cfg/-c: invalid choice: 'x'"),
     ],

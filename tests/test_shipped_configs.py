@@ -1,6 +1,7 @@
 """Every shipped YAML composes and trains a few steps; every default is pinned to a schema version.
 
-After a change of a default raise SCHEMA in bnbench/schema.py, then run this file as a script.
+After a change of a default raise SCHEMA in bnbench/schema.py, then run this file as a script. After
+an addition only run it: what is new cannot be mistaken for what was there.
 """
 
 import json
@@ -14,7 +15,7 @@ from hydra.types import RunMode
 from omegaconf import OmegaConf
 
 from bnbench import preflight
-from bnbench.config import arm_id, science
+from bnbench.config import arm_id, flatten, science
 from bnbench.schema import SCHEMA
 from bnbench.sweep import CONFIGS
 from bnbench.tracking.run_dir import State, run_path, state
@@ -111,19 +112,29 @@ def defaults():
     return {"schema": SCHEMA, **plain}
 
 
-def changed_defaults():
-    """The defaults that differ from the golden file."""
-    golden, current = json.loads(GOLDEN.read_text()), defaults()
-    return [key for key in {**golden, **current} if golden.get(key) != current.get(key)]
+def changed_defaults(golden, current):
+    """The keys of the golden file that are gone or have another value now."""
+    golden, current = flatten(golden), flatten(current)
+    return [key for key in golden if key not in current or golden[key] != current[key]]
 
 
 def test_a_changed_default_needs_a_new_schema_version(read):
-    assert changed_defaults() == []
+    golden, current = json.loads(GOLDEN.read_text()), defaults()
+    assert changed_defaults(golden, current) == []
+    assert golden == current, "run this file as a script: it adds what is new"
+
+
+def test_a_default_that_is_changed_or_gone_is_told_from_a_new_one():
+    golden = {"norm=x": {"eps": 1, "momentum": None}}
+    assert changed_defaults(golden, {"norm=x": {"eps": 1, "momentum": None, "new": 1}}) == []
+    assert changed_defaults(golden, {"norm=x": {"eps": 2, "momentum": None}}) == ["norm=x.eps"]
+    assert changed_defaults(golden, {"norm=x": {"eps": 1}}) == ["norm=x.momentum"]
 
 
 if __name__ == "__main__":
     with hydra.initialize_config_dir(str(CONFIGS), version_base="1.3", job_name="train"):
-        changed = changed_defaults() if GOLDEN.exists() else ["schema"]
+        golden = json.loads(GOLDEN.read_text()) if GOLDEN.exists() else {}
+        changed = changed_defaults(golden, defaults())
         if changed and "schema" not in changed:
             sys.exit(f"{', '.join(changed)} changed: raise SCHEMA in bnbench/schema.py first")
         GOLDEN.write_text(json.dumps(defaults(), indent=1) + "\n")

@@ -1,6 +1,7 @@
 """The one look of all figures: a colour and marker per norm, a dash per placement, the same theme.
 
-The colours are those of Okabe & Ito (2008), which people with any colour vision tell apart.
+The colours are those of Okabe & Ito (2008) and, for the variants of batch normalisation, of Tol's
+scheme "muted" (2021): people with any colour vision tell those of one scheme apart.
 """
 
 from collections.abc import Iterable, Sequence
@@ -21,8 +22,16 @@ NORM_COLOURS = {
     "groupnorm": "#009e73",
     "instancenorm": "#cc79a7",
     "lrn": "#d55e00",
+    "ghost_batchnorm": "#332288",
+    "batch_renorm": "#882255",
+    "noisy_batchnorm": "#999933",
+    "noise": "#ddcc77",
+    "l1_batchnorm": "#44aa99",
+    "linf_batchnorm": "#117733",
+    "sync_batchnorm": "#88ccee",
+    "l2norm": "#aa4499",
 }
-MARKERS = dict(zip(NORM_COLOURS, "sov^DPX", strict=True))
+MARKERS = dict(zip(NORM_COLOURS, "sov^DPX<>phH8d*", strict=True))
 OTHER_NORM = "#8c6d31"  # one that the table does not know yet
 SOLID, DASHED, DOTTED = "-", (0, (4, 1.6)), (0, (1, 1.3))
 DASHES: dict[str, dict[str, Any]] = {

@@ -9,8 +9,9 @@ import torch
 from torch import nn
 
 from bnbench.config import derive_seed
+from bnbench.norms import L2Norm
 
-NORM_LAYERS = (nn.modules.batchnorm._NormBase, nn.LayerNorm, nn.GroupNorm)
+NORM_LAYERS = (nn.modules.batchnorm._NormBase, nn.LayerNorm, nn.GroupNorm, L2Norm)
 
 SCHEMES = {
     # N(0, 2/fan_in): He et al. 2015, eq. 10

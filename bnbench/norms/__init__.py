@@ -7,5 +7,14 @@ from bnbench.norms.batchnorm import BatchNorm3d as BatchNorm3d
 from bnbench.norms.batchnorm import BatchNormReLU1d as BatchNormReLU1d
 from bnbench.norms.batchnorm import BatchNormReLU2d as BatchNormReLU2d
 from bnbench.norms.batchnorm import BatchNormReLU3d as BatchNormReLU3d
+from bnbench.norms.lp import L1BatchNorm as L1BatchNorm
+from bnbench.norms.lp import L2Norm as L2Norm
+from bnbench.norms.lp import LInfBatchNorm as LInfBatchNorm
+from bnbench.norms.noise import Noise as Noise
+from bnbench.norms.noise import NoisyBatchNorm as NoisyBatchNorm
 from bnbench.norms.population import has_population as has_population
 from bnbench.norms.population import population as population
+from bnbench.norms.sync import SyncBatchNorm as SyncBatchNorm
+from bnbench.norms.sync import convert_sync_batchnorm as convert_sync_batchnorm
+from bnbench.norms.variants import BatchRenorm as BatchRenorm
+from bnbench.norms.variants import GhostBatchNorm as GhostBatchNorm

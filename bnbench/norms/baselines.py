@@ -11,6 +11,10 @@ from typing import Any
 from torch import nn
 
 from bnbench.norms.batchnorm import BatchNorm1d, BatchNorm2d, BatchNorm3d
+from bnbench.norms.lp import L1BatchNorm, L2Norm, LInfBatchNorm
+from bnbench.norms.noise import Noise, NoisyBatchNorm
+from bnbench.norms.sync import SyncBatchNorm
+from bnbench.norms.variants import BatchRenorm, GhostBatchNorm
 
 
 def none(num_features: int, spatial_dims: int) -> nn.Module:
@@ -19,7 +23,9 @@ def none(num_features: int, spatial_dims: int) -> nn.Module:
 
 
 def batchnorm(num_features: int, spatial_dims: int, **options: Any) -> nn.Module:
-    """This package's batch normalisation; options: momentum, eps, affine, backend."""
+    """This package's batch normalisation; options: momentum, eps, affine, scale,
+    bias, backend.
+    """
     return (BatchNorm1d, BatchNorm1d, BatchNorm2d, BatchNorm3d)[spatial_dims](
         num_features, **options
     )
@@ -87,6 +93,20 @@ def lrn(
     return nn.LocalResponseNorm(size, alpha, beta, k)
 
 
+def noise(num_features: int, spatial_dims: int, **options: Any) -> nn.Module:
+    """The noise of `noisy_batchnorm` alone; options: n_mu, n_sigma, r_mu, r_sigma."""
+    return Noise(**options)
+
+
+def any_rank(layer: Callable[..., nn.Module]) -> Callable[..., nn.Module]:
+    """A row of the table for a class that serves inputs of every rank."""
+
+    def make(num_features: int, spatial_dims: int, **options: Any) -> nn.Module:
+        return layer(num_features, **options)
+
+    return make
+
+
 NORMS: dict[str, Callable[..., nn.Module]] = {
     "none": none,
     "batchnorm": batchnorm,
@@ -95,4 +115,12 @@ NORMS: dict[str, Callable[..., nn.Module]] = {
     "groupnorm": groupnorm,
     "instancenorm": instancenorm,
     "lrn": lrn,
+    "ghost_batchnorm": any_rank(GhostBatchNorm),
+    "batch_renorm": any_rank(BatchRenorm),
+    "noisy_batchnorm": any_rank(NoisyBatchNorm),
+    "noise": noise,
+    "l1_batchnorm": any_rank(L1BatchNorm),
+    "linf_batchnorm": any_rank(LInfBatchNorm),
+    "sync_batchnorm": any_rank(SyncBatchNorm),
+    "l2norm": any_rank(L2Norm),
 }

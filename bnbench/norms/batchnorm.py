@@ -27,13 +27,29 @@ class _OwnForward(_BatchNorm):
         dtype: Any = None,
         *,
         bias: bool = True,
+        scale: bool = True,
         backend: str = "reference",
     ) -> None:
         kernels.check(backend)
         super().__init__(
             num_features, eps, momentum, affine, track_running_stats, device, dtype, bias=bias
         )
+        if not scale:
+            self.register_parameter("weight", None)
         self.backend = backend
+
+    def reset_parameters(self) -> None:
+        """Forget all statistics; gamma becomes 1 and beta 0, where there are any."""
+        self.reset_running_stats()
+        if self.weight is not None:
+            nn.init.ones_(self.weight)
+        if self.bias is not None:
+            nn.init.zeros_(self.bias)
+
+    def extra_repr(self) -> str:
+        """torch's, and what torch's layer does not have."""
+        lacks_scale = self.affine and self.weight is None
+        return super().extra_repr() + (", scale=False" if lacks_scale else "")
 
     def forward(self, input: Tensor) -> Tensor:
         """Normalise by the batch in training, else by the running statistics.
@@ -81,7 +97,8 @@ class BatchNorm1d(_OwnForward, nn.BatchNorm1d):
         track_running_stats: whether there are running statistics.
         device: of parameters and statistics.
         dtype: of parameters and statistics.
-        bias: whether there is beta, where there is gamma.
+        bias: whether there is beta, where the layer is affine.
+        scale: whether there is gamma, where the layer is affine; torch's layer always has it.
         backend: a key of `kernels.BACKENDS`, what computes the numbers; no part of the state.
 
     >>> BatchNorm1d(100)

@@ -9,9 +9,10 @@ import torchvision
 from torch import nn
 
 from bnbench.models import MODELS, blocks, initialise, mlp, vgg
-from bnbench.norms import NORMS, population
+from bnbench.norms import NORMS, has_population, population
+from bnbench.schema import BATCH_NORMS, SPATIAL_NORMS
 
-NORM_NAMES = [None, "batchnorm", "torch_batchnorm", "layernorm", "groupnorm", "none"]
+NORM_NAMES = [None, *(name for name in NORMS if name not in SPATIAL_NORMS)]
 CLASSES = {0: MODELS["mlp"], 2: MODELS["vgg"]}
 
 
@@ -94,11 +95,16 @@ def test_stages_end_in_a_pool_and_the_head_is_linear():
 def test_a_bias_is_left_out_only_straight_before_a_batchnorm(spatial_dims, placement, norm):
     model = build(spatial_dims, norm=norm, placement=placement)
     layers = [m for m in model.modules() if isinstance(m, nn.Linear | nn.Conv2d)]
-    redundant = norm in ("batchnorm", "torch_batchnorm") and placement == "pre"
+    redundant = norm in BATCH_NORMS and placement == "pre"
     assert [layer.bias is None for layer in layers] == [redundant, redundant, False]
 
 
-@pytest.mark.parametrize("norm", ["batchnorm", "torch_batchnorm"])
+@pytest.mark.parametrize("norm", NORMS)
+def test_batch_norms_are_those_with_population_statistics(norm):
+    assert has_population(NORMS[norm](8, 2)) == (norm in BATCH_NORMS)
+
+
+@pytest.mark.parametrize("norm", sorted(BATCH_NORMS))
 def test_the_bias_that_is_left_out_had_no_gradient(norm):
     layer = nn.Sequential(nn.Linear(4, 8), NORMS[norm](8, 0), nn.Tanh()).double()
     layer(torch.randn(16, 4, dtype=torch.float64)).square().sum().backward()

@@ -9,6 +9,8 @@ from bnbench.norms import NORMS
 
 SHAPES = {0: (6, 8), 1: (6, 8, 5), 2: (6, 8, 5, 4), 3: (6, 8, 3, 2, 2)}
 NEEDS_SPACE = {"instancenorm", "lrn"}
+RANDOM = {"noise", "noisy_batchnorm"}
+VARIANTS = [n for n in NORMS if n.endswith(("_batchnorm", "renorm")) and n != "torch_batchnorm"]
 ROWS = [(n, d) for n in NORMS for d in SHAPES if d or n not in NEEDS_SPACE]
 every_row = pytest.mark.parametrize(("name", "spatial_dims"), ROWS)
 
@@ -24,6 +26,25 @@ def test_keeps_shape_and_dtype_and_has_a_finite_gradient(name, spatial_dims, dty
     for leaf in (x, *layer.parameters()):
         assert leaf.grad.isfinite().all()
         assert leaf.grad.any()
+
+
+@pytest.mark.parametrize(("name", "spatial_dims"), [row for row in ROWS if row[1] >= 2])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("training", [True, False])
+def test_channels_last_changes_no_number(name, spatial_dims, dtype, training):
+    training = training and name not in RANDOM  # noise depends on where in memory a value lies
+    layer = NORMS[name](8, spatial_dims).to(dtype)
+    x, dy = torch.randn(2, *SHAPES[spatial_dims], dtype=dtype)
+    memory_format = (torch.channels_last, torch.channels_last_3d)[spatial_dims - 2]
+    results = []
+    for leaf in (x.clone(), x.to(memory_format=memory_format)):
+        twin = copy.deepcopy(layer).train(training)
+        y = twin(leaf.requires_grad_())
+        y.backward(dy)
+        results.append([y, leaf.grad, *(p.grad for p in twin.parameters()), *twin.buffers()])
+    # sums of up to 150 values of size 1 in another order
+    tolerance = 200 * torch.finfo(dtype).eps
+    torch.testing.assert_close(*results, rtol=tolerance, atol=tolerance)
 
 
 @every_row
@@ -54,9 +75,9 @@ def test_state_round_trips(name, spatial_dims):
 
 @every_row
 def test_has_one_gamma_and_beta_per_channel_or_none(name, spatial_dims):
-    expected = [] if name in {"none", "lrn"} else [(8,), (8,)]
-    assert [p.shape for p in NORMS[name](8, spatial_dims).parameters()] == expected
-    if expected:
+    expected = {"none": 0, "lrn": 0, "noise": 0, "l2norm": 1}.get(name, 2)
+    assert [p.shape for p in NORMS[name](8, spatial_dims).parameters()] == [(8,)] * expected
+    if expected == 2:
         assert not list(NORMS[name](8, spatial_dims, affine=False).parameters())
 
 
@@ -65,6 +86,18 @@ def test_options_arrive():
         layer = NORMS[name](8, 2, momentum=None, eps=0.5, affine=False)
         assert (layer.momentum, layer.eps, layer.affine) == (None, 0.5, False)
     assert NORMS["batchnorm"](8, 0, backend="reference").backend == "reference"
+    assert NORMS["batchnorm"](8, 0, scale=False).weight is None
+    assert NORMS["batchnorm"](8, 0, bias=False).bias is None
+    assert NORMS["ghost_batchnorm"](8, 0, ghost_size=4).ghost_size == 4
+    renorm = NORMS["batch_renorm"](8, 0, r_max=2, d_max=4, warmup=9)
+    assert (renorm.r_max, renorm.d_max, renorm.warmup) == (2, 4, 9)
+    for name in ("noise", "noisy_batchnorm"):
+        noise = NORMS[name](8, 0, n_mu=1, n_sigma=2, r_mu=3, r_sigma=4).noise
+        assert (noise.n_mu, noise.n_sigma, noise.r_mu, noise.r_sigma) == (1, 2, 3, 4)
+    for name in VARIANTS:
+        layer = NORMS[name](8, 2, momentum=None, eps=0.5, affine=False)
+        assert (layer.momentum, layer.eps, layer.affine) == (None, 0.5, False)
+    assert NORMS["l2norm"](8, 2, init_scale=3, eps=0.5).weight.eq(3).all()
     assert NORMS["groupnorm"](8, 2, groups=2).num_groups == 2
     for name in ("layernorm", "groupnorm", "instancenorm"):
         for spatial_dims in (0, 1, 2, 3):
@@ -119,6 +152,12 @@ def test_lrn_is_the_formula_of_krizhevsky_with_alpha_over_size():
             {"num_features": 8, "spatial_dims": 0, "backend": "x"},
             "allowed: auto, reference",
         ),
+        ("ghost_batchnorm", {"num_features": 8, "spatial_dims": 0, "ghost_size": 0}, "at least 1"),
+        ("batch_renorm", {"num_features": 8, "spatial_dims": 0, "r_max": 0.5}, "at least 1, 0"),
+        ("batch_renorm", {"num_features": 8, "spatial_dims": 0, "d_max": -1}, "at least 1, 0"),
+        ("batch_renorm", {"num_features": 8, "spatial_dims": 0, "warmup": -1}, "at least 1, 0"),
+        ("noise", {"num_features": 8, "spatial_dims": 0, "n_sigma": 0.5}, "at least 1"),
+        ("noisy_batchnorm", {"num_features": 8, "spatial_dims": 0, "r_mu": -1}, "at least 0"),
     ],
 )
 def test_what_cannot_work_is_refused(name, arguments, message):

@@ -181,7 +181,7 @@ def test_unknown_backend_names_the_allowed_ones():
         norms.BatchNorm1d(5, backend="cuda")
 
 
-@pytest.mark.parametrize("module", ["functional", "batchnorm", "population"])
+@pytest.mark.parametrize("module", ["functional", "batchnorm", "population", "variants", "lp"])
 def test_examples(module):
     assert doctest.testmod(sys.modules[f"bnbench.norms.{module}"]).failed == 0
 

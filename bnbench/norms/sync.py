@@ -1,0 +1,167 @@
+"""Batch normalisation whose batch is spread over the processes of torch.distributed.
+
+It is that of the joined batch, forward and backward, to a few roundings; `functional.py` has the
+formulas and the notation. Each process k sends two messages in a step (gloo and NCCL know both):
+
+    forward   m_k, shift_k, residual_k and M2_k = Σ (x - mu_k)²     8 (3 C + 1) bytes, all_gather
+    backward  its parts of dgamma and dbeta                         2 C numbers, all_reduce
+
+The first is in float64 whatever the data; the second has the dtype of the computation, and is not
+sent where x needs no gradient. Batches may differ in size from process to process: a process may
+hold one value per channel, or none, if all together hold two.
+"""
+
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from bnbench.norms import batchnorm
+from bnbench.norms.functional import moments, values_per_channel
+from bnbench.norms.variants import AnyRank
+
+
+class SyncBatchNorm(AnyRank):
+    """Batch normalisation over all processes of a group; `torch.nn.SyncBatchNorm` on any device.
+
+    In training every process of the group must call the layer, and backward, the same number of
+    times. Running statistics come out the same on all. dgamma and dbeta are those of the own part
+    of the batch, as torch's are: their sum over the processes is that of the joined batch, and
+    DistributedDataParallel averages them like all other gradients. In evaluation, without an
+    initialised process group or in a group of one, the layer is `BatchNorm1d`.
+
+    Args:
+        num_features: C.
+        process_group: the processes that share a batch; None for all.
+        options: as for `BatchNorm1d`.
+
+    Raises:
+        ValueError: in training, a single value per channel in all processes together.
+    """
+
+    def __init__(
+        self, num_features: int, *, process_group: "dist.ProcessGroup | None" = None, **options: Any
+    ) -> None:
+        super().__init__(num_features, **options)
+        self.process_group = process_group
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Normalise by the joined batch in training, else as `BatchNorm1d`."""
+        is_alone = not (dist.is_available() and dist.is_initialized())
+        if not self.training or is_alone or dist.get_world_size(self.process_group) == 1:
+            return super().forward(input)
+        self._check_input_dim(input)
+        y, mu, unbiased = _SyncBatchNorm.apply(
+            input, self.weight, self.bias, self.eps, self.process_group
+        )
+        self._average(mu, unbiased)
+        return y
+
+
+def convert_sync_batchnorm(
+    module: nn.Module, process_group: "dist.ProcessGroup | None" = None
+) -> nn.Module:
+    """`module` with each BatchNorm1d, 2d and 3d in it, ours or torch's, as a `SyncBatchNorm`.
+
+    Parameters and statistics are shared with the layers that are replaced. Variants stay.
+    """
+    kinds = (
+        *(batchnorm.BatchNorm1d, batchnorm.BatchNorm2d, batchnorm.BatchNorm3d),
+        *(nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d),
+    )
+    if isinstance(module, _BatchNorm) and type(module) in kinds:
+        layer = SyncBatchNorm(
+            module.num_features,
+            eps=module.eps,
+            momentum=module.momentum,
+            affine=module.affine,
+            track_running_stats=module.track_running_stats,
+            process_group=process_group,
+        )
+        for name in ("weight", "bias", "running_mean", "running_var", "num_batches_tracked"):
+            setattr(layer, name, getattr(module, name))
+        return layer.train(module.training)
+    for name, child in module.named_children():
+        setattr(module, name, convert_sync_batchnorm(child, process_group))
+    return module
+
+
+class _SyncBatchNorm(torch.autograd.Function):
+    """(x, gamma, beta, eps, group) -> y, mu, unbiased sigma2. Only y carries a gradient."""
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        x: Tensor,
+        weight: Tensor | None,
+        bias: Tensor | None,
+        eps: float,
+        group: "dist.ProcessGroup | None",
+    ):
+        dtype = torch.promote_types(x.dtype, torch.float32)
+        ctx.m, *statistics = _joined(x.to(dtype), group)
+        shift, residual, m2 = (value.view(1, -1, *[1] * (x.dim() - 2)) for value in statistics)
+        mu, unbiased = shift + residual, m2 / (ctx.m - 1)
+        inv_std = (m2 / ctx.m + eps).rsqrt().to(dtype)
+        shift, residual = shift.to(dtype), residual.to(dtype)
+        y = (x - shift).sub_(residual).mul_(_scale(inv_std, weight))
+        if bias is not None:
+            y += bias.view_as(inv_std)
+        ctx.group = group
+        ctx.save_for_backward(x, weight, shift, residual, inv_std)
+        mu, unbiased = mu.flatten(), unbiased.flatten()
+        ctx.mark_non_differentiable(mu, unbiased)
+        return y.to(x.dtype), mu, unbiased
+
+    @staticmethod
+    @once_differentiable  # the messages are not part of the graph
+    def backward(ctx: Any, *grads: Tensor):  # pyright: ignore[reportIncompatibleMethodOverride]
+        dy, *_ = grads
+        x, weight, shift, residual, inv_std = ctx.saved_tensors
+        needs_dx, needs_dgamma, needs_dbeta = ctx.needs_input_grad[:3]
+        dims = [0, *range(2, x.dim())]
+        x_hat = (x - shift).sub_(residual).mul_(inv_std)
+        parts = torch.stack([(dy * x_hat).sum(dims), dy.sum(dims, dtype=x_hat.dtype)])
+        dx = None
+        if needs_dx:
+            sums = parts.clone()
+            dist.all_reduce(sums, group=ctx.group)
+            dgamma, dbeta = (total.view_as(shift) for total in sums)
+            dx = torch.addcmul(dy, x_hat, dgamma, value=-1 / ctx.m).sub_(dbeta, alpha=1 / ctx.m)
+            dx = dx.mul_(_scale(inv_std, weight)).to(x.dtype)
+        dgamma, dbeta = parts
+        return dx, dgamma if needs_dgamma else None, dbeta if needs_dbeta else None, None, None
+
+
+def _scale(inv_std: Tensor, weight: Tensor | None) -> Tensor:
+    return inv_std if weight is None else inv_std * weight.view_as(inv_std)
+
+
+def _joined(x: Tensor, group: "dist.ProcessGroup | None") -> tuple[int, Tensor, Tensor, Tensor]:
+    """m of all processes, then a shift near the data, mu - shift and M2, each (C,) in float64.
+
+    Means and M2 are merged by the formula of Chan, Golub & LeVeque 1983, for any number of parts.
+    The difference of two shifts near the same data is exact, or nearly so, and the precision of
+    `residual` is that of a single process.
+    """
+    own = x.new_zeros(1 + 3 * x.shape[1], dtype=torch.float64)
+    if values_per_channel(x) > 0:
+        shift = x[:1].mean([0, *range(2, x.dim())], keepdim=True)
+        m, residual, sigma2 = moments(x - shift)
+        own = torch.cat([own.new_tensor([m]), shift.flatten().double(), residual, m * sigma2])
+    parts = [torch.empty_like(own) for _ in range(dist.get_world_size(group))]
+    dist.all_gather(parts, own, group)
+    received = torch.stack(parts)
+    counts, shifts, residuals, m2s = received[received[:, 0] > 0].split(
+        [1, *[x.shape[1]] * 3], dim=1
+    )
+    total = int(counts.sum())
+    if total < 2:  # on every process alike, so that none waits for another
+        raise ValueError("Expected more than 1 value per channel in all processes together")
+    offsets = shifts - shifts[0] + residuals
+    residual = (counts * offsets).sum(0) / total
+    m2 = (m2s + counts * (offsets - residual).square()).sum(0)
+    return total, shifts[0], residual, m2
