@@ -99,6 +99,8 @@ def breakable(
     momentum=0.1,
     eps=1e-5,
     *,
+    relu=False,
+    backend="reference",
     correction=0,
     running_correction=1,
     updates=(True,),
@@ -140,7 +142,7 @@ def breakable(
 
 def layer_that(**knobs):
     def plant(monkeypatch):
-        monkeypatch.setitem(batchnorm.BACKENDS, "reference", partial(breakable, **knobs))
+        monkeypatch.setattr(batchnorm.functional, "batch_norm", partial(breakable, **knobs))
 
     return plant
 
@@ -253,8 +255,8 @@ FAULTS = {
         },
     ),
     "nothing is normalised": (
-        lambda monkeypatch: monkeypatch.setitem(
-            batchnorm.BACKENDS, "reference", lambda x, *args, **options: x
+        lambda monkeypatch: monkeypatch.setattr(
+            batchnorm.functional, "batch_norm", lambda x, *args, **options: x
         ),
         {"E6": {"myth"}},
     ),
