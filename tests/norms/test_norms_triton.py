@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bnbench.norms import kernels
-from bnbench.norms.kernels import triton_gpu
+from bnbench.norms.kernels import triton_kernel
 
 KERNELS = (
     *("statistics", "merge_statistics", "normalise"),
@@ -62,31 +62,44 @@ def test_on_the_gpu():
 def test_importing_takes_no_triton():
     code = """
 import sys
-from bnbench.norms.kernels import triton_gpu
+from bnbench.norms import kernels
+from bnbench.norms.kernels import triton_kernel
 assert "triton" not in sys.modules
 sys.modules["triton"] = None  # as if it were not installed
 import torch
-assert not triton_gpu.supports(torch.ones(2, 2))
+assert not triton_kernel.supports(torch.ones(2, 2))
+try:
+    triton_kernel.prepare()
+except kernels.UnavailableError as error:
+    sys.exit(str(error) != "Triton is not installed")
 """
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+@needs_triton
+def test_without_a_gpu():
+    with pytest.raises(kernels.UnavailableError, match="there is no GPU"):
+        triton_kernel.prepare()
+    assert not triton_kernel.supports(torch.ones(2, 2))
 
 
 @given(
     shape=st.lists(st.integers(1, 2000), min_size=2, max_size=5),
     last=st.booleans(),
-    dtype=st.sampled_from(triton_gpu.DTYPES),
+    dtype=st.sampled_from(triton_kernel.DTYPES),
 )
 def test_every_value_is_in_one_tile(shape, last, dtype):
     x = torch.empty(shape, dtype=dtype, device="meta")
     x = x.movedim(1, -1).contiguous().movedim(-1, 1) if last else x
-    part = triton_gpu._partition(x)
+    part = triton_kernel._partition(x)
     blocks, splits = part.grid
     assert part.num_channels * part.num_values == x.numel()
     assert (blocks - 1) * part.cols < part.num_channels <= blocks * part.cols
     assert (splits - 1) * part.chunk < part.num_values <= splits * part.chunk
     assert part.chunk % part.rows == 0
-    assert part.rows * part.cols <= triton_gpu.TILE
-    assert splits == 1 or blocks * splits <= triton_gpu.PROGRAMS
+    assert part.rows * part.cols <= triton_kernel.TILE
+    assert splits == 1 or blocks * splits <= triton_kernel.PROGRAMS
     assert splits <= part.merge_constants["rows"] < 2 * splits
 
 
@@ -149,8 +162,8 @@ def compiled(monkeypatch, tmp_path):
     def compile_all(x, weight, bias, relu=True, capability=90):
         stands = {name: Compiled(getattr(triton_jit, name), capability) for name in KERNELS}
         monkeypatch.setattr(kernels, "triton_jit", SimpleNamespace(**stands))
-        y, *statistics = triton_gpu.forward(x, weight, bias, 1e-5, relu)
-        triton_gpu.backward(y, x, weight, bias, *statistics, 1e-5, relu)
+        y, *statistics = triton_kernel.forward(x, weight, bias, 1e-5, relu)
+        triton_kernel.backward(y, x, weight, bias, *statistics, 1e-5, relu)
         return {name: stand.ptx for name, stand in stands.items()}
 
     return compile_all
@@ -175,7 +188,7 @@ def test_compiled_kernels_read_16_bytes_at_once_and_use_no_atomics(compiled, las
         *(("statistics", 1, 0), ("normalise", 1, 1)),
         *(("gradient_sums", 2, 0), ("differentiate", 2, 1)),
     ]:
-        per_tensor = triton_gpu.PER_WARP // 32 * x.element_size() // 16
+        per_tensor = triton_kernel.PER_WARP // 32 * x.element_size() // 16
         wide_loads = len(re.findall(r"ld\.global\.v4\.b32", ptx[name]))
         wide_stores = len(re.findall(r"st\.global\.v4\.b32", ptx[name]))
         assert wide_loads >= loads * per_tensor, name
@@ -184,11 +197,11 @@ def test_compiled_kernels_read_16_bytes_at_once_and_use_no_atomics(compiled, las
 
 @pytest.mark.slow
 @pytest.mark.parametrize("capability", [80, 90])
-@pytest.mark.parametrize("dtype", triton_gpu.DTYPES, ids=str)
+@pytest.mark.parametrize("dtype", triton_kernel.DTYPES, ids=str)
 @pytest.mark.parametrize("wide", [False, True])
 def test_every_kind_of_input_compiles(compiled, monkeypatch, capability, dtype, wide):
     if wide:
-        monkeypatch.setattr(triton_gpu, "WIDE", 0)
+        monkeypatch.setattr(triton_kernel, "WIDE", 0)
     for shape in [(64, 100), (2, 5), (9, 1), (3, 5, 7), (2, 3, 7, 7), (64, 2048, 7, 7)]:
         for last, relu in itertools.product((False, True), repeat=2):
             x = meta(*shape, dtype=dtype, last=last)

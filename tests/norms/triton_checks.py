@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from triton import knobs
 
-from bnbench.norms.kernels import triton_gpu
+from bnbench.norms.kernels import triton_kernel
 
 EPS = 1e-5
 INTERPRETED = knobs.runtime.interpret
@@ -48,9 +48,9 @@ def seeded():
 @pytest.fixture
 def tiny_tiles(monkeypatch):
     """So few values in a tile, and so few programs, that small tensors have many of both."""
-    monkeypatch.setattr(triton_gpu, "TILE", 32)
-    monkeypatch.setattr(triton_gpu, "RUN_BYTES", 16)
-    monkeypatch.setattr(triton_gpu, "PROGRAMS", 5)
+    monkeypatch.setattr(triton_kernel, "TILE", 32)
+    monkeypatch.setattr(triton_kernel, "RUN_BYTES", 16)
+    monkeypatch.setattr(triton_kernel, "PROGRAMS", 5)
 
 
 def channels_last(x):
@@ -67,8 +67,8 @@ def draw(shape, mean=3.0, std=2.0, last=False, dtype=torch.float32):
 
 def run(x, dy, weight, bias, relu=False):
     """y, dx, dgamma, dbeta of the kernels, and shift, residual, sigma2."""
-    y, *statistics = triton_gpu.forward(x, weight, bias, EPS, relu)
-    gradients = triton_gpu.backward(dy, x, weight, bias, *statistics, EPS, relu)
+    y, *statistics = triton_kernel.forward(x, weight, bias, EPS, relu)
+    gradients = triton_kernel.backward(dy, x, weight, bias, *statistics, EPS, relu)
     return y, *gradients, *statistics
 
 
@@ -195,7 +195,7 @@ def test_the_same_bits_at_every_call_and_with_wide_offsets(last, monkeypatch, ti
     case = draw((3, 5, 3, 4), last=last)
     first = run(*case, relu=True)
     assert_same_bits(first, run(*case, relu=True))
-    monkeypatch.setattr(triton_gpu, "WIDE", 0)
+    monkeypatch.setattr(triton_kernel, "WIDE", 0)
     assert_same_bits(first, run(*case, relu=True))
 
 
@@ -231,13 +231,33 @@ def test_what_is_not_finite_spreads_as_in_torch(where, value, relu, tiny_tiles):
     assert run(x, dy, weight, bias, relu)[1][:, 3].isfinite().all()
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, slow(torch.bfloat16)], ids=str)
+@pytest.mark.parametrize("last", [slow(False), True])
+def test_evaluation_by_given_statistics(dtype, last, tiny_tiles):
+    x, _, weight, bias = draw((4, 5, 3, 2), last=last, dtype=dtype)
+    mean, var = torch.randn(5).to(x), torch.rand(5).to(x) + 0.5
+    for vectors, relu in itertools.product([(weight, bias), (None, None)], (False, True)):
+        y = triton_kernel.evaluate(x, *vectors, mean, var, EPS, relu)
+        given = (v if v is None else v.double() for v in (mean, var, *vectors))
+        right = F.batch_norm(x.double(), *given, eps=EPS)
+        rounding = torch.finfo(dtype).eps if dtype != torch.float32 else 5e-7
+        limit = rounding * right.abs().max()
+        right = right.relu() if relu else right
+        assert (y.dtype, y.stride()) == (x.dtype, x.stride())
+        assert (y - right).abs().max() <= limit
+
+
+def test_prepare():
+    triton_kernel.prepare()
+
+
 def test_supports():
     x = torch.randn(4, 6, 3, 2, device=DEVICE)
-    for dtype in triton_gpu.DTYPES:
-        assert triton_gpu.supports(x.to(dtype))
+    for dtype in triton_kernel.DTYPES:
+        assert triton_kernel.supports(x.to(dtype))
     for yes in (x[0], x[0, 0], channels_last(x), channels_last(x[0]), x[:, :1], x[:1], x[:, :, :1]):
-        assert triton_gpu.supports(yes.contiguous())
-    assert triton_gpu.supports(x[:1])
+        assert triton_kernel.supports(yes.contiguous())
+    assert triton_kernel.supports(x[:1])
     for no in (
         x.double(),
         x.int(),
@@ -248,7 +268,10 @@ def test_supports():
         x[:, :, 0].mT,
         x.to("meta"),
     ):
-        assert not triton_gpu.supports(no)
+        assert not triton_kernel.supports(no)
+    weight = torch.ones(6, device=DEVICE)
+    assert triton_kernel.supports(x, weight.half(), weight)
+    assert not triton_kernel.supports(x, weight.double(), None)
 
 
 @pytest.mark.slow
@@ -267,16 +290,16 @@ def test_random_shapes(monkeypatch):
         return int(torch.randint(low, high, (), generator=generator))
 
     for _ in range(60):
-        monkeypatch.setattr(triton_gpu, "TILE", 2 ** pick(6, 10))
-        monkeypatch.setattr(triton_gpu, "RUN_BYTES", 2 ** pick(2, 8))
-        monkeypatch.setattr(triton_gpu, "PROGRAMS", pick(1, 30))
+        monkeypatch.setattr(triton_kernel, "TILE", 2 ** pick(6, 10))
+        monkeypatch.setattr(triton_kernel, "RUN_BYTES", 2 ** pick(2, 8))
+        monkeypatch.setattr(triton_kernel, "PROGRAMS", pick(1, 30))
         shape = (pick(2, 9), pick(1, 20), *[pick(1, 8) for _ in range(pick(0, 3))])
-        dtype = triton_gpu.DTYPES[pick(0, 3)]
+        dtype = triton_kernel.DTYPES[pick(0, 3)]
         check(*draw(shape, last=bool(pick(0, 2)), dtype=dtype), relu=bool(pick(0, 2)))
 
 
 @pytest.mark.skipif(INTERPRETED, reason="compares with torch's GPU kernels")
-@pytest.mark.parametrize("dtype", triton_gpu.DTYPES, ids=str)
+@pytest.mark.parametrize("dtype", triton_kernel.DTYPES, ids=str)
 @pytest.mark.parametrize("last", [False, True])
 def test_agrees_with_torch_on_the_gpu(dtype, last):
     x, dy, weight, bias = draw((32, 64, 28, 28), last=last, dtype=dtype)
@@ -293,12 +316,14 @@ def test_agrees_with_torch_on_the_gpu(dtype, last):
 def test_more_values_than_32_bits_count():
     x = torch.randn(2**11 + 1, 2**8, 2**12, device=DEVICE, dtype=torch.bfloat16)
     weight, bias = torch.randn(2, x.shape[1], device=DEVICE).unbind()
-    y, shift, residual, sigma2 = triton_gpu.forward(x, weight, bias, EPS, True)
+    y, shift, residual, sigma2 = triton_kernel.forward(x, weight, bias, EPS, True)
     scale = weight * (sigma2 + EPS).rsqrt()
     for n in (0, x.shape[0] // 2, x.shape[0] - 1):
         right = (x[n].float() - (shift + residual)[:, None]) * scale[:, None] + bias[:, None]
         torch.testing.assert_close(y[n].float(), right.relu(), rtol=2**-8, atol=1e-5)
-    dx, dgamma, dbeta = triton_gpu.backward(y, x, weight, bias, shift, residual, sigma2, EPS, False)
+    dx, dgamma, dbeta = triton_kernel.backward(
+        y, x, weight, bias, shift, residual, sigma2, EPS, False
+    )
     total = sum(y[n].double().sum(1) for n in range(x.shape[0]))
     torch.testing.assert_close(dbeta.double(), total, rtol=1e-5, atol=1e-5)
     assert bool(dx.isfinite().all() and dgamma.isfinite().all())

@@ -1,4 +1,4 @@
-"""The device code of `triton_gpu.py`: three Triton kernels for forward, three for backward.
+"""The device code of `triton_kernel.py`: three Triton kernels for forward, three for backward.
 
 A tensor is `num_channels` channels of `num_values` values each, of which `inner` lie side by side.
 (N, C, H, W) in its own order has inner = H·W; channels_last is (N·H·W, C) in memory and has
@@ -64,23 +64,24 @@ def _merge(count, mean, m2):
 
 
 @triton.jit
-def _channel_map(weight_ptr, bias_ptr, shift_ptr, residual_ptr, sigma2_ptr, eps, c, num_channels):
-    """shift, residual, 1/std, and a and b of y = a (x - mu) + b, each (1, cols)."""
-    exists = c < num_channels
-    shift = tl.load(shift_ptr + c, exists, 0.0)
-    residual = tl.load(residual_ptr + c, exists, 0.0)
-    inv_std = tl.div_rn(1.0, tl.sqrt_rn(tl.load(sigma2_ptr + c, exists, 0.0) + eps))
-    a, b = inv_std, tl.zeros_like(inv_std)
-    if weight_ptr is not None:
-        a = inv_std * tl.load(weight_ptr + c, exists, 0.0).to(tl.float32)
-    if bias_ptr is not None:
-        b = tl.load(bias_ptr + c, exists, 0.0).to(tl.float32)
-    return shift, residual, inv_std, a, b
+def _load(ptr, at, exists):
+    return tl.load(ptr + at, exists, 0.0).to(tl.float32)
 
 
 @triton.jit
-def _load(ptr, at, exists):
-    return tl.load(ptr + at, exists, 0.0).to(tl.float32)
+def _channel_map(weight_ptr, bias_ptr, shift_ptr, residual_ptr, sigma2_ptr, eps, c, num_channels):
+    """shift, residual, 1/std, and a and b of y = a (x - mu) + b, each (1, cols)."""
+    exists = c < num_channels
+    shift = _load(shift_ptr, c, exists)
+    inv_std = tl.div_rn(1.0, tl.sqrt_rn(_load(sigma2_ptr, c, exists) + eps))
+    residual, a, b = tl.zeros_like(shift), inv_std, tl.zeros_like(shift)
+    if residual_ptr is not None:
+        residual = _load(residual_ptr, c, exists)
+    if weight_ptr is not None:
+        a = inv_std * _load(weight_ptr, c, exists)
+    if bias_ptr is not None:
+        b = _load(bias_ptr, c, exists)
+    return shift, residual, inv_std, a, b
 
 
 @triton.jit

@@ -8,6 +8,7 @@ forward reads x twice and writes y, and backward reads x and dy twice and writes
 they come from the cache as far as they fit in.
 """
 
+import subprocess
 from dataclasses import dataclass
 from functools import cache
 from importlib.util import find_spec
@@ -15,6 +16,8 @@ from typing import Any
 
 import torch
 from torch import Tensor
+
+from bnbench.norms import kernels
 
 DTYPES = (torch.float32, torch.bfloat16, torch.float16)
 TILE = 4096  # values that a program holds at a time,
@@ -24,18 +27,39 @@ PROGRAMS = 2048  # to aim at: a few for every place on the largest GPU
 WIDE = 2**30  # values, from which on offsets are 64 bits; masked ones reach beyond the tensor
 
 
-def supports(x: Tensor) -> bool:
-    """Whether `forward` takes x: (N, C, *), not empty, contiguous or channels_last, of `DTYPES`.
+def prepare() -> None:
+    """Run the kernel once, which needs Triton, a GPU and what Triton compiles with.
 
-    On a GPU that is, with Triton installed. Where the environment has TRITON_INTERPRET=1 before
-    Triton is imported, its interpreter runs the kernels and x may be on the CPU: slow, for tests.
+    Raises:
+        kernels.UnavailableError: one of them is not there.
+    """
+    try:
+        from triton.errors import TritonError
+    except ImportError as error:
+        raise kernels.UnavailableError("Triton is not installed") from error
+    if not _interpreted() and not torch.cuda.is_available():
+        raise kernels.UnavailableError("there is no GPU")
+    x = torch.zeros(2, 1, device="cpu" if _interpreted() else "cuda")
+    try:
+        forward(x, None, None, 1.0, False)
+    except (TritonError, RuntimeError, OSError, subprocess.SubprocessError) as error:
+        reason = str(error).strip().partition("\n")[0]
+        raise kernels.UnavailableError(f"it does not run here ({reason})") from error
+
+
+def supports(x: Tensor, weight: Tensor | None = None, bias: Tensor | None = None) -> bool:
+    """Whether the kernel takes x: (N, C, *), not empty, contiguous or channels_last, of `DTYPES`.
+
+    On a GPU, that is. Where TRITON_INTERPRET=1 is in the environment before Triton is imported, its
+    interpreter runs the kernel, on the CPU: slow, for tests.
     """
     return (
-        _runs_on(x.device.type)
-        and x.dtype in DTYPES
+        x.device.type == ("cpu" if _interpreted() else "cuda")
+        and all(t is None or t.dtype in DTYPES for t in (x, weight, bias))
         and x.dim() >= 2
         and x.numel() > 0
         and (x.is_contiguous() or _is_channels_last(x))
+        and not torch._C._are_functorch_transforms_active()
     )
 
 
@@ -123,6 +147,28 @@ def backward(
     return dx, dgamma, dbeta
 
 
+def evaluate(
+    x: Tensor,
+    weight: Tensor | None,
+    bias: Tensor | None,
+    mean: Tensor,
+    var: Tensor,
+    eps: float,
+    relu: bool,
+) -> Tensor:
+    """y by given statistics, each (C,), in place of mu and sigma2."""
+    from bnbench.norms.kernels import triton_jit
+
+    part = _partition(x)
+    y = torch.empty_strided(x.shape, x.stride(), dtype=x.dtype, device=x.device)
+    vectors = (_dense(weight), _dense(bias), _dense(mean), None, _dense(var))
+    with torch.cuda.device_of(x):
+        triton_jit.normalise[part.grid](
+            x, y, *vectors, eps, *part.sizes, **part.constants(relu=relu)
+        )
+    return y
+
+
 @dataclass(frozen=True)
 class _Partition:
     """Which program takes what; see `triton_jit`. The device has no say in it, nor has chance."""
@@ -200,9 +246,9 @@ def _power_of_2(n: int) -> int:
 
 
 @cache
-def _runs_on(device: str) -> bool:
+def _interpreted() -> bool:
     if find_spec("triton") is None:
         return False
     from triton import knobs
 
-    return device == ("cpu" if knobs.runtime.interpret else "cuda")
+    return knobs.runtime.interpret
