@@ -202,11 +202,10 @@ def test_compiled_kernels_read_16_bytes_at_once_and_use_no_atomics(compiled, las
 def test_every_kind_of_input_compiles(compiled, monkeypatch, capability, dtype, wide):
     if wide:
         monkeypatch.setattr(triton_kernel, "WIDE", 0)
-    for shape in [(64, 100), (2, 5), (9, 1), (3, 5, 7), (2, 3, 7, 7), (64, 2048, 7, 7)]:
-        for last, relu in itertools.product((False, True), repeat=2):
-            x = meta(*shape, dtype=dtype, last=last)
-            vector = meta(shape[1], dtype=dtype if relu else torch.float32)
-            assert all(compiled(x, vector, vector, relu, capability).values())
-            assert all(compiled(x, None, None, relu, capability).values())
+    for shape, last in [((64, 100), False), ((9, 1), True), ((2, 3, 7, 7), False)]:
+        vector = meta(shape[1], dtype=dtype)
+        assert all(
+            compiled(meta(*shape, dtype=dtype, last=last), vector, None, True, capability).values()
+        )
     huge = meta(2**11, 2**8, 2**12, dtype=dtype)
-    assert all(compiled(huge, None, None, True, capability).values())
+    assert all(compiled(huge, None, meta(2**8), relu=False, capability=capability).values())
