@@ -1,7 +1,6 @@
 """The Triton kernels: run in the interpreter and on a GPU, compiled for GPUs that are not there."""
 
 import importlib.util
-import itertools
 import os
 import re
 import subprocess
@@ -196,10 +195,9 @@ def test_compiled_kernels_read_16_bytes_at_once_and_use_no_atomics(compiled, las
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("capability", [80, 90])
 @pytest.mark.parametrize("dtype", triton_kernel.DTYPES, ids=str)
-@pytest.mark.parametrize("wide", [False, True])
-def test_every_kind_of_input_compiles(compiled, monkeypatch, capability, dtype, wide):
+@pytest.mark.parametrize(("capability", "wide"), [(80, False), (90, False), (90, True)])
+def test_every_kind_of_input_compiles(compiled, monkeypatch, dtype, capability, wide):
     if wide:
         monkeypatch.setattr(triton_kernel, "WIDE", 0)
     for shape, last in [((64, 100), False), ((9, 1), True), ((2, 3, 7, 7), False)]:

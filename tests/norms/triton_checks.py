@@ -32,7 +32,7 @@ SLOW = [
         (2, 1, 1, 1),
         (1, 2, 5, 5),
     ),
-    *((3, 5, 2, 3, 2), (4, 5, 14, 14)),
+    *((3, 5, 2, 3, 2), (4, 3, 10, 10)),
 ]
 
 
@@ -275,7 +275,7 @@ def test_supports():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("shape", [(4, 300, 9, 9), (300, 300), (8, 3, 56, 56), (2, 2050)], ids=str)
+@pytest.mark.parametrize("shape", [(4, 70, 9, 9), (3, 300), (300, 300), (8, 3, 56, 56)], ids=str)
 @pytest.mark.parametrize("mean", [0.0, 1e4])
 def test_larger_shapes(shape, mean):
     for last, relu in itertools.product((False, True), repeat=2):
