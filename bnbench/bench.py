@@ -1,4 +1,4 @@
-"""Paired, interleaved timings of the training loop and of the layer, on one thread.
+"""Paired, interleaved timings of the training loop, on one thread; `bench_layer` has the layer's.
 
 Other programs change the speed of a shared machine by more than most differences, so each sample
 times both sides within some milliseconds, in alternating order, and only the ratio is quoted.
@@ -7,7 +7,7 @@ times both sides within some milliseconds, in alternating order, and only the ra
 import itertools
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -30,15 +30,6 @@ NETS: dict[str, dict[str, Any]] = {  # the nets of configs/model/mlp.yaml and vg
     "mlp": {"widths": [100, 100, 100], "depth": [1]},
     "vgg": {"widths": [16, 32], "depth": [2]},
 }
-LAYERS = {  # shapes that the layer meets in the nets above, and wider ones
-    "(64, 100)": ((64, 100), torch.contiguous_format),
-    "(64, 16, 28, 28) channels_last": ((64, 16, 28, 28), torch.channels_last),
-    "(64, 32, 14, 14) channels_last": ((64, 32, 14, 14), torch.channels_last),
-    "(64, 16, 28, 28) contiguous": ((64, 16, 28, 28), torch.contiguous_format),
-    "(128, 64, 28, 28) channels_last": ((128, 64, 28, 28), torch.channels_last),
-    "(128, 64, 28, 28) contiguous": ((128, 64, 28, 28), torch.contiguous_format),
-}
-
 Work = Callable[[], None]  # a fixed piece of work, repeated
 
 
@@ -59,20 +50,35 @@ class Ratio:
 
 def paired(what: str, slow: tuple[str, Work], fast: tuple[str, Work], pairs: int) -> Ratio:
     """Time two pieces of work in turn, the order flipped at every pair."""
-    sides = (slow[1], fast[1])
-    lengths = [repeats(work) for work in sides]
-    samples: list[list[float]] = [[], []]
-    for pair in range(pairs):
-        for side in (0, 1) if pair % 2 else (1, 0):
+    samples = interleaved([slow[1], fast[1]], pairs)
+    slow_ms, fast_ms = map(best_ms, samples)
+    return Ratio(what, slow[0], fast[0], *spread(*samples), slow_ms, fast_ms, pairs)
+
+
+def interleaved(works: Sequence[Work], rounds: int, milliseconds: float = 20) -> list[list[float]]:
+    """Seconds that each piece of work takes, once a round, in an order that flips every round."""
+    lengths = [repeats(work, milliseconds) for work in works]
+    samples: list[list[float]] = [[] for _ in works]
+    for number in range(rounds):
+        order = range(len(works)) if number % 2 else reversed(range(len(works)))
+        for k in order:
             start = time.perf_counter()
-            for _ in range(lengths[side]):
-                sides[side]()
-            samples[side].append((time.perf_counter() - start) / lengths[side])
-    ratios = [a / b for a, b in zip(*samples, strict=True)]
-    deciles = quantiles(ratios, n=10)
-    slow_ms, fast_ms = (1e3 * quantiles(side, n=10)[0] for side in samples)
-    middle, p10, p90 = median(ratios), deciles[0], deciles[-1]
-    return Ratio(what, slow[0], fast[0], middle, p10, p90, slow_ms, fast_ms, pairs)
+            for _ in range(lengths[k]):
+                works[k]()
+            samples[k].append((time.perf_counter() - start) / lengths[k])
+    return samples
+
+
+def spread(slow: Sequence[float], fast: Sequence[float]) -> tuple[float, float, float]:
+    """Median, 10th and 90th percentile of the ratios, round by round."""
+    ratios = [a / b for a, b in zip(slow, fast, strict=True)]
+    deciles = quantiles(ratios, n=10, method="inclusive")
+    return median(ratios), deciles[0], deciles[-1]
+
+
+def best_ms(samples: Sequence[float]) -> float:
+    """The 10th percentile in milliseconds: what the work takes where nothing disturbs it."""
+    return 1e3 * quantiles(samples, n=10, method="inclusive")[0]
 
 
 def repeats(work: Work, milliseconds: float = 20) -> int:
@@ -160,21 +166,6 @@ def torchvision_dataset(dataset: Dataset) -> "torch.utils.data.Dataset[tuple[Ten
     return InMemory(root=".", transform=transforms.Compose(steps))
 
 
-def layer(norm: str, shape: tuple[int, ...], memory_format: torch.memory_format) -> Work:
-    """One forward and backward pass of a layer in training."""
-    generator = torch.Generator().manual_seed(0)
-    x = torch.randn(shape, generator=generator).to(memory_format=memory_format)
-    dy = torch.randn(shape, generator=generator).to(memory_format=memory_format)
-    x.requires_grad_()
-    module = NORMS[norm](shape[1], spatial_dims=len(shape) - 2)
-    wanted = [x, *module.parameters()]
-
-    def work() -> None:
-        torch.autograd.grad(module(x), wanted, dy)
-
-    return work
-
-
 def run(data: str, root: Path, pairs: int) -> Iterator[Ratio]:
     """Every comparison, one after another."""
     dataset = load(data, root, split_seed=0)
@@ -185,8 +176,3 @@ def run(data: str, root: Path, pairs: int) -> Iterator[Ratio]:
     for name in NETS:
         sides = [(norm, our_loop(dataset, name, norm)) for norm in ("batchnorm", "torch_batchnorm")]
         yield paired(f"{name} step, bnbench loop", sides[0], sides[1], pairs)
-    for what, (shape, memory_format) in LAYERS.items():
-        sides = [
-            (norm, layer(norm, shape, memory_format)) for norm in ("batchnorm", "torch_batchnorm")
-        ]
-        yield paired(f"layer forward + backward {what}", sides[0], sides[1], pairs)

@@ -3,6 +3,8 @@
 All is refused before anything is trained or written. Nothing here imports torch.
 """
 
+import os
+import shutil
 import tempfile
 from collections.abc import Sequence
 from dataclasses import fields
@@ -21,7 +23,7 @@ from bnbench.clusters import check_cluster
 from bnbench.data.files import missing_files
 from bnbench.provenance import key_of
 from bnbench.refusal import allowed, first
-from bnbench.schema import Config, Device
+from bnbench.schema import Backend, Config, Device
 
 NVIDIA = Path("/proc/driver/nvidia/version")  # there where a driver is loaded; torch is not asked
 MAX_WORKERS = 1024  # processes on one machine
@@ -81,12 +83,28 @@ def check_request(configs: Sequence[Config], bases: Sequence[DictConfig]) -> Non
             raise RequestError(problem)
     if configs[0].device == Device.cuda and not NVIDIA.exists():
         raise RequestError("device=cuda: there is no NVIDIA GPU here, expected auto or cpu")
+    for config in configs:
+        check_backend(config)
     results = Path(configs[0].results)
     for base in bases:
         check_same("results", [str(results), str(Path(base.results))])
         check_quiet(base)
     for path in (results, results / "runs", results / "experiments", results / "wandb"):
         check_writable(path)
+
+
+def check_backend(config: Config) -> None:
+    """Refuse a BatchNorm backend that could not compute the arm (`RequestError`)."""
+    backend = getattr(config.norm, "backend", None)
+    on_gpu = config.device == Device.cuda or (config.device == Device.auto and NVIDIA.exists())
+    compiler = os.environ.get("CXX", "c++")
+    problem = {
+        Backend.cpp: (on_gpu and "it computes on the CPU alone (device=cpu)")
+        or (shutil.which(compiler) is None and f"there is no C++ compiler {compiler} here"),
+        Backend.triton: not on_gpu and "it computes on NVIDIA GPUs and there is none",
+    }.get(backend)  # type: ignore[arg-type]
+    if problem:
+        raise RequestError(f"norm.backend={backend}: {problem}, expected reference or native")
 
 
 def check_same(key: str, values: Sequence[Any]) -> None:

@@ -30,7 +30,7 @@ from bnbench.data.shifts import apply_shift
 from bnbench.evaluation import crossing, evaluate, evaluation_points, loss_and_accuracy, under
 from bnbench.loop import fused_optimizer, schedule, training_steps
 from bnbench.models import MODELS, initialise
-from bnbench.norms import NORMS
+from bnbench.norms import NORMS, kernels
 from bnbench.schema import NUM_CLASSES, Augment, Config, SaveWeights, TrackMode
 from bnbench.tracking.csv_log import SHIFTS, CsvLog, Point, named_shifts, read_shifts, write_table
 from bnbench.tracking.meta import circumstances
@@ -140,6 +140,7 @@ def build(config: Config, seed: int) -> Run:
     dataset, splits = prepared(data.name, Path(data.root), data.split_seed, device)
     kind = MODELS[net.name]
     options = {key: value for key, value in vars(config.norm).items() if key != "name"}
+    kernels.require(options.get("backend", "reference"))  # no other may compute under its name
     norm = partial(NORMS[config.norm.name], spatial_dims=kind.spatial_dims, **options)
     model = kind(
         dataset.image_shape,

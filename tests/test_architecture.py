@@ -17,6 +17,7 @@ MAY_IMPORT = {
     "norms": {"config"},
     "data": {"config"},
     "models": {"config", "norms"},
+    "exact": {"norms"},
     "tracking": {"config"},
     "provenance": set(),
     "refusal": {"checks", "provenance"},

@@ -10,12 +10,12 @@ from typing import Any
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from bnbench.norms import functional
-
-BACKENDS = {"reference": functional.batch_norm}
+from bnbench.norms import functional, kernels
 
 
 class _OwnForward(_BatchNorm):
+    relu = False  # whether the layer returns max(y, 0)
+
     def __init__(
         self,
         num_features: int,
@@ -29,8 +29,7 @@ class _OwnForward(_BatchNorm):
         bias: bool = True,
         backend: str = "reference",
     ) -> None:
-        if backend not in BACKENDS:
-            raise ValueError(f"unknown backend {backend!r}; allowed: {', '.join(BACKENDS)}")
+        kernels.check(backend)
         super().__init__(
             num_features, eps, momentum, affine, track_running_stats, device, dtype, bias=bias
         )
@@ -46,7 +45,7 @@ class _OwnForward(_BatchNorm):
         has_statistics = self.running_mean is not None or self.running_var is not None
         updates = self.training and self.track_running_stats
         takes_statistics = updates or not self.training
-        return BACKENDS[self.backend](
+        return functional.batch_norm(
             input,
             self.running_mean if takes_statistics else None,
             self.running_var if takes_statistics else None,
@@ -55,6 +54,8 @@ class _OwnForward(_BatchNorm):
             training=self.training or not has_statistics,
             momentum=self._count_batch() if updates else 0.0,
             eps=self.eps,
+            relu=self.relu,
+            backend=self.backend,
         )
 
     def _count_batch(self) -> float:
@@ -81,7 +82,7 @@ class BatchNorm1d(_OwnForward, nn.BatchNorm1d):
         device: of parameters and statistics.
         dtype: of parameters and statistics.
         bias: whether there is beta, where there is gamma.
-        backend: a key of `BACKENDS`, what computes the numbers; no part of the state.
+        backend: a key of `kernels.BACKENDS`, what computes the numbers; no part of the state.
 
     >>> BatchNorm1d(100)
     BatchNorm1d(100, eps=1e-05, momentum=0.1, affine=True, bias=True, track_running_stats=True)
@@ -94,3 +95,21 @@ class BatchNorm2d(_OwnForward, nn.BatchNorm2d):
 
 class BatchNorm3d(_OwnForward, nn.BatchNorm3d):
     """`torch.nn.BatchNorm3d` for (N, C, D, H, W); arguments as for `BatchNorm1d`."""
+
+
+class BatchNormReLU1d(BatchNorm1d):
+    """`BatchNorm1d` and a ReLU in one layer, which keeps one tensor for backward instead of two."""
+
+    relu = True
+
+
+class BatchNormReLU2d(BatchNorm2d):
+    """`BatchNorm2d` and a ReLU in one layer, which keeps one tensor for backward instead of two."""
+
+    relu = True
+
+
+class BatchNormReLU3d(BatchNorm3d):
+    """`BatchNorm3d` and a ReLU in one layer, which keeps one tensor for backward instead of two."""
+
+    relu = True

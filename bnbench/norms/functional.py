@@ -26,6 +26,9 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
+
+from bnbench.norms import kernels
 
 
 def batch_norm(
@@ -37,6 +40,9 @@ def batch_norm(
     training: bool = False,
     momentum: float = 0.1,
     eps: float = 1e-5,
+    *,
+    relu: bool = False,
+    backend: str = "reference",
 ) -> Tensor:
     """Normalise each channel by its batch (`training`) or by its running statistics.
 
@@ -57,13 +63,16 @@ def batch_norm(
         training: which statistics normalise.
         momentum: see above.
         eps: added to the variance; above 0 in training.
+        relu: whether to return max(y, 0). Backward finds out from x where y was above 0, so that x
+            is all that is kept for it; a ReLU module behind the layer keeps its output as well.
+        backend: what computes, a key of `kernels.BACKENDS`; it changes speed and the last bits.
 
     Returns:
         y, in the shape, dtype and memory format of `input`; it can be differentiated twice.
 
     Raises:
-        ValueError: one value per channel in training, `eps` out of range, or one running statistic
-            without the other in training.
+        ValueError: one value per channel in training, `eps` out of range, an unknown backend, or
+            one running statistic without the other in training.
         RuntimeError: no running statistics in evaluation, or a tensor of the wrong length or dtype.
 
     >>> batch_norm(torch.tensor([[1.0], [3.0]]), None, None, training=True, eps=1e-12)
@@ -72,17 +81,68 @@ def batch_norm(
     """
     statistics = {"running_mean": running_mean, "running_var": running_var}
     _check(input, training, eps, **statistics, weight=weight, bias=bias)
+    if backend == "native":
+        y = F.batch_norm(input, running_mean, running_var, weight, bias, training, momentum, eps)
+        return F.relu(y) if relu else y
+    kernel = kernels.select(backend, input, weight, bias)
     if not training:
         if running_mean is None or running_var is None:
             raise RuntimeError("running_mean and running_var must be defined in evaluation mode")
-        return _normalise_by(running_mean, running_var, input, weight, bias, eps)
-    y, mu, sigma2 = _BatchNorm.apply(input, weight, bias, eps)
+        if kernel is None or _is_recorded(input, weight, bias):
+            return _normalise_by(running_mean, running_var, input, weight, bias, eps, relu)
+        return kernel.evaluate(input, weight, bias, running_mean, running_var, eps, relu)
+    if torch._C._are_functorch_transforms_active():  # pyright: ignore[reportPrivateUsage]
+        y, mu, sigma2 = _by_autograd(input, weight, bias, eps, relu)
+    else:
+        y, mu, sigma2 = _BatchNorm.apply(input, weight, bias, eps, relu, kernel)
     m = values_per_channel(input)
     if running_mean is not None and running_var is not None and m > 0:
         unbiased = sigma2 * (m / (m - 1))
-        running_mean.lerp_(mu.view(-1).to(running_mean.dtype), momentum)
-        running_var.lerp_(unbiased.view(-1).to(running_var.dtype), momentum)
+        _average(running_mean, mu, momentum)
+        _average(running_var, unbiased, momentum)
     return y
+
+
+def forward(
+    x: Tensor, weight: Tensor | None, bias: Tensor | None, eps: float, relu: bool = False
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Algorithm 1: y, and per channel mu as shift and residual, and sigma2; the last three (C,)."""
+    shift = _mean(x[:1])
+    c, residual, sigma2 = _centred(x, shift)
+    # gamma and 1/std in one factor: x_hat itself is not kept, backward rebuilds it from x
+    y = c.mul_(_scale(sigma2, eps, weight))
+    if bias is not None:
+        y += _column(bias, x)
+    if relu:
+        y.relu_()
+    return y.to(x.dtype), shift.view(-1), residual.view(-1), sigma2.view(-1)
+
+
+def backward(
+    dy: Tensor,
+    x: Tensor,
+    weight: Tensor | None,
+    bias: Tensor | None,
+    shift: Tensor,
+    residual: Tensor,
+    sigma2: Tensor,
+    eps: float,
+    relu: bool = False,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """The gradients at the end of section 3: dx in x's dtype, dgamma and dbeta (C,)."""
+    c = (x - _column(shift, x)).sub_(_column(residual, x))
+    sigma2 = _column(sigma2, x)
+    inv_std = (sigma2 + eps).rsqrt()
+    if relu:
+        y = c * _scale(sigma2, eps, weight)
+        dy = dy * ((y if bias is None else y + _column(bias, x)) > 0)
+    x_hat = c.mul_(inv_std)
+    m, dims = max(1, values_per_channel(x)), _batch_dims(x)
+    dbeta = dy.sum(dims, keepdim=True, dtype=x_hat.dtype)
+    dgamma = (dy * x_hat).sum(dims, keepdim=True)
+    dx = torch.addcmul(dy, x_hat, dgamma, value=-1 / m).sub_(dbeta, alpha=1 / m)
+    dx = dx.mul_(_scale(sigma2, eps, weight))
+    return dx.to(x.dtype), dgamma.view(-1), dbeta.view(-1)
 
 
 def moments(x: Tensor) -> tuple[int, Tensor, Tensor]:
@@ -99,55 +159,94 @@ def values_per_channel(x: Tensor) -> int:
 
 
 class _BatchNorm(torch.autograd.Function):
-    """Algorithm 1: (x, gamma, beta, eps) -> y, mu, sigma2. Only y carries a gradient."""
+    """(x, gamma, beta, eps, relu, kernel) -> y, mu, sigma2. Only y carries a gradient."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor | None, bias: Tensor | None, eps: float):
-        shift = _mean(x[:1])
-        c, residual, sigma2 = _centred(x, shift)
-        inv_std = (sigma2 + eps).rsqrt()
-        # gamma and 1/std in one factor: x_hat itself is not kept, backward rebuilds it from x
-        y = c.mul_(_scale(inv_std, weight))
-        if bias is not None:
-            y += bias.view_as(inv_std)
+    def forward(
+        ctx: Any,
+        x: Tensor,
+        weight: Tensor | None,
+        bias: Tensor | None,
+        eps: float,
+        relu: bool,
+        kernel: kernels.Kernel | None,
+    ):
+        compute = kernel.forward if kernel else forward
+        y, shift, residual, sigma2 = compute(x, weight, bias, eps, relu)
         mu = shift + residual
-        ctx.eps = eps
-        ctx.save_for_backward(x, weight, shift, residual, inv_std)
+        ctx.eps, ctx.relu, ctx.kernel = eps, relu, kernel
+        # backward needs beta only to know where y is above 0
+        ctx.save_for_backward(x, weight, bias if relu else None, shift, residual, sigma2)
         ctx.mark_non_differentiable(mu, sigma2)
-        return y.to(x.dtype), mu, sigma2
+        return y, mu, sigma2
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor):
         dy, *_ = grads
-        x, weight, shift, residual, inv_std = ctx.saved_tensors
+        x, weight, bias, shift, residual, sigma2 = ctx.saved_tensors
+        compute = ctx.kernel.backward if ctx.kernel else backward
         if torch.is_grad_enabled():  # for a second derivative, mu and sigma2 are functions of x
-            _, residual, sigma2 = _centred(x, shift)
-            inv_std = (sigma2 + ctx.eps).rsqrt()
-        x_hat = (x - shift).sub_(residual).mul_(inv_std)
-        m, dims = max(1, values_per_channel(x)), _batch_dims(x)
-        dbeta = dy.sum(dims, keepdim=True, dtype=x_hat.dtype)
-        dgamma = (dy * x_hat).sum(dims, keepdim=True)
-        dx = torch.addcmul(dy, x_hat, dgamma, value=-1 / m).sub_(dbeta, alpha=1 / m)
-        dx = dx.mul_(_scale(inv_std, weight))
-        _, needs_dgamma, needs_dbeta, _ = ctx.needs_input_grad
+            _, residual, sigma2 = _centred(x, _column(shift, x))
+            residual, sigma2, compute = residual.view(-1), sigma2.view(-1), backward
+        dx, dgamma, dbeta = compute(dy, x, weight, bias, shift, residual, sigma2, ctx.eps, ctx.relu)
+        _, needs_dgamma, needs_dbeta, *_ = ctx.needs_input_grad
         return (
-            dx.to(x.dtype),
-            dgamma.view(-1) if needs_dgamma else None,
-            dbeta.view(-1) if needs_dbeta else None,
+            dx,
+            dgamma if needs_dgamma else None,
+            dbeta if needs_dbeta else None,
+            None,
+            None,
             None,
         )
 
 
+def _by_autograd(
+    x: Tensor, weight: Tensor | None, bias: Tensor | None, eps: float, relu: bool
+) -> tuple[Tensor, Tensor, Tensor]:
+    """y, mu and sigma2 by operations that torch.func can transform, where _BatchNorm cannot be."""
+    shift = _mean(x[:1])
+    c, residual, sigma2 = _centred(x, shift)
+    y = c * _scale(sigma2, eps, weight)
+    if bias is not None:
+        y = y + _column(bias, x)
+    y = y.relu() if relu else y
+    return y.to(x.dtype), (shift + residual).view(-1), sigma2.view(-1)
+
+
+def _average(running: Tensor, batch: Tensor, momentum: float) -> None:
+    """running = (1 - momentum) running + momentum batch, in place."""
+    batch = batch.to(running.dtype)
+    if torch._C._are_functorch_transforms_active():  # vmap has no rule for lerp_
+        try:
+            running.add_(batch - running, alpha=momentum)
+        except RuntimeError as error:
+            raise RuntimeError(
+                "under vmap running statistics must be batched too (torch.func.stack_module_state) "
+                "or not be there (track_running_stats=False)"
+            ) from error
+    else:
+        running.lerp_(batch, momentum)
+
+
 def _normalise_by(
-    mean: Tensor, var: Tensor, x: Tensor, weight: Tensor | None, bias: Tensor | None, eps: float
+    mean: Tensor,
+    var: Tensor,
+    x: Tensor,
+    weight: Tensor | None,
+    bias: Tensor | None,
+    eps: float,
+    relu: bool,
 ) -> Tensor:
     """Lines 3 and 4 with fixed statistics: one affine map per channel (Algorithm 2, line 11)."""
-    shape, dtype = (1, -1, *[1] * (x.dim() - 2)), _compute_dtype(x)
-    inv_std = (var.view(shape).to(dtype) + eps).rsqrt()
-    y = (x - mean.view(shape).to(dtype)) * _scale(inv_std, weight)
+    dtype = _compute_dtype(x)
+    y = (x - _column(mean, x).to(dtype)) * _scale(_column(var, x).to(dtype), eps, weight)
     if bias is not None:
-        y += bias.view(shape)
-    return y.to(x.dtype)
+        y += _column(bias, x)
+    return (y.relu() if relu else y).to(x.dtype)
+
+
+def _is_recorded(*tensors: Tensor | None) -> bool:
+    return torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in tensors)
 
 
 def _centred(x: Tensor, shift: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -162,8 +261,14 @@ def _mean(x: Tensor) -> Tensor:
     return x.mean(_batch_dims(x), keepdim=True, dtype=_compute_dtype(x))
 
 
-def _scale(inv_std: Tensor, weight: Tensor | None) -> Tensor:
+def _scale(sigma2: Tensor, eps: float, weight: Tensor | None) -> Tensor:
+    inv_std = (sigma2 + eps).rsqrt()
     return inv_std if weight is None else inv_std * weight.view_as(inv_std)
+
+
+def _column(vector: Tensor, x: Tensor) -> Tensor:
+    """A vector (C,) as (1, C, 1, …), to go with x (N, C, *)."""
+    return vector.view(1, -1, *[1] * (x.dim() - 2))
 
 
 def _batch_dims(x: Tensor) -> list[int]:

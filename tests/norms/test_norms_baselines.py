@@ -114,7 +114,11 @@ def test_lrn_is_the_formula_of_krizhevsky_with_alpha_over_size():
         ("groupnorm", {"num_features": 4, "spatial_dims": 0}, "no variance"),
         ("instancenorm", {"num_features": 8, "spatial_dims": 0}, "needs spatial"),
         ("lrn", {"num_features": 8, "spatial_dims": 0}, "needs spatial"),
-        ("batchnorm", {"num_features": 8, "spatial_dims": 0, "backend": "x"}, "allowed: reference"),
+        (
+            "batchnorm",
+            {"num_features": 8, "spatial_dims": 0, "backend": "x"},
+            "allowed: auto, reference",
+        ),
     ],
 )
 def test_what_cannot_work_is_refused(name, arguments, message):

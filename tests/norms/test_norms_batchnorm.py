@@ -177,7 +177,7 @@ def test_missing_buffers_are_refused_as_by_torch():
 
 
 def test_unknown_backend_names_the_allowed_ones():
-    with pytest.raises(ValueError, match="'cuda'; allowed: reference"):
+    with pytest.raises(ValueError, match="'cuda'; allowed: auto, reference"):
         norms.BatchNorm1d(5, backend="cuda")
 
 

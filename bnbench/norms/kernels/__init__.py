@@ -1,5 +1,111 @@
-"""What computes a BatchNorm beside the formulas: kernels with the same numbers, but faster."""
+"""What computes a BatchNorm: the reference formulas, or a kernel with the same numbers, faster.
+
+    reference   norms/functional.py, anywhere
+    cpp         batch_norm.cpp, float32 on the CPU; compiled when it is first used
+    triton      triton_kernel.py, on GPUs
+    native      torch's own
+    auto        cpp or triton, whichever takes the tensor, else the reference
+
+Kernels are optional. Where one cannot be had, the reference runs and one warning says so; a tensor
+that a kernel does not take (another device, dtype or layout) goes to the reference silently.
+"""
+
+from functools import cache
+from importlib import import_module
+from typing import Any, Protocol
+from warnings import warn
+
+from torch import Tensor
+
+BACKENDS = ("auto", "reference", "cpp", "triton", "native")
+MODULES = {"cpp": "bnbench.norms.kernels.cpp", "triton": "bnbench.norms.kernels.triton_kernel"}
+
+
+class Kernel(Protocol):
+    """Two functions on tensors; autograd is `norms/functional.py`'s, the same for all kernels.
+
+    mu is shift + residual, two numbers, so that a mean of 1e4 loses nothing; these, sigma2, dgamma
+    and dbeta are (C,), y and dx like x. With `relu`, y is max(y, 0), and backward finds out from x
+    where y was above 0.
+    """
+
+    def forward(
+        self, x: Tensor, weight: Tensor | None, bias: Tensor | None, eps: float, relu: bool
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """y, shift, residual, sigma2."""
+        ...
+
+    def backward(
+        self,
+        dy: Tensor,
+        x: Tensor,
+        weight: Tensor | None,
+        bias: Tensor | None,
+        shift: Tensor,
+        residual: Tensor,
+        sigma2: Tensor,
+        eps: float,
+        relu: bool,
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """dx, dgamma, dbeta."""
+        ...
+
+    def evaluate(
+        self,
+        x: Tensor,
+        weight: Tensor | None,
+        bias: Tensor | None,
+        mean: Tensor,
+        var: Tensor,
+        eps: float,
+        relu: bool,
+    ) -> Tensor:
+        """y by given statistics."""
+        ...
+
+    def supports(self, x: Tensor, weight: Tensor | None, bias: Tensor | None) -> bool:
+        """Whether the kernel takes this input with these parameters."""
+        ...
 
 
 class UnavailableError(RuntimeError):
     """A kernel cannot be had here; the message says why."""
+
+
+def select(backend: str, x: Tensor, weight: Tensor | None, bias: Tensor | None) -> Kernel | None:
+    """The kernel of a backend for this input; None where the reference formulas are to run."""
+    check(backend)
+    if backend == "auto":
+        backend = "cpp" if x.device.type == "cpu" else "triton"
+    if backend not in MODULES:
+        return None
+    kernel = _available(backend)
+    return kernel if kernel and kernel.supports(x, weight, bias) else None
+
+
+def check(backend: str) -> None:
+    """Refuse an unknown backend (`ValueError`)."""
+    if backend not in BACKENDS:
+        raise ValueError(f"unknown backend {backend!r}; allowed: {', '.join(BACKENDS)}")
+
+
+def require(backend: str) -> None:
+    """Make a backend ready, so that what is called by its name is computed by it.
+
+    Raises:
+        UnavailableError: it cannot be had here.
+    """
+    check(backend)
+    if backend in MODULES:
+        import_module(MODULES[backend]).prepare()
+
+
+@cache
+def _available(backend: str) -> Kernel | None:
+    module: Any = import_module(MODULES[backend])
+    try:
+        module.prepare()
+    except UnavailableError as error:
+        warn(f"BatchNorm backend {backend}: {error}; the reference runs instead", stacklevel=2)
+        return None
+    return module

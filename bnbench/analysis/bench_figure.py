@@ -1,0 +1,78 @@
+"""The layer's benchmark as a figure: speed beside torch's for each pass, and error far from 0."""
+
+from pathlib import Path
+
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from bnbench.analysis.style import THEME, save
+
+COLOURS = {"native": "#56b4e9", "cpp": "#d55e00", "reference": "#0072b2"}
+MARKERS = {"native": "o", "cpp": "s", "reference": "D"}
+STEP = 0.2  # between the backends of one case
+
+
+def draw(table: Path, folder: Path) -> None:
+    """Draw `bench_layer.csv` into `bench_layer.png` and `.svg`."""
+    rows = pd.read_csv(table)
+    rows["case"] = rows["shape"] + "\n" + rows["layout"]
+    cases = list(dict.fromkeys(rows["case"]))
+    works = list(dict.fromkeys(rows["work"]))
+    with mpl.rc_context(THEME):
+        figure = Figure(figsize=(13, 0.55 * len(cases) + 2), layout="constrained")
+        axes = figure.subplots(1, len(works) + 1, sharey=True)
+        for axis, work in zip(axes, works, strict=False):
+            speed(axis, rows[rows["work"] == work], cases)
+            axis.set_title(work)
+        accuracy(axes[-1], rows[rows["work"] == works[0]], cases)
+        axes[0].set_yticks(range(len(cases)), cases)
+        axes[0].set_ylim(len(cases) - 0.5, -0.5)
+        handles, labels = axes[0].get_legend_handles_labels()
+        figure.legend(handles, labels, loc="outside lower center", ncols=len(labels))
+        figure.suptitle("BatchNorm by backend, float32 on one CPU thread", fontweight="bold")
+    save(figure, folder / "bench_layer")
+
+
+def speed(axis: Axes, rows: pd.DataFrame, cases: list[str]) -> None:
+    """How many times as fast as torch's, with the 10th to 90th percentile of the rounds."""
+    for backend in COLOURS:
+        part = rows[rows["backend"] == backend].set_index("case").loc[cases]
+        ratio, low, high = (part[key].to_numpy() for key in ("ratio", "p10", "p90"))
+        axis.errorbar(
+            ratio,
+            places(backend, cases),
+            xerr=np.clip([ratio - low, high - ratio], 0, None),
+            fmt=MARKERS[backend],
+            color=COLOURS[backend],
+            markersize=5,
+            label=backend,
+        )
+    axis.axvline(1, color="#8a8f98", linewidth=0.8)
+    axis.set_xscale("log", base=2)
+    axis.xaxis.set_major_formatter("{x:g}")
+    axis.set_xlabel("times as fast as torch's")
+
+
+def accuracy(axis: Axes, rows: pd.DataFrame, cases: list[str]) -> None:
+    """The greatest error of y in training where the mean is 10,000 and the spread 1."""
+    for backend, colour in COLOURS.items():
+        part = rows[rows["backend"] == backend].set_index("case").loc[cases]
+        axis.plot(
+            part["far_y_error"],
+            places(backend, cases),
+            MARKERS[backend],
+            color=colour,
+            markersize=5,
+        )
+    axis.set_xscale("log")
+    axis.set_title("error of y at mean 1e4")
+    axis.set_xlabel("share of the greatest |y|")
+
+
+def places(backend: str, cases: list[str]) -> list[float]:
+    """The height of each case, a little apart for each backend."""
+    shift = STEP * (list(COLOURS).index(backend) - 1)
+    return [place + shift for place in range(len(cases))]

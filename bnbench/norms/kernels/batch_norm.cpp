@@ -1,0 +1,415 @@
+// Batch normalisation of float32 tensors on the CPU: the formulas of norms/functional.py, with
+// every tensor read and written in the order in which it lies in memory.
+//
+// What costs time here is memory, not arithmetic. Forward reads x twice and writes y; backward reads
+// x and dy twice and writes dx. Statistics are taken chunk by chunk, in two passes while the chunk is
+// in cache, and merged as (count, mean, M2) in float64 (Chan, Golub & LeVeque 1983). Large outputs go
+// past the cache, which would read them before it writes them. What is summed with what depends on
+// the shape alone, so the number of threads changes no bit.
+
+#include <ATen/ATen.h>
+#include <ATen/Parallel.h>
+#include <torch/library.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstdint>
+#include <cstring>
+#include <numeric>
+#include <tuple>
+#include <type_traits>
+#include <vector>
+#if defined(__AVX__)
+#include <immintrin.h>
+#endif
+
+namespace {
+
+using at::Tensor;
+using std::optional;
+using Floats = std::vector<float>;
+
+constexpr int64_t CHUNK = 1 << 16;   // values whose statistics are taken at once: 256 KB
+constexpr int64_t RUN = 1 << 12;     // values of a channel that are summed in float32 alone
+constexpr int64_t FIRST = 16;
+constexpr int64_t BLOCK = 1 << 10;   // values computed before they are written: 16 KB
+constexpr int64_t STREAM = 1 << 21;  // outputs of so many values go past the cache: 8 MB
+
+// Where a block of an output is computed: in its place, or aside and then streamed to its place.
+class Writer {
+ public:
+  Writer(float* out, int64_t numel, int64_t block)
+      : out(out), aside(numel < STREAM ? 0 : block) {}
+
+  float* begin(int64_t start) { return aside.empty() ? out + start : aside.data(); }
+
+  void end(int64_t start, int64_t n) {
+    if (aside.empty()) return;
+    const float* from = aside.data();
+    float* to = out + start;
+    int64_t i = 0;
+#if defined(__AVX__)
+    const auto off = reinterpret_cast<uintptr_t>(to) % 64 / 4;  // streaming stores are aligned
+    i = std::min<int64_t>(n, off ? 16 - off : 0);
+    std::memcpy(to, from, 4 * i);
+    for (; i + 16 <= n; i += 16) {
+#if defined(__AVX512F__)
+      _mm512_stream_ps(to + i, _mm512_loadu_ps(from + i));
+#else
+      _mm256_stream_ps(to + i, _mm256_loadu_ps(from + i));
+      _mm256_stream_ps(to + i + 8, _mm256_loadu_ps(from + i + 8));
+#endif
+    }
+#endif
+    std::memcpy(to + i, from + i, 4 * (n - i));
+  }
+
+ private:
+  float* out;
+  Floats aside;
+};
+
+// What a value adds to the two sums that are taken at once.
+struct Pair {
+  float s, t;
+};
+
+// (N, C, S): the S values of a channel of a sample lie together, as in contiguous (N, C, H, W).
+struct Planes {
+  int64_t N, C, S;
+
+  int64_t count() const { return N * S; }  // m
+  int64_t samples() const { return std::clamp<int64_t>(CHUNK / (C * S), 1, N); }  // of a chunk
+  int64_t channels() const { return std::clamp<int64_t>(CHUNK / S, 1, C); }       // of a chunk
+  int64_t chunks() const { return (N + samples() - 1) / samples(); }  // that a channel is in
+
+  double first_mean(const float* x, int64_t c) const {
+    return std::accumulate(x + c * S, x + c * S + std::min(S, FIRST), 0.0) / std::min(S, FIRST);
+  }
+
+  // f(k, c0, c1, n0, n1, count) for every chunk: the k-th of channels c0 to c1, samples n0 to n1
+  template <class F>
+  void each_chunk(F f) const {
+    const int64_t across = (C + channels() - 1) / channels();
+    at::parallel_for(0, chunks() * across, 1, [&](int64_t begin, int64_t end) {
+      for (int64_t u = begin; u < end; u++) {
+        const int64_t k = u / across, c0 = u % across * channels(), n0 = k * samples();
+        const int64_t n1 = std::min(N, n0 + samples());
+        f(k, c0, std::min(C, c0 + channels()), n0, n1, (n1 - n0) * S);
+      }
+    });
+  }
+
+  // s[c], t[c] += f(table(c), i) for every value i of a chunk
+  template <class T, class F>
+  void sum(int64_t c0, int64_t c1, int64_t n0, int64_t n1, float* s, float* t, T table, F f) const {
+    for (int64_t n = n0; n < n1; n++) {
+      for (int64_t c = c0; c < c1; c++) {
+        const auto channel = table(c);
+        const int64_t end = (n * C + c + 1) * S;
+        for (int64_t start = end - S; start < end; start += RUN) {
+          float a = 0, b = 0;
+#pragma omp simd reduction(+ : a, b)
+          for (int64_t i = start; i < std::min(end, start + RUN); i++) {
+            const Pair pair = f(channel, i);
+            a += pair.s;
+            b += pair.t;
+          }
+          s[c] += a;
+          t[c] += b;
+        }
+      }
+    }
+  }
+
+  // out[i] = f(table(c), i) for every value
+  template <class T, class F>
+  void map(float* out, T table, F f) const {
+    const int64_t group = std::clamp<int64_t>(BLOCK / S, 1, C), length = std::min(S, BLOCK);
+    const int64_t across = (C + group - 1) / group;
+    at::parallel_for(0, N * across, 16, [&](int64_t begin, int64_t end) {
+      Writer writer(out, N * C * S, BLOCK);
+      for (int64_t u = begin; u < end; u++) {
+        const int64_t c0 = u % across * group, c1 = std::min(C, c0 + group);
+        const int64_t first = (u / across * C + c0) * S;
+        for (int64_t from = 0; from < S; from += length) {
+          const int64_t start = first + from, width = std::min(length, S - from);
+          float* block = writer.begin(start);
+          for (int64_t c = c0; c < c1; c++) {
+            const auto channel = table(c);
+            const int64_t plane = (c - c0) * S;
+#pragma omp simd
+            for (int64_t i = plane; i < plane + width; i++) block[i] = f(channel, start + i);
+          }
+          writer.end(start, (c1 - c0 - 1) * S + width);
+        }
+      }
+    });
+  }
+};
+
+// (R, C): the values of all channels lie together, as in (N, C) and channels_last.
+struct Rows {
+  int64_t R, C, S;  // S rows are a sample
+
+  int64_t count() const { return R; }
+  int64_t rows() const { return std::clamp<int64_t>(CHUNK / C, 1, RUN); }  // of a chunk
+  int64_t chunks() const { return (R + rows() - 1) / rows(); }
+
+  double first_mean(const float* x, int64_t c) const {
+    double sum = 0;
+    for (int64_t r = 0; r < std::min(S, FIRST); r++) sum += x[r * C + c];
+    return sum / std::min(S, FIRST);
+  }
+
+  template <class F>
+  void each_chunk(F f) const {
+    at::parallel_for(0, chunks(), 1, [&](int64_t begin, int64_t end) {
+      for (int64_t k = begin; k < end; k++) {
+        const int64_t r0 = k * rows(), r1 = std::min(R, r0 + rows());
+        f(k, 0, C, r0, r1, r1 - r0);
+      }
+    });
+  }
+
+  template <class T, class F>
+  void sum(int64_t, int64_t, int64_t r0, int64_t r1, float* s, float* t, T table, F f) const {
+    int64_t c = 0;  // as many channels at once as registers hold the sums of
+    for (; c + 64 <= C; c += 64) sum_tile<64>(c, r0, r1, s, t, table, f);
+    for (; c + 16 <= C; c += 16) sum_tile<16>(c, r0, r1, s, t, table, f);
+    for (; c < C; c++) sum_tile<1>(c, r0, r1, s, t, table, f);
+  }
+
+  template <int width, class T, class F>
+  void sum_tile(int64_t c0, int64_t r0, int64_t r1, float* s, float* t, T table, F f) const {
+    float a[width] = {}, b[width] = {};
+    for (int64_t r = r0; r < r1; r++) {
+#pragma omp simd
+      for (int64_t j = 0; j < width; j++) {
+        const Pair pair = f(table(c0 + j), r * C + c0 + j);
+        a[j] += pair.s;
+        b[j] += pair.t;
+      }
+    }
+    for (int64_t j = 0; j < width; j++) {
+      s[c0 + j] += a[j];
+      t[c0 + j] += b[j];
+    }
+  }
+
+  template <class T, class F>
+  void map(float* out, T table, F f) const {
+    const int64_t group = std::max<int64_t>(1, BLOCK / C);
+    at::parallel_for(0, (R + group - 1) / group, 16, [&](int64_t begin, int64_t end) {
+      Writer writer(out, R * C, group * C);
+      for (int64_t u = begin; u < end; u++) {
+        const int64_t r0 = u * group, r1 = std::min(R, r0 + group);
+        float* block = writer.begin(r0 * C);
+        for (int64_t r = r0; r < r1; r++, block += C) {
+#pragma omp simd
+          for (int64_t c = 0; c < C; c++) block[c] = f(table(c), r * C + c);
+        }
+        writer.end(r0 * C, (r1 - r0) * C);
+      }
+    });
+  }
+};
+
+struct Moments {
+  double count = 0, mean = 0, m2 = 0;
+
+  void merge(const Moments& other) {
+    const double total = count + other.count, delta = other.mean - mean;
+    mean += delta * (other.count / total);
+    m2 += other.m2 + delta * delta * (count * other.count / total);
+    count = total;
+  }
+};
+
+// Pointers to what a channel has: gamma and beta, mu as shift + residual, and sigma2.
+struct Norm {
+  const float *weight, *bias, *shift, *residual, *sigma2;
+  float eps;
+
+  float inv_std(int64_t c) const { return 1 / std::sqrt(sigma2[c] + eps); }
+  float scale(int64_t c) const { return weight ? weight[c] * inv_std(c) : inv_std(c); }
+  float offset(int64_t c) const { return (bias ? bias[c] : 0) - residual[c] * scale(c); }
+};
+
+// Algorithm 1, lines 1 and 2. A chunk whose mean is far from the shift, by its own spread, has its
+// sums taken about that mean once more.
+template <class Layout>
+void statistics(const Layout& layout, const float* x, float* shift, float* residual,
+                float* sigma2) {
+  const int64_t C = layout.C;
+  for (int64_t c = 0; c < C; c++) shift[c] = static_cast<float>(layout.first_mean(x, c));
+  std::vector<Moments> parts(layout.chunks() * C);
+  layout.each_chunk([&](int64_t k, int64_t c0, int64_t c1, int64_t n0, int64_t n1, double count) {
+    Moments* part = &parts[k * C];
+    Floats centre(C), sums(C), squares(C);
+    const auto take_sums = [&] {
+      std::fill(sums.begin(), sums.end(), 0);
+      std::fill(squares.begin(), squares.end(), 0);
+      struct Mu { float shift, residual; };
+      layout.sum(
+          c0, c1, n0, n1, sums.data(), squares.data(),
+          [shift, r = centre.data()](int64_t c) { return Mu{shift[c], r[c]}; },
+          [x](Mu mu, int64_t i) {
+            const float d = x[i] - mu.shift - mu.residual;
+            return Pair{d, d * d};
+          });
+      bool centred = true;
+      for (int64_t c = c0; c < c1; c++) {
+        const double mean = sums[c] / count, m2 = squares[c] - sums[c] * mean;
+        part[c] = {count, centre[c] + mean, m2};
+        centred &= m2 >= squares[c] / 4;
+      }
+      return centred;
+    };
+    if (!take_sums()) {
+      for (int64_t c = c0; c < c1; c++) centre[c] = static_cast<float>(part[c].mean);
+      take_sums();
+    }
+  });
+  for (int64_t c = 0; c < C; c++) {
+    Moments all = parts[c];
+    for (int64_t k = 1; k < layout.chunks(); k++) all.merge(parts[k * C + c]);
+    residual[c] = static_cast<float>(all.mean);
+    sigma2[c] = static_cast<float>(all.m2 / all.count);
+  }
+}
+
+// Lines 3 and 4: y = (x - shift) scale + offset.
+template <bool relu, class Layout>
+void normalise(const Layout& layout, const float* x, float* y, const Norm& norm) {
+  Floats scale(layout.C), offset(layout.C);
+  for (int64_t c = 0; c < layout.C; c++) {
+    scale[c] = norm.scale(c);
+    offset[c] = norm.offset(c);
+  }
+  struct Affine { float shift, scale, offset; };
+  layout.map(
+      y, [shift = norm.shift, a = scale.data(), b = offset.data()](int64_t c) {
+        return Affine{shift[c], a[c], b[c]};
+      },
+      [x](Affine p, int64_t i) {
+        const float y = (x[i] - p.shift) * p.scale + p.offset;
+        return relu && y < 0 ? 0 : y;  // a NaN stays one
+      });
+}
+
+// The gradients at the end of section 3. With relu, dy counts where y > 0.
+template <bool relu, class Layout>
+void gradients(const Layout& layout, const float* dy, const float* x, float* dx, float* dgamma,
+               float* dbeta, const Norm& norm) {
+  const int64_t C = layout.C;
+  Floats scale(C), offset(C), slope(C), level(C);
+  for (int64_t c = 0; c < C; c++) {
+    scale[c] = norm.scale(c);
+    offset[c] = norm.offset(c);
+  }
+  struct Channel { float shift, residual, scale, offset, slope, level; };
+  const auto table = [shift = norm.shift, residual = norm.residual, a = scale.data(),
+                      b = offset.data(), s = slope.data(), l = level.data()](int64_t c) {
+    return Channel{shift[c], residual[c], a[c], b[c], s[c], l[c]};
+  };
+  const auto passed = [dy](Channel p, int64_t i, float x) {
+    const float g = dy[i];
+    return !relu || x * p.scale + p.offset > 0 ? g : 0;
+  };
+  Floats sums(layout.chunks() * C), dots(layout.chunks() * C);  // of dy and of dy (x - mu)
+  layout.each_chunk([&](int64_t k, int64_t c0, int64_t c1, int64_t n0, int64_t n1, int64_t) {
+    layout.sum(c0, c1, n0, n1, &sums[k * C], &dots[k * C], table,
+               [=](Channel p, int64_t i) {
+                 const float shifted = x[i] - p.shift, g = passed(p, i, shifted);
+                 return Pair{g, g * (shifted - p.residual)};
+               });
+  });
+  for (int64_t c = 0; c < C; c++) {
+    double sum = 0, dot = 0;
+    for (int64_t k = 0; k < layout.chunks(); k++) {
+      sum += sums[k * C + c];
+      dot += dots[k * C + c];
+    }
+    const double inv_std = norm.inv_std(c), m = layout.count();
+    dbeta[c] = static_cast<float>(sum);
+    dgamma[c] = static_cast<float>(dot * inv_std);
+    slope[c] = static_cast<float>(-scale[c] * inv_std * inv_std * dot / m);
+    level[c] = static_cast<float>(-scale[c] * sum / m);
+  }
+  layout.map(dx, table, [=](Channel p, int64_t i) {
+    const float shifted = x[i] - p.shift;
+    return passed(p, i, shifted) * p.scale + ((shifted - p.residual) * p.slope + p.level);
+  });
+}
+
+// Calls f with the layout of a non-empty x, and with relu as a type.
+template <class F>
+void dispatch(const Tensor& x, bool relu, F f) {
+  const int64_t N = x.size(0), C = x.size(1), S = x.numel() / (N * C);
+  const auto with = [&](auto layout) {
+    relu ? f(layout, std::true_type{}) : f(layout, std::false_type{});
+  };
+  S > 1 && x.is_contiguous() ? with(Planes{N, C, S}) : with(Rows{N * S, C, S});
+}
+
+const float* data(const optional<Tensor>& vector) {
+  return vector ? vector->const_data_ptr<float>() : nullptr;
+}
+
+std::tuple<Tensor, Tensor, Tensor, Tensor> forward(const Tensor& x, const optional<Tensor>& weight,
+                                                   const optional<Tensor>& bias, double eps,
+                                                   bool relu) {
+  Tensor y = at::empty_like(x);
+  Tensor shift = at::empty({x.size(1)}, x.options());
+  Tensor residual = at::empty_like(shift), sigma2 = at::empty_like(shift);
+  const Norm norm{data(weight), data(bias), data(shift), data(residual), data(sigma2),
+                  static_cast<float>(eps)};
+  dispatch(x, relu, [&](auto layout, auto with_relu) {
+    statistics(layout, x.const_data_ptr<float>(), shift.data_ptr<float>(),
+               residual.data_ptr<float>(), sigma2.data_ptr<float>());
+    normalise<with_relu.value>(layout, x.const_data_ptr<float>(), y.data_ptr<float>(), norm);
+  });
+  return {y, shift, residual, sigma2};
+}
+
+Tensor evaluate(const Tensor& x, const optional<Tensor>& weight, const optional<Tensor>& bias,
+                const Tensor& mean, const Tensor& var, double eps, bool relu) {
+  Tensor y = at::empty_like(x);
+  const Tensor zero = at::zeros_like(mean);
+  const Norm norm{data(weight), data(bias), data(mean), data(zero), data(var),
+                  static_cast<float>(eps)};
+  dispatch(x, relu, [&](auto layout, auto with_relu) {
+    normalise<with_relu.value>(layout, x.const_data_ptr<float>(), y.data_ptr<float>(), norm);
+  });
+  return y;
+}
+
+std::tuple<Tensor, Tensor, Tensor> backward(const Tensor& dy, const Tensor& x,
+                                            const optional<Tensor>& weight,
+                                            const optional<Tensor>& bias, const Tensor& shift,
+                                            const Tensor& residual, const Tensor& sigma2,
+                                            double eps, bool relu) {
+  Tensor dx = at::empty_like(x);
+  Tensor dgamma = at::empty_like(shift), dbeta = at::empty_like(shift);
+  const Norm norm{data(weight), data(bias), data(shift), data(residual), data(sigma2),
+                  static_cast<float>(eps)};
+  dispatch(x, relu, [&](auto layout, auto with_relu) {
+    gradients<with_relu.value>(layout, dy.const_data_ptr<float>(), x.const_data_ptr<float>(),
+                               dx.data_ptr<float>(), dgamma.data_ptr<float>(),
+                               dbeta.data_ptr<float>(), norm);
+  });
+  return {dx, dgamma, dbeta};
+}
+
+}  // namespace
+
+TORCH_LIBRARY(bnbench, library) {
+  library.def("forward(Tensor x, Tensor? weight, Tensor? bias, float eps, bool relu)"
+              " -> (Tensor y, Tensor shift, Tensor residual, Tensor sigma2)", forward);
+  library.def("evaluate(Tensor x, Tensor? weight, Tensor? bias, Tensor mean, Tensor var, float eps,"
+              " bool relu) -> Tensor", evaluate);
+  library.def("backward(Tensor dy, Tensor x, Tensor? weight, Tensor? bias, Tensor shift,"
+              " Tensor residual, Tensor sigma2, float eps, bool relu)"
+              " -> (Tensor dx, Tensor dgamma, Tensor dbeta)", backward);
+}

@@ -1,0 +1,304 @@
+"""Kernels beside float64 formulas, and what happens where there is none; the fused ReLU; vmap."""
+
+import copy
+import os
+import subprocess
+import sys
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import nn
+from torch.func import functional_call, grad, stack_module_state, vmap
+
+from bnbench import norms
+from bnbench.norms import kernels
+from bnbench.norms.functional import batch_norm
+from bnbench.norms.kernels import cpp
+
+BACKENDS = ("reference", "cpp", "native")
+FORMATS = [torch.contiguous_format, torch.channels_last]
+EPS = 1e-5
+
+
+def draws(shape, memory_format=torch.contiguous_format, mean=3.0, seed=0):
+    """x with untrivial statistics, dy, gamma, beta, all float32."""
+    generator = torch.Generator().manual_seed(seed)
+    x, dy = (torch.randn(shape, generator=generator) for _ in range(2))
+    weight, bias = (torch.randn(shape[1], generator=generator) for _ in range(2))
+    x = (mean + 2 * x).to(memory_format=memory_format)
+    return x, dy.to(memory_format=memory_format), weight, bias
+
+
+def passes(backend, x, dy, weight, bias, relu=False, dtype=torch.float32):
+    """y, dx, dgamma, dbeta, running_mean, running_var and y in evaluation."""
+    x, dy, weight, bias = (t if t is None else t.to(dtype) for t in (x, dy, weight, bias))
+    leaves = [t.clone().requires_grad_() for t in (x, weight, bias) if t is not None]
+    given = [leaves[0], *(leaves[1:] or (None, None))]
+    running = torch.zeros(x.shape[1], dtype=dtype), torch.ones(x.shape[1], dtype=dtype)
+    options = {"eps": EPS, "relu": relu, "backend": backend}
+    y = batch_norm(given[0], *running, *given[1:], training=True, **options)
+    gradients = torch.autograd.grad(y, leaves, dy)
+    evaluated = batch_norm(x, *running, weight, bias, **options)
+    return [y.detach(), *gradients, *running, evaluated]
+
+
+def errors(backend, *tensors, relu=False):
+    """Greatest errors against float64 of y, dx, dgamma, dbeta: shares of the greatest value.
+
+    With two samples dx all but cancels: there it is a share of what it is the difference of.
+    """
+    exact = passes("reference", *tensors, relu=relu, dtype=torch.float64)
+    found = passes(backend, *tensors, relu=relu)
+    x, dy, weight, _ = tensors
+    dims = [d for d in range(x.dim()) if d != 1]
+    scale = (1 if weight is None else weight.abs()) / (
+        x.double().var(dims, correction=0) + EPS
+    ).sqrt()
+    sizes = [b.abs().max() for b in exact]
+    sizes[1] = torch.maximum(sizes[1], dy.abs().max() * scale.max())
+    return [
+        float((a - b).abs().max() / size) for a, b, size in zip(found, exact, sizes, strict=True)
+    ]
+
+
+@pytest.mark.parametrize("affine", [True, False])
+@pytest.mark.parametrize("backend", ["reference", "cpp"])
+def test_equals_the_formulas_in_float64(any_input, backend, affine):
+    _, dy, weight, bias = draws(any_input.shape)
+    vectors = (weight, bias) if affine else (None, None)
+    dy = torch.empty_like(any_input).copy_(dy)
+    assert max(errors(backend, any_input, dy, *vectors)) < 5e-7  # eight half ulps
+
+
+def shapes():
+    """Shapes around the sizes at which the kernel cuts: chunks, blocks, registers."""
+    sizes = st.sampled_from([1, 2, 3, 15, 16, 17, 63, 64, 65, 130])
+    small = st.tuples(st.integers(2, 9), sizes, st.integers(1, 9), st.integers(1, 9))
+    planes = st.tuples(st.just(2), st.integers(1, 3), st.integers(60, 70), st.integers(60, 70))
+    return small | planes
+
+
+@settings(deadline=None, max_examples=60)
+@given(shape=shapes(), memory_format=st.sampled_from(FORMATS), relu=st.booleans())
+def test_cpp_takes_every_shape(shape, memory_format, relu):
+    tensors = draws(shape, memory_format)
+    if relu:  # a value that is 0 but for rounding may count or not: keep away from it
+        exact = passes("reference", *tensors, dtype=torch.float64)[0]
+        tensors[0][exact.abs() < 1e-4] += 0.01
+    found = passes("cpp", *tensors, relu=relu)
+    expected = passes("reference", *tensors, relu=relu, dtype=torch.float64)
+    for a, b in zip(found, expected, strict=True):
+        torch.testing.assert_close(a.double(), b, rtol=2e-5, atol=2e-5)
+
+
+def test_cpp_takes_tensors_that_bypass_the_cache():
+    for memory_format in FORMATS:
+        assert max(errors("cpp", *draws((32, 40, 41, 41), memory_format))) < 1e-6
+
+
+@pytest.mark.parametrize("memory_format", FORMATS)
+@pytest.mark.parametrize("backend", ["reference", "cpp"])
+def test_a_mean_of_ten_thousand_costs_no_digits(backend, memory_format):
+    """MUST: y within 1e-6, dx and dgamma ten times closer than torch's."""
+    x, dy, weight, bias = draws((64, 32, 14, 14), memory_format)
+    x = (1e4 + torch.randn(x.shape)).to(memory_format=memory_format)
+    y, dx, dgamma, *_ = errors(backend, x, dy, weight, bias)
+    _, native_dx, native_dgamma, *_ = errors("native", x, dy, weight, bias)
+    assert y < 1e-6
+    assert dx < native_dx / 10
+    assert dgamma < native_dgamma / 10
+
+
+@pytest.mark.parametrize("memory_format", FORMATS)
+def test_cpp_bears_a_first_sample_far_from_all_others(memory_format):
+    """The shift comes from that sample; the statistics of a chunk are then taken once more."""
+    x, *rest = draws((16, 5, 6, 7), memory_format)
+    x[0] += 300
+    assert max(errors("cpp", x, *rest)) < 2e-6
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+@pytest.mark.parametrize("memory_format", FORMATS)
+def test_cpp_spoils_the_channels_that_torch_spoils(value, memory_format):
+    x, dy, weight, bias = draws((4, 20, 3, 3), memory_format)
+    x[1, 2, 1, 1] = value
+    for relu in (False, True):
+        ours, theirs = (passes(b, x, dy, weight, bias, relu)[0] for b in ("cpp", "native"))
+        assert torch.equal(ours.isfinite(), theirs.isfinite())
+
+
+@pytest.mark.parametrize("memory_format", FORMATS)
+def test_threads_change_no_bit_of_cpp(memory_format):
+    tensors = draws((32, 40, 15, 15), memory_format)
+    before = torch.get_num_threads()
+    try:
+        results = []
+        for threads in (1, 2, 3):
+            torch.set_num_threads(threads)
+            results.append(passes("cpp", *tensors))
+    finally:
+        torch.set_num_threads(before)
+    for result in results[1:]:
+        assert all(map(torch.equal, result, results[0]))
+
+
+@pytest.mark.parametrize("relu", [False, True])
+def test_second_derivatives_are_those_of_the_formulas(relu):
+    x, dy, weight, bias = draws((4, 3, 2, 2))
+
+    def second(backend, dtype):
+        leaves = [t.to(dtype).requires_grad_() for t in (x, weight, bias)]
+        y = batch_norm(
+            leaves[0], None, None, *leaves[1:], training=True, relu=relu, backend=backend
+        )
+        (dx,) = torch.autograd.grad(y, leaves[0], dy.to(dtype), create_graph=True)
+        return torch.autograd.grad(dx.square().sum(), leaves[:2])
+
+    for a, b in zip(second("cpp", torch.float32), second("reference", torch.float64), strict=True):
+        torch.testing.assert_close(a.double(), b, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("rank", [2, 3, 4, 5])
+def test_the_fused_layer_is_the_layer_and_a_relu(backend, rank):
+    """To the bit: the same operations on the same numbers."""
+    name = {2: "1d", 3: "1d", 4: "2d", 5: "3d"}[rank]
+    fused, plain = (
+        getattr(norms, kind + name)(5, backend=backend) for kind in ("BatchNormReLU", "BatchNorm")
+    )
+    plain = nn.Sequential(plain, nn.ReLU())
+    x, dy, *_ = draws((6, 5, 4, 3, 2)[:rank])
+    for mode in (True, True, False):
+        results = []
+        for layer in (fused.train(mode), plain.train(mode)):
+            leaf = x.clone().requires_grad_()
+            y = layer(leaf)
+            results.append([y, *torch.autograd.grad(y, [leaf, *layer.parameters()], dy)])
+        assert all(map(torch.equal, *results))
+    assert all(map(torch.equal, fused.state_dict().values(), plain.state_dict().values()))
+
+
+@pytest.mark.parametrize("memory_format", FORMATS)
+@pytest.mark.parametrize("backend", ["reference", "cpp"])
+def test_the_fused_layer_keeps_its_input_and_no_more(backend, memory_format):
+    """MUST: at most 1.0 times the input's bytes; beside it a dozen numbers per channel."""
+    x, *_ = draws((8, 4, 16, 16), memory_format)
+    kept = {}
+
+    def pack(tensor):
+        kept[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage().nbytes()
+        return tensor
+
+    layer = norms.BatchNormReLU2d(4, backend=backend)
+    with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+        layer(x.requires_grad_())
+    assert kept.pop(x.untyped_storage().data_ptr()) == x.nbytes
+    assert sum(kept.values()) <= 12 * 4 * 4
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_the_mask_of_the_fused_layer_is_that_of_its_output(backend):
+    x, dy, weight, bias = draws((16, 5, 8, 8))
+    bias[0], weight[1] = -100.0, 0.0  # never above 0; a constant
+    leaf = x.clone().requires_grad_()
+    dbeta_leaf = bias.clone().requires_grad_()
+    y = batch_norm(leaf, None, None, weight, dbeta_leaf, training=True, relu=True, backend=backend)
+    (dbeta,) = torch.autograd.grad(y, dbeta_leaf, torch.ones_like(dy))
+    assert torch.equal(dbeta, (y > 0).sum((0, 2, 3)).float())
+
+
+def test_cpp_leaves_other_tensors_to_the_reference():
+    for x in (torch.randn(4, 5).double(), torch.randn(4, 5, 3, 4)[..., 1:], torch.randn(0, 5)):
+        assert not cpp.supports(x, None, None)
+    assert not cpp.supports(torch.randn(4, 5), torch.ones(5).double(), None)
+    assert cpp.supports(torch.randn(4, 5, 3, 4).to(memory_format=torch.channels_last), None, None)
+
+
+def test_auto_is_cpp_on_the_cpu():
+    tensors = draws((4, 5, 3, 3))
+    assert all(map(torch.equal, passes("auto", *tensors), passes("cpp", *tensors)))
+
+
+def without(compiler, code):
+    """What Python prints that knows no compiled kernel and has this compiler."""
+    answer = subprocess.run(
+        [sys.executable, "-W", "always", "-c", code],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "CXX": str(compiler), "TORCH_EXTENSIONS_DIR": str(compiler) + ".d"},
+        check=True,
+    )
+    return answer.stdout, answer.stderr
+
+
+TWICE = """
+import torch
+from bnbench.norms import BatchNorm1d, kernels
+x = torch.randn(8, 3)
+layers = [BatchNorm1d(3, backend=name) for name in ("auto", "cpp", "reference")]
+results = [layer(x) for layer in layers for _ in range(2)]
+print(all(torch.equal(results[0], y) for y in results))
+try:
+    kernels.require("cpp")
+except kernels.UnavailableError as error:
+    print(error)
+"""
+
+
+def test_without_a_compiler_the_reference_runs_and_says_so_once(tmp_path):
+    output, complaints = without(tmp_path / "nothing", TWICE)
+    assert output == f"True\nthere is no C++ compiler {tmp_path / 'nothing'}\n"
+    assert complaints.count("Warning") == 1
+    assert "the reference runs instead" in complaints
+
+
+def test_a_compiler_that_fails_is_as_good_as_none(tmp_path):
+    broken = tmp_path / "c++"
+    broken.write_text('#!/bin/sh\ntest "$1" = --version || exit 1\n')
+    broken.chmod(0o755)
+    output, complaints = without(broken, TWICE)
+    assert output.startswith("True\ncannot be compiled")
+    assert complaints.count("the reference runs instead") == 1
+
+
+def test_a_backend_is_no_part_of_the_state():
+    layer = norms.BatchNorm2d(3, backend="cpp")
+    other = norms.BatchNorm2d(3)
+    other.load_state_dict(layer.state_dict())
+    assert layer.state_dict().keys() == nn.BatchNorm2d(3).state_dict().keys()
+    with pytest.raises(ValueError, match="unknown backend 'gpu'"):
+        kernels.require("gpu")
+
+
+@pytest.mark.parametrize("backend", ["reference", "cpp"])
+@pytest.mark.parametrize("kind", ["BatchNorm1d", "BatchNormReLU1d"])
+def test_an_ensemble_under_vmap_is_its_members(backend, kind):
+    members = [getattr(norms, kind)(3, backend=backend) for _ in range(4)]
+    for member in members:
+        nn.init.normal_(member.weight)
+    x = torch.randn(4, 16, 3)
+    state = stack_module_state(members)
+    base = copy.deepcopy(members[0]).to("meta")
+    y = vmap(lambda p, b, x: functional_call(base, (p, b), (x,)))(*state, x)
+    for k, member in enumerate(members):
+        # sums in another order: a few roundings
+        torch.testing.assert_close(y[k], member(x[k]), rtol=1e-5, atol=1e-6)
+        torch.testing.assert_close(state[1]["running_mean"][k], member.running_mean)
+        torch.testing.assert_close(state[1]["running_var"][k], member.running_var)
+
+
+def test_gradients_under_torch_func_are_those_of_autograd():
+    layer = norms.BatchNorm2d(3, track_running_stats=False).double()
+    x = torch.randn(5, 4, 3, 2, 2, dtype=torch.float64)
+    each = vmap(grad(lambda x: layer(x).pow(3).sum()))(x)
+    for k in range(5):
+        leaf = x[k].clone().requires_grad_()
+        (expected,) = torch.autograd.grad(layer(leaf).pow(3).sum(), leaf)
+        torch.testing.assert_close(each[k], expected, rtol=0, atol=1e-12)
+
+
+def test_statistics_of_one_layer_cannot_hold_those_of_many():
+    with pytest.raises(RuntimeError, match="under vmap running statistics must be batched"):
+        vmap(norms.BatchNorm1d(3))(torch.randn(4, 16, 3))
