@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from triton import knobs
 
+from bnbench.norms.functional import batch_norm
 from bnbench.norms.kernels import triton_kernel
 
 EPS = 1e-5
@@ -245,6 +246,28 @@ def test_evaluation_by_given_statistics(dtype, last, tiny_tiles):
         right = right.relu() if relu else right
         assert (y.dtype, y.stride()) == (x.dtype, x.stride())
         assert (y - right).abs().max() <= limit
+
+
+@pytest.mark.parametrize("relu", [slow(False), True])
+def test_the_layer_by_this_backend_is_the_layer(relu, tiny_tiles):
+    """First and second derivatives, running statistics and evaluation, beside the formulas."""
+    x, dy, weight, bias = draw((4, 3, 3, 2), last=True)
+    found = []
+    for backend in ("triton", "reference"):
+        leaves = [t.clone().requires_grad_() for t in (x, weight, bias)]
+        running = torch.zeros(3, device=DEVICE), torch.ones(3, device=DEVICE)
+        options = {"relu": relu, "backend": backend}
+        y = batch_norm(leaves[0], *running, *leaves[1:], training=True, **options)
+        first = torch.autograd.grad(y, leaves, dy, retain_graph=True)
+        dx, *_ = torch.autograd.grad(y, leaves, dy, create_graph=True)
+        second = torch.autograd.grad(dx.square().sum(), leaves[:2])
+        with torch.no_grad():
+            evaluated = batch_norm(x, *running, weight, bias, **options)
+        found.append([y.detach(), *first, *second, *running, evaluated])
+    for one, other in zip(*found, strict=True):
+        # the second derivatives add up a dozen terms of their own size
+        torch.testing.assert_close(one, other, rtol=1e-5, atol=1e-6 * float(other.abs().max()))
+    assert not torch.equal(found[0][1], found[1][1])  # two ways of computing there were
 
 
 def test_prepare():
