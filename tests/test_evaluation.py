@@ -135,7 +135,7 @@ def test_there_is_no_batch_larger_than_the_reference():
 
 
 @pytest.mark.parametrize("policy", list(Policy))
-def test_only_the_test_batch_matters_beyond_rounding(policy):
+def test_only_what_a_policy_names_matters_beyond_rounding(policy):
     """Neither how many images are passed at once, nor how many fit into one."""
     net, splits = net_and_splits()
     reference = splits["train"][0]
@@ -145,8 +145,12 @@ def test_only_the_test_batch_matters_beyond_rounding(policy):
     ]
     for point in points[1:]:
         assert point == pytest.approx(points[0], rel=1e-12)
-    other = evaluate(net, {"val": splits["val"]}, [policy], basis(reference, test_batch=5))
-    assert (other != pytest.approx(points[0], rel=1e-6)) == (policy in ("batch", "blend"))
+    for changes, policies in (
+        ({"test_batch": 5}, ("batch", "blend")),
+        ({"prior": 2.0}, ("blend",)),
+    ):
+        other = evaluate(net, {"val": splits["val"]}, [policy], basis(reference, **changes))
+        assert (other != pytest.approx(points[0], rel=1e-6)) == (policy in policies)
 
 
 @given(st.integers(1, 200), st.integers(1, 50))

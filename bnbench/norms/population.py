@@ -10,7 +10,7 @@ training a layer normalises by mu_B and the biased sigma2_B of a batch of m valu
                 Var[x] = m/(m - 1) E_B[sigma2_B] (Ioffe & Szegedy 2015, Algorithm 2, line 10)
     precise     the mean and the variance of all given data (Wu & Johnson 2021, section 3)
     adabn       the same, where the data is what is evaluated (Li et al. 2016, Algorithm 1)
-    batch       mu_B and sigma2_B of each batch that is evaluated (Nado et al. 2020, section 3)
+    batch       mu_B and sigma2_B of each batch that is evaluated (Nado et al. 2020)
     blend       N/(N + n) running + n/(N + n) batch statistics, for a batch of n images and a prior
                 worth N (Schneider et al. 2020, equation 3)
 

@@ -92,6 +92,16 @@ def test_precise_on_one_batch_is_what_normalising_by_that_batch_gives(net, train
     assert_untouched(net, before)
 
 
+@pytest.mark.parametrize("policy", POLICIES)
+def test_other_layers_obey_the_flags_that_they_came_with(net, policy):
+    """Dropout that trains does so inside too, after a measurement without it."""
+    net.train()[0].eval()
+    flags = [module.training for module in net.modules()]
+    with population(net, policy, [X]):
+        assert [module.training for module in net.modules()] == flags
+        assert not torch.equal(net(X), net(X))
+
+
 @pytest.mark.parametrize("policy", sorted(MEASURED))
 def test_estimation_sees_no_dropout(net, policy):
     data = [X[:16], X[16:]]
