@@ -116,6 +116,8 @@ RULES: dict[str, Rule] = {
     "train.eval_points": up_to(MAX_POINTS),
     "train.thresholds": distinct(lambda v: 0 < v <= 1, "accuracies > 0 and <= 1"),
     "train.policies": distinct(lambda v: True, "policies"),
+    "train.test_batch": null_or(COUNT),
+    "train.prior": NOT_NEGATIVE,
     "seeds": (
         lambda v: len(v) > 0 and len(set(v)) == len(v) and all(map(SEED[0], v)),
         "a non-empty list of distinct integers >= 0 and < 2^63",
@@ -151,7 +153,8 @@ def check_rates(tuned: Any, key: str = "tuned_lr") -> None:
 def check_fit(config: Config) -> None:
     """Refuse keys that are each in range but do not fit together (`RequestError`)."""
     model, norm, train = config.model, config.norm, config.train
-    size, side = DATA_SIZES[config.data.name][0], DATA_SHAPES[config.data.name][1]
+    size, *tested = DATA_SIZES[config.data.name]
+    side = DATA_SHAPES[config.data.name][1]
     if len(model.depth) not in (1, len(model.widths)):
         raise RequestError(
             f"model.depth={shown(model.depth)}: expected one entry or one for each of the "
@@ -178,7 +181,12 @@ def check_fit(config: Config) -> None:
             f"model.widths={shown(model.widths)}: a net of {weights:.2g} weights, expected at most "
             f"{MAX_WEIGHTS:.0e}"
         )
-    images = max(config.batch_size, MIN_IMAGES)
+    if (train.test_batch or 1) > max(tested):
+        raise RequestError(
+            f"train.test_batch={train.test_batch}: expected at most {max(tested)}, the images that "
+            f"{config.data.name} is tested on"
+        )
+    images = max(config.batch_size, MIN_IMAGES, train.test_batch or 1)
     if images * values > MAX_VALUES:
         raise RequestError(
             f"model.widths={shown(model.widths)}: a batch of {images} images has "
@@ -190,6 +198,12 @@ def check_fit(config: Config) -> None:
         )
     if isinstance(norm, GhostBatchNorm) and norm.ghost_size == 1 and model.name in MLPS:
         raise RequestError("norm.ghost_size=1: a ghost in an MLP of one value, expected >= 2")
+    alone = Policy.batch in train.policies or (Policy.blend in train.policies and not train.prior)
+    if train.test_batch == 1 and alone and norm.name in BATCH_NORMS and model.name in MLPS:
+        raise RequestError(
+            f"train.test_batch=1: {norm.name} in an MLP would be tested on one value per channel, "
+            "expected >= 2"
+        )
     if norm.name in SPATIAL_NORMS and model.name in MLPS:
         raise RequestError(f"norm={norm.name}: an MLP has one value per channel, expected a vgg")
     if isinstance(norm, GroupNorm) and any(width % norm.groups for width in model.widths):

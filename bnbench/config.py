@@ -18,6 +18,7 @@ from omegaconf.errors import OmegaConfBaseException
 from bnbench.checks import RequestError, check
 from bnbench.schema import (
     BATCH_NORMS,
+    BY_TEST_BATCH,
     DATA_SIZES,
     MLPS,
     NORM_CONFIGS,
@@ -97,9 +98,10 @@ def science(config: Config) -> dict[str, Any]:
     """The canonical part of a request that decides the numbers, as plain nested values.
 
     Left out are what never changes a number (seeds, paths, device, tracking, …) and settings that
-    cannot matter: placement and policies without a norm to which they apply, a decay that the
-    schedule does not do, parts of the affine map that are there as ever. Budgets become steps and
-    depths become one entry per width, so that two spellings of one arm are equal.
+    cannot matter: placement and policies without a norm to which they apply, a test batch or a
+    prior without a policy that has one, a decay that the schedule does not do, parts of the affine
+    map that are there as ever. Budgets become steps and depths become one entry per width, so that
+    two spellings of one arm are equal.
     """
     model, data, optim, train = map(asdict, (config.model, config.data, config.optim, config.train))
     norm = asdict(config.norm)
@@ -119,6 +121,13 @@ def science(config: Config) -> dict[str, Any]:
         optim["lr_scaling"] = LrScaling.none
     if config.norm.name not in BATCH_NORMS:
         train["policies"] = [Policy.ema]
+    policies = set(train["policies"])
+    of_policies = {}
+    if policies & BY_TEST_BATCH:
+        is_default = train["test_batch"] == config.batch_size
+        of_policies["test_batch"] = None if is_default else train["test_batch"]
+    if Policy.blend in policies:
+        of_policies["prior"] = train["prior"]
     train["policies"], train["thresholds"] = sorted(train["policies"]), sorted(train["thresholds"])
     return {
         "model": model,
@@ -130,6 +139,7 @@ def science(config: Config) -> dict[str, Any]:
         "train": {
             "steps": num_steps(config),
             **{key: train[key] for key in ("eval_points", "thresholds", "policies")},
+            **of_policies,
         },
         "probes": list(config.probes),
     }

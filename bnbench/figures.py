@@ -50,7 +50,9 @@ def check_report(report: Report, arms: Sequence[Mapping[str, Any]]) -> None:
 
 def metrics(thresholds: Collection[float]) -> list[str]:
     """The keys of the metrics that a run ends with, in the order in which they are told."""
-    splits = [*SPLITS, *(f"{split}@{policy}" for split in SPLITS for policy in Policy)]
+    policies = [f"@{policy}" for policy in Policy if policy != Policy.ema]  # ema is the plain split
+    splits = [f"{split}{policy}" for policy in ("", *policies) for split in SPLITS]
+    splits.remove("train@batch")  # it is the loss of the training steps, whatever the policies
     named = [f"{split}/{metric}" for split in splits for metric in METRICS]
     times = [f"{unit}_to/{t}" for unit in ("steps", "samples") for t in sorted(thresholds)]
     return [*named, "train@batch/loss", *times]

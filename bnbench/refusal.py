@@ -120,10 +120,13 @@ def key_line(causes: Sequence[Any], asked: Asked) -> str:
         schema = cause.object_type
         keys = [f.name for f in fields(schema)] if is_dataclass(schema) else keys_at(parent, config)
         return f"{key}: no such key, {allowed(name, keys)}"
-    if not line:
+    choices = re.search(r"Invalid value '(.*)', expected one of \[(.*)\]", reason)
+    if not line and choices:
+        line = f"{key}={choices[1]}"
+    elif not line:
         with suppress(Exception):  # it may be what cannot be read
             line = f"{key}={shown(OmegaConf.select(config, key))}"
-    if choices := re.search(r"Invalid value '(.*)', expected one of \[(.*)\]", reason):
+    if choices:
         return f"{line or key}: {allowed(choices[1], choices[2].split(', '))}"
     if "is not a ListConfig" in reason:
         return f"{line or key}: expected a list such as [1,2]"

@@ -9,7 +9,7 @@ from typing import Any
 
 from omegaconf import MISSING
 
-SCHEMA = 1  # part of every arm id: raise it when a default or the meaning of a key changes
+SCHEMA = 2  # part of every arm id: raise it when a default or the meaning of a key changes
 
 # Facts about the data sets that a request is checked against before any data is read.
 DATA_SIZES = {  # images to train, to validate, to test
@@ -38,7 +38,9 @@ Backend = StrEnum("Backend", ["reference", "cpp", "triton", "native"])
 Augment = StrEnum("Augment", ["none", "light"])
 Batches = StrEnum("Batches", ["reshuffled", "frozen"])
 Schedule = StrEnum("Schedule", ["constant", "cosine", "exponential"])
-Policy = StrEnum("Policy", ["ema", "precise"])
+Policy = StrEnum(  # of population statistics: norms/population.py says what each is
+    "Policy", ["ema", "cumulative", "algorithm2", "precise", "adabn", "batch", "blend"]
+)
 ShiftName = StrEnum(
     "ShiftName", ["gaussian_noise", "contrast", "brightness", "blur", "translate", "invert"]
 )
@@ -48,6 +50,8 @@ TrackMode = StrEnum("TrackMode", ["online", "offline", "csv"])
 Device = StrEnum("Device", ["auto", "cpu", "cuda"])
 FigureKind = StrEnum("FigureKind", ["curves", "versus", "severity"])
 
+BY_TEST_BATCH = {Policy.batch, Policy.blend}  # what an image is depends on its test batch
+TRANSDUCTIVE = BY_TEST_BATCH | {Policy.adabn}  # … or on the whole set that is evaluated
 MLPS = {ModelName.mlp, ModelName.sigmoid_mlp}  # nets whose layers see one value per unit and image
 
 
@@ -211,6 +215,8 @@ class TrainConfig:
     eval_points: int = MISSING  # evenly spaced; those at powers of √2 in the first 2 % come on top
     thresholds: list[float] = MISSING  # validation accuracies whose first crossing is reported
     policies: list[Policy] = MISSING
+    test_batch: int | None = MISSING  # images that batch and blend see at once; null: batch_size
+    prior: float = MISSING  # of blend: images that the running statistics count as
     save_weights: SaveWeights = MISSING  # auto keeps files of up to 5 MB
 
 

@@ -27,7 +27,14 @@ from bnbench.config import (
 from bnbench.data.batches import augment_light, batch_indices
 from bnbench.data.datasets import Dataset, load
 from bnbench.data.shifts import apply_shift
-from bnbench.evaluation import crossing, evaluate, evaluation_points, loss_and_accuracy, under
+from bnbench.evaluation import (
+    Basis,
+    crossing,
+    evaluate,
+    evaluation_points,
+    loss_and_accuracy,
+    under,
+)
 from bnbench.loop import fused_optimizer, schedule, training_steps
 from bnbench.models import MODELS, initialise
 from bnbench.norms import NORMS, kernels
@@ -245,11 +252,24 @@ def fit(run: Run, record: Callable[[int, Point], None]) -> bool:
             if last:
                 splits["test"] = test
             policies = evaluation_policies(config)
-            results = evaluate(model, splits, policies, subsets["train"][0], run.chunk)
+            results = evaluate(model, splits, policies, basis(run))
             record(step, {("train@batch", "", "loss"): fmean(values), **results})
             if last:
                 return not finite or fmean(recent) > 2 * math.log(NUM_CLASSES)
     raise AssertionError("the last step is an evaluation point")
+
+
+def basis(run: Run) -> Basis:
+    """What the population statistics of a run's evaluations are drawn from: the first images."""
+    config = run.config
+    return Basis(
+        reference=run.splits["train"][0][:SUBSET],
+        train_batch=config.batch_size,
+        test_batch=config.train.test_batch or config.batch_size,
+        prior=config.train.prior,
+        chunk=run.chunk,
+        at_once=max(run.chunk, SUBSET),
+    )
 
 
 def steps(run: Run, num: int) -> Iterator[Tensor]:
@@ -321,17 +341,18 @@ def load_weights(run: Run, path: Path) -> bool:
 def shifted(run: Run, asked: Collection[tuple[str, int, str]]) -> list[tuple[Any, ...]]:
     """The rows of shifts.csv for (shift, severity, policy): loss and accuracy on the test set.
 
-    Statistics that a policy estimates are those of unshifted training images.
+    Statistics that a policy takes from training images are those of unshifted ones; adabn, batch
+    and blend adapt to the shifted images.
     """
     rows: list[tuple[Any, ...]] = []
     labels = run.splits["test"][1]
-    reference = run.splits["train"][0][:SUBSET].split(run.chunk)
+    given = basis(run)
     for name, severity in sorted({(name, severity) for name, severity, _ in asked}):
         raw = apply_shift(run.dataset.test.images, name, severity, run.seed)
         images = normalised(run.dataset, raw, run.device)
         for policy in [p for p in evaluation_policies(run.config) if (name, severity, p) in asked]:
-            with under(run.model, policy, reference):
-                result = loss_and_accuracy(run.model, images, labels, run.chunk)
+            with under(run.model, policy, given, images):
+                result = loss_and_accuracy(run.model, images, labels, given.size(policy))
             rows.extend((name, severity, policy, key, repr(value)) for key, value in result.items())
     return rows
 

@@ -31,6 +31,7 @@ MAY_IMPORT = {
     "evaluation": {"config", "norms"},
     "train": {"config", "norms", "data", "models", "tracking", "loop", "evaluation"},
     "bench": {"config", "norms", "data", "models", "loop"},
+    "bench_layer": {"bench", "norms"},
     "bench_gpu": {"norms"},
     "progress": {"tracking"},
     "launch": {"config", "cli", "clusters", "refusal", "tracking"},

@@ -44,7 +44,8 @@ def test_what_changes_no_number_changes_no_id(read, override):
     ["batch_size=32", "norm.eps=1e-3", "placement=post", "optim.momentum=0.5", "train.steps=7",
      "train.policies=[ema]", "train.eval_points=10", "data.batches=frozen", "data.split_seed=1",
      "model.dropout=0.1", "model.init=xavier", "train.thresholds=[0.7]", "optim.lr_mult=5",
-     "norm.affine=false", "norm.scale=false", "norm.bias=false"],
+     "norm.affine=false", "norm.scale=false", "norm.bias=false",
+     "train.policies=[ema,precise,adabn]"],
 )  # fmt: skip
 def test_what_changes_numbers_changes_the_id(read, override):
     assert only(read(override)).id != only(read()).id
@@ -60,6 +61,11 @@ def test_what_changes_numbers_changes_the_id(read, override):
         (["optim.lr_end=0.5"], []),
         (["train.policies=[precise,ema]"], []),
         (["optim.lr_scaling=linear"], []),
+        (["train.test_batch=8", "train.prior=3"], []),
+        (["train.policies=[ema,batch]", "train.prior=3"], ["train.policies=[batch,ema]"]),
+        (["train.policies=[ema,batch]", "train.test_batch=64"], ["train.policies=[ema,batch]"]),
+        (["train.policies=[ema,blend]", "train.prior=16.0"], ["train.policies=[ema,blend]"]),
+        (["norm=none", "train.policies=[ema,blend]", "train.prior=3"], ["norm=none"]),
         (["model=vgg", "model.depth=[2,2]"], ["model=vgg"]),
         (["optim.lr_mult=1"], ["optim.lr_mult=1.0"]),
         (["norm.affine=false", "norm.scale=false"], ["norm.affine=false"]),
@@ -86,7 +92,19 @@ def test_parts_of_the_affine_map_are_named_where_they_are_left_out(read):
         (["norm.affine=false"], whole | {"affine": False}),
     ):
         assert science(only(read(*overrides)).config)["norm"] == expected
-    assert only(read()).id == "mlp-batchnorm-pre-939701ab"
+    assert only(read()).id == "mlp-batchnorm-pre-24472395"
+
+
+def test_arms_without_the_policies_that_have_settings_are_named_as_ever(read):
+    """Results from before those policies stay found: nothing of them is in the canonical form."""
+    canonical = science(only(read()).config)
+    assert set(canonical["train"]) == {"steps", "eval_points", "thresholds", "policies"}
+
+
+def test_settings_of_policies_matter_where_the_policies_are(read):
+    policies = "train.policies=[ema,batch,blend]"
+    changes = [[], ["train.test_batch=8"], ["train.prior=3"], ["batch_size=32"]]
+    assert len({only(read(policies, *change)).id for change in changes}) == 4
 
 
 def test_decay_matters_where_the_schedule_decays(read):

@@ -9,10 +9,13 @@ from pathlib import Path
 
 import pytest
 import torch
+import torch.nn.functional as F
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from bnbench.config import arm_id, science
+from bnbench.schema import Policy
 from bnbench.tracking.run_dir import State, run_path, state
-from bnbench.train import build, fit, steps, train_arm
+from bnbench.train import build, fit, load_weights, steps, train_arm
 
 CSV = ["track=csv", "device=cpu", "seeds=[0]"]
 
@@ -60,6 +63,43 @@ def test_a_run_leaves_its_files_and_learns(read):
     assert {row["step"] for row in metrics if row["split"] == "test"} == {"80"}
     last = {(r["split"], r["metric"]): float(r["value"]) for r in metrics if r["step"] == "80"}
     assert last["val", "accuracy"] == result["metrics"]["val/accuracy"]
+
+
+@pytest.mark.parametrize("model", ["mlp", "vgg"])
+def test_every_policy_has_its_rows(read, model):
+    """All splits of metrics.csv and all rows of shifts.csv; images are tested in batches of 50."""
+    policies = [policy.value for policy in Policy]
+    asked = [
+        *CSV, f"model={model}", "train.steps=4", "train.eval_points=2", "shift=blur",
+        "shift.severities=[3]", f"train.policies=[{','.join(policies)}]", "train.test_batch=50",
+    ]  # fmt: skip
+    path = trained(only(read(*asked)))
+    metrics = rows(path / "metrics.csv")
+    measured = [*policies[1:-2], "blend"]
+    at = {(r["step"], r["split"], r["metric"]) for r in metrics}
+    splits = {"train", "val", *(f"{s}@{p}" for s in ("train", "val") for p in measured)}
+    splits |= {"val@batch"}
+    assert {s for step, s, m in at if (step, m) == ("2", "accuracy")} == splits
+    tested = {"test", *(f"test@{policy}" for policy in policies[1:])}
+    assert {s for step, s, m in at if (step, m) == ("4", "accuracy")} == splits | tested
+    assert ("4", "train@batch", "loss") in at
+    assert all(math.isfinite(float(r["value"])) for r in metrics)
+    shifts = rows(path / "shifts.csv")
+    assert {(r["policy"], r["metric"]) for r in shifts} == {
+        (policy, metric) for policy in policies for metric in ("loss", "accuracy")
+    }
+    final = {(r["split"], r["metric"]): r["value"] for r in metrics if r["step"] == "4"}
+    # statistics of other images, or of others beside, are other numbers
+    assert len({final[split, "loss"] for split in tested}) == len(tested)
+    run = build(only(read(*asked)), 0)
+    assert load_weights(run, path / "weights.pt")
+    for layer in (module for module in run.model.modules() if isinstance(module, _BatchNorm)):
+        layer.running_mean = layer.running_var = None  # so torch normalises by the batch
+    images, labels = run.splits["test"]
+    with torch.no_grad():
+        logits = torch.cat([run.model.eval()(x) for x in images.split(50)])
+    by_hand = F.cross_entropy(logits, labels).item()
+    assert float(final["test@batch", "loss"]) == pytest.approx(by_hand, rel=1e-5)
 
 
 def test_curves_are_drawn_on_subsets_and_end_on_the_whole_set(read, monkeypatch):

@@ -8,7 +8,7 @@ import pandas as pd
 from bnbench.analysis.frames import Panels
 from bnbench.analysis.labels import column_label, count_label, metric_label, value_label
 from bnbench.analysis.stats import MIN_SEEDS
-from bnbench.schema import Figure
+from bnbench.schema import TRANSDUCTIVE, Figure
 
 
 def note_text(spec: Figure, counts: Sequence[int]) -> str:
@@ -36,8 +36,12 @@ def caption_text(spec: Figure, note: str, differ: Sequence[str], frame: pd.DataF
     if (frame["status"] == "diverged").any():
         took = "enters as measured" if spec.kind == "versus" else "is not in a mean"
         words.append(f"A diverged run {took}; × marks where it ended.")
-    if "@precise" in spec.y:
+    split = spec.y.partition("/")[0]
+    policy = "" if split == "train@batch" else split.partition("@")[2]  # a loss of training steps
+    if policy:
         words.append("Nets without population statistics are shown as they are.")
+    if adapted := sorted(TRANSDUCTIVE.intersection([policy, *frame.get("policy", [])])):
+        words.append(f"Transductive, statistics of the evaluated images: {', '.join(adapted)}.")
     return " ".join(words)
 
 

@@ -18,7 +18,15 @@ COLUMNS = {
     "policy": "statistics",
 }
 SPLITS = {"train": "training", "val": "validation", "test": "test"}
-POLICIES = {"ema": "EMA statistics", "precise": "precise statistics", "batch": "batch statistics"}
+POLICIES = {
+    "ema": "EMA statistics",
+    "cumulative": "cumulative statistics",
+    "algorithm2": "statistics of Algorithm 2",
+    "precise": "precise statistics",
+    "adabn": "AdaBN statistics",
+    "batch": "batch statistics",
+    "blend": "blended statistics",
+}
 UNITS = {"accuracy": "%", "loss": "nats"}
 ABSENT = "–"  # a setting that an arm does not have
 SELF_EXPLAINING = ("norm.name", "model.name", "optim.name", "placement", "shift")

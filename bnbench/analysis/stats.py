@@ -164,7 +164,7 @@ def _free(column: str, baseline: Mapping[str, Any]) -> bool:
     """Whether arms may differ in `column`: a name frees its group, a norm also what hangs on it."""
     freed = {key.removesuffix("name") if key.endswith(".name") else key for key in baseline}
     if "norm.name" in baseline:
-        freed |= {"placement", "train.policies"}
+        freed |= {"placement", "train.policies", "train.test_batch", "train.prior"}
     return any(column == key or (key.endswith(".") and column.startswith(key)) for key in freed)
 
 

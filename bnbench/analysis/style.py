@@ -36,7 +36,16 @@ OTHER_NORM = "#8c6d31"  # one that the table does not know yet
 SOLID, DASHED, DOTTED = "-", (0, (4, 1.6)), (0, (1, 1.3))
 DASHES: dict[str, dict[str, Any]] = {
     "placement": {"pre": SOLID, "post": DASHED, "none": SOLID},
-    "policy": {"ema": SOLID, "precise": DASHED, "none": SOLID},
+    "policy": {
+        "none": SOLID,
+        "ema": SOLID,
+        "precise": DASHED,
+        "batch": DOTTED,
+        "adabn": (0, (6, 1.5, 1, 1.5)),
+        "blend": (0, (3, 1, 1, 1, 1, 1)),
+        "algorithm2": (0, (8, 2)),
+        "cumulative": (0, (2, 1)),
+    },
 }
 FREE_DASHES = (SOLID, DASHED, DOTTED, (0, (6, 1.5, 1, 1.5)))
 

@@ -14,6 +14,7 @@ as those of Hoffer et al.; Santurkar et al. take the norm before they subtract t
 """
 
 import math
+from collections.abc import Iterable
 
 import torch
 from torch import Tensor, nn
@@ -78,6 +79,14 @@ class L1BatchNorm(_ScaledBatchNorm):
         """π/2 (1/m Σ |x - mean|)²; of Gaussian data the variance."""
         return math.pi / 2 * _deviation(x, mean).mean(_batch_dims(x)).square()
 
+    def population_variance(self, inputs: Iterable[Tensor], mean: Tensor) -> Tensor:
+        """The same of all inputs (`population.HasOwnVariance`)."""
+        count, total = 0, torch.tensor(0.0)
+        for x in inputs:
+            count += values_per_channel(x)
+            total = total + _deviation(x.double(), mean).sum(_batch_dims(x))
+        return math.pi / 2 * (total / count).square()
+
 
 class LInfBatchNorm(_ScaledBatchNorm):
     """Batch normalisation by C(m) times the largest absolute deviation.
@@ -92,9 +101,21 @@ class LInfBatchNorm(_ScaledBatchNorm):
     @staticmethod
     def spread2(x: Tensor, mean: Tensor) -> Tensor:
         """(C(m) max |x - mean|)²."""
-        log_m = math.log(values_per_channel(x))
-        constant = (1 + math.sqrt(math.pi * math.log(4))) / math.sqrt(8 * log_m)
-        return (constant * _deviation(x, mean).amax(_batch_dims(x))).square()
+        largest = _deviation(x, mean).amax(_batch_dims(x))
+        return (_constant(values_per_channel(x)) * largest).square()
+
+    def population_variance(self, inputs: Iterable[Tensor], mean: Tensor) -> Tensor:
+        """The same of all inputs (`population.HasOwnVariance`)."""
+        count, largest = 0, torch.zeros_like(mean)
+        for x in inputs:
+            count += values_per_channel(x)
+            of_batch = _deviation(x.double(), mean).amax(_batch_dims(x))
+            largest = torch.maximum(largest, of_batch)
+        return (_constant(count) * largest).square()
+
+
+def _constant(m: int) -> float:
+    return (1 + math.sqrt(math.pi * math.log(4))) / math.sqrt(8 * math.log(m))
 
 
 def _deviation(x: Tensor, mean: Tensor) -> Tensor:

@@ -1,15 +1,27 @@
 """Which population statistics a net's BatchNorm layers normalise by, as an explicit policy.
 
-A policy replaces the batch as the source of mu and sigma2 (Ioffe & Szegedy 2015, section 3.1):
+A policy replaces the batch as the source of mu and sigma2 (Ioffe & Szegedy 2015, section 3.1). In
+training a layer normalises by mu_B and the biased sigma2_B of a batch of m values per channel.
 
-    ema      the layers' running statistics, which average over past batches and past weights
-    precise  the moments of given data under the weights as they are (Wu & Johnson 2021, section 3)
+    ema         the layers' running statistics, which average over past batches and past weights
+    cumulative  the plain averages of mu_B and m/(m - 1) sigma2_B over given batches; torch's
+                momentum=None after reset_running_stats()
+    algorithm2  the same over batches of one size m, E[x] = E_B[mu_B] and
+                Var[x] = m/(m - 1) E_B[sigma2_B] (Ioffe & Szegedy 2015, Algorithm 2, line 10)
+    precise     the mean and the variance of all given data (Wu & Johnson 2021, section 3)
+    adabn       the same, where the data is what is evaluated (Li et al. 2016, Algorithm 1)
+    batch       mu_B and sigma2_B of each batch that is evaluated (Nado et al. 2020)
+    blend       N/(N + n) running + n/(N + n) batch statistics, for a batch of n images and a prior
+                worth N (Schneider et al. 2020, equation 3)
+
+The last three are transductive: what an image is predicted as depends on the other test images.
 """
 
 import copy
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from functools import partial
+from typing import Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
@@ -17,8 +29,29 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from bnbench.norms import functional
 
-Buffers = dict[str, Tensor | None]
-Statistics = dict[_BatchNorm, Buffers]
+Statistics = tuple[Tensor, Tensor]  # mean and variance of each channel, (C,)
+Source = Callable[[Tensor], Statistics]  # what a layer's input is normalised by
+Sources = dict[_BatchNorm, Source]
+
+
+@runtime_checkable
+class HasOwnVariance(Protocol):
+    """The hook of a layer class whose running_var is something else than the variance.
+
+    Every policy sets running_mean and running_var, by which the layer normalises in evaluation. The
+    mean is the mean for all classes. running_var is the variance, merged over batches as count,
+    mean and M2, unless the class says how it is measured, as for L1 batch normalisation:
+
+        def population_variance(self, inputs, mean):
+            deviations = [(x - mean.view(1, -1)).abs() for x in inputs]
+            return math.pi / 2 * torch.cat(deviations).mean(0).square()
+
+    What it returns stands for a batch as for a whole set: it has no m/(m - 1) to correct a bias by.
+    """
+
+    def population_variance(self, inputs: Iterable[Tensor], mean: Tensor) -> Tensor:
+        """running_var (C,) of all `inputs`, (N, C, *) each, about their common mean (C,)."""
+        ...
 
 
 def has_population(model: nn.Module) -> bool:
@@ -28,22 +61,31 @@ def has_population(model: nn.Module) -> bool:
 
 @contextmanager
 def population(
-    model: nn.Module, policy: str, data: Iterable[Tensor] | None = None
+    model: nn.Module, policy: str, data: Iterable[Tensor] | None = None, *, prior: float = 16.0
 ) -> Iterator[nn.Module]:
     """Inside, every BatchNorm layer of `model` normalises by what `policy` says.
 
     That holds whatever `.training` says or becomes; other layers obey `.training` as always. No
     buffer changes. Afterwards, also after an exception, the model is as before, with the training
-    flags that it came with. Works for this package's layers and torch's; layers without running
-    statistics are left alone. Contexts nest, and the inner one counts.
+    flags that it came with. Works for this package's layers, torch's and classes derived from them
+    (`HasOwnVariance`); layers without running statistics are left alone. Contexts nest, and the
+    inner one counts. To gradients all statistics are constants.
+
+    While data is measured the rest of the net is in evaluation mode: dropout adds variance that is
+    not there in use.
 
     Args:
         model: the net.
-        policy: "ema" or "precise", see above.
-        data: input batches, for "precise" only.
+        policy: a key of `POLICIES`, see above.
+        data: input batches, for the policies that measure data: cumulative, algorithm2, precise and
+            adabn. The last two give the same however the data is split, but hold all of it, and
+            more than one batch costs them a pass per layer.
+        prior: N of blend, the number of images that the running statistics count as.
 
     Raises:
-        ValueError: an unknown policy, or "precise" without data that reaches every layer.
+        ValueError: an unknown policy; a policy without the data that it measures, or with data that
+            does not reach every layer; batches of unequal sizes for algorithm2; one value per
+            channel; for precise and adabn, a layer that a pass calls twice; a negative prior.
 
     >>> net = nn.Sequential(nn.BatchNorm1d(1, affine=False))
     >>> with population(net, "precise", data=[torch.tensor([[1.0], [3.0]])]):
@@ -52,89 +94,205 @@ def population(
     """
     if policy not in POLICIES:
         raise ValueError(f"unknown population policy {policy!r}; allowed: {', '.join(POLICIES)}")
+    if not prior >= 0:
+        raise ValueError(f"prior={prior}: expected a number of images >= 0")
+    if policy in MEASURED and data is None:
+        raise ValueError(f"policy {policy!r} needs data, an iterable of input batches")
     with _restored(model):
-        statistics = POLICIES[policy](model, data)
-        for layer, buffers in statistics.items():
-            layer.forward = _twin(layer, buffers).forward
+        sources = POLICIES[policy](model, () if data is None else data, prior)
+        if sources.keys() != set(_layers(model)):
+            raise ValueError(f"policy {policy!r} needs data that reaches every BatchNorm")
+        _apply(sources)
         yield model
 
 
-def _ema(model: nn.Module, data: Iterable[Tensor] | None) -> Statistics:
-    return {layer: {} for layer in _layers(model)}
+def _running(model: nn.Module, data: Iterable[Tensor], prior: float) -> Sources:
+    def source(layer: _BatchNorm, x: Tensor) -> Statistics:
+        return _buffers(layer)
+
+    return {layer: partial(source, layer) for layer in _layers(model)}
 
 
-def _precise(model: nn.Module, data: Iterable[Tensor] | None) -> Statistics:
-    """The moments of `data` at each layer, from one pass that normalises batch by batch.
+def _blended(model: nn.Module, data: Iterable[Tensor], prior: float) -> Sources:
+    def source(layer: _BatchNorm, x: Tensor) -> Statistics:
+        mean, var = _moments(layer, lambda: [x], fewest=1 if prior else 2)
+        share = len(x) / (prior + len(x))
+        running_mean, running_var = (buffer.double() for buffer in _buffers(layer))
+        return running_mean.lerp(mean, share), running_var.lerp(var.double(), share)
 
-    The rest of the net is in evaluation mode: dropout adds variance that is not there in use.
+    return {layer: partial(source, layer) for layer in _layers(model)}
+
+
+def _averaged(
+    model: nn.Module, data: Iterable[Tensor], prior: float, *, one_size: bool = False
+) -> Sources:
+    """Averages over batches that normalise themselves on their way through the net."""
+    seen: dict[_BatchNorm, list[tuple[Tensor, Tensor]]] = {}
+    sizes: dict[_BatchNorm, int] = {}
+
+    def source(layer: _BatchNorm, x: Tensor) -> Statistics:
+        m = functional.values_per_channel(x)
+        if one_size and sizes.setdefault(layer, m) != m:
+            raise ValueError(
+                f"policy 'algorithm2' needs batches of one size; a BatchNorm had {sizes[layer]} "
+                f"values per channel, then {m}"
+            )
+        mean, var = _moments(layer, lambda: [x])
+        unbiased = var if isinstance(layer, HasOwnVariance) else var * (m / (m - 1))
+        seen.setdefault(layer, []).append((mean, unbiased))
+        return mean, var
+
+    with _measuring(model):
+        _apply({layer: partial(source, layer) for layer in _layers(model)})
+        for batch in data:
+            model(batch)
+    return {
+        layer: _constant(*(torch.stack(values).mean(0) for values in zip(*batches, strict=True)))
+        for layer, batches in seen.items()
+    }
+
+
+def _exact(model: nn.Module, data: Iterable[Tensor], prior: float) -> Sources:
+    """The moments of all data at each layer, under the final statistics of the layers before it.
+
+    The first batch goes through the net once. Wherever it comes to a layer, the other batches are
+    brought there too, through the layers that are settled already; then the layer is settled, and
+    the first batch goes on. A single batch so costs one pass.
+
     The variance is the biased one, M2/count, since the data is the population and not a sample of
     it. So a single batch gives the very numbers that normalised it. (running_var holds the unbiased
     one instead: it estimates a population from batches, where m/(m - 1) is not close to 1.)
     """
-    if data is None:
-        raise ValueError("the population policy 'precise' needs data, an iterable of input batches")
-    merged = {layer: _Moments() for layer in _layers(model)}
-    with _restored(model), torch.no_grad():
-        model.eval()
-        for layer, moments in merged.items():
-            layer.forward = _recorder(layer, moments)
-        for batch in data:
+    batches = list(data)
+    settled: Sources = {}
+
+    def source(layer: _BatchNorm, x: Tensor) -> Statistics:
+        if layer in settled:
+            raise ValueError("a BatchNorm that a pass calls twice has no exact statistics")
+
+        def inputs() -> Iterator[Tensor]:
+            yield x
+            for batch in batches[1:]:
+                yield _input_of(layer, model, batch, settled)
+
+        settled[layer] = _constant(*_moments(layer, inputs))
+        return settled[layer](x)
+
+    with _measuring(model):
+        _apply({layer: partial(source, layer) for layer in _layers(model)})
+        for batch in batches[:1]:
             model(batch)
-    if not all(moments.count for moments in merged.values()):
-        raise ValueError("the population policy 'precise' needs data that reaches every BatchNorm")
-    return {layer: moments.buffers(layer) for layer, moments in merged.items()}
+    return settled
 
 
-POLICIES = {"ema": _ema, "precise": _precise}
+POLICIES: dict[str, Callable[[nn.Module, Iterable[Tensor], float], Sources]] = {
+    "ema": _running,
+    "cumulative": _averaged,
+    "algorithm2": partial(_averaged, one_size=True),
+    "precise": _exact,
+    "adabn": _exact,
+    "batch": lambda model, data, prior: _blended(model, data, prior=0.0),
+    "blend": _blended,
+}
+MEASURED = ("cumulative", "algorithm2", "precise", "adabn")  # on data
+CACHED_VALUES = 2**19  # 2 MB in float32
 
 
-@dataclass
-class _Moments:
-    """Count, mean and M2 = Σ (x - mean)² per channel, merged batch by batch in float64."""
+def _moments(
+    layer: _BatchNorm, inputs: Callable[[], Iterable[Tensor]], fewest: int = 2
+) -> Statistics:
+    """The mean and biased variance of all inputs of a layer, in float64.
 
-    count: int = 0
-    mean: Tensor = field(default_factory=lambda: torch.tensor(0.0))
-    m2: Tensor = field(default_factory=lambda: torch.tensor(0.0))
-
-    def add(self, x: Tensor) -> None:
-        """Merge in a batch by the pairwise formula of Chan, Golub & LeVeque 1983."""
-        m, mean, sigma2 = functional.moments(x)
-        total = self.count + m
-        delta = mean - self.mean
-        self.mean = self.mean + delta * (m / total)
-        self.m2 = self.m2 + sigma2 * m + delta.square() * (self.count * m / total)
-        self.count = total
-
-    def buffers(self, layer: _BatchNorm) -> Buffers:
-        like = layer.running_mean
-        return {"running_mean": self.mean.to(like), "running_var": (self.m2 / self.count).to(like)}
-
-
-def _recorder(layer: _BatchNorm, moments: _Moments) -> Callable[..., Tensor]:
-    by_batch = _twin(layer, {"running_mean": None, "running_var": None})
-
-    def forward(x: Tensor) -> Tensor:
-        moments.add(x)
-        return by_batch.forward(x)
-
-    return forward
+    Count, mean and M2 = Σ (x - mean)² are merged by the pairwise formula of Chan et al. 1983.
+    """
+    count, mean, m2 = 0, torch.tensor(0.0), torch.tensor(0.0)
+    for x in _slices(inputs()):
+        m, mu, sigma2 = functional.moments(x)
+        total, delta = count + m, mu - mean
+        mean = mean + delta * (m / total)
+        m2 = m2 + sigma2 * m + delta.square() * (count * m / total)
+        count = total
+    if count < fewest:
+        raise ValueError(f"Expected more than 1 value per channel to measure, got {count}")
+    if isinstance(layer, HasOwnVariance):
+        return mean, layer.population_variance(inputs(), mean)
+    return mean, m2 / count
 
 
-def _twin(layer: _BatchNorm, buffers: Buffers) -> _BatchNorm:
-    """A stand-in for `layer` in evaluation mode: its parameters and buffers, but for `buffers`.
+def _slices(inputs: Iterable[Tensor]) -> Iterator[Tensor]:
+    """The inputs in parts that stay in the cache while several passes go over them: 5 times faster.
 
-    No child of the net, it is out of reach of `model.train()`.
+    (1000, 16, 28, 28) is 50 MB, and what is as large is fresh memory for each intermediate result.
+    """
+    for x in inputs:
+        yield from x.split(max(1, CACHED_VALUES * len(x) // max(1, x.numel())))
+
+
+class _Reached(Exception):  # noqa: N818 - no error: what stops a pass at a layer, with its input
+    pass
+
+
+def _input_of(layer: _BatchNorm, model: nn.Module, batch: Tensor, settled: Sources) -> Tensor:
+    """What comes to a layer that the settled layers lie before."""
+
+    def stop(x: Tensor) -> Tensor:
+        raise _Reached(x)
+
+    with _restored(model):
+        _apply(settled)
+        vars(layer)["forward"] = stop
+        try:
+            model(batch)
+        except _Reached as reached:
+            return reached.args[0]
+    raise ValueError("exact statistics need data whose every batch reaches every BatchNorm")
+
+
+def _constant(mean: Tensor, var: Tensor) -> Source:
+    return lambda x: (mean, var)
+
+
+def _buffers(layer: _BatchNorm) -> Statistics:
+    assert layer.running_mean is not None
+    assert layer.running_var is not None
+    return layer.running_mean, layer.running_var
+
+
+def _apply(sources: Sources) -> None:
+    for layer, source in sources.items():
+        vars(layer)["forward"] = _normaliser(layer, source)
+
+
+def _normaliser(layer: _BatchNorm, source: Source) -> Callable[[Tensor], Tensor]:
+    """The forward of `layer` in evaluation mode with the statistics of `source`.
+
+    It is that of a twin which shares the parameters. No child of the net, the twin is out of reach
+    of `model.train()`, and its buffers are its own.
     """
     twin = copy.copy(layer)
     twin.__dict__.pop("forward", None)  # set on the layer by an enclosing context
     twin.training = False
-    twin._buffers = layer._buffers | buffers
-    return twin
+    twin._buffers = dict(layer._buffers)
+
+    def forward(x: Tensor) -> Tensor:
+        with torch.no_grad():
+            mean, var = source(x)
+        twin.running_mean, twin.running_var = mean.to(layer.running_mean), var.to(layer.running_var)
+        return twin.forward(x)
+
+    return forward
 
 
 def _layers(model: nn.Module) -> list[_BatchNorm]:
     modules = model.modules()
     return [m for m in modules if isinstance(m, _BatchNorm) and m.running_mean is not None]
+
+
+@contextmanager
+def _measuring(model: nn.Module) -> Iterator[None]:
+    with _restored(model), torch.no_grad():
+        model.eval()
+        yield
 
 
 @contextmanager

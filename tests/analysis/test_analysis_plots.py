@@ -1,11 +1,13 @@
 """Figures: fixed looks, lines that are means over the seeds of one arm, diverged runs in sight."""
 
 import numpy as np
+import pandas as pd
 import pytest
 from fake_results import POINTS, arm_of, config, write_experiment, write_run, write_shifts
 from matplotlib.colors import to_hex
 
 from bnbench.analysis import curve, load, style
+from bnbench.analysis.captions import caption_text
 from bnbench.analysis.plots import draw
 from bnbench.analysis.stats import mean_interval
 from bnbench.schema import NORM_CONFIGS, Figure, FigureKind
@@ -176,3 +178,20 @@ def test_files_are_the_same_bytes_each_time(make, tmp_path):
 def test_numbers_are_coloured_from_light_to_dark():
     brightness = [sum(style.colours("batch_size", [2, 8, 32])[size]) for size in (2, 8, 32)]
     assert np.all(np.diff(brightness) < 0)
+
+
+@pytest.mark.parametrize(
+    ("y", "policies", "said", "has_policy"),
+    [
+        ("val@batch/accuracy", [], "batch", True),
+        ("test/accuracy", ["adabn", "ema", "precise", "blend"], "adabn, blend", False),
+        ("val@precise/accuracy", ["none"], None, True),
+        ("train@batch/loss", [], None, False),  # of the training steps
+    ],
+)
+def test_a_caption_says_what_is_transductive(y, policies, said, has_policy):
+    frame = pd.DataFrame({"status": "done", "policy": [*policies, "ema"]})
+    caption = caption_text(curves(y=y), "n = 3", [], frame)
+    assert ("Transductive" in caption) == bool(said)
+    assert not said or f"Transductive, statistics of the evaluated images: {said}." in caption
+    assert ("Nets without population statistics are shown" in caption) == has_policy

@@ -282,12 +282,9 @@ def test_n1_4_the_output_is_not_made_equal_to_the_input():
 
 
 def test_n1_6_l2norm_is_no_batchnorm_and_its_axis_matters():
-    """N1: SSD uses BN after block 4; it is ParseNet's L2Norm, and the code shown has other axes.
-
-    The formula stands here since `NORMS` has no such row yet.
-    """
+    """N1: SSD uses BN after block 4; it is ParseNet's L2Norm, and the code shown has other axes."""
     x = torch.rand(2, 8, 5, 5, dtype=torch.float64)  # positive, as after a ReLU
-    over_channels = 20 * F.normalize(x, dim=1)
+    over_channels = norms.L2Norm(8).double()(x)
     over_positions = F.normalize(x.flatten(2), dim=2).view_as(x)  # the code: axes H, W; scale 1
     torch.testing.assert_close(over_channels.norm(dim=1), torch.full((2, 5, 5), 20.0).double())
     lengths = over_positions.norm(dim=1)
@@ -295,7 +292,7 @@ def test_n1_6_l2norm_is_no_batchnorm_and_its_axis_matters():
     assert lengths.max() / lengths.min() > 1.1
     # no BatchNorm: nothing is centred, and no other sample of the batch has a say
     assert over_channels.mean((0, 2, 3)).min() > 1
-    torch.testing.assert_close(20 * F.normalize(x[:1], dim=1), over_channels[:1])
+    torch.testing.assert_close(norms.L2Norm(8).double()(x[:1]), over_channels[:1])
     ours = norms.BatchNorm2d(8, dtype=torch.float64)
     assert ours(x).mean((0, 2, 3)).abs().max() < 1e-12
     assert (ours(x[:1]) - ours(x)[:1]).abs().max() > 0.1

@@ -101,13 +101,13 @@ def test_without_statistics_evaluation_normalises_by_the_batch_in_the_same_norm(
     assert torch.equal(layer.eval()(x), expected)
 
 
-@pytest.mark.xfail(reason="population policies take the variance; to ask the layer's spread2")
 @both
-def test_precise_statistics_of_one_batch_are_what_normalises_it(kind):
-    layer, x = kind(5), torch.randn(8, 5)
+def test_precise_statistics_are_of_the_layer_s_norm_however_the_data_is_split(kind):
+    layer, x = kind(5, dtype=torch.float64), torch.randn(8, 5, 3, dtype=torch.float64)
     expected = copy.deepcopy(layer)(x)
-    with population(layer, "precise", [x]):
-        torch.testing.assert_close(layer(x), expected)
+    for sizes in ([8], [5, 3], [1] * 8):
+        with population(layer, "precise", x.split(sizes)):
+            torch.testing.assert_close(layer(x), expected, rtol=0, atol=1e-12)
 
 
 @both

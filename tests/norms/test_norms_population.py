@@ -1,16 +1,17 @@
-"""Policies for population statistics: their numbers, and that they leave no trace."""
+"""Policies for population statistics as contexts: they hold inside and leave no trace.
+
+`test_norms_policies.py` has their numbers.
+"""
 
 import copy
-from itertools import pairwise
 
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from torch import nn
 
 from bnbench import norms
 from bnbench.norms import has_population, population
+from bnbench.norms.population import MEASURED, POLICIES
 
 
 @pytest.fixture(params=[norms, nn], ids=["ours", "torch"])
@@ -68,7 +69,7 @@ def test_ema_is_evaluation_mode_whatever_training_says(net, training):
     assert_untouched(net, before)
 
 
-@pytest.mark.parametrize("policy", ["ema", "precise"])
+@pytest.mark.parametrize("policy", POLICIES)
 def test_train_and_eval_inside_are_ignored_and_undone(net, policy):
     before = everything(net)
     with population(net, policy, [X]):
@@ -91,41 +92,30 @@ def test_precise_on_one_batch_is_what_normalising_by_that_batch_gives(net, train
     assert_untouched(net, before)
 
 
-@given(
-    cuts=st.sets(st.integers(2, 30).filter(lambda cut: cut % 2 == 0)), offset=st.floats(-1e4, 1e4)
-)
-@settings(max_examples=25, deadline=None)
-def test_the_way_that_data_is_split_does_not_matter(cuts, offset):
-    """At the first layer, where the data does not depend on how it was normalised."""
-    x = X + offset
-    ends = [0, *sorted(cuts), len(x)]
-    batches = [x[start:end] for start, end in pairwise(ends)]
-    layer = norms.BatchNorm1d(4, affine=False, eps=1e-12)
-    with population(layer, "precise", batches):
-        y = layer(x).double()
-    # the merged mean is rounded once, to float32; sums of 32 values about 1 are, a few times each
-    rounding = (20 + abs(offset)) * torch.finfo(torch.float32).eps
-    assert (y.mean(0) * x.double().std(0)).abs().max() <= rounding
-    torch.testing.assert_close(y.var(0, correction=0), torch.ones(4).double(), rtol=3e-6, atol=0)
+@pytest.mark.parametrize("policy", POLICIES)
+def test_other_layers_obey_the_flags_that_they_came_with(net, policy):
+    """Dropout that trains does so inside too, after a measurement without it."""
+    net.train()[0].eval()
+    flags = [module.training for module in net.modules()]
+    with population(net, policy, [X]):
+        assert [module.training for module in net.modules()] == flags
+        assert not torch.equal(net(X), net(X))
 
 
-def test_precise_is_the_biased_variance_of_the_whole_data():
-    layer = norms.BatchNorm1d(1, affine=False, eps=1e-12)
-    data = [torch.tensor([[0.0], [2.0]]), torch.tensor([[4.0], [6.0]])]  # mean 3, variance 20/4
-    with population(layer, "precise", data):
-        assert layer(torch.tensor([[8.0]])).item() == pytest.approx(5 / 5**0.5)
-
-
-def test_estimation_sees_no_dropout(net):
+@pytest.mark.parametrize("policy", sorted(MEASURED))
+def test_estimation_sees_no_dropout(net, policy):
+    data = [X[:16], X[16:]]
     net.train()
-    with population(net, "precise", [X]):
+    with population(net, policy, data):
         first = net.eval()(X)
-    with population(net, "precise", [X]):
+    net.train()
+    with population(net, policy, data):
         assert torch.equal(net.eval()(X), first)
 
 
-def test_gradients_flow_inside_and_reach_the_parameters(net):
-    with population(net, "precise", [X]):
+@pytest.mark.parametrize("policy", POLICIES)
+def test_gradients_flow_inside_and_reach_the_parameters(net, policy):
+    with population(net, policy, [X]):
         net(X).square().sum().backward()
     assert all(parameter.grad is not None for parameter in net.parameters())
 
@@ -144,13 +134,29 @@ def test_contexts_nest_and_the_inner_one_counts(net):
     assert_untouched(net, before)
 
 
+@pytest.mark.parametrize("outer", POLICIES)
+@pytest.mark.parametrize("inner", POLICIES)
+def test_an_inner_policy_is_what_it_is_alone(net, outer, inner):
+    """Also while it measures: nothing of the outer policy gets into its statistics."""
+    net.eval()
+    data, before = [X[:16], X[16:]], everything(net)
+    with population(net, inner, data):
+        expected = net(X)
+    with population(net, outer, [X[:8] + 1, X[8:16]]):
+        around = net(X)
+        with population(net, inner, data):
+            assert torch.equal(net(X), expected)
+        assert torch.equal(net(X), around)
+    assert_untouched(net, before)
+
+
 def failing():
     yield X
     raise RuntimeError("out of data")
 
 
-def fail_inside(net, policy, data):
-    with population(net, policy, data):
+def fail_inside(net, policy, data, prior=16.0):
+    with population(net, policy, data, prior=prior):
         net.eval()
         raise KeyError("inside")
 
@@ -158,13 +164,13 @@ def fail_inside(net, policy, data):
 @pytest.mark.parametrize(
     ("policy", "data", "error", "message"),
     [
-        ("test_batch", [X], ValueError, "unknown population policy 'test_batch'; allowed: ema, pr"),
-        ("precise", None, ValueError, "needs data"),
-        ("precise", [], ValueError, "reaches every BatchNorm"),
-        ("precise", [X[:1]], ValueError, "more than 1 value per channel"),
-        ("precise", failing(), RuntimeError, "out of data"),
-        ("ema", None, KeyError, "inside"),
-        ("precise", [X], KeyError, "inside"),
+        ("test", [X], ValueError, "unknown population policy 'test'; allowed: ema, cumulative, al"),
+        *((policy, None, ValueError, f"'{policy}' needs data, an iter") for policy in MEASURED),
+        *((policy, [], ValueError, "reaches every BatchNorm") for policy in MEASURED),
+        *((policy, [X[:1]], ValueError, "more than 1 value per channel") for policy in MEASURED),
+        *((policy, failing, RuntimeError, "out of data") for policy in MEASURED),
+        *((policy, [X], KeyError, "inside") for policy in POLICIES),
+        ("algorithm2", [X[:16], X[16:31]], ValueError, "one size.* 16 values per channel, then 15"),
     ],
 )
 def test_after_an_exception_the_net_is_as_before(policy, data, error, message):
@@ -172,8 +178,61 @@ def test_after_an_exception_the_net_is_as_before(policy, data, error, message):
     net[1].eval()
     before = everything(net)
     with pytest.raises(error, match=message):
-        fail_inside(net, policy, data)
+        fail_inside(net, policy, data() if callable(data) else data)
     assert_untouched(net, before)
+
+
+@pytest.mark.parametrize("policy", ["batch", "blend"])
+def test_one_value_per_channel_is_no_batch(policy):
+    layer = norms.BatchNorm1d(4)
+    with (
+        population(layer, policy, prior=0.0),
+        pytest.raises(ValueError, match="more than 1 value per channel"),
+    ):
+        layer(X[:1])
+
+
+@pytest.mark.parametrize("prior", [-1.0, float("nan")])
+def test_a_prior_is_a_number_of_images(prior):
+    with pytest.raises(ValueError, match="expected a number of images >= 0"):
+        fail_inside(norms.BatchNorm1d(4), "blend", None, prior)
+
+
+class Twice(nn.Sequential):
+    def forward(self, x):
+        return super().forward(super().forward(x))
+
+
+class Skips(nn.Sequential):
+    """A net whose layer only some batches reach."""
+
+    def forward(self, x):
+        return super().forward(x) if len(x) > 8 else x
+
+
+@pytest.mark.parametrize("policy", ["precise", "adabn"])
+def test_what_has_no_exact_statistics_is_refused(policy):
+    net = Twice(norms.BatchNorm1d(4))
+    before = everything(net)
+    with pytest.raises(ValueError, match="a pass calls twice"):
+        fail_inside(net, policy, [X])
+    assert_untouched(net, before)
+    net = Skips(norms.BatchNorm1d(4))
+    before = everything(net)
+    with pytest.raises(ValueError, match="whose every batch reaches every BatchNorm"):
+        fail_inside(net, policy, [X, X[:4]])
+    assert_untouched(net, before)
+
+
+def test_averages_over_batches_count_every_call():
+    net, batches = Twice(nn.BatchNorm1d(4)), X.split(8)
+    with population(net.eval(), "cumulative", batches):
+        y = net(X)
+    net[0].momentum = None
+    net.train()
+    for batch in batches:
+        net(batch)
+    torch.testing.assert_close(net.eval()(X), y, rtol=1e-5, atol=1e-5)
 
 
 def test_an_instance_forward_of_the_user_survives(net):
