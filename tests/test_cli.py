@@ -250,7 +250,12 @@ REFUSED = {
 }
 
 
-@pytest.mark.parametrize("override", REFUSED)
+def one_in_three(cases):
+    """The rest is slow: a quarter of a second each."""
+    return [pytest.param(c, marks=[pytest.mark.slow] * bool(k % 3)) for k, c in enumerate(cases)]
+
+
+@pytest.mark.parametrize("override", one_in_three(REFUSED))
 def test_a_bad_request_is_refused_in_one_line(read, tmp_path, override):
     with pytest.raises(RequestError) as refusal:
         read(override, f"data.root={tmp_path}/data")
@@ -259,6 +264,7 @@ def test_a_bad_request_is_refused_in_one_line(read, tmp_path, override):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("overrides", "line"),
     [

@@ -9,6 +9,8 @@ import pytest
 from bnbench.checks import shown
 from bnbench.config import arm_id, derive_seed, flatten, learning_rate, num_steps, science
 
+DEFAULT = "mlp-batchnorm-pre-24472395"  # the id of the default arm, for as long as the schema holds
+
 
 def only(request):
     (arm,) = request.arms.values()
@@ -36,7 +38,7 @@ def test_arm_id_names_model_norm_placement_and_a_hash(read):
      "train.save_weights=never", "track.project=other", "hydra.launcher.n_jobs=1"],
 )  # fmt: skip
 def test_what_changes_no_number_changes_no_id(read, override):
-    assert only(read(override)).id == only(read()).id
+    assert only(read(override)).id == DEFAULT
 
 
 @pytest.mark.parametrize(
@@ -48,7 +50,7 @@ def test_what_changes_no_number_changes_no_id(read, override):
      "train.policies=[ema,precise,adabn]"],
 )  # fmt: skip
 def test_what_changes_numbers_changes_the_id(read, override):
-    assert only(read(override)).id != only(read()).id
+    assert only(read(override)).id != DEFAULT
 
 
 @pytest.mark.parametrize(
@@ -92,7 +94,7 @@ def test_parts_of_the_affine_map_are_named_where_they_are_left_out(read):
         (["norm.affine=false"], whole | {"affine": False}),
     ):
         assert science(only(read(*overrides)).config)["norm"] == expected
-    assert only(read()).id == "mlp-batchnorm-pre-24472395"
+    assert only(read()).id == DEFAULT
 
 
 def test_arms_without_the_policies_that_have_settings_are_named_as_ever(read):

@@ -161,7 +161,8 @@ def configs(folder, monkeypatch):
     return copy
 
 
-@pytest.mark.parametrize("number", [20, pytest.param(300, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [300])
 def test_damaged_yaml_is_named_in_the_line_or_harmless(fuzz, folder, configs, number):
     files = [file for file in sorted(configs.rglob("*.yaml")) if file.stem not in ELSEWHERE]
     kinds = set()

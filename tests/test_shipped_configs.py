@@ -43,7 +43,8 @@ def test_every_group_is_covered():
     assert {p.name for p in CONFIGS.iterdir() if p.is_dir()} == {*GROUPS, "experiment", "hydra"}
 
 
-SLOW = dict.fromkeys(["vgg11", "vgg16"], pytest.mark.slow)  # millions of weights, many seconds
+SLOW = dict.fromkeys(["vgg11", "vgg16", "tune_lr"], pytest.mark.slow)  # many seconds each
+IN_A_VGG = ("batchnorm", "instancenorm", "lrn")  # what the others do there is slow to try
 
 
 @pytest.mark.parametrize(
@@ -53,8 +54,16 @@ def test_models_train(read, model):
     trains(read(*TINY, f"model={model}", "train.steps=2", "batch_size=4"))
 
 
-@pytest.mark.parametrize("model", ["mlp", "vgg"])
-@pytest.mark.parametrize("norm", options("norm"))
+@pytest.mark.parametrize(
+    ("norm", "model"),
+    [
+        *((norm, "mlp") for norm in options("norm")),
+        *(
+            pytest.param(norm, "vgg", marks=[] if norm in IN_A_VGG else pytest.mark.slow)
+            for norm in options("norm")
+        ),
+    ],
+)
 def test_norms_train(read, norm, model):
     if model == "mlp" and norm in ("instancenorm", "lrn"):
         with pytest.raises(ValueError, match="an MLP has one value per channel"):
@@ -83,7 +92,9 @@ def test_data_sets_compose(read, monkeypatch, data):
     assert arm.config.data.name == data
 
 
-@pytest.mark.parametrize("experiment", options("experiment"))
+@pytest.mark.parametrize(
+    "experiment", [pytest.param(e, marks=SLOW.get(e, ())) for e in options("experiment")]
+)
 def test_experiments_train(read, experiment):
     """All arms of every experiment, at one step each; the data set is small, not the arms."""
     request = read(

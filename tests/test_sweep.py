@@ -67,6 +67,7 @@ def test_a_sweep_trains_what_is_missing_and_only_that(sweep, tmp_path):
     assert facts["data"] == "synthetic"
 
 
+@pytest.mark.slow
 def test_a_failed_run_is_told_and_the_rest_is_done(sweep, tmp_path):
     """A file stands where one run's folder should be; the other runs do not care."""
     arguments = ["-m", "norm=none", "seeds=[0,1]", *SMOKE]

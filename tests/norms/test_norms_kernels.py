@@ -89,8 +89,13 @@ def test_cpp_takes_every_shape(shape, memory_format, relu):
         tensors[0][exact.abs() < 1e-4] += 0.01
     found = passes("cpp", *tensors, relu=relu)
     expected = passes("reference", *tensors, relu=relu, dtype=torch.float64)
-    for a, b in zip(found, expected, strict=True):
-        torch.testing.assert_close(a.double(), b, rtol=2e-5, atol=2e-5)
+    x, dy, *_ = tensors
+    dims = [0, 2, 3]
+    # half a rounding of what dgamma and dbeta add up, whose sum may all but cancel
+    added = (dy * (x - x.mean(dims, keepdim=True))).abs().sum(dims).max() + dy.abs().sum(dims).max()
+    for place, (a, b) in enumerate(zip(found, expected, strict=True)):
+        tolerance = 2e-5 + (1e-7 * float(added) if place in (2, 3) else 0)
+        torch.testing.assert_close(a.double(), b, rtol=2e-5, atol=tolerance)
 
 
 def test_cpp_takes_tensors_that_bypass_the_cache():

@@ -43,6 +43,7 @@ def run_checks(marker, interpret):
 
 
 @needs_triton
+@pytest.mark.slow
 def test_in_the_interpreter():
     run_checks("not slow", interpret=True)
 
@@ -173,6 +174,7 @@ def meta(*shape, dtype=torch.float32, last=False):
     return x.movedim(1, -1).contiguous().movedim(-1, 1) if last else x
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("last", [False, True])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
 def test_compiled_kernels_read_16_bytes_at_once_and_use_no_atomics(compiled, last, dtype):

@@ -135,9 +135,8 @@ def test_an_online_run_arrives_and_needs_no_sync(train, talk_to):
         assert_whole_and_once(server, paths)
 
 
-@pytest.mark.parametrize(
-    "behaviour", ["dead", *(pytest.param(b, marks=SLOW) for b in ("refuses", "no key", "silent"))]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("behaviour", ["dead", "refuses", "no key", "silent"])
 def test_without_a_server_a_run_is_logged_offline_and_arrives_later(
     train, behaviour, talk_to, capfd
 ):

@@ -2,10 +2,10 @@
 // every tensor read and written in the order in which it lies in memory.
 //
 // What costs time here is memory, not arithmetic. Forward reads x twice and writes y; backward reads
-// x and dy twice and writes dx. Statistics are taken chunk by chunk, in two passes while the chunk is
-// in cache, and merged as (count, mean, M2) in float64 (Chan, Golub & LeVeque 1983). Large outputs go
-// past the cache, which would read them before it writes them. What is summed with what depends on
-// the shape alone, so the number of threads changes no bit.
+// x and dy twice and writes dx. Statistics are taken chunk by chunk, about a shift near the data, and
+// merged as (count, mean, M2) in float64 (Chan, Golub & LeVeque 1983). Large outputs go past the
+// cache, which would read them before it writes them. What is summed with what depends on the shape
+// alone, so the number of threads changes no bit.
 
 #include <ATen/ATen.h>
 #include <ATen/Parallel.h>
@@ -31,8 +31,8 @@ using Floats = std::vector<float>;
 
 constexpr int64_t CHUNK = 1 << 16;   // values whose statistics are taken at once: 256 KB
 constexpr int64_t RUN = 1 << 12;     // values of a channel that are summed in float32 alone
-constexpr int64_t FIRST = 16;
-constexpr int64_t BLOCK = 1 << 10;   // values computed before they are written: 16 KB
+constexpr int64_t FIRST = 16;        // values of a channel whose mean is the shift
+constexpr int64_t BLOCK = 1 << 9;    // values computed before they are written: 2 KB
 constexpr int64_t STREAM = 1 << 21;  // outputs of so many values go past the cache: 8 MB
 
 // Where a block of an output is computed: in its place, or aside and then streamed to its place.
