@@ -90,8 +90,8 @@ def repeats(work: Work, milliseconds: float = 20) -> int:
     return max(1, math.ceil(milliseconds / 1e3 / max(time.perf_counter() - start, 1e-7)))
 
 
-def net(name: str, norm: str, shape: tuple[int, int, int]) -> nn.Module:
-    """A net of the suite, pre-activation norm, its weights from seed 0."""
+def net(name: str, norm: str, shape: tuple[int, int, int], **options: Any) -> nn.Module:
+    """A net of the suite, pre-activation norm with some options, its weights from seed 0."""
     kind = MODELS[name]
     model = kind(
         shape,
@@ -99,17 +99,17 @@ def net(name: str, norm: str, shape: tuple[int, int, int]) -> nn.Module:
         **NETS[name],
         activation="relu",
         dropout=0.0,
-        norm=partial(NORMS[norm], spatial_dims=kind.spatial_dims),
+        norm=partial(NORMS[norm], spatial_dims=kind.spatial_dims, **options),
         placement="pre",
     )
     initialise(model, "he", 0)
     return model
 
 
-def our_loop(dataset: Dataset, name: str, norm: str) -> Work:
+def our_loop(dataset: Dataset, name: str, norm: str, **options: Any) -> Work:
     """One step of the suite's own training loop."""
     images = dataset.normalise(dataset.train.images).to(memory_format=torch.channels_last)
-    model = net(name, norm, dataset.image_shape).to(memory_format=torch.channels_last)
+    model = net(name, norm, dataset.image_shape, **options).to(memory_format=torch.channels_last)
     order = batch_indices(len(images), BATCH, 10**9, seed=0)
     optimizer = fused_optimizer(model, "sgd", momentum=0.9)
     rate = schedule("constant", LR, 1.0, 1)
@@ -174,5 +174,9 @@ def run(data: str, root: Path, pairs: int) -> Iterator[Ratio]:
         ours = ("bnbench loop", our_loop(dataset, name, "torch_batchnorm"))
         yield paired(f"{name} step, torch's BatchNorm", typical, ours, pairs)
     for name in NETS:
-        sides = [(norm, our_loop(dataset, name, norm)) for norm in ("batchnorm", "torch_batchnorm")]
-        yield paired(f"{name} step, bnbench loop", sides[0], sides[1], pairs)
+        ours, native, cpp = (
+            (f"batchnorm, backend {backend}", our_loop(dataset, name, "batchnorm", backend=backend))
+            for backend in ("reference", "native", "cpp")
+        )
+        yield paired(f"{name} step, bnbench loop", ours, native, pairs)
+        yield paired(f"{name} step, bnbench loop", ours, cpp, pairs)

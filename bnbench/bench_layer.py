@@ -13,7 +13,6 @@ from torch import Tensor
 from torch.autograd.graph import saved_tensors_hooks
 
 from bnbench.bench import Work, best_ms, interleaved, spread
-from bnbench.norms import kernels
 from bnbench.norms.functional import batch_norm
 
 SHAPES = [(60, 100), (128, 512), (128, 64, 28, 28), (128, 128, 14, 14), (256, 256, 8, 8)]
@@ -168,7 +167,6 @@ def errors(given: Problem, backend: str, training: bool) -> list[float | None]:
 
 def run(rounds: int, shapes: Sequence[tuple[int, ...]] = SHAPES) -> Iterator[LayerRow]:
     """Every row: shapes, layouts and passes, each with all backends in turn."""
-    kernels.require("cpp")
     for shape in shapes:
         for layout in LAYOUTS if len(shape) == 4 else ["contiguous"]:
             for work in PASSES:

@@ -43,6 +43,11 @@ def main() -> int:
         "dirty": facts["git_dirty"],
         "cpu": torch.backends.cpu.get_cpu_capability(),
     }
+    try:
+        kernels.require("cpp")
+    except kernels.UnavailableError as error:
+        print(f"backend cpp: {error}", file=sys.stderr)
+        return 1
     if args.only != "layer":
         loop = []
         for ratio in bench.run(args.data, args.root, args.rounds):
@@ -52,11 +57,6 @@ def main() -> int:
         show_loop(console, loop)
         write(args.results / "bench.csv", loop, {"data": args.data, **machine})
     if args.only != "loop":
-        try:
-            kernels.require("cpp")
-        except kernels.UnavailableError as error:
-            print(f"backend cpp: {error}", file=sys.stderr)
-            return 1
         layer = []
         for row in bench_layer.run(args.rounds):
             layer.append(row)
