@@ -15,9 +15,12 @@ from torch.autograd.graph import saved_tensors_hooks
 from bnbench.bench import Work, best_ms, interleaved, spread
 from bnbench.norms.functional import batch_norm
 
-SHAPES = [(60, 100), (128, 512), (128, 64, 28, 28), (128, 128, 14, 14), (256, 256, 8, 8)]
+SHAPES = [
+    *((60, 100), (128, 512), (64, 16, 28, 28)),
+    *((128, 64, 28, 28), (128, 128, 14, 14), (256, 256, 8, 8)),
+]
 LAYOUTS = {"contiguous": torch.contiguous_format, "channels_last": torch.channels_last}
-PASSES = ("train", "train+ReLU", "eval")  # forward and backward, or forward alone
+PASSES = ("train", "train+ReLU", "eval")  # forward and backward; eval is forward, no gradients
 BACKENDS = ("native", "cpp", "reference")
 EPS = 1e-5
 FAR = 1e4  # a mean with which E[x²] - E[x]² has no digit left in float32

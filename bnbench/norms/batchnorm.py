@@ -115,18 +115,27 @@ class BatchNorm3d(_OwnForward, nn.BatchNorm3d):
 
 
 class BatchNormReLU1d(BatchNorm1d):
-    """`BatchNorm1d` and a ReLU in one layer, which keeps one tensor for backward instead of two."""
+    """`BatchNorm1d` and a ReLU in one layer.
+
+    It keeps one tensor for backward instead of two, unless torch computes it (`native`).
+    """
 
     relu = True
 
 
 class BatchNormReLU2d(BatchNorm2d):
-    """`BatchNorm2d` and a ReLU in one layer, which keeps one tensor for backward instead of two."""
+    """`BatchNorm2d` and a ReLU in one layer.
+
+    It keeps one tensor for backward instead of two, unless torch computes it (`native`).
+    """
 
     relu = True
 
 
 class BatchNormReLU3d(BatchNorm3d):
-    """`BatchNorm3d` and a ReLU in one layer, which keeps one tensor for backward instead of two."""
+    """`BatchNorm3d` and a ReLU in one layer.
+
+    It keeps one tensor for backward instead of two, unless torch computes it (`native`).
+    """
 
     relu = True

@@ -84,16 +84,17 @@ def batch_norm(
     if backend == "native":
         y = F.batch_norm(input, running_mean, running_var, weight, bias, training, momentum, eps)
         return F.relu(y) if relu else y
-    kernel = kernels.select(backend, input, weight, bias)
     if not training:
         if running_mean is None or running_var is None:
             raise RuntimeError("running_mean and running_var must be defined in evaluation mode")
+        kernel = kernels.select(backend, input, weight, bias, running_mean, running_var)
         if kernel is None or _is_recorded(input, weight, bias):
             return _normalise_by(running_mean, running_var, input, weight, bias, eps, relu)
         return kernel.evaluate(input, weight, bias, running_mean, running_var, eps, relu)
-    if torch._C._are_functorch_transforms_active():  # pyright: ignore[reportPrivateUsage]
+    if kernels.is_transformed():
         y, mu, sigma2 = _by_autograd(input, weight, bias, eps, relu)
     else:
+        kernel = kernels.select(backend, input, weight, bias)
         y, mu, sigma2 = _BatchNorm.apply(input, weight, bias, eps, relu, kernel)
     m = values_per_channel(input)
     if running_mean is not None and running_var is not None and m > 0:
@@ -203,7 +204,7 @@ class _BatchNorm(torch.autograd.Function):
 def _by_autograd(
     x: Tensor, weight: Tensor | None, bias: Tensor | None, eps: float, relu: bool
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """y, mu and sigma2 by operations that torch.func can transform, where _BatchNorm cannot be."""
+    """y, mu and sigma2 by operations of torch, which torch.func and forward AD can transform."""
     shift = _mean(x[:1])
     c, residual, sigma2 = _centred(x, shift)
     y = c * _scale(sigma2, eps, weight)
@@ -280,6 +281,8 @@ def _compute_dtype(x: Tensor) -> torch.dtype:
 
 
 def _check(x: Tensor, training: bool, eps: float, **vectors: Tensor | None) -> None:
+    if x.dim() < 2 or not x.is_floating_point():
+        raise RuntimeError(f"expected a floating-point (N, C, *), got {x.dtype} {list(x.shape)}")
     if training and values_per_channel(x) == 1:
         raise ValueError(
             f"Expected more than 1 value per channel when training, got input size {x.shape}"
@@ -289,8 +292,6 @@ def _check(x: Tensor, training: bool, eps: float, **vectors: Tensor | None) -> N
     if eps < 0 or (training and eps == 0):
         bound = "positive during training" if training else "non-negative"
         raise ValueError(f"batch_norm eps must be {bound}, but got {eps}")
-    if x.dim() < 2 or not x.is_floating_point():
-        raise RuntimeError(f"expected a floating-point (N, C, *), got {x.dtype} {list(x.shape)}")
     given = {name: vector for name, vector in vectors.items() if vector is not None}
     for name, vector in given.items():
         if vector.numel() != x.shape[1]:

@@ -115,6 +115,8 @@ class LInfBatchNorm(_ScaledBatchNorm):
 
 
 def _constant(m: int) -> float:
+    if m == 1:
+        return 0.0  # a single value has no deviation
     return (1 + math.sqrt(math.pi * math.log(4))) / math.sqrt(8 * math.log(m))
 
 

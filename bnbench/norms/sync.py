@@ -66,7 +66,8 @@ def convert_sync_batchnorm(
 ) -> nn.Module:
     """`module` with each BatchNorm1d, 2d and 3d in it, ours or torch's, as a `SyncBatchNorm`.
 
-    Parameters and statistics are shared with the layers that are replaced. Variants stay.
+    Parameters and statistics are shared with the layers that are replaced. Variants stay, as do
+    layers with a ReLU in them.
     """
     kinds = (
         *(batchnorm.BatchNorm1d, batchnorm.BatchNorm2d, batchnorm.BatchNorm3d),
@@ -79,13 +80,19 @@ def convert_sync_batchnorm(
             momentum=module.momentum,
             affine=module.affine,
             track_running_stats=module.track_running_stats,
+            backend=getattr(module, "backend", "reference"),
             process_group=process_group,
         )
         for name in ("weight", "bias", "running_mean", "running_var", "num_batches_tracked"):
             setattr(layer, name, getattr(module, name))
         return layer.train(module.training)
-    for name, child in module.named_children():
-        setattr(module, name, convert_sync_batchnorm(child, process_group))
+    converted: dict[nn.Module, nn.Module] = {}
+    for parent in list(module.modules()):
+        for name, child in parent._modules.items():  # a layer that has two names is one layer
+            if child is not None and type(child) in kinds:
+                if child not in converted:
+                    converted[child] = convert_sync_batchnorm(child, process_group)
+                setattr(parent, name, converted[child])
     return module
 
 

@@ -152,6 +152,7 @@ class BatchRenorm(AnyRank):
             training=True,
             momentum=self._count_batch(),
             eps=self.eps,
+            backend=self.backend,
         )
 
     def _correction(self, input: Tensor) -> tuple[Tensor, Tensor]:

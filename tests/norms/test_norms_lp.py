@@ -111,6 +111,14 @@ def test_precise_statistics_are_of_the_layer_s_norm_however_the_data_is_split(ki
 
 
 @both
+def test_a_single_image_has_no_spread_of_its_own(kind):
+    layer, x = kind(5, affine=False), torch.randn(1, 5)
+    with population(layer, "blend", prior=1):
+        y = layer(x)  # mean x/2, spread 1/2
+    torch.testing.assert_close(y, x / 2 / (0.5 + 1e-5) ** 0.5)
+
+
+@both
 def test_a_constant_channel_is_normalised_to_beta(kind):
     x = torch.full((64, 1), 1e8 + 8, requires_grad=True)
     y = kind(1)(x)

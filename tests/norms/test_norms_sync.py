@@ -219,3 +219,12 @@ def test_converted_nets_have_the_same_tensors_and_numbers():
     assert all(converted[key] is tensor for key, tensor in state.items())
     torch.testing.assert_close(net(x), expected)
     assert type(convert_sync_batchnorm(nn.BatchNorm1d(3))) is SyncBatchNorm
+
+
+def test_a_layer_with_two_names_is_converted_once():
+    shared = norms.BatchNorm2d(4, backend="cpp")
+    net = nn.Sequential(shared, nn.Sequential(shared))
+    convert_sync_batchnorm(net)
+    assert isinstance(net[0], SyncBatchNorm)
+    assert net[0] is net[1][0]
+    assert net[0].backend == "cpp"

@@ -7,15 +7,17 @@
     auto        cpp or triton, whichever takes the tensor, else the reference
 
 Kernels are optional. Where one cannot be had, the reference runs and one warning says so; a tensor
-that a kernel does not take (another device, dtype or layout) goes to the reference silently.
+that a kernel does not take (another device, dtype or layout) goes to the reference silently, as do
+evaluation with gradients and all that torch.func transforms.
 """
 
-from functools import cache
 from importlib import import_module
 from typing import Any, Protocol
 from warnings import warn
 
+import torch
 from torch import Tensor
+from torch.autograd import forward_ad
 
 BACKENDS = ("auto", "reference", "cpp", "triton", "native")
 MODULES = {"cpp": "bnbench.norms.kernels.cpp", "triton": "bnbench.norms.kernels.triton_kernel"}
@@ -63,8 +65,8 @@ class Kernel(Protocol):
         """y by given statistics."""
         ...
 
-    def supports(self, x: Tensor, weight: Tensor | None, bias: Tensor | None) -> bool:
-        """Whether the kernel takes this input with these parameters."""
+    def supports(self, x: Tensor, *vectors: Tensor | None) -> bool:
+        """Whether the kernel takes this input with these parameters and given statistics."""
         ...
 
 
@@ -72,15 +74,24 @@ class UnavailableError(RuntimeError):
     """A kernel cannot be had here; the message says why."""
 
 
-def select(backend: str, x: Tensor, weight: Tensor | None, bias: Tensor | None) -> Kernel | None:
+def select(backend: str, x: Tensor, *vectors: Tensor | None) -> Kernel | None:
     """The kernel of a backend for this input; None where the reference formulas are to run."""
     check(backend)
     if backend == "auto":
         backend = "cpp" if x.device.type == "cpu" else "triton"
     if backend not in MODULES:
         return None
-    kernel = _available(backend)
-    return kernel if kernel and kernel.supports(x, weight, bias) else None
+    if is_transformed():
+        return None
+    if backend not in _kernels:
+        _kernels[backend] = _load(backend)
+    kernel = _kernels[backend]
+    return kernel if kernel and kernel.supports(x, *vectors) else None
+
+
+def is_transformed() -> bool:
+    """Whether torch.func or forward-mode derivatives are at work, which need torch's operations."""
+    return torch._C._are_functorch_transforms_active() or forward_ad._current_level >= 0
 
 
 def check(backend: str) -> None:
@@ -100,8 +111,10 @@ def require(backend: str) -> None:
         import_module(MODULES[backend]).prepare()
 
 
-@cache
-def _available(backend: str) -> Kernel | None:
+_kernels: dict[str, Kernel | None] = {}  # that have been asked for; None cannot be had
+
+
+def _load(backend: str) -> Kernel | None:
     module: Any = import_module(MODULES[backend])
     try:
         module.prepare()

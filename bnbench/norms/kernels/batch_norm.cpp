@@ -30,7 +30,9 @@ using std::optional;
 using Floats = std::vector<float>;
 
 constexpr int64_t CHUNK = 1 << 16;   // values whose statistics are taken at once: 256 KB
-constexpr int64_t RUN = 1 << 12;     // values of a channel that are summed in float32 alone
+constexpr int64_t RUN = 1 << 12;     // values of a channel that are summed in float32: many lanes,
+constexpr int64_t ROWS = 1 << 8;     // or, where each channel has one lane, so many
+constexpr int64_t LEAST = 1 << 4;    // values of a channel in a chunk, beside which sums are small
 constexpr int64_t FIRST = 16;        // values of a channel whose mean is the shift
 constexpr int64_t BLOCK = 1 << 9;    // values computed before they are written: 2 KB
 constexpr int64_t STREAM = 1 << 21;  // outputs of so many values go past the cache: 8 MB
@@ -64,6 +66,12 @@ class Writer {
     std::memcpy(to + i, from + i, 4 * (n - i));
   }
 
+  ~Writer() {
+#if defined(__AVX__)
+    if (!aside.empty()) _mm_sfence();  // streamed values are there before another thread looks
+#endif
+  }
+
  private:
   float* out;
   Floats aside;
@@ -79,8 +87,10 @@ struct Planes {
   int64_t N, C, S;
 
   int64_t count() const { return N * S; }  // m
-  int64_t samples() const { return std::clamp<int64_t>(CHUNK / (C * S), 1, N); }  // of a chunk
-  int64_t channels() const { return std::clamp<int64_t>(CHUNK / S, 1, C); }       // of a chunk
+  int64_t samples() const {  // of a chunk
+    return std::clamp<int64_t>(std::max(CHUNK / (C * S), LEAST / S), 1, N);
+  }
+  int64_t channels() const { return std::clamp<int64_t>(CHUNK / (samples() * S), 1, C); }
   int64_t chunks() const { return (N + samples() - 1) / samples(); }  // that a channel is in
 
   double first_mean(const float* x, int64_t c) const {
@@ -153,7 +163,7 @@ struct Rows {
   int64_t R, C, S;  // S rows are a sample
 
   int64_t count() const { return R; }
-  int64_t rows() const { return std::clamp<int64_t>(CHUNK / C, 1, RUN); }  // of a chunk
+  int64_t rows() const { return std::clamp<int64_t>(CHUNK / C, LEAST, ROWS); }  // of a chunk
   int64_t chunks() const { return (R + rows() - 1) / rows(); }
 
   double first_mean(const float* x, int64_t c) const {
@@ -226,14 +236,17 @@ struct Moments {
   }
 };
 
-// Pointers to what a channel has: gamma and beta, mu as shift + residual, and sigma2.
+// Pointers to what a channel has: gamma and beta, or null for 1 and 0, mu as shift + residual, or
+// null for 0, and sigma2. What is made of them is rounded once.
 struct Norm {
   const float *weight, *bias, *shift, *residual, *sigma2;
-  float eps;
+  double eps;
 
-  float inv_std(int64_t c) const { return 1 / std::sqrt(sigma2[c] + eps); }
-  float scale(int64_t c) const { return weight ? weight[c] * inv_std(c) : inv_std(c); }
-  float offset(int64_t c) const { return (bias ? bias[c] : 0) - residual[c] * scale(c); }
+  double inv_std(int64_t c) const { return 1 / std::sqrt(sigma2[c] + eps); }
+  double scale(int64_t c) const { return weight ? weight[c] * inv_std(c) : inv_std(c); }
+  double offset(int64_t c) const {
+    return (bias ? bias[c] : 0) - (residual ? residual[c] * scale(c) : 0);
+  }
 };
 
 // Algorithm 1, lines 1 and 2. A chunk whose mean is far from the shift, by its own spread, has its
@@ -284,8 +297,8 @@ template <bool relu, class Layout>
 void normalise(const Layout& layout, const float* x, float* y, const Norm& norm) {
   Floats scale(layout.C), offset(layout.C);
   for (int64_t c = 0; c < layout.C; c++) {
-    scale[c] = norm.scale(c);
-    offset[c] = norm.offset(c);
+    scale[c] = static_cast<float>(norm.scale(c));
+    offset[c] = static_cast<float>(norm.offset(c));
   }
   struct Affine { float shift, scale, offset; };
   layout.map(
@@ -305,8 +318,8 @@ void gradients(const Layout& layout, const float* dy, const float* x, float* dx,
   const int64_t C = layout.C;
   Floats scale(C), offset(C), slope(C), level(C);
   for (int64_t c = 0; c < C; c++) {
-    scale[c] = norm.scale(c);
-    offset[c] = norm.offset(c);
+    scale[c] = static_cast<float>(norm.scale(c));
+    offset[c] = static_cast<float>(norm.offset(c));
   }
   struct Channel { float shift, residual, scale, offset, slope, level; };
   const auto table = [shift = norm.shift, residual = norm.residual, a = scale.data(),
@@ -334,8 +347,8 @@ void gradients(const Layout& layout, const float* dy, const float* x, float* dx,
     const double inv_std = norm.inv_std(c), m = layout.count();
     dbeta[c] = static_cast<float>(sum);
     dgamma[c] = static_cast<float>(dot * inv_std);
-    slope[c] = static_cast<float>(-scale[c] * inv_std * inv_std * dot / m);
-    level[c] = static_cast<float>(-scale[c] * sum / m);
+    slope[c] = static_cast<float>(-norm.scale(c) * inv_std * inv_std * dot / m);
+    level[c] = static_cast<float>(-norm.scale(c) * sum / m);
   }
   layout.map(dx, table, [=](Channel p, int64_t i) {
     const float shifted = x[i] - p.shift;
@@ -353,18 +366,48 @@ void dispatch(const Tensor& x, bool relu, F f) {
   S > 1 && x.is_contiguous() ? with(Planes{N, C, S}) : with(Rows{N * S, C, S});
 }
 
-const float* data(const optional<Tensor>& vector) {
-  return vector ? vector->const_data_ptr<float>() : nullptr;
+// The vectors of a call, dense and checked; they live as long as the pointers are used.
+struct Vectors {
+  Vectors(const Tensor& x, const optional<Tensor>& weight, const optional<Tensor>& bias)
+      : weight(dense(x, weight)), bias(dense(x, bias)) {}
+
+  static optional<Tensor> dense(const Tensor& x, const optional<Tensor>& vector) {
+    if (!vector) return vector;
+    TORCH_CHECK(vector->numel() == x.size(1) && vector->scalar_type() == at::kFloat &&
+                    vector->device() == x.device(),
+                "expected a float32 vector of ", x.size(1), " channels");
+    return vector->contiguous();
+  }
+
+  static const float* data(const optional<Tensor>& vector) {
+    return vector ? vector->const_data_ptr<float>() : nullptr;
+  }
+
+  Norm norm(const Tensor& shift, const optional<Tensor>& residual, const Tensor& sigma2,
+            double eps) const {
+    return {data(weight), data(bias), data(shift), data(residual), data(sigma2), eps};
+  }
+
+  const optional<Tensor> weight, bias;
+};
+
+void check(const Tensor& x) {
+  TORCH_CHECK(x.dim() >= 2 && x.numel() > 0 && x.scalar_type() == at::kFloat &&
+                  x.is_non_overlapping_and_dense(),
+              "expected a dense float32 (N, C, *) with values");
 }
 
-std::tuple<Tensor, Tensor, Tensor, Tensor> forward(const Tensor& x, const optional<Tensor>& weight,
-                                                   const optional<Tensor>& bias, double eps,
-                                                   bool relu) {
+using Four = std::tuple<Tensor, Tensor, Tensor, Tensor>;
+using Three = std::tuple<Tensor, Tensor, Tensor>;
+
+Four forward(const Tensor& x, const optional<Tensor>& weight, const optional<Tensor>& bias,
+             double eps, bool relu) {
+  check(x);
+  const Vectors vectors(x, weight, bias);
   Tensor y = at::empty_like(x);
   Tensor shift = at::empty({x.size(1)}, x.options());
   Tensor residual = at::empty_like(shift), sigma2 = at::empty_like(shift);
-  const Norm norm{data(weight), data(bias), data(shift), data(residual), data(sigma2),
-                  static_cast<float>(eps)};
+  const Norm norm = vectors.norm(shift, residual, sigma2, eps);
   dispatch(x, relu, [&](auto layout, auto with_relu) {
     statistics(layout, x.const_data_ptr<float>(), shift.data_ptr<float>(),
                residual.data_ptr<float>(), sigma2.data_ptr<float>());
@@ -375,25 +418,26 @@ std::tuple<Tensor, Tensor, Tensor, Tensor> forward(const Tensor& x, const option
 
 Tensor evaluate(const Tensor& x, const optional<Tensor>& weight, const optional<Tensor>& bias,
                 const Tensor& mean, const Tensor& var, double eps, bool relu) {
+  check(x);
+  const Vectors vectors(x, weight, bias), fixed(x, mean, var);
+  const Norm norm = vectors.norm(*fixed.weight, std::nullopt, *fixed.bias, eps);
   Tensor y = at::empty_like(x);
-  const Tensor zero = at::zeros_like(mean);
-  const Norm norm{data(weight), data(bias), data(mean), data(zero), data(var),
-                  static_cast<float>(eps)};
   dispatch(x, relu, [&](auto layout, auto with_relu) {
     normalise<with_relu.value>(layout, x.const_data_ptr<float>(), y.data_ptr<float>(), norm);
   });
   return y;
 }
 
-std::tuple<Tensor, Tensor, Tensor> backward(const Tensor& dy, const Tensor& x,
-                                            const optional<Tensor>& weight,
-                                            const optional<Tensor>& bias, const Tensor& shift,
-                                            const Tensor& residual, const Tensor& sigma2,
-                                            double eps, bool relu) {
-  Tensor dx = at::empty_like(x);
-  Tensor dgamma = at::empty_like(shift), dbeta = at::empty_like(shift);
-  const Norm norm{data(weight), data(bias), data(shift), data(residual), data(sigma2),
-                  static_cast<float>(eps)};
+Three backward(const Tensor& dy, const Tensor& x, const optional<Tensor>& weight,
+               const optional<Tensor>& bias, const Tensor& shift, const Tensor& residual,
+               const Tensor& sigma2, double eps, bool relu) {
+  check(x);
+  check(dy);
+  TORCH_CHECK(dy.strides() == x.strides() && dy.sizes() == x.sizes(), "expected dy laid out as x");
+  const Vectors vectors(x, weight, bias), mu(x, shift, residual), spread(x, sigma2, std::nullopt);
+  const Norm norm = vectors.norm(*mu.weight, mu.bias, *spread.weight, eps);
+  Tensor dx = at::empty_like(x), dgamma = at::empty({x.size(1)}, x.options());
+  Tensor dbeta = at::empty_like(dgamma);
   dispatch(x, relu, [&](auto layout, auto with_relu) {
     gradients<with_relu.value>(layout, dy.const_data_ptr<float>(), x.const_data_ptr<float>(),
                                dx.data_ptr<float>(), dgamma.data_ptr<float>(),
@@ -402,14 +446,45 @@ std::tuple<Tensor, Tensor, Tensor> backward(const Tensor& dy, const Tensor& x,
   return {dx, dgamma, dbeta};
 }
 
+// What a tracer that has shapes but no values is told.
+Tensor vector_of(const Tensor& x) { return at::empty_symint({x.sym_size(1)}, x.options()); }
+
+Four shapes_forward(const Tensor& x, const optional<Tensor>&, const optional<Tensor>&, double,
+                    bool) {
+  return {at::empty_like(x), vector_of(x), vector_of(x), vector_of(x)};
+}
+
+Tensor shape_evaluate(const Tensor& x, const optional<Tensor>&, const optional<Tensor>&,
+                      const Tensor&, const Tensor&, double, bool) {
+  return at::empty_like(x);
+}
+
+Three shapes_backward(const Tensor&, const Tensor& x, const optional<Tensor>&,
+                      const optional<Tensor>&, const Tensor&, const Tensor&, const Tensor&, double,
+                      bool) {
+  return {at::empty_like(x), vector_of(x), vector_of(x)};
+}
+
 }  // namespace
 
 TORCH_LIBRARY(bnbench, library) {
   library.def("forward(Tensor x, Tensor? weight, Tensor? bias, float eps, bool relu)"
-              " -> (Tensor y, Tensor shift, Tensor residual, Tensor sigma2)", forward);
+              " -> (Tensor y, Tensor shift, Tensor residual, Tensor sigma2)");
   library.def("evaluate(Tensor x, Tensor? weight, Tensor? bias, Tensor mean, Tensor var, float eps,"
-              " bool relu) -> Tensor", evaluate);
+              " bool relu) -> Tensor");
   library.def("backward(Tensor dy, Tensor x, Tensor? weight, Tensor? bias, Tensor shift,"
               " Tensor residual, Tensor sigma2, float eps, bool relu)"
-              " -> (Tensor dx, Tensor dgamma, Tensor dbeta)", backward);
+              " -> (Tensor dx, Tensor dgamma, Tensor dbeta)");
+}
+
+TORCH_LIBRARY_IMPL(bnbench, CPU, library) {
+  library.impl("forward", forward);
+  library.impl("evaluate", evaluate);
+  library.impl("backward", backward);
+}
+
+TORCH_LIBRARY_IMPL(bnbench, Meta, library) {
+  library.impl("forward", shapes_forward);
+  library.impl("evaluate", shape_evaluate);
+  library.impl("backward", shapes_backward);
 }

@@ -9,6 +9,7 @@ import hashlib
 import logging
 import os
 import platform
+import shlex
 import shutil
 import subprocess
 import sysconfig
@@ -63,18 +64,16 @@ def evaluate(
     return torch.ops.bnbench.evaluate(x, weight, bias, mean, var, eps, relu)
 
 
-def supports(x: Tensor, weight: Tensor | None, bias: Tensor | None) -> bool:
+def supports(x: Tensor, *vectors: Tensor | None) -> bool:
     """Float32 on the CPU, contiguous or channels_last, with at least one value."""
     return (
-        x.device.type == "cpu"
-        and all(t is None or t.dtype == torch.float32 for t in (x, weight, bias))
+        all(t is None or (t.dtype, t.device.type) == (torch.float32, "cpu") for t in (x, *vectors))
         and x.numel() > 0
         and (
             x.is_contiguous()
             or (x.dim() == 4 and x.is_contiguous(memory_format=torch.channels_last))
             or (x.dim() == 5 and x.is_contiguous(memory_format=torch.channels_last_3d))
         )
-        and not torch._C._are_functorch_transforms_active()
     )
 
 
@@ -85,9 +84,9 @@ def prepare() -> None:
     Raises:
         kernels.UnavailableError: there is no compiler here, or it fails.
     """
-    compiler = os.environ.get("CXX", "c++")
-    if shutil.which(compiler) is None:
-        raise kernels.UnavailableError(f"there is no C++ compiler {compiler}")
+    compiler = shlex.split(os.environ.get("CXX", "c++"))  # such as `ccache g++`
+    if not compiler or shutil.which(compiler[0]) is None:
+        raise kernels.UnavailableError(f"there is no C++ compiler {' '.join(compiler)}")
     flags = [*FLAGS, *(WIDE if platform.machine() == "x86_64" else [])]
     name = f"bnbench_batch_norm_{key(compiler, flags)}"
     try:
@@ -105,10 +104,10 @@ def prepare() -> None:
         raise kernels.UnavailableError(f"cannot be compiled ({reason})") from error
 
 
-def key(compiler: str, flags: list[str]) -> str:
+def key(compiler: list[str], flags: list[str]) -> str:
     """What the machine code depends on: source, flags, compiler, torch and the CPU's abilities."""
     version = subprocess.run(
-        [compiler, "--version"], capture_output=True, text=True, check=True
+        [*compiler, "--version"], capture_output=True, text=True, check=True
     ).stdout
     cpu = Path("/proc/cpuinfo")
     abilities = sorted(

@@ -47,7 +47,7 @@ def prepare() -> None:
         raise kernels.UnavailableError(f"it does not run here ({reason})") from error
 
 
-def supports(x: Tensor, weight: Tensor | None = None, bias: Tensor | None = None) -> bool:
+def supports(x: Tensor, *vectors: Tensor | None) -> bool:
     """Whether the kernel takes x: (N, C, *), not empty, contiguous or channels_last, of `DTYPES`.
 
     On a GPU, that is. Where TRITON_INTERPRET=1 is in the environment before Triton is imported, its
@@ -55,11 +55,10 @@ def supports(x: Tensor, weight: Tensor | None = None, bias: Tensor | None = None
     """
     return (
         x.device.type == ("cpu" if _interpreted() else "cuda")
-        and all(t is None or t.dtype in DTYPES for t in (x, weight, bias))
+        and all(t is None or (t.device == x.device and t.dtype in DTYPES) for t in (x, *vectors))
         and x.dim() >= 2
         and x.numel() > 0
         and (x.is_contiguous() or _is_channels_last(x))
-        and not torch._C._are_functorch_transforms_active()
     )
 
 
