@@ -88,7 +88,7 @@ def show_layer(console: Console, rows: Sequence[bench_layer.LayerRow]) -> None:
     speed = Table(*case, "native ms", "/roof", "cpp", "10-90 %", "ref.", box=None)
     speed.title = "native: ms and multiple of a copy (triad); others: times as fast as native"
     exact = Table(*case, *backends[:2], box=None)
-    exact.title = "greatest errors of y, dx, dgamma where the mean is 10,000 and the spread 1"
+    exact.title = "greatest errors of y, dx, dgamma; mean 10,000, spread 1"
     for k in range(0, len(rows), len(backends)):
         native, cpp, reference = of_case = rows[k : k + len(backends)]
         layout = {"contiguous": "NCHW", "channels_last": "NHWC"}[native.layout]

@@ -184,7 +184,8 @@ struct Rows {
 
   template <class T, class F>
   void sum(int64_t, int64_t, int64_t r0, int64_t r1, float* s, float* t, T table, F f) const {
-    int64_t c = 0;  // as many channels at once as registers hold the sums of
+    int64_t c = 0;  // many channels at once, whose sums stay in registers
+    for (; c + 128 <= C; c += 128) sum_tile<128>(c, r0, r1, s, t, table, f);
     for (; c + 64 <= C; c += 64) sum_tile<64>(c, r0, r1, s, t, table, f);
     for (; c + 16 <= C; c += 16) sum_tile<16>(c, r0, r1, s, t, table, f);
     for (; c < C; c++) sum_tile<1>(c, r0, r1, s, t, table, f);
