@@ -4,6 +4,7 @@ All is refused before anything is trained or written. Nothing here imports torch
 """
 
 import os
+import shlex
 import shutil
 import tempfile
 from collections.abc import Sequence
@@ -97,10 +98,11 @@ def check_backend(config: Config) -> None:
     """Refuse a BatchNorm backend that could not compute the arm (`RequestError`)."""
     backend = getattr(config.norm, "backend", None)
     on_gpu = config.device == Device.cuda or (config.device == Device.auto and NVIDIA.exists())
-    compiler = os.environ.get("CXX", "c++")
+    compiler = shlex.split(os.environ.get("CXX", "c++"))[:1]  # of `ccache g++` what is started
+    lacking = not compiler or shutil.which(compiler[0]) is None
     problem = {
         Backend.cpp: (on_gpu and "it computes on the CPU alone (device=cpu)")
-        or (shutil.which(compiler) is None and f"there is no C++ compiler {compiler} here"),
+        or (lacking and f"there is no C++ compiler {' '.join(compiler)} here"),
         Backend.triton: not on_gpu and "it computes on NVIDIA GPUs and there is none",
     }.get(backend)  # type: ignore[arg-type]
     if problem:

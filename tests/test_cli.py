@@ -3,7 +3,7 @@
 import pytest
 from hydra.core.global_hydra import GlobalHydra
 
-from bnbench import cli
+from bnbench import cli, preflight
 from bnbench.checks import RequestError
 from bnbench.config import arm_id, science, typed
 from bnbench.schema import SaveWeights, ShiftName
@@ -326,3 +326,27 @@ def test_one_bad_job_refuses_the_whole_sweep(read, tmp_path, overrides, line):
         read(*overrides, multirun=True)
     assert str(refusal.value).startswith(line)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("gpu", "compiler", "backend", "line"),
+    [
+        (False, "no-such-compiler -O1", "cpp", "there is no C++ compiler no-such-compiler here"),
+        (False, "env no-such-compiler", "cpp", None),  # that it does not work shows when it is run
+        (True, "env", "cpp", "it computes on the CPU alone"),
+        (False, "env", "triton", "it computes on NVIDIA GPUs and there is none"),
+        (True, "env", "triton", None),
+        (False, "no-such-compiler", "native", None),
+    ],
+)
+def test_a_backend_is_refused_where_it_cannot_run(
+    read, monkeypatch, tmp_path, gpu, compiler, backend, line
+):
+    monkeypatch.setenv("CXX", compiler)
+    monkeypatch.setattr(preflight, "NVIDIA", tmp_path if gpu else tmp_path / "none")
+    if line is None:
+        read(f"norm.backend={backend}")
+        return
+    with pytest.raises(RequestError) as refusal:
+        read(f"norm.backend={backend}")
+    assert str(refusal.value).startswith(f"norm.backend={backend}: {line}")

@@ -100,7 +100,7 @@ def prepare() -> None:
                 build(name, flags, library)
         torch.ops.load_library(str(library))
     except (OSError, RuntimeError, subprocess.SubprocessError) as error:
-        reason = str(error).strip().splitlines()[0]
+        reason = str(error).strip().partition("\n")[0]
         raise kernels.UnavailableError(f"cannot be compiled ({reason})") from error
 
 
