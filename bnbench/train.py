@@ -24,17 +24,11 @@ from bnbench.config import (
     num_steps,
     science,
 )
+from bnbench.curves import crossing, evaluation_points
 from bnbench.data.batches import augment_light, batch_indices
 from bnbench.data.datasets import Dataset, load
 from bnbench.data.shifts import apply_shift
-from bnbench.evaluation import (
-    Basis,
-    crossing,
-    evaluate,
-    evaluation_points,
-    loss_and_accuracy,
-    under,
-)
+from bnbench.evaluation import Basis, evaluate, loss_and_accuracy, under
 from bnbench.loop import fused_optimizer, schedule, training_steps
 from bnbench.models import MODELS, initialise
 from bnbench.norms import NORMS, kernels

@@ -25,7 +25,7 @@ from rich.table import Table
 from bnbench import cli, sweep
 from bnbench.analysis.report import write_report
 from bnbench.config import arm_id, num_steps, science
-from bnbench.evaluation import evaluation_points
+from bnbench.curves import evaluation_points
 from bnbench.launch import Work, train_missing
 from bnbench.progress import Watcher
 from bnbench.schema import TrackMode

@@ -28,8 +28,9 @@ MAY_IMPORT = {
     "preflight": {"checks", "clusters", "data", "provenance", "refusal"},
     "cli": {"config", "checks", "figures", "grid", "preflight", "provenance", "refusal"},
     "loop": set(),
+    "curves": set(),
     "evaluation": {"config", "norms"},
-    "train": {"config", "norms", "data", "models", "tracking", "loop", "evaluation"},
+    "train": {"config", "norms", "data", "models", "tracking", "loop", "evaluation", "curves"},
     "bench": {"config", "norms", "data", "models", "loop"},
     "bench_layer": {"bench", "norms"},
     "bench_gpu": {"norms"},
@@ -40,7 +41,7 @@ MAY_IMPORT = {
         *("config", "checks", "grid", "provenance", "refusal", "cli", "launch", "process"),
         *("tracking", "progress"),
     },
-    "analysis": {"config", "tracking"},
+    "analysis": {"config", "curves", "tracking"},
 }
 LAZY = {("sweep", "train")}  # inside a worker only
 

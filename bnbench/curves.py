@@ -1,0 +1,37 @@
+"""Convergence curves: at which steps they have points, and when they cross a threshold."""
+
+from collections.abc import Sequence
+from statistics import median
+
+
+def evaluation_points(steps: int, evenly: int) -> list[int]:
+    """The steps after which a run is evaluated, the last one among them.
+
+    Every power of √2 up to 2 % of the run, where curves bend, then `evenly` equal intervals.
+
+    >>> evaluation_points(100, 4)
+    [1, 2, 25, 50, 75, 100]
+    """
+    early = (round(2 ** (k / 2)) for k in range(2 * steps.bit_length()))
+    points = {step for step in early if step <= 0.02 * steps}
+    return sorted(points | {max(1, round(k * steps / evenly)) for k in range(1, evenly + 1)})
+
+
+def crossing(steps: Sequence[float], values: Sequence[float], threshold: float) -> float | None:
+    """The step at which a curve first reaches a threshold; None where it never does.
+
+    The curve is its running median of three (end points as they are), so that one lucky evaluation
+    is not a crossing; between the last point below and the first at or above it is a line.
+
+    >>> crossing([10, 20, 30], [0.1, 0.5, 0.9], 0.7)
+    25.0
+    """
+    inner = (median(values[k - 1 : k + 2]) for k in range(1, len(values) - 1))
+    smooth = [*values[:1], *inner, *values[1:][-1:]]
+    for k, value in enumerate(smooth):
+        if value >= threshold:
+            if k == 0:
+                return float(steps[0])
+            share = (threshold - smooth[k - 1]) / (value - smooth[k - 1])
+            return steps[k - 1] + share * (steps[k] - steps[k - 1])
+    return None
