@@ -2,7 +2,7 @@
 
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
 
 from bnbench.schema import (
@@ -15,6 +15,7 @@ from bnbench.schema import (
     Config,
     GhostBatchNorm,
     GroupNorm,
+    LrScaling,
     ModelConfig,
     Policy,
 )
@@ -34,6 +35,8 @@ MAX_VALUES = 10**10  # activations of a batch: 40 GB
 MIN_IMAGES = 1000  # that are evaluated at once, however small the batches of the training
 MAX_THREADS = 1024
 MAX_SEED = 2**63 - 1  # what a table of results holds
+MAX_EXTEND = 20  # half decades
+RATES = (1e-9, 1e9)  # that are searched: beyond them no net trains
 MAX_PATH = 1000  # characters; a path is cut off by the system at some 4,000 bytes
 
 Rule = tuple[Callable[[Any], bool], str]
@@ -64,11 +67,29 @@ def null_or(rule: Rule) -> Rule:
     return (lambda v: v is None or rule[0](v), f"null or {rule[1]}")
 
 
+def half_decades(low: float, high: float) -> list[float]:
+    """The rates 1 and 3 times a power of ten, from the one nearest to low to that nearest to high.
+
+    >>> half_decades(0.03, 1)
+    [0.03, 0.1, 0.3, 1.0]
+    """
+    first, last = (round(2 * math.log10(rate)) for rate in (low, high))
+    return [float(f"{3 if k % 2 else 1}e{k // 2}") for k in range(first, last + 1)]
+
+
 def distinct(test: Callable[[Any], bool], words: str) -> Rule:
     """The rule for a list without repetitions whose every item passes the test."""
     return (lambda v: len(set(v)) == len(v) and all(map(test, v)), f"a list of distinct {words}")
 
 
+HALF_DECADE: Rule = (
+    lambda v: RATES[0] <= v <= RATES[1] and math.isclose(v, *half_decades(v, v), rel_tol=1e-9),
+    "1 or 3 times a power of ten from 1e-9 to 1e9",
+)
+SEEDS: Rule = (
+    lambda v: len(v) > 0 and len(set(v)) == len(v) and all(map(SEED[0], v)),
+    "a non-empty list of distinct integers >= 0 and < 2^63",
+)
 NAME = re.compile(r"[A-Za-z0-9_.-]+( +[A-Za-z0-9_.-]+)*")  # of a W&B project or entity
 WORDS = "a name of letters, digits, spaces and any of _ . -"
 RULES: dict[str, Rule] = {
@@ -118,10 +139,14 @@ RULES: dict[str, Rule] = {
     "train.policies": distinct(lambda v: True, "policies"),
     "train.test_batch": null_or(COUNT),
     "train.prior": NOT_NEGATIVE,
-    "seeds": (
-        lambda v: len(v) > 0 and len(set(v)) == len(v) and all(map(SEED[0], v)),
-        "a non-empty list of distinct integers >= 0 and < 2^63",
+    "tune.low": null_or(HALF_DECADE),
+    "tune.high": null_or(HALF_DECADE),
+    "tune.seeds": SEEDS,
+    "tune.extend": (
+        lambda v: 0 <= v <= MAX_EXTEND,
+        f"an integer >= 0 and <= {MAX_EXTEND}",
     ),
+    "seeds": SEEDS,
     "threads": up_to(MAX_THREADS),
     "results": FOLDER,
 }
@@ -138,6 +163,7 @@ def check(config: Config) -> None:
         if value is not ABSENT and not test(value):
             raise RequestError(f"{key}={shown(value)}: expected {words}")
     check_rates(config.tuned_lr)
+    check_tune(config)
     check_fit(config)
 
 
@@ -148,6 +174,37 @@ def check_rates(tuned: Any, key: str = "tuned_lr") -> None:
             check_rates(entry, f"{key}.{name}")
     elif type(tuned) not in (int, float) or not POSITIVE[0](tuned):
         raise RequestError(f"{key}={shown(tuned)}: expected {POSITIVE[1]}")
+
+
+def check_tune(config: Config) -> None:
+    """Refuse a search for a learning rate that cannot be made (`RequestError`)."""
+    tune, optim = config.tune, config.optim
+    if tune.low is None and tune.high is None:
+        return
+    ends = f"tune.low={shown(tune.low)} tune.high={shown(tune.high)}"
+    if tune.low is None or tune.high is None:
+        raise RequestError(f"{ends}: expected both or none")
+    if tune.low > tune.high:
+        raise RequestError(f"{ends}: expected low <= high")
+    if optim.lr_mult != 1:
+        raise RequestError(
+            f"optim.lr_mult={shown(optim.lr_mult)}: expected 1 where tune.low and tune.high have "
+            "the rate found"
+        )
+    if optim.lr_scaling != LrScaling.none:
+        raise RequestError(
+            f"optim.lr_scaling={optim.lr_scaling}: expected none where tune.low and tune.high have "
+            "the rate found"
+        )
+
+
+def check_seeds(seeds: Collection[int], tuned_on: Collection[int]) -> None:
+    """Refuse to report on seeds that learning rates are tuned on (`RequestError`)."""
+    if both := sorted(set(seeds) & set(tuned_on)):
+        raise RequestError(
+            f"seeds={shown(list(seeds))}: rates are tuned on {both[0]} (tune.seeds="
+            f"{shown(list(tuned_on))}), expected other seeds to report"
+        )
 
 
 def check_fit(config: Config) -> None:

@@ -19,14 +19,15 @@ from hydra.core.override_parser.types import Override, Quote, QuotedString
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict
 
-from bnbench.checks import RequestError, check, shown
+from bnbench.checks import RequestError, check, check_seeds, shown
 from bnbench.config import Config, arm_id, flatten, science, typed
 from bnbench.figures import check_report
-from bnbench.grid import check_overrides, grid, num_values
+from bnbench.grid import MAX_JOBS, TOO_MANY, check_overrides, grid, num_values
 from bnbench.preflight import NVIDIA, check_base, check_request
 from bnbench.provenance import Asked
 from bnbench.refusal import REFUSED, allowed, one_line
-from bnbench.schema import Report, SaveWeights, TrackMode
+from bnbench.schema import SaveWeights, TrackMode
+from bnbench.tuning import Plan, plan
 
 OmegaConf.register_new_resolver("default_jobs", lambda device: default_jobs(device), replace=True)
 OmegaConf.register_new_resolver("ray_cpus", lambda *facts: ray_cpus(*facts), replace=True)
@@ -44,6 +45,19 @@ class Arm:
     overrides: list[str]
 
 
+@dataclass(frozen=True)
+class Job:
+    """One job of a request: the arm that is asked for, and the arms that it wants now.
+
+    They are the same but where a learning rate is to be found.
+    """
+
+    experiment: str
+    asked: Arm
+    arms: list[Arm]
+    plan: Plan | None = None
+
+
 @dataclass
 class Experiment:
     """The runs that one experiment asks for on one data set."""
@@ -51,6 +65,7 @@ class Experiment:
     name: str
     data: str
     report: dict[str, Any]
+    tune: dict[str, Any] | None  # what was tuned, where learning rates are found
     runs: dict[str, list[int]] = field(default_factory=dict)  # arm id -> seeds
 
 
@@ -60,7 +75,9 @@ class Request:
 
     arms: dict[str, Arm]
     experiments: list[Experiment]
-    duplicates: int  # jobs that turned out equal to another
+    duplicates: int  # arms that turned out equal to that of another job
+    tuned: int  # arms whose learning rate is to be found
+    found: int  # those of them for which it is
     hydra: DictConfig  # the composed configuration that the launcher is made from
     results: Path
 
@@ -76,7 +93,7 @@ def read(overrides: Sequence[str], multirun: bool) -> Request:
     asked = Asked(loader, overrides)
     try:
         jobs = list(checked_jobs(asked, multirun))
-        check_request([arm.config for _, arm in jobs], asked.bases)
+        check_request([arm.config for job in jobs for arm in job.arms], asked.bases)
         arms, experiments = merged(jobs)
     except Exception as error:
         # Hydra and OmegaConf trip over odd values in ways of their own: all is a bad request here
@@ -85,11 +102,14 @@ def read(overrides: Sequence[str], multirun: bool) -> Request:
         raise RequestError(one_line(error, asked)) from error
     done = {arm.id: replace(arm, overrides=final_overrides(arm)) for arm in arms.values()}
     results = Path(next(iter(done.values())).config.results)
-    return Request(done, experiments, len(jobs) - len(done), asked.bases[0], results)
+    duplicates = sum(len({arm.id for arm in job.arms}) for job in jobs) - len(done)
+    found = {job.arms[0].id: job.plan.best is not None for job in jobs if job.plan}
+    numbers = (duplicates, len(found), sum(found.values()))
+    return Request(done, experiments, *numbers, asked.bases[0], results)
 
 
-def checked_jobs(asked: Asked, multirun: bool) -> Iterator[tuple[str, Arm]]:
-    """Every job that is asked for, composed and checked: its experiment's name, and its arm."""
+def checked_jobs(asked: Asked, multirun: bool) -> Iterator[Job]:
+    """Every job that is asked for, composed and checked, with the arms that it wants now."""
     parser = OverridesParser.create(config_loader=asked.loader)
     parsed = parser.parse_overrides(list(asked.overrides))
     check_overrides(parsed)
@@ -103,9 +123,30 @@ def checked_jobs(asked: Asked, multirun: bool) -> Iterator[tuple[str, Arm]]:
         asked.bases.append(base)
         check_base(base, parsed)
         compose = Composer(asked.loader, base)
-        for job in jobs_of(base, parser, lines, multirun):
-            asked.job = job
-            yield name or ADHOC, tracked(compose(job), job)
+        number = 0
+        for own in jobs_of(base, parser, lines, multirun):
+            asked.job = own
+            job = planned(name or ADHOC, tracked(compose(own), own))
+            number += len(job.arms)
+            if number > MAX_JOBS:
+                tune = job.asked.config.tune
+                ends = f"tune.low={shown(tune.low)} tune.high={shown(tune.high)}"
+                raise RequestError(f"{ends}: {TOO_MANY}")
+            yield job
+
+
+def planned(experiment: str, arm: Arm) -> Job:
+    """A job with the arms that it wants now: where its learning rate is to be found, at several."""
+    if arm.config.tune.low is None:
+        return Job(experiment, arm, [arm])
+    wanted = plan(arm.config, Path(arm.config.results))
+    configs = [*wanted.grid, wanted.best] if wanted.best else wanted.grid
+    arms = []
+    for config in configs:
+        # a worker composes the ordinary arm at this rate, and finds none itself
+        at = [f"optim.base_lr={shown(config.optim.base_lr)}", "tune.low=null", "tune.high=null"]
+        arms.append(Arm(arm_id(science(config)), config, [*arm.overrides, *at]))
+    return Job(experiment, arm, arms, wanted)
 
 
 def jobs_of(
@@ -120,23 +161,41 @@ def jobs_of(
     return list(grid(parser, base, overrides))
 
 
-def merged(jobs: Iterable[tuple[str, Arm]]) -> tuple[dict[str, Arm], list[Experiment]]:
+def merged(jobs: Iterable[Job]) -> tuple[dict[str, Arm], list[Experiment]]:
     """The distinct arms of some jobs, and the runs that each experiment asks for."""
     arms: dict[str, Arm] = {}
-    experiments: dict[tuple[str, str], Experiment] = {}
-    reports: dict[tuple[str, str], Report] = {}
-    for name, arm in jobs:
-        key = (name, arm.config.data.name)
-        if key not in experiments:
-            reports[key] = arm.config.report
-            experiments[key] = Experiment(*key, report=asdict(arm.config.report))
-        runs = experiments[key].runs
-        runs[arm.id] = sorted({*runs.get(arm.id, []), *arm.config.seeds})
-        arms[arm.id] = united(arms[arm.id], arm) if arm.id in arms else arm
-    for key, experiment in experiments.items():
-        settings = [flatten(science(arms[arm].config)) for arm in experiment.runs]
-        check_report(reports[key], settings)
-    return arms, list(experiments.values())
+    grouped: dict[tuple[str, str], list[Job]] = {}
+    for job in jobs:
+        grouped.setdefault((job.experiment, job.asked.config.data.name), []).append(job)
+        for arm in job.arms:
+            arms[arm.id] = united(arms[arm.id], arm) if arm.id in arms else arm
+    experiments = []
+    for key, own in grouped.items():
+        report = own[0].asked.config.report
+        experiment = Experiment(*key, report=asdict(report), tune=tuned(own))
+        for arm in (arm for job in own for arm in job.arms):
+            runs = {*experiment.runs.get(arm.id, []), *arm.config.seeds}
+            experiment.runs[arm.id] = sorted(runs)
+        check_report(report, [flatten(science(arms[arm].config)) for arm in experiment.runs])
+        experiments.append(experiment)
+    return arms, experiments
+
+
+def tuned(jobs: Sequence[Job]) -> dict[str, Any] | None:
+    """What an experiment tunes: the seeds, the least and largest rate, the arms at a found one.
+
+    Raises:
+        RequestError: a job reports on seeds that rates are tuned on.
+    """
+    plans = [job.plan for job in jobs if job.plan]
+    if not plans:
+        return None
+    seeds = sorted({seed for wanted in plans for arm in wanted.grid for seed in arm.seeds})
+    for job in jobs:
+        check_seeds(job.asked.config.seeds, seeds)
+    rates = [arm.optim.base_lr for wanted in plans for arm in wanted.grid]
+    found = {arm_id(science(wanted.best)) for wanted in plans if wanted.best}
+    return {"seeds": seeds, "low": min(rates), "high": max(rates), "arms": sorted(found)}
 
 
 def experiment_names(loader: ConfigLoaderImpl, parsed: Sequence[Override]) -> list[Any]:
@@ -185,7 +244,24 @@ class Composer:
         config = copy.deepcopy(self.composed[groups])
         own = [o for o in values if o.get_key_element().split(".")[0] not in self.common]
         self.loader._apply_overrides_to_config(own, config)
+        forget_rate(config)
         return typed({**plain(config), **self.common})
+
+
+def forget_rate(config: DictConfig) -> None:
+    """Where a learning rate is to be found, look none up: there may be none in the table.
+
+    Raises:
+        RequestError: it is given too.
+    """
+    if OmegaConf.select(config, "tune.low") is None or "base_lr" not in (config.optim or ()):
+        return
+    if not OmegaConf.is_interpolation(config.optim, "base_lr"):
+        raise RequestError(
+            f"optim.base_lr={shown(config.optim.base_lr)}: expected none where tune.low and "
+            "tune.high have the rate found"
+        )
+    config.optim.base_lr = 1.0  # any: none of its own is trained at it
 
 
 def plain(config: DictConfig) -> dict[str, Any]:

@@ -43,6 +43,8 @@ def check_overrides(overrides: Sequence[Override], swept: bool = False) -> None:
         is_whole = key.split(".")[0] in ("arms", "report") or (swept and key == "experiment")
         if (is_hydra or is_whole) and (swept or override.is_sweep_override()):
             raise RequestError(f"{line}: cannot be swept, expected one value for all arms")
+        if key.split(".")[0] == "tune" and override.is_sweep_override():
+            raise RequestError(f"{line}: cannot be swept, expected one value; arms may have theirs")
         if not is_hydra:
             continue
         if override.is_delete() or not OPEN.fullmatch(key) or "_target_" in line:

@@ -41,18 +41,25 @@ ELSEWHERE = (
 
 
 class Work:
-    """What a request still lacks, read from the run folders."""
+    """What a request still lacks, read from the run folders.
 
-    def __init__(self, request: Request):
+    Args:
+        request: what is asked for.
+        earlier: of the same sweep, when less was asked for: what failed then has failed.
+    """
+
+    def __init__(self, request: Request, earlier: "Work | None" = None):
         self.request = request
         self.arm_of = {
             run_path(request.results, arm.id, seed): arm
             for arm in request.arms.values()
             for seed in arm.config.seeds
         }
-        self.reasons: dict[Path, str] = {}  # why runs failed, where their folders may not say it
+        # why runs failed, where their folders may not say it
+        self.reasons: dict[Path, str] = dict(earlier.reasons) if earlier else {}
         # errors of earlier sweeps say nothing about this one
         self.stale = {path: error_time(path) for path in self.arm_of}
+        self.stale |= earlier.stale if earlier else {}
 
     def settled(self, path: Path) -> bool:
         """Whether a run has its result, unharmed, and every shift that is asked for."""

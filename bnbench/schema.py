@@ -221,6 +221,16 @@ class TrainConfig:
 
 
 @dataclass
+class TuneConfig:
+    """The half decades among which an arm's learning rate is found; without them it is given."""
+
+    low: float | None = MISSING
+    high: float | None = MISSING
+    seeds: list[int] = MISSING  # what rates are compared on, and nothing is reported on
+    extend: int = MISSING  # half decades that are tried beyond low, and beyond high, at most
+
+
+@dataclass
 class TrackConfig:
     """Where a run is logged beside metrics.csv."""
 
@@ -253,6 +263,7 @@ class Figure:
     panels: list[Panel] | None = None
     logx: bool = False
     logy: bool = False
+    tuning: bool = False  # of the runs that learning rates were tuned on, not of those reported
 
 
 @dataclass
@@ -283,6 +294,7 @@ class Config:
     optim: OptimConfig = MISSING
     batch_size: int = MISSING
     train: TrainConfig = MISSING
+    tune: TuneConfig = MISSING
     track: TrackConfig = MISSING
     probes: list[str] = MISSING
     seeds: list[int] = MISSING

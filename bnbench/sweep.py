@@ -10,7 +10,7 @@ import shlex
 import sys
 import time
 from argparse import ArgumentParser, Namespace
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -91,8 +91,8 @@ def sweep(argv: list[str]) -> Outcome | int:
             leading(),
             hydra.initialize_config_dir(str(CONFIGS), job_name="train", version_base="1.3"),
         ):
-            request = cli.read(args.overrides, args.multirun)
-            return run(request, shlex.join(["python", "scripts/train.py", *argv]))
+            command = shlex.join(["python", "scripts/train.py", *argv])
+            return run(lambda: cli.read(args.overrides, args.multirun), command)
     except RequestError as error:
         return complain(str(error))
     except OSError as error:  # a full disk, a folder that is gone
@@ -147,40 +147,47 @@ def task(config: DictConfig) -> dict[int, str]:
         raise
 
 
-def run(request: cli.Request, command: str) -> Outcome:
-    """Train what is missing of a request, and write its experiments' tables."""
+def run(read: Callable[[], cli.Request], command: str) -> Outcome:
+    """Train what is missing of a request, and write its experiments' tables.
+
+    Where learning rates are to be found, what is wanted next depends on what was trained: the
+    request is read again until it wants nothing new.
+    """
     console = Console(file=sys.stdout, markup=False, highlight=False)
     started, clock_started = datetime.now(UTC), time.monotonic()
-    work = Work(request)
-    todo = work.lacking()
-    describe(request, todo, console)
-    for experiment in request.experiments:
-        path = experiment_path(request.results, experiment.name, experiment.data)
-        write_arms(
-            path,
-            (
-                (arm, seed, science(request.arms[arm].config))
-                for arm, seeds in experiment.runs.items()
-                for seed in seeds
-            ),
-        )
-    describe_experiments(request, command, started, None)
-    if todo:
-        with Watcher(todo, work.settled, work.failed, console):
-            train_missing(work, task)
+    work, todo, number = None, {}, 0
+    while True:
+        request, number = read(), number + 1
+        work = Work(request, work)
+        lacking = work.lacking()
+        if lacking or number == 1:
+            describe(request, lacking, number, console)
+        write_tables(request)
+        describe_experiments(request, command, started, None)
+        todo |= {path: arm for arm, paths in lacking.items() for path in paths}
+        if lacking:
+            with Watcher(lacking, work.settled, work.failed, console):
+                train_missing(work, task)
+        if not lacking or request.found == request.tuned:
+            break
     failures = [
-        (arm, seed_of(path), work.reason(path))
-        for arm, paths in todo.items()
-        for path in paths
-        if work.failed(path)
+        (arm, seed_of(path), work.reason(path)) for path, arm in todo.items() if work.failed(path)
     ]
     seconds = time.monotonic() - clock_started
     describe_experiments(request, command, started, datetime.now(UTC))
     for experiment in request.experiments:
         write_runs(request.results, experiment.name, experiment.data)
     outcome = Outcome(request, failures, seconds)
-    conclude(outcome, todo, console)
+    conclude(outcome, len(todo), console)
     return outcome
+
+
+def write_tables(request: cli.Request) -> None:
+    """Write arms.csv of every experiment."""
+    for experiment in request.experiments:
+        path = experiment_path(request.results, experiment.name, experiment.data)
+        runs = ((arm, seed) for arm, seeds in experiment.runs.items() for seed in seeds)
+        write_arms(path, ((arm, seed, science(request.arms[arm].config)) for arm, seed in runs))
 
 
 def describe_experiments(
@@ -198,6 +205,7 @@ def describe_experiments(
             "started": started.isoformat(timespec="seconds"),
             "finished": finished.isoformat(timespec="seconds") if finished else None,
             "report": experiment.report,
+            "tune": experiment.tune,
         }
         path = experiment_path(request.results, experiment.name, experiment.data)
         write_experiment(path, facts)
@@ -210,14 +218,19 @@ def device(request: cli.Request) -> str:
     return str(read_meta(path).get("device", "unknown"))
 
 
-def describe(request: cli.Request, todo: dict[str, list[Path]], console: Console) -> None:
-    """Say what was asked for, what is there already and what is trained now."""
-    for experiment in request.experiments:
+def describe(
+    request: cli.Request, todo: Mapping[str, Sequence[Path]], number: int, console: Console
+) -> None:
+    """Say what was asked for, what is there already and what is trained now, in which round."""
+    for experiment in request.experiments if number == 1 else ():
         num_runs = sum(map(len, experiment.runs.values()))
         console.print(
             f"{experiment.name} on {experiment.data}: "
             f"{counted(len(experiment.runs), 'arm')}, {counted(num_runs, 'run')}",
         )
+    if request.tuned:
+        rates = counted(request.tuned, "learning rate")
+        console.print(f"tuning: round {number}, {request.found} of {rates} found")
     num_runs = sum(len(arm.config.seeds) for arm in request.arms.values())
     num_todo = sum(map(len, todo.values()))
     merged = counted(request.duplicates, "duplicate arm")
@@ -228,9 +241,8 @@ def describe(request: cli.Request, todo: dict[str, list[Path]], console: Console
     )
 
 
-def conclude(outcome: Outcome, todo: dict[str, list[Path]], console: Console) -> None:
+def conclude(outcome: Outcome, num_todo: int, console: Console) -> None:
     """Say what came of it; failures by arm, seed and reason."""
-    num_todo = sum(map(len, todo.values()))
     for arm, seed, why in outcome.failures:
         console.print(f"FAILED {arm} seed {seed}: {why}", soft_wrap=True)
     if outcome.failures:

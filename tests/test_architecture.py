@@ -26,7 +26,10 @@ MAY_IMPORT = {
     "grid": {"checks"},
     "figures": {"checks"},
     "preflight": {"checks", "clusters", "data", "provenance", "refusal"},
-    "cli": {"config", "checks", "figures", "grid", "preflight", "provenance", "refusal"},
+    "tuning": {"config", "checks", "tracking"},
+    "cli": {
+        *("config", "checks", "figures", "grid", "preflight", "provenance", "refusal", "tuning"),
+    },
     "loop": set(),
     "curves": set(),
     "evaluation": {"config", "norms"},

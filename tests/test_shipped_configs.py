@@ -33,10 +33,11 @@ def options(group):
 def trains(request):
     for arm in request.arms.values():
         train_arm(arm.config)
-        path = run_path(Path(arm.config.results), arm_id(science(arm.config)), 0)
-        error = path / "error.txt"
-        assert not error.exists(), error.read_text()
-        assert state(path) == State.done
+        for seed in arm.config.seeds:
+            path = run_path(Path(arm.config.results), arm_id(science(arm.config)), seed)
+            error = path / "error.txt"
+            assert not error.exists(), error.read_text()
+            assert state(path) == State.done
 
 
 def test_every_group_is_covered():
@@ -99,7 +100,7 @@ def test_experiments_train(read, experiment):
     """All arms of every experiment, at one step each; the data set is small, not the arms."""
     request = read(
         f"experiment={experiment}", *TINY, "train.epochs=null", "train.steps=1",
-        "shift.severities=[5]",
+        "shift.severities=[5]", "tune.seeds=[100]",
     )  # fmt: skip
     trains(request)
     (asked,) = request.experiments
@@ -111,7 +112,8 @@ def defaults():
     """Every default that can reach a number: the root keys and each option of each group."""
     loader = GlobalHydra.instance().config_loader()
     root = loader.load_configuration("config", [], RunMode.RUN)
-    found = {key: root[key] for key in ("placement", "batch_size", "probes", "seeds", "threads")}
+    keys = ("placement", "batch_size", "tune", "probes", "seeds", "threads")
+    found = {key: root[key] for key in keys}
     for group in GROUPS:
         for option in options(group):
             config = loader.load_configuration("config", [f"{group}={option}"], RunMode.RUN)

@@ -29,6 +29,8 @@ def note_text(spec: Figure, counts: Sequence[int]) -> str:
 def caption_text(spec: Figure, note: str, differ: Sequence[str], frame: pd.DataFrame) -> str:
     """What the figure shows, for the page that it stands on."""
     words = [f"{_what(spec)}. {note}."]
+    if spec.tuning:
+        words.append("The runs that learning rates were tuned on.")
     if differ:
         named = {column.split(".")[0] for column in differ if column.endswith(".name")}
         own = [c for c in differ if c.endswith(".name") or c.split(".")[0] not in named]

@@ -78,6 +78,13 @@ def setting_label(column: str, value: Any) -> str:
     return f"{column_label(column)} {value_label(value)}"
 
 
+def ranges_label(numbers: list[int]) -> str:
+    """Sorted integers in few words: [0, 1, 2, 7] is `0–2, 7`."""
+    runs = groupby(enumerate(numbers), lambda item: item[1] - item[0])
+    ends = [(own[0][1], own[-1][1]) for own in (list(same) for _, same in runs)]
+    return ", ".join(f"{a}–{b}" if a < b else str(a) for a, b in ends)
+
+
 def count_label(number: int, noun: str) -> str:
     """`1 seed`, `2 seeds`."""
     return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"

@@ -4,7 +4,7 @@ import csv
 import io
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +50,28 @@ class Experiment:
     runs: pd.DataFrame
     curves: pd.DataFrame
     shifts: pd.DataFrame
+
+    def reporting(self) -> "Experiment":
+        """Without the runs that learning rates were tuned on: what is to be reported."""
+        return self._of(tuning=False) if self._tuned_on else self
+
+    def tuning(self) -> "Experiment":
+        """The runs that learning rates were tuned on, and no other."""
+        return self._of(tuning=True)
+
+    @property
+    def found(self) -> frozenset[str]:
+        """The arms whose learning rate was found by tuning."""
+        return frozenset((self.info.get("tune") or {}).get("arms", ()))
+
+    @property
+    def _tuned_on(self) -> list[int]:
+        return (self.info.get("tune") or {}).get("seeds", [])
+
+    def _of(self, tuning: bool) -> "Experiment":
+        tables = (self.runs, self.curves, self.shifts)
+        runs, curves, shifts = (t[t["seed"].isin(self._tuned_on) == tuning] for t in tables)
+        return replace(self, runs=runs, curves=curves, shifts=shifts)
 
 
 def load(folder: Path) -> Experiment:

@@ -45,6 +45,7 @@ def draw(spec: Figure, experiment: Experiment) -> Drawing | None:
         ValueError: the figure names a column or metric that there is not, or a bad query.
     """
     spec = frames.effective(spec)
+    experiment = experiment.tuning() if spec.tuning else experiment.reporting()
     panels, across = frames.panels(experiment, spec)
     if not panels:
         return None

@@ -15,7 +15,7 @@ from omegaconf.errors import OmegaConfBaseException
 from PIL import Image
 
 from bnbench.analysis import style, tables
-from bnbench.analysis.labels import count_label
+from bnbench.analysis.labels import count_label, ranges_label, value_label
 from bnbench.analysis.load import Experiment, finished, load
 from bnbench.analysis.plots import Drawing, draw
 from bnbench.schema import Figure, FigureKind
@@ -82,7 +82,8 @@ def _section(experiment: Experiment) -> dict[str, Any]:
         ValueError: a figure or comparison is malformed or asks for what is not there.
     """
     info, runs = experiment.info, experiment.runs
-    some = not finished(runs).empty
+    reported = experiment.reporting().runs
+    some = not finished(reported).empty
     try:
         declared = _declared(info.get("report") or {})
         return {
@@ -94,9 +95,12 @@ def _section(experiment: Experiment) -> dict[str, Any]:
             "num_arms": runs["arm"].nunique(),
             "counts": tables.counts(runs),
             "figures": list(_figures(experiment, declared.figures or FIGURES)),
-            "arms": tables.arms(runs) if some else None,
+            "arms": tables.arms(reported) if some else None,
             "comparisons": [
-                (tables.baseline_name(spec.baseline), tables.compared(runs, spec.baseline))
+                (
+                    tables.baseline_name(spec.baseline),
+                    tables.compared(reported, spec.baseline, experiment.found),
+                )
                 for spec in declared.compare
                 if some
             ],
@@ -155,11 +159,19 @@ def _facts(info: dict[str, Any]) -> dict[str, str]:
     facts = {
         "Commit": f"{commit[:12]}{dirty}" if commit else "not from a git repository",
         "Versions": ", ".join(versions),
+        "Learning rates": _tuned(info.get("tune")),
         "Device": info.get("device"),
         "Started": _moment(info.get("started")),
         "Finished": _moment(info.get("finished")),
     }
     return {term: text for term, text in facts.items() if text}
+
+
+def _tuned(tune: dict[str, Any] | None) -> str | None:
+    if not tune:
+        return None
+    low, high = map(value_label, (tune["low"], tune["high"]))
+    return f"tuned on seeds {ranges_label(tune['seeds'])} over half decades from {low} to {high}"
 
 
 def _moment(text: str | None) -> str | None:

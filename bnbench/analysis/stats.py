@@ -5,7 +5,7 @@ number of comparisons. Fewer than three seeds give no interval.
 """
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from functools import cache
 from typing import Any, NamedTuple
 
@@ -16,6 +16,7 @@ from scipy.stats import t as student_t
 from bnbench.analysis.load import config_columns, final, finished
 
 MIN_SEEDS = 3
+RATE = "optim.base_lr"
 ACCURACY, PRECISE = "test/accuracy", "test@precise/accuracy"
 COMPARED = [
     *("treatment", "baseline", "estimate", "low", "high", "n"),
@@ -117,12 +118,21 @@ def thresholds(runs: pd.DataFrame) -> list[str]:
 
 
 def comparisons(
-    runs: pd.DataFrame, baseline: Mapping[str, Any], level: float = 0.95
+    runs: pd.DataFrame,
+    baseline: Mapping[str, Any],
+    found: Collection[str] = (),
+    level: float = 0.95,
 ) -> pd.DataFrame:
     """Final test accuracy of each arm minus that of the baseline arm, in percentage points.
 
     The baseline arm has the given values and equals the treatment in every science column that
     the baseline does not free (`_free`). An arm without one is a row with n = 0 and no baseline.
+
+    Args:
+        runs: the runs to compare.
+        baseline: column -> value.
+        found: arms whose learning rate was found by tuning: between two of them it is free.
+        level: of the intervals.
 
     Returns:
         treatment, baseline (arm ids), estimate, low, high, n (pairs of finite accuracies), pairs
@@ -142,13 +152,18 @@ def comparisons(
     chosen = np.logical_and.reduce([_equals(arms[key], want) for key, want in baseline.items()])
     fixed = [column for column in config if not _free(column, baseline)]
     settings = arms.groupby(fixed, dropna=False).ngroup()
+    but_rate = arms.groupby([c for c in fixed if c != RATE], dropna=False).ngroup()
+    tuned = arms.index.isin(found)
     accuracy = ended.set_index("seed").groupby("arm", sort=False)[ACCURACY]
     accuracies = {arm: 100 * values for arm, values in accuracy}
     diverged = (ended["status"] == "diverged").groupby(ended["arm"]).sum()
     rows = []
     for treatment, setting in settings[~chosen].items():
         mine = accuracies[treatment]
-        same = settings.index[chosen & (settings == setting)]
+        equal = settings == setting
+        if treatment in found:
+            equal |= tuned & (but_rate == but_rate[treatment])
+        same = settings.index[chosen & equal]
         for other in same:
             pairs = len(mine.index.intersection(accuracies[other].index))
             difference = paired_difference(mine, accuracies[other], level)

@@ -1,6 +1,6 @@
 """The numbers of a report as text: how many runs there are, the arms, the comparisons."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -56,11 +56,11 @@ def arms(runs: pd.DataFrame) -> Table:
     return Table(header, rows, _colours(settings), len(words))
 
 
-def compared(runs: pd.DataFrame, baseline: Mapping[str, Any]) -> Table:
+def compared(runs: pd.DataFrame, baseline: Mapping[str, Any], found: Collection[str] = ()) -> Table:
     """One row per arm and baseline arm: the paired difference of final test accuracies."""
     settings = _settings(runs)
     telling = settings[[*NAMES, *_varying(settings)]]
-    table = comparisons(runs, baseline)
+    table = comparisons(runs, baseline, found)
     place = {arm: number for number, arm in enumerate(settings.index)}
     table = table.sort_values("treatment", key=lambda arm: arm.map(place), kind="stable")
     rows = [

@@ -27,12 +27,13 @@ from bnbench.tracking.run_dir import (
     write_whole,
 )
 
-# of experiment.json; what was not recorded is null or absent
+# of experiment.json and its part tune; what was not recorded is null or absent
 FACTS = {
     **dict.fromkeys(("question", "command", "git_commit", "device", "started", "finished"), str),
-    **dict.fromkeys(("versions", "report", "sha256"), dict),
+    **dict.fromkeys(("versions", "report", "tune", "sha256"), dict),
     "git_dirty": bool,
 }
+TUNE = {"seeds": list, "low": float | int, "high": float | int, "arms": list}
 
 
 @dataclass(frozen=True)
@@ -98,6 +99,9 @@ def read_experiment(path: Path) -> dict[str, Any]:
     for key, kind in FACTS.items():
         if not isinstance(facts.get(key), kind | None):
             raise DamagedError(f"{file}: {key} is of the wrong type")
+    for key, kind in TUNE.items() if facts.get("tune") else ():
+        if not isinstance(facts["tune"].get(key), kind):
+            raise DamagedError(f"{file}: tune.{key} is missing or of the wrong type")
     return facts
 
 
