@@ -118,6 +118,7 @@ RULES: dict[str, Rule] = {
     "train.policies": distinct(lambda v: True, "policies"),
     "train.test_batch": null_or(COUNT),
     "train.prior": NOT_NEGATIVE,
+    "probes": distinct(lambda v: True, "probes"),
     "seeds": (
         lambda v: len(v) > 0 and len(set(v)) == len(v) and all(map(SEED[0], v)),
         "a non-empty list of distinct integers >= 0 and < 2^63",
@@ -226,8 +227,6 @@ def check_fit(config: Config) -> None:
         raise RequestError(
             f"train.policies={shown(train.policies)}: expected ema among them (thresholds read it)"
         )
-    if config.probes:
-        raise RequestError(f"probes={shown(config.probes)}: expected [], there are no probes yet")
 
 
 def net_size(model: ModelConfig, shape: tuple[int, int, int]) -> tuple[int, int]:
