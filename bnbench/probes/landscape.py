@@ -32,7 +32,7 @@ def landscape(model: nn.Module, batch: Batch) -> Values:
         loss, found = loss_and_gradients(model, batch, there)
         losses.append(loss)
         changes.append((vector(found) - start).norm())
-    loss, change = torch.tensor(losses[: len(steps)]).double(), torch.stack(changes)
+    loss, change = start.new_tensor(losses[: len(steps)]), torch.stack(changes)
     near, far = change[: len(steps)], change[len(steps) :]
     values = {
         "loss_range": loss.amax() - loss.amin(),
