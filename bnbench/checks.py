@@ -139,6 +139,7 @@ RULES: dict[str, Rule] = {
     "train.policies": distinct(lambda v: True, "policies"),
     "train.test_batch": null_or(COUNT),
     "train.prior": NOT_NEGATIVE,
+    "probes": distinct(lambda v: True, "probes"),
     "tune.low": null_or(HALF_DECADE),
     "tune.high": null_or(HALF_DECADE),
     "tune.seeds": SEEDS,
@@ -283,8 +284,6 @@ def check_fit(config: Config) -> None:
         raise RequestError(
             f"train.policies={shown(train.policies)}: expected ema among them (thresholds read it)"
         )
-    if config.probes:
-        raise RequestError(f"probes={shown(config.probes)}: expected [], there are no probes yet")
 
 
 def net_size(model: ModelConfig, shape: tuple[int, int, int]) -> tuple[int, int]:

@@ -141,7 +141,7 @@ def science(config: Config) -> dict[str, Any]:
             **{key: train[key] for key in ("eval_points", "thresholds", "policies")},
             **of_policies,
         },
-        "probes": list(config.probes),
+        "probes": sorted(config.probes),
     }
 
 

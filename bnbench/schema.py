@@ -44,6 +44,9 @@ Policy = StrEnum(  # of population statistics: norms/population.py says what eac
 ShiftName = StrEnum(
     "ShiftName", ["gaussian_noise", "contrast", "brightness", "blur", "translate", "invert"]
 )
+Probe = StrEnum(  # probes/ and docs/probes.md say what each measures
+    "Probe", ["gradients", "activations", "drift", "saturation", "ics", "landscape"]
+)
 LrScaling = StrEnum("LrScaling", ["none", "linear", "sqrt"])
 SaveWeights = StrEnum("SaveWeights", ["auto", "always", "never"])
 TrackMode = StrEnum("TrackMode", ["online", "offline", "csv"])
@@ -296,7 +299,7 @@ class Config:
     train: TrainConfig = MISSING
     tune: TuneConfig = MISSING
     track: TrackConfig = MISSING
-    probes: list[str] = MISSING
+    probes: list[Probe] = MISSING
     seeds: list[int] = MISSING
     threads: int = MISSING
     device: Device = MISSING

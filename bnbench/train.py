@@ -32,6 +32,7 @@ from bnbench.evaluation import Basis, evaluate, loss_and_accuracy, under
 from bnbench.loop import fused_optimizer, schedule, training_steps
 from bnbench.models import MODELS, initialise
 from bnbench.norms import NORMS, kernels
+from bnbench.probes import PROBES, Batch
 from bnbench.schema import NUM_CLASSES, Augment, Config, SaveWeights, TrackMode
 from bnbench.tracking.csv_log import SHIFTS, CsvLog, Point, named_shifts, read_shifts, write_table
 from bnbench.tracking.meta import circumstances
@@ -230,8 +231,11 @@ def fit(run: Run, record: Callable[[int, Point], None]) -> bool:
     subsets = {split: (x[:SUBSET], y[:SUBSET]) for split, (x, y) in run.splits.items()}
     losses: list[Tensor] = []  # on the device, since the last evaluation
     recent: deque[float] = deque(maxlen=RECENT)
+    probe = prober(run, num)
     with torch.random.fork_rng():
         torch.manual_seed(derive_seed(run.seed, "dropout"))
+        if before := probe(0):
+            record(0, before)
         for step, loss in enumerate(steps(run, num), 1):
             losses.append(loss)
             if step not in due:
@@ -247,10 +251,38 @@ def fit(run: Run, record: Callable[[int, Point], None]) -> bool:
                 splits["test"] = test
             policies = evaluation_policies(config)
             results = evaluate(model, splits, policies, basis(run))
-            record(step, {("train@batch", "", "loss"): fmean(values), **results})
+            # what is evaluated comes last: the summary repeats the end of metrics.csv
+            record(step, {("train@batch", "", "loss"): fmean(values), **probe(step), **results})
             if last:
                 return not finite or fmean(recent) > 2 * math.log(NUM_CLASSES)
     raise AssertionError("the last step is an evaluation point")
+
+
+def prober(run: Run, num: int) -> Callable[[int], dict[tuple[str, str, str], float]]:
+    """A function that says what a run's probes find in its net after a step; 0 for the start.
+
+    They look at the first training images in training mode, without augmentation.
+    """
+    probes = [PROBES[name]() for name in sorted(run.config.probes)]
+    images, labels = run.splits["train"]
+    size, rate = run.config.batch_size, rates(run.config, num)
+
+    def probe(step: int) -> dict[tuple[str, str, str], float]:
+        batch = Batch(images[:size], labels[:size], rate(min(step + 1, num)), images[:SUBSET])
+        found = [each(run.model, batch) for each in probes]
+        return {
+            ("train@batch", layer, metric): value
+            for values in found
+            for (layer, metric), value in values.items()
+        }
+
+    return probe
+
+
+def rates(config: Config, num: int) -> Callable[[int], float]:
+    """The learning rate of each step of a run."""
+    optim = config.optim
+    return schedule(optim.schedule, learning_rate(config), optim.lr_end, num)
 
 
 def basis(run: Run) -> Basis:
@@ -278,7 +310,7 @@ def steps(run: Run, num: int) -> Iterator[Tensor]:
         labels,
         batch_indices(len(labels), run.config.batch_size, num, run.seed, data.batches),
         fused_optimizer(run.model, optim.name, optim.weight_decay, **options),
-        schedule(optim.schedule, learning_rate(run.config), optim.lr_end, num),
+        rates(run.config, num),
         partial(augment_light, generator=generator, flip=run.dataset.mirrored)
         if data.augment == Augment.light
         else None,
@@ -295,14 +327,17 @@ def summarise(
 ) -> dict[str, Any]:
     """What summary.json says of a run."""
     last, point = curve[-1]
-    steps = [step for step, _ in curve]
-    accuracies = [values["val", "", "accuracy"] for _, values in curve]
+    evaluated = [(step, values["val", "", "accuracy"]) for step, values in curve if step]
+    steps, accuracies = map(list, zip(*evaluated, strict=True))
     steps_to = {str(t): crossing(steps, accuracies, t) for t in run.config.train.thresholds}
     size = run.config.batch_size
     return {
         "status": "diverged" if diverged else "done",
         "stuck": not diverged and accuracies[-1] <= 1 / NUM_CLASSES + 0.02,
-        "metrics": {f"{split}/{metric}": value for (split, _, metric), value in point.items()},
+        "metrics": {
+            "/".join(filter(None, (split, metric, layer))): value
+            for (split, layer, metric), value in point.items()
+        },
         "steps_to": steps_to,
         "samples_to": {t: None if s is None else s * size for t, s in steps_to.items()},
         "steps": last,

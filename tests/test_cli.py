@@ -206,7 +206,8 @@ REFUSED = {
     "results=/dev/null/x": "results=/dev/null/x: cannot be written (Not a directory)",
     "a=[1": "a=[1: cannot be parsed",
     "data=mnist": "train-images-idx3-ubyte: not found in",
-    "probes=[gradients]": "probes=[gradients]: expected [], there are no probes yet",
+    "probes=[grads]": "probes[0]=grads: expected one of gradients, activations, drift",
+    "probes=[ics,ics]": "probes=[ics,ics]: expected a list of distinct probes",
     # what no machine could run
     "seeds=[9223372036854775808]": "seeds=[9223372036854775808]: expected a non-empty list of "
     "distinct integers >= 0 and < 2^63",

@@ -1,0 +1,21 @@
+"""Measurements of a net beside its accuracy, which leave it bit for bit as it was.
+
+docs/probes.md has the formulas and their sources. A probe is made for each run.
+"""
+
+from collections.abc import Callable
+
+from bnbench.probes.activations import Drift, activations, saturation
+from bnbench.probes.gradients import gradients, ics
+from bnbench.probes.landscape import landscape
+from bnbench.probes.passes import Batch as Batch
+from bnbench.probes.passes import Probe as Probe
+
+PROBES: dict[str, Callable[[], Probe]] = {
+    "gradients": lambda: gradients,
+    "activations": lambda: activations,
+    "drift": Drift,
+    "saturation": lambda: saturation,
+    "ics": lambda: ics,
+    "landscape": lambda: landscape,
+}

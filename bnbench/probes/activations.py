@@ -1,0 +1,117 @@
+"""What enters the activation functions: its distribution, its drift, the share that saturates.
+
+A unit is one of a layer's features, or a channel with all its locations; percentiles are a unit's
+own, with linear interpolation, and their mean over units is what is told. Float64 throughout, of
+values in the net's own dtype.
+"""
+
+import torch
+from torch import Tensor, nn
+
+from bnbench.probes.passes import Batch, Values, measure_preactivations
+
+SHARES = {"p15": 0.15, "p50": 0.5, "p85": 0.85}  # Ioffe & Szegedy 2015, figure 1(b, c)
+STEEPEST = {nn.ReLU: 1.0, nn.Sigmoid: 0.25, nn.Tanh: 1.0}  # the largest derivative
+FLAT = 0.2  # of it; below a derivative is one of saturation: 0.05 for the sigmoid
+
+
+def activations(model: nn.Module, batch: Batch) -> Values:
+    """Mean and (biased) standard deviation of all of a layer's values, percentiles by unit."""
+
+    def measure(_layer: str, _block: nn.Module, x: Tensor) -> dict[str, float]:
+        x = x.double()
+        values = {
+            "preactivation_mean": x.mean().item(),
+            "preactivation_std": x.std(correction=0).item(),
+        }
+        of_units = percentiles(x.sort().values)
+        return values | dict(zip(SHARES, of_units.mean(1).tolist(), strict=True))
+
+    return measure_preactivations(model, batch.images, measure)
+
+
+def saturation(model: nn.Module, batch: Batch) -> Values:
+    """The share of values where the activation is flat, and the mean |gamma| of a block's norm.
+
+    Flat is a derivative below 0.05 for the sigmoid, below 0.2 for tanh, which is the same share of
+    its largest, and 0 for ReLU.
+    """
+
+    def measure(_layer: str, block: nn.Module, x: Tensor) -> dict[str, float]:
+        activation = block.get_submodule("activation")
+        x = x.detach().requires_grad_()
+        with torch.enable_grad():
+            (slope,) = torch.autograd.grad(activation(x).sum(), x)
+        is_flat = slope < FLAT * STEEPEST[type(activation)]
+        values = {"saturation": is_flat.double().mean().item()}
+        gamma = getattr(getattr(block, "norm", None), "weight", None)
+        return values if gamma is None else values | {"gamma": gamma.double().abs().mean().item()}
+
+    return measure_preactivations(model, batch.images, measure)
+
+
+class Drift:
+    """How far the distribution of each unit moved since the last point, on the reference images.
+
+    `drift` is the mean over units of |median - last median|, over the mean of the spreads (85th
+    less 15th percentile) then and now; `drift_shape` is the mean over units of the two-sample
+    Kolmogorov-Smirnov distance of then and now, each with mean 0 and variance 1. The first call
+    returns nothing, nor does one after values that are not finite.
+    """
+
+    def __init__(self) -> None:
+        self.last: dict[str, Tensor] = {}  # layer -> the values of each unit in order
+
+    def __call__(self, model: nn.Module, batch: Batch) -> Values:
+        """Compare with the last call."""
+        return measure_preactivations(model, batch.reference, self.measure)
+
+    def measure(self, layer: str, _block: nn.Module, x: Tensor) -> dict[str, float]:
+        """Compare a layer with the last call."""
+        now, last = x.sort().values, self.last.get(layer)
+        self.last[layer] = now
+        if last is None or not bool(last.isfinite().all()):
+            return {}
+        then, here = percentiles(last.double()), percentiles(now.double())
+        moved, spread = (here[1] - then[1]).abs(), (here[2] - here[0] + then[2] - then[0]) / 2
+        distance = kolmogorov_smirnov(standardised(last), standardised(now))
+        return {
+            "drift": (moved.mean() / spread.mean()).item(),
+            "drift_shape": distance.mean().item(),
+        }
+
+
+def percentiles(ordered: Tensor) -> Tensor:
+    """The percentiles `SHARES` of ascending values (units, M), as (3, units).
+
+    >>> percentiles(torch.arange(101.0)[None]).flatten().tolist()
+    [15.0, 50.0, 85.0]
+    """
+    last = ordered.shape[1] - 1
+    places = last * ordered.new_tensor(list(SHARES.values()), dtype=torch.float64)
+    low = places.long()
+    below, above = ordered[:, low], ordered[:, (low + 1).clamp(max=last)]
+    return below.lerp(above, (places - low).to(ordered.dtype)).T
+
+
+def standardised(x: Tensor) -> Tensor:
+    """Values (units, M) with mean 0 and variance 1 in each unit; a constant unit becomes zeros."""
+    x = x.double()
+    centred = x - x.mean(1, keepdim=True)
+    std = centred.square().mean(1, keepdim=True).sqrt()
+    return centred / std.where(std > 0, 1)
+
+
+def kolmogorov_smirnov(a: Tensor, b: Tensor) -> Tensor:
+    """The largest distance of two empirical distribution functions, unit by unit.
+
+    Args:
+        a: ascending values, (units, M).
+        b: the same of the other sample, (units, K).
+
+    Returns:
+        The distances, (units,).
+    """
+    both = torch.cat([a, b], 1)
+    cdf_a, cdf_b = (torch.searchsorted(x, both, right=True).double() / x.shape[1] for x in (a, b))
+    return (cdf_a - cdf_b).abs().amax(1)

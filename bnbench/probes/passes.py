@@ -1,0 +1,145 @@
+"""Passes through a net in training mode that leave no trace in it.
+
+A net is the modules that `models/` builds: blocks with the children `weights` and `activation`,
+numbered from 1 in order, and a linear `head`. Nothing of it is changed and put back: each pass is
+given parameters and copies of the buffers of its own. Modes and random states are restored.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from typing import Protocol
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call
+from torch.nn import functional as F
+
+Values = dict[tuple[str, str], float]  # (layer, metric) -> value; the layer "" is the whole net
+Parameters = dict[str, Tensor]
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What a net is probed on.
+
+    Attributes:
+        images: the probe batch, (N, C, H, W).
+        labels: its classes, (N,).
+        rate: the learning rate of the step to come.
+        reference: more images, for what is measured of distributions.
+    """
+
+    images: Tensor
+    labels: Tensor
+    rate: float
+    reference: Tensor
+
+
+class Probe(Protocol):
+    """A measurement of a net; an object may remember what it saw at the last point."""
+
+    def __call__(self, model: nn.Module, batch: Batch, /) -> Values:
+        """Measure, and leave the net as it was."""
+        ...
+
+
+def blocks(model: nn.Module) -> dict[str, nn.Module]:
+    """The blocks of a net in order, by their path in it."""
+    return {
+        path: module
+        for path, module in model.named_modules()
+        if {"weights", "activation"} <= dict(module.named_children()).keys()
+    }
+
+
+def weight_names(model: nn.Module) -> dict[str, str]:
+    """The name in the net of each layer's weight, by layer: 1, 2, … and head."""
+    names = [f"{path}.weights.weight" for path in blocks(model)]
+    return {str(layer): name for layer, name in enumerate(names, 1)} | {"head": "head.weight"}
+
+
+def parameters(model: nn.Module) -> Parameters:
+    """The parameters of a net without their gradients; they share its memory."""
+    return {name: parameter.detach() for name, parameter in model.named_parameters()}
+
+
+@torch.enable_grad()
+def loss_and_gradients(
+    model: nn.Module, batch: Batch, at: Mapping[str, Tensor], of: Mapping[str, str] | None = None
+) -> tuple[float, Parameters]:
+    """The training-mode loss on a batch and its gradient.
+
+    All passes from one state of the net see the same noise, that of the step to come.
+
+    Args:
+        model: the net, for everything but its parameters.
+        batch: the images and labels.
+        at: the parameters to use.
+        of: layer -> parameter to differentiate by; None for all parameters by their own names.
+
+    Returns:
+        The mean cross-entropy in nats, and the gradients by the keys of `of`.
+    """
+    own = {name: value.detach().requires_grad_() for name, value in at.items()}
+    loss = F.cross_entropy(_forward(model, own, batch.images), batch.labels)
+    wanted = own if of is None else {layer: own[name] for layer, name in of.items()}
+    gradients = torch.autograd.grad(loss, list(wanted.values()), materialize_grads=True)
+    return loss.item(), dict(zip(wanted, gradients, strict=True))
+
+
+@torch.no_grad()
+def measure_preactivations(
+    model: nn.Module, images: Tensor, measure: Callable[[str, nn.Module, Tensor], dict[str, float]]
+) -> Values:
+    """Measure what enters the activation function of each block, in training mode.
+
+    Args:
+        model: the net.
+        images: what it sees.
+        measure: (layer, block, values) -> {metric: value}. The values have the shape (units, M): in
+            a convolutional net a unit is a channel and has a value at every location of an image.
+
+    Returns:
+        The metrics; those of a layer with a value that is not finite are not a number.
+    """
+    inputs: dict[str, Tensor] = {}
+
+    def keep(layer: str, _: nn.Module, args: tuple[Tensor, ...]) -> None:
+        inputs[layer] = args[0].transpose(0, 1).flatten(1).contiguous()
+
+    layers = {str(layer): block for layer, block in enumerate(blocks(model).values(), 1)}
+    hooks = [
+        block.get_submodule("activation").register_forward_pre_hook(partial(keep, layer))
+        for layer, block in layers.items()
+    ]
+    try:
+        _forward(model, parameters(model), images)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    values: Values = {}
+    for layer, x in inputs.items():
+        is_finite = bool(x.isfinite().all())
+        for metric, value in measure(layer, layers[layer], x).items():
+            values[layer, metric] = value if is_finite else float("nan")
+    return values
+
+
+def _forward(model: nn.Module, at: Parameters, images: Tensor) -> Tensor:
+    buffers = {name: buffer.clone() for name, buffer in model.named_buffers()}
+    with _training(model, images.device):
+        return functional_call(model, (at, buffers), (images,))
+
+
+@contextmanager
+def _training(model: nn.Module, device: torch.device) -> Iterator[None]:
+    modes = {module: module.training for module in model.modules()}
+    model.train()
+    try:
+        with torch.random.fork_rng([device] if device.type == "cuda" else []):
+            yield
+    finally:
+        for module, mode in modes.items():
+            module.training = mode

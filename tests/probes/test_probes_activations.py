@@ -1,0 +1,191 @@
+"""Distributions before the activation, by numpy and scipy and by values set by hand."""
+
+import doctest
+import math
+import sys
+from collections import OrderedDict
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import scipy.stats
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from probed_nets import Net
+from torch import nn
+
+from bnbench.models import VGG
+from bnbench.probes import Batch
+from bnbench.probes.activations import (
+    Drift,
+    activations,
+    kolmogorov_smirnov,
+    percentiles,
+    saturation,
+    standardised,
+)
+
+# where a derivative is a fifth of its maximum: 4 σ(1 - σ) = 1 - tanh(x/2)² = 1/5
+EDGE = 2 * math.atanh(math.sqrt(0.8))
+
+
+def identity(activation=nn.Identity, width=4):
+    """A net whose only block hands its input to the activation as it is."""
+    model = Net(width, width, 2, activation=activation)
+    nn.init.eye_(model.blocks[0].weights.weight)
+    return model
+
+
+def of(images):
+    images = torch.as_tensor(images, dtype=torch.float64)
+    return Batch(images, torch.zeros(len(images), dtype=torch.long), 0.1, images)
+
+
+@settings(derandomize=True, database=None, deadline=None, max_examples=60)
+@given(st.integers(1, 4), st.integers(1, 60), st.integers(0, 2**32 - 1))
+def test_percentiles_are_numpys(units, count, seed):
+    x = np.random.default_rng(seed).standard_cauchy((units, count))
+    found = percentiles(torch.from_numpy(x).sort().values).numpy()
+    assert found == pytest.approx(np.percentile(x, [15, 50, 85], axis=1), rel=1e-12, abs=1e-14)
+
+
+@settings(derandomize=True, database=None, deadline=None, max_examples=60)
+@given(st.integers(1, 40), st.integers(1, 40), st.integers(1, 8), st.integers(0, 2**32 - 1))
+def test_the_distance_of_two_samples_is_scipys(n, m, distinct, seed):
+    """Few distinct values: there are ties within and between the samples."""
+    rng = np.random.default_rng(seed)
+    a, b = rng.integers(0, distinct, (3, n)) / 1.0, rng.integers(0, distinct, (3, m)) / 1.0
+    found = kolmogorov_smirnov(*(torch.from_numpy(x).sort().values for x in (a, b)))
+    expected = [scipy.stats.ks_2samp(*pair).statistic for pair in zip(a, b, strict=True)]
+    assert found.numpy() == pytest.approx(np.array(expected), abs=1e-15)
+
+
+def test_a_constant_unit_has_the_shape_of_a_point():
+    """Its mean has no rounding in float64, so nothing is left that would be blown up."""
+    x = torch.tensor([[0.1] * 1000, [0.7] * 1000])
+    assert standardised(x).tolist() == [[0.0] * 1000] * 2
+    y = standardised(torch.rand(3, 50) * 5 + 2)
+    assert y.mean(1).numpy() == pytest.approx(np.zeros(3), abs=1e-14)
+    assert y.square().mean(1).numpy() == pytest.approx(np.ones(3), rel=1e-13)
+
+
+def test_activations_of_each_layer(batch):
+    model = Net(4, 5, 3, 2, activation=nn.Tanh)
+    values = activations(model, batch)
+    x = batch.images.numpy()
+    for layer, block in enumerate(model.blocks, 1):
+        before = x @ block.weights.weight.detach().numpy().T
+        of_units = np.percentile(before, [15, 50, 85], axis=0).mean(1)
+        expected = [before.mean(), before.std(), *of_units]
+        metrics = ["preactivation_mean", "preactivation_std", "p15", "p50", "p85"]
+        found = [values[str(layer), metric] for metric in metrics]
+        assert found == pytest.approx(expected, rel=1e-12, abs=1e-15)
+        x = np.tanh(before)
+    assert len(values) == 10
+
+
+def test_a_unit_of_a_convolution_is_a_channel_with_all_its_locations():
+    model = VGG((1, 4, 4), 10, widths=[3], norm=None).double()
+    images = torch.randn(6, 1, 4, 4, dtype=torch.float64)
+    values = activations(model, Batch(images, torch.zeros(6, dtype=torch.long), 0.1, images))
+    before = model.features[0].weights(images).detach().transpose(0, 1).reshape(3, -1).numpy()
+    expected = np.percentile(before, [15, 50, 85], axis=1).mean(1)
+    assert [values["1", p] for p in ("p15", "p50", "p85")] == pytest.approx(expected, rel=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("activation", "edges", "share"),
+    [
+        (nn.Sigmoid, [-EDGE, EDGE], 0.5),
+        (nn.Tanh, [-EDGE / 2, EDGE / 2], 0.5),
+        (nn.ReLU, [0.0, 0.0], 0.5),
+    ],
+)
+def test_saturation_of_values_set_by_hand(activation, edges, share):
+    low, high = edges
+    inside = [low + 1e-9, high - 1e-9] if low < high else [1e-9, 30.0]
+    outside = [low - 1e-9, high + 1e-9] if low < high else [-1e-9, 0.0]
+    values = saturation(identity(activation), of([[*inside, *outside]]))
+    assert values == {("1", "saturation"): share}
+    far = [[*inside, *inside]] * 3 + [[*inside, *outside]]
+    assert saturation(identity(activation), of(far))["1", "saturation"] == 2 / 16
+
+
+def test_the_edge_of_the_sigmoid_is_a_derivative_of_a_twentieth():
+    s = 1 / (1 + math.exp(-EDGE))
+    assert s * (1 - s) == pytest.approx(0.05, rel=1e-12)
+
+
+def test_gamma_is_the_mean_size_of_a_norms_weights():
+    model = identity(nn.Sigmoid)
+    model.blocks[0] = nn.Sequential(
+        OrderedDict(
+            weights=model.blocks[0].weights,
+            norm=nn.LayerNorm(4, dtype=torch.float64),
+            activation=nn.Sigmoid(),
+        )
+    )
+    with torch.no_grad():
+        model.blocks[0].norm.weight.copy_(torch.tensor([-2.0, 1.0, 0.0, 3.0]))
+    assert saturation(model, of(torch.randn(5, 4)))["1", "gamma"] == 1.5
+    model.blocks[0].norm = nn.LayerNorm(4, elementwise_affine=False, dtype=torch.float64)
+    assert ("1", "gamma") not in saturation(model, of(torch.randn(5, 4)))
+
+
+def test_drift_of_distributions_that_are_only_moved():
+    """Each unit is moved by its own distance: the medians follow and the shape stays."""
+    x = np.random.default_rng(0).normal(size=(400, 4)) * [1, 2, 3, 4]
+    moves = np.array([0.5, -1.0, 0.0, 2.5])
+    drift, model = Drift(), identity()
+    assert drift(model, of(x)) == {}
+    values = drift(model, of(x + moves))
+    low, high = np.percentile(x, [15, 85], axis=0)
+    assert values["1", "drift"] == pytest.approx(4 / 4 / (high - low).mean(), rel=1e-12)
+    assert values["1", "drift_shape"] <= 1 / 400  # rounding may swap neighbours
+
+
+def test_drift_of_other_distributions_is_scipys():
+    """Against the last point, not against the first."""
+    rng = np.random.default_rng(1)
+    first, last = rng.normal(size=(300, 4)), rng.gumbel(size=(300, 4)) * [1, 2, 3, 4]
+    now = rng.exponential(size=(300, 4)) * [4, 3, 2, 1]
+    drift, model = Drift(), identity()
+    for x in (first, last):
+        drift(model, of(x))
+    values = drift(model, of(now))
+    shapes = [
+        scipy.stats.ks_2samp(scipy.stats.zscore(a), scipy.stats.zscore(b)).statistic
+        for a, b in zip(last.T, now.T, strict=True)
+    ]
+    assert values["1", "drift_shape"] == pytest.approx(np.mean(shapes), abs=1e-14)
+    then, here = (np.percentile(x, [15, 50, 85], axis=0) for x in (last, now))
+    spread = ((then[2] - then[0]) + (here[2] - here[0])) / 2
+    expected = np.abs(here[1] - then[1]).mean() / spread.mean()
+    assert values["1", "drift"] == pytest.approx(expected, rel=1e-12)
+    again = drift(model, of(now))
+    assert again == {("1", "drift"): 0.0, ("1", "drift_shape"): 0.0}
+
+
+def test_drift_looks_at_the_reference_images(batch):
+    drift, model = Drift(), identity()
+    drift(model, batch)
+    other = replace(batch, images=batch.images + 1)
+    assert drift(model, other)["1", "drift"] == 0
+
+
+def test_a_layer_with_an_infinite_value_is_not_a_number():
+    images = torch.randn(5, 4)
+    broken = images.clone()
+    broken[2, 1] = math.inf
+    for probe in (activations, saturation):
+        assert all(map(math.isnan, probe(identity(nn.Sigmoid), of(broken)).values()))
+    drift, model = Drift(), identity()
+    drift(model, of(images))
+    assert all(map(math.isnan, drift(model, of(broken)).values()))
+    assert drift(model, of(images)) == {}  # there is nothing to compare with
+    assert drift(model, of(images))["1", "drift"] == 0
+
+
+def test_the_examples_hold():
+    assert doctest.testmod(sys.modules["bnbench.probes.activations"]).failed == 0
