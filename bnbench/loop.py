@@ -54,14 +54,13 @@ def fused_optimizer(
     """Fused SGD or Adam; weight decay falls on weights, never on norm parameters or biases.
 
     Args:
-        model: the net to train; parameters that require no gradient stay as they are.
+        model: the net to train.
         name: `sgd` with the option momentum, or `adam` with beta1, beta2 and eps.
         weight_decay: the L2 penalty on parameters of two or more dimensions.
         options: as above; the learning rate is set at each step.
     """
-    trained = [p for p in model.parameters() if p.requires_grad]
-    weights = [p for p in trained if p.ndim > 1]
-    others = [p for p in trained if p.ndim <= 1]
+    weights = [p for p in model.parameters() if p.ndim > 1]
+    others = [p for p in model.parameters() if p.ndim <= 1]
     groups = [
         {"params": weights, "weight_decay": weight_decay},
         {"params": others, "weight_decay": 0.0},

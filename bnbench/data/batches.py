@@ -86,20 +86,19 @@ def epoch_batches(num_samples: int, batch_size: int, seed: int, epoch: int, froz
 def two_class_batches(labels: Tensor, batch_size: int, seed: int, epoch: int) -> Tensor:
     """The batches of one epoch, each of two classes: (num_batches, batch_size).
 
-    Batches of few classes are those on which Batch Normalization fails in training, as its
-    statistics tell the labels (Ioffe 2017, section 4.3, has 16 of 1,000 classes in a batch, two
-    images of each). Each epoch pairs the classes anew; of an odd number of them one sits out. The
+    The statistics of such a batch tell its labels, which those of evaluation do not (Ioffe 2017, on
+    minibatches that are not i.i.d., has two images of each of 16 classes in one). Each epoch pairs the classes anew; of an odd number of them one sits out. The
     images of a class come in random order, those of a pair evenly mixed, so that a batch holds both
     classes in proportion to their sizes. The batches of all pairs are given in random order.
     """
     seeds = {part: derive_seed(seed, "batches", part, epoch) for part in ("pairs", "images", "all")}
-    classes = labels.unique()
+    sizes = labels.unique(return_counts=True)[1].tolist()
     order = permutation(len(labels), seeds["images"])
-    shuffled = {c: order[labels[order] == c] for c in classes.tolist()}
-    pairs = classes[permutation(len(classes), seeds["pairs"])].tolist()
+    by_class = order[labels[order].argsort(stable=True)].split(sizes)
+    pairs = permutation(len(sizes), seeds["pairs"]).tolist()
     batches = []
     for pair in zip(pairs[::2], pairs[1::2], strict=False):
-        images = [shuffled[c] for c in pair]
+        images = [by_class[k] for k in pair]
         place = torch.cat([(torch.arange(len(x)) + 0.5) / len(x) for x in images])
         mixed = torch.cat(images)[place.argsort(stable=True)]
         whole = len(mixed) // batch_size * batch_size

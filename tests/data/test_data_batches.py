@@ -132,8 +132,8 @@ def test_pairs_of_classes_of_one_size_share_each_batch_half_and_half():
         counts = torch.stack([(labels[batches] == c).sum(1) for c in range(10)])
         assert counts.unique().tolist() == [0, 8]
         met |= {tuple(batch.nonzero().flatten().tolist()) for batch in counts.T}
-        order = [int(labels[batch].min()) for batch in batches]
-        assert order != sorted(order)  # pairs do not come one after another
+        turns = (labels[batches].amin(1).diff() != 0).sum()
+        assert turns > 4  # five pairs do not come one after another
     # one of 45 pairs is missing after 60 epochs with probability 45·(8/9)^60 = 4 %, not here
     assert len(met) == 45
 
