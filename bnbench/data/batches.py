@@ -87,9 +87,10 @@ def two_class_batches(labels: Tensor, batch_size: int, seed: int, epoch: int) ->
     """The batches of one epoch, each of two classes: (num_batches, batch_size).
 
     The statistics of such a batch tell its labels, which those of evaluation do not (Ioffe 2017, on
-    minibatches that are not i.i.d., has two images of each of 16 classes in one). Each epoch pairs the classes anew; of an odd number of them one sits out. The
-    images of a class come in random order, those of a pair evenly mixed, so that a batch holds both
-    classes in proportion to their sizes. The batches of all pairs are given in random order.
+    minibatches that are not i.i.d., has two images of each of 16 classes in one). Each epoch pairs
+    the classes anew; of an odd number of them one sits out. The images of a class come in random
+    order, those of a pair evenly mixed, so that a batch holds both classes in proportion to their
+    sizes. The batches of all pairs are given in random order.
     """
     seeds = {part: derive_seed(seed, "batches", part, epoch) for part in ("pairs", "images", "all")}
     sizes = labels.unique(return_counts=True)[1].tolist()
