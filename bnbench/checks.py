@@ -12,12 +12,18 @@ from bnbench.schema import (
     MLPS,
     NUM_CLASSES,
     SPATIAL_NORMS,
+    Batches,
     Config,
+    EpsNorm,
     GhostBatchNorm,
     GroupNorm,
+    L2Norm,
     LrScaling,
     ModelConfig,
+    NormConfig,
+    OurBatchNorm,
     Policy,
+    Trainable,
 )
 
 
@@ -233,6 +239,13 @@ def check_fit(config: Config) -> None:
             f"batch_size={config.batch_size}: expected at most {size}, the training images of "
             f"{config.data.name}"
         )
+    # classes are not quite of one size: three quarters of two average ones are in any two
+    of_two = 3 * size // (2 * NUM_CLASSES)
+    if config.data.batches == Batches.two_classes and not 2 <= config.batch_size <= of_two:
+        raise RequestError(
+            f"batch_size={config.batch_size}: expected 2 to {of_two} with data.batches=two_classes,"
+            f" what any two classes of {config.data.name} can fill"
+        )
     weights, values = net_size(model, DATA_SHAPES[config.data.name])
     if weights > MAX_WEIGHTS:
         raise RequestError(
@@ -271,6 +284,11 @@ def check_fit(config: Config) -> None:
         )
     if isinstance(norm, GroupNorm) and model.name in MLPS and norm.groups in model.widths:
         raise RequestError(f"norm.groups={norm.groups}: groups of one value each, expected fewer")
+    if train.trainable == Trainable.norm and not has_parameters(norm):
+        raise RequestError(
+            f"train.trainable=norm: norm={norm.name} has no parameters here, expected a norm with "
+            "an affine map"
+        )
     if train.steps is not None and train.epochs is not None:
         raise RequestError(
             f"train.steps={train.steps} train.epochs={train.epochs}: expected one of the two"
@@ -284,6 +302,17 @@ def check_fit(config: Config) -> None:
         raise RequestError(
             f"train.policies={shown(train.policies)}: expected ema among them (thresholds read it)"
         )
+
+
+def has_parameters(norm: NormConfig) -> bool:
+    """Whether a norm layer learns anything.
+
+    >>> has_parameters(NormConfig("none")), has_parameters(L2Norm("l2norm"))
+    (False, True)
+    """
+    if isinstance(norm, OurBatchNorm):
+        return norm.affine and (norm.scale or norm.bias)
+    return norm.affine if isinstance(norm, EpsNorm) else isinstance(norm, L2Norm)
 
 
 def net_size(model: ModelConfig, shape: tuple[int, int, int]) -> tuple[int, int]:

@@ -29,6 +29,7 @@ from bnbench.schema import (
     LrScaling,
     Policy,
     Schedule,
+    Trainable,
 )
 
 KINDS: dict[str, Mapping[str, type]] = {"norm": NORM_CONFIGS, "optim": OPTIM_CONFIGS}
@@ -99,9 +100,9 @@ def science(config: Config) -> dict[str, Any]:
 
     Left out are what never changes a number (seeds, paths, device, tracking, …) and settings that
     cannot matter: placement and policies without a norm to which they apply, a test batch or a
-    prior without a policy that has one, a decay that the schedule does not do, parts of the affine
-    map that are there as ever. Budgets become steps and depths become one entry per width, so that
-    two spellings of one arm are equal.
+    prior without a policy that has one, a decay that the schedule does not do; and what is as ever:
+    the parts of the affine map that are there, that all parameters are trained. Budgets become
+    steps and depths become one entry per width, so that two spellings of one arm are equal.
     """
     model, data, optim, train = map(asdict, (config.model, config.data, config.optim, config.train))
     norm = asdict(config.norm)
@@ -128,6 +129,7 @@ def science(config: Config) -> dict[str, Any]:
         of_policies["test_batch"] = None if is_default else train["test_batch"]
     if Policy.blend in policies:
         of_policies["prior"] = train["prior"]
+    trained = {} if train["trainable"] == Trainable.all else {"trainable": train["trainable"]}
     train["policies"], train["thresholds"] = sorted(train["policies"]), sorted(train["thresholds"])
     return {
         "model": model,
@@ -140,6 +142,7 @@ def science(config: Config) -> dict[str, Any]:
             "steps": num_steps(config),
             **{key: train[key] for key in ("eval_points", "thresholds", "policies")},
             **of_policies,
+            **trained,
         },
         "probes": sorted(config.probes),
     }

@@ -32,11 +32,12 @@ TUNED_BATCH = 64  # the batch size that base_lr is tuned at, and that lr_scaling
 DataName = StrEnum("DataName", list(DATA_SIZES))
 ModelName = StrEnum("ModelName", ["mlp", "sigmoid_mlp", "vgg", "sigmoid_vgg", "vgg11", "vgg16"])
 Activation = StrEnum("Activation", ["relu", "sigmoid", "tanh"])
-Init = StrEnum("Init", ["he", "xavier", "gaussian"])
+Init = StrEnum("Init", ["he", "xavier", "xavier_sigmoid", "gaussian"])
 Placement = StrEnum("Placement", ["pre", "post"])
 Backend = StrEnum("Backend", ["reference", "cpp", "triton", "native"])
 Augment = StrEnum("Augment", ["none", "light"])
-Batches = StrEnum("Batches", ["reshuffled", "frozen"])
+Batches = StrEnum("Batches", ["reshuffled", "frozen", "two_classes"])
+Trainable = StrEnum("Trainable", ["all", "head", "norm", "random"])
 Schedule = StrEnum("Schedule", ["constant", "cosine", "exponential"])
 Policy = StrEnum(  # of population statistics: norms/population.py says what each is
     "Policy", ["ema", "cumulative", "algorithm2", "precise", "adabn", "batch", "blend"]
@@ -220,6 +221,7 @@ class TrainConfig:
     policies: list[Policy] = MISSING
     test_batch: int | None = MISSING  # images that batch and blend see at once; null: batch_size
     prior: float = MISSING  # of blend: images that the running statistics count as
+    trainable: Trainable = MISSING  # which parameters: models/trainable.py says what each is
     save_weights: SaveWeights = MISSING  # auto keeps files of up to 5 MB
 
 

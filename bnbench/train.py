@@ -29,8 +29,9 @@ from bnbench.data.batches import augment_light, batch_indices
 from bnbench.data.datasets import Dataset, load
 from bnbench.data.shifts import apply_shift
 from bnbench.evaluation import Basis, evaluate, loss_and_accuracy, under
+from bnbench.fingerprint import digest
 from bnbench.loop import fused_optimizer, schedule, training_steps
-from bnbench.models import MODELS, initialise
+from bnbench.models import MODELS, freeze, initialise, keep, weight_layers
 from bnbench.norms import NORMS, kernels
 from bnbench.probes import PROBES, Batch
 from bnbench.schema import NUM_CLASSES, Augment, Config, SaveWeights, TrackMode
@@ -58,6 +59,7 @@ from bnbench.tracking.wandb_log import FAILED, INTERRUPTED, Identity, WandbLog
 
 SUBSET = 1000  # images in the fixed training and validation subsets that curves are drawn on
 CHUNK = {0: 2000, 2: 250}  # images per forward pass of an evaluation, by spatial dims: fastest
+FIRST = 100  # batches that a run's fingerprint is of
 RECENT = 50  # steps whose mean training-mode loss tells whether a run has diverged
 KEPT_BYTES = 5_000_000  # weights up to this size are kept where save_weights is auto
 
@@ -207,10 +209,12 @@ def train(
             wandb_log.write(step, step * config.batch_size, point)
 
     try:
+        origin = fingerprint(run)
         with closing(csv_log):
             diverged = fit(run, record)
         save_weights(run, path / "weights.pt")
         summary = summarise(run, curve, diverged, time.perf_counter() - started)
+        summary["fingerprint"] = origin
         if shifts:
             write_table(path / "shifts.csv", SHIFTS, shifted(run, shifts))
         write_summary(path, summary, PENDING)
@@ -221,6 +225,21 @@ def train(
     if wandb_log and not wandb_log.close(summary):
         ensure(path, identity, summary)
     finish(path)
+
+
+def fingerprint(run: Run) -> dict[str, Any]:
+    """What tells whether runs start from equal weights, see equal batches and have equal data."""
+    return {
+        "weights": digest(layer.weight for layer in weight_layers(run.model)),
+        "batches": digest(batches(run, FIRST)),
+        **run.dataset.fingerprint,
+    }
+
+
+def batches(run: Run, num: int) -> Iterator[Tensor]:
+    """The indices of a run's first training batches."""
+    config, labels = run.config, run.dataset.train.labels
+    return batch_indices(len(labels), config.batch_size, num, run.seed, config.data.batches, labels)
 
 
 def fit(run: Run, record: Callable[[int, Point], None]) -> bool:
@@ -300,16 +319,19 @@ def basis(run: Run) -> Basis:
 
 def steps(run: Run, num: int) -> Iterator[Tensor]:
     """The training steps of a run, each as its training-mode loss."""
-    data, optim = run.config.data, run.config.optim
+    data, optim, model = run.config.data, run.config.optim, run.model
     images, labels = run.splits["train"]
     generator = torch.Generator().manual_seed(derive_seed(run.seed, "batches", "augment"))
     options = {k: v for k, v in vars(optim).items() if k in ("momentum", "beta1", "beta2", "eps")}
+    masks = freeze(model, run.config.train.trainable, run.seed)
+    optimizer = fused_optimizer(model, optim.name, optim.weight_decay, **options)
+    keep(optimizer, masks)
     return training_steps(
-        run.model,
+        model,
         images,
         labels,
-        batch_indices(len(labels), run.config.batch_size, num, run.seed, data.batches),
-        fused_optimizer(run.model, optim.name, optim.weight_decay, **options),
+        batches(run, num),
+        optimizer,
         rates(run.config, num),
         partial(augment_light, generator=generator, flip=run.dataset.mirrored)
         if data.augment == Augment.light

@@ -15,7 +15,8 @@ MAY_IMPORT = {
     "checks": set(),
     "config": {"checks"},
     "norms": {"config"},
-    "data": {"config"},
+    "fingerprint": set(),
+    "data": {"config", "fingerprint"},
     "models": {"config", "norms"},
     "probes": set(),
     "exact": {"norms"},
@@ -36,7 +37,7 @@ MAY_IMPORT = {
     "evaluation": {"config", "norms"},
     "train": {
         *("config", "norms", "data", "models", "probes", "tracking"),
-        *("loop", "evaluation", "curves"),
+        *("loop", "evaluation", "curves", "fingerprint"),
     },
     "bench": {"config", "norms", "data", "models", "loop"},
     "bench_layer": {"bench", "norms"},

@@ -199,6 +199,7 @@ REFUSED = {
     "train.prior=-1": "train.prior=-1: expected a finite number >= 0",
     "train.prior=inf": "train.prior=inf: expected a finite number >= 0",
     "train.policies=[precise]": "train.policies=[precise]: expected ema among them",
+    "train.trainable=bn": "train.trainable=bn: expected one of all, head, norm, random",
     "shift.severities=[6]": "shift.severities=[6]: expected a non-empty list of distinct",
     "shift=fog": "shift=fog: expected one of blur, brightness",
     "experiment=nope": "experiment=nope: expected one of batch_size, lr_mult",

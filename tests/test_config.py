@@ -47,7 +47,8 @@ def test_what_changes_no_number_changes_no_id(read, override):
      "train.policies=[ema]", "train.eval_points=10", "data.batches=frozen", "data.split_seed=1",
      "model.dropout=0.1", "model.init=xavier", "train.thresholds=[0.7]", "optim.lr_mult=5",
      "norm.affine=false", "norm.scale=false", "norm.bias=false",
-     "train.policies=[ema,precise,adabn]"],
+     "train.policies=[ema,precise,adabn]", "train.trainable=head", "data.batches=two_classes",
+     "model.init=xavier_sigmoid"],
 )  # fmt: skip
 def test_what_changes_numbers_changes_the_id(read, override):
     assert only(read(override)).id != DEFAULT
@@ -101,6 +102,14 @@ def test_arms_without_the_policies_that_have_settings_are_named_as_ever(read):
     """Results from before those policies stay found: nothing of them is in the canonical form."""
     canonical = science(only(read()).config)
     assert set(canonical["train"]) == {"steps", "eval_points", "thresholds", "policies"}
+
+
+def test_what_is_trained_is_named_where_it_is_not_all(read):
+    assert "trainable" not in science(only(read()).config)["train"]
+    choices = ["all", "head", "norm", "random"]
+    assert len({only(read(f"train.trainable={choice}")).id for choice in choices}) == 4
+    assert only(read("train.trainable=all")).id == DEFAULT
+    assert science(only(read("train.trainable=head")).config)["train"]["trainable"] == "head"
 
 
 def test_settings_of_policies_matter_where_the_policies_are(read):

@@ -13,9 +13,12 @@ import torch.nn.functional as F
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from bnbench.config import arm_id, science
+from bnbench.fingerprint import digest
+from bnbench.models import freeze
 from bnbench.schema import Policy
-from bnbench.tracking.run_dir import State, run_path, state
-from bnbench.train import build, fit, load_weights, steps, train_arm
+from bnbench.tracking.experiment_dir import outcome
+from bnbench.tracking.run_dir import State, read_summary, run_path, state, write_summary
+from bnbench.train import build, fingerprint, fit, load_weights, steps, train_arm
 
 CSV = ["track=csv", "device=cpu", "seeds=[0]"]
 
@@ -156,6 +159,80 @@ def test_arms_share_weights_and_batches(read, model):
     assert all(torch.equal(a, b) for w in weights for a, b in zip(w, weights[0], strict=True))
     assert all(torch.equal(a, b) for s in batches for a, b in zip(s, batches[0], strict=True))
     assert not torch.equal(batches[0][0], batches[0][1])
+
+
+@pytest.mark.parametrize("model", ["mlp", "vgg"])
+def test_fingerprints_are_equal_where_arms_share_and_only_there(read, model):
+    one_step = [*CSV, f"model={model}", "train.steps=1", "train.policies=[ema]"]
+    request = read(*one_step, "norm=none,batchnorm,layernorm", "placement=pre,post", multirun=True)
+    prints = [summary(trained(arm.config))["fingerprint"] for arm in request.arms.values()]
+    assert len(prints) == 5
+    assert all(other == prints[0] for other in prints)
+    assert set(prints[0]) == {"weights", "batches", "splits", "overlap"}
+    assert prints[0]["overlap"] == 0
+    assert all(len(prints[0][key]) == 16 for key in ("weights", "batches", "splits"))
+    for change, differing in (
+        ("seeds=[1]", {"weights", "batches"}),
+        ("data.split_seed=1", {"splits"}),
+        ("model.init=gaussian", {"weights"}),
+        ("data.batches=frozen", {"batches"}),
+        ("batch_size=32", {"batches"}),
+        ("train.steps=2", set()),
+        ("train.trainable=head", set()),
+    ):
+        config = only(read(*one_step, change))
+        other = summary(trained(config, config.seeds[0]))["fingerprint"]
+        assert {key for key in other if other[key] != prints[0][key]} == differing, change
+
+
+def test_the_fingerprint_is_of_what_training_starts_from(read):
+    """The weights before the first step, and the batches that the steps then see."""
+    run = build(only(read(*CSV, "data.batches=two_classes", "norm=none")), seed=0)
+    expected = fingerprint(run)
+    labels, seen = run.splits["train"][1], []
+    images = run.splits["train"][0].flatten(1)
+    run.model.register_forward_pre_hook(lambda _, x: seen.append(x[0].flatten(1).clone()))
+    assert fingerprint(run) == expected
+    list(steps(run, 100))
+    rows = [torch.cdist(batch, images).argmin(1) for batch in seen]
+    assert digest(rows) == expected["batches"]
+    assert {len(labels[batch].unique()) for batch in rows} == {2}
+    assert fingerprint(run)["weights"] != expected["weights"]
+
+
+def test_a_run_from_before_fingerprints_is_done(read):
+    arguments = [*CSV, "train.steps=2", "train.policies=[ema]"]
+    config = only(read(*arguments))
+    path = trained(config)
+    old = {key: value for key, value in read_summary(path).items() if key != "fingerprint"}
+    write_summary(path, old)
+    before = (path / "summary.json").read_bytes()
+    assert state(path) == State.done
+    assert trained(config) == path
+    assert (path / "summary.json").read_bytes() == before
+    cells = outcome(path)
+    write_summary(path, {**old, "fingerprint": {"weights": "0" * 16}})
+    assert outcome(path) == cells  # no table shows it
+    write_summary(path, {**old, "fingerprint": "0" * 16})
+    assert state(path) != State.done
+
+
+@pytest.mark.parametrize("model", ["mlp", "vgg"])
+@pytest.mark.parametrize("trainable", ["head", "norm", "random"])
+def test_a_run_keeps_what_it_does_not_train(read, model, trainable):
+    asked = [*CSV, f"model={model}", "train.steps=5", "optim.weight_decay=0.01"]
+    config = only(read(*asked, f"train.trainable={trainable}"))
+    trained_weights = torch.load(trained(config) / "weights.pt", weights_only=True)
+    run = build(config, 0)
+    masks = freeze(run.model, trainable, 0)
+    chosen = {id(p): mask for p, mask in masks.items()}
+    for name, p in run.model.named_parameters():
+        changed = trained_weights[name] != p
+        if id(p) in chosen:
+            assert torch.equal(changed, chosen[id(p)])
+        else:
+            is_trained = "head" in name or ("norm" in name and trainable == "norm")
+            assert bool(changed.any()) == is_trained, name
 
 
 def first_losses(config, double=False):

@@ -15,6 +15,7 @@ COLUMNS = {
     "optim.lr": "learning rate",
     "optim.lr_mult": "learning rate multiplier",
     "train.steps": "training steps",
+    "train.trainable": "trained parameters",
     "policy": "statistics",
 }
 SPLITS = {"train": "training", "val": "validation", "test": "test"}

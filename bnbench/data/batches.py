@@ -13,11 +13,16 @@ from torch import Tensor
 
 from bnbench.config import derive_seed
 
-COMPOSITIONS = ("reshuffled", "frozen")
+COMPOSITIONS = ("reshuffled", "frozen", "two_classes")
 
 
 def batch_indices(
-    num_samples: int, batch_size: int, num_steps: int, seed: int, composition: str = "reshuffled"
+    num_samples: int,
+    batch_size: int,
+    num_steps: int,
+    seed: int,
+    composition: str = "reshuffled",
+    labels: Tensor | None = None,
 ) -> Iterator[Tensor]:
     """The indices of each batch, for as many steps as asked for.
 
@@ -30,13 +35,16 @@ def batch_indices(
         seed: the run's seed.
         composition: "reshuffled": a new permutation each epoch. "frozen": the images that share a
             batch in the first epoch always do, and only the order of the batches is drawn anew;
-            the images that the first epoch drops are then never seen.
+            the images that the first epoch drops are then never seen. "two_classes": see
+            `two_class_batches`; the ragged end of each pair of classes is dropped.
+        labels: the classes of the images, (num_samples,); needed by "two_classes" alone.
 
     Returns:
         An iterator of int64 tensors (batch_size,).
 
     Raises:
-        ValueError: a batch is larger than the data set, or the composition is unknown.
+        ValueError: a batch is larger than the data set or, where it is to be of two classes, than
+            the two smallest; the composition is unknown; or it needs labels and has none.
 
     Example:
         >>> [len(batch) for batch in batch_indices(10, batch_size=4, num_steps=3, seed=0)]
@@ -48,8 +56,20 @@ def batch_indices(
         )
     if composition not in COMPOSITIONS:
         raise ValueError(f"batches={composition}: expected one of {', '.join(COMPOSITIONS)}")
-    frozen = composition == "frozen"
-    epochs = (epoch_batches(num_samples, batch_size, seed, epoch, frozen) for epoch in count())
+    if composition == "two_classes":
+        if labels is None or len(labels) != num_samples:
+            raise ValueError(f"batches=two_classes: expected the labels of {num_samples} images")
+        labels = labels.cpu()
+        smallest = int(labels.unique(return_counts=True)[1].sort().values[:2].sum())
+        if not 2 <= batch_size <= smallest:
+            raise ValueError(
+                f"batch_size={batch_size}: expected 2 to {smallest}, the training images of the "
+                "two smallest classes"
+            )
+        epochs = (two_class_batches(labels, batch_size, seed, epoch) for epoch in count())
+    else:
+        frozen = composition == "frozen"
+        epochs = (epoch_batches(num_samples, batch_size, seed, epoch, frozen) for epoch in count())
     return islice(chain.from_iterable(epochs), num_steps)
 
 
@@ -61,6 +81,31 @@ def epoch_batches(num_samples: int, batch_size: int, seed: int, epoch: int, froz
     if frozen:
         batches = batches[permutation(num_batches, derive_seed(seed, "batches", "order", epoch))]
     return batches
+
+
+def two_class_batches(labels: Tensor, batch_size: int, seed: int, epoch: int) -> Tensor:
+    """The batches of one epoch, each of two classes: (num_batches, batch_size).
+
+    The statistics of such a batch tell its labels, which those of evaluation do not (Ioffe 2017, on
+    minibatches that are not i.i.d., has two images of each of 16 classes in one). Each epoch pairs
+    the classes anew; of an odd number of them one sits out. The images of a class come in random
+    order, those of a pair evenly mixed, so that a batch holds both classes in proportion to their
+    sizes. The batches of all pairs are given in random order.
+    """
+    seeds = {part: derive_seed(seed, "batches", part, epoch) for part in ("pairs", "images", "all")}
+    sizes = labels.unique(return_counts=True)[1].tolist()
+    order = permutation(len(labels), seeds["images"])
+    by_class = order[labels[order].argsort(stable=True)].split(sizes)
+    pairs = permutation(len(sizes), seeds["pairs"]).tolist()
+    batches = []
+    for pair in zip(pairs[::2], pairs[1::2], strict=False):
+        images = [by_class[k] for k in pair]
+        place = torch.cat([(torch.arange(len(x)) + 0.5) / len(x) for x in images])
+        mixed = torch.cat(images)[place.argsort(stable=True)]
+        whole = len(mixed) // batch_size * batch_size
+        batches.append(mixed[:whole].view(-1, batch_size))
+    together = torch.cat(batches)
+    return together[permutation(len(together), seeds["all"])]
 
 
 def permutation(n: int, seed: int) -> Tensor:

@@ -6,9 +6,9 @@ LeCun et al. (1998); cifar10: Krizhevsky (2009); synthetic: made here, for tests
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -16,6 +16,7 @@ from torch import Tensor
 
 from bnbench.config import derive_seed
 from bnbench.data.files import FILES, read_arrays
+from bnbench.fingerprint import digest, overlap
 from bnbench.schema import DATA_SIZES, NUM_CLASSES
 
 MIRRORED = {"fashion_mnist", "cifar10"}  # a mirrored shoe is a shoe; a mirrored 3 is not a 3
@@ -52,6 +53,18 @@ class Dataset:
         """Channels, height and width of an image."""
         _, channels, height, width = self.train.images.shape
         return channels, height, width
+
+    @cached_property
+    def fingerprint(self) -> dict[str, Any]:
+        """`splits`: a digest of all images and labels; `overlap`: how many images two splits share.
+
+        What is disjoint are samples: where a data set holds an image twice, splits may share it.
+        """
+        splits = (self.train, self.val, self.test)
+        return {
+            "splits": digest(tensor for split in splits for tensor in split),
+            "overlap": overlap([split.images for split in splits]),
+        }
 
     def normalise(self, images: Tensor) -> Tensor:
         """(images - mean) / std per channel, so that the training split has mean 0 and variance 1.

@@ -1,10 +1,13 @@
-"""Nets by name, and their initial weights.
+"""Nets by name, their initial weights, and which of these are trained.
 
 A constructor's `spatial_dims` says what its norm layers see: 0 for (N, C), 2 for (N, C, H, W).
 """
 
 from bnbench.models.init import initialise as initialise
+from bnbench.models.init import weight_layers as weight_layers
 from bnbench.models.mlp import MLP as MLP
+from bnbench.models.trainable import freeze as freeze
+from bnbench.models.trainable import keep as keep
 from bnbench.models.vgg import VGG as VGG
 
 MODELS: dict[str, type[MLP] | type[VGG]] = {

@@ -33,7 +33,7 @@ NEEDED = {
     "seconds": float | int,
     "parameters": int,
 }
-OPTIONAL = {"sha256": dict}
+OPTIONAL = {"sha256": dict, "fingerprint": dict}
 
 
 class RunBusyError(Exception):

@@ -6,14 +6,23 @@ import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bnbench.data.batches import COMPOSITIONS, augment_light, batch_indices
+from bnbench.data.batches import COMPOSITIONS, augment_light, batch_indices, two_class_batches
 from bnbench.schema import Batches
+
+ONE_PERMUTATION = COMPOSITIONS[:2]  # of all images is an epoch; the third is one for each class
 
 
 def epochs(num_samples, batch_size, num_epochs, seed, composition):
-    """Index tensors (num_epochs, num_batches, batch_size)."""
+    """Index tensors (num_epochs, num_batches, batch_size); images of four classes by turns."""
     num_batches = num_samples // batch_size
-    steps = batch_indices(num_samples, batch_size, num_epochs * num_batches, seed, composition)
+    steps = batch_indices(
+        num_samples,
+        batch_size,
+        num_epochs * num_batches,
+        seed,
+        composition,
+        torch.arange(num_samples) % 4,
+    )
     return torch.stack(list(steps)).view(num_epochs, num_batches, batch_size)
 
 
@@ -22,7 +31,9 @@ def compositions(batches):
 
 
 @settings(deadline=None)
-@given(st.integers(1, 60), st.integers(1, 20), st.integers(0, 2**32), st.sampled_from(COMPOSITIONS))
+@given(
+    st.integers(1, 60), st.integers(1, 20), st.integers(0, 2**32), st.sampled_from(ONE_PERMUTATION)
+)
 def test_an_epoch_uses_whole_batches_of_distinct_images(n, batch_size, seed, composition):
     batch_size = min(n, batch_size)
     for epoch in epochs(n, batch_size, 3, seed, composition):
@@ -45,7 +56,8 @@ def test_the_same_seed_gives_the_same_batches_and_seed_0_is_a_seed(composition):
 
 @pytest.mark.parametrize("composition", COMPOSITIONS)
 def test_a_longer_run_starts_with_the_batches_of_a_shorter_one(composition):
-    short, long = (list(batch_indices(50, 8, steps, 0, composition)) for steps in (5, 17))
+    labels = torch.arange(50) % 3
+    short, long = (list(batch_indices(50, 8, steps, 0, composition, labels)) for steps in (5, 17))
     assert (len(short), len(long)) == (5, 17)
     assert all(map(torch.equal, short, long))
 
@@ -70,6 +82,86 @@ def test_refusals_come_with_the_call_not_with_the_first_batch():
         batch_indices(10, 0, 1, seed=0)
     with pytest.raises(ValueError, match="batches=sorted: expected one of reshuffled, frozen"):
         batch_indices(10, 2, 1, seed=0, composition="sorted")
+    with pytest.raises(ValueError, match="two_classes: expected the labels of 10 images"):
+        batch_indices(10, 2, 1, seed=0, composition="two_classes")
+    labels = torch.tensor([0] * 5 + [1] * 2 + [2] * 3)  # classes 1 and 2 fill no batch of six
+    for size in (1, 6):
+        with pytest.raises(ValueError, match=f"batch_size={size}: expected 2 to 5, the training"):
+            batch_indices(10, size, 1, seed=0, composition="two_classes", labels=labels)
+
+
+def class_sizes(num_classes):
+    return st.lists(st.integers(6, 30), min_size=num_classes, max_size=num_classes)
+
+
+@settings(deadline=None)
+@given(
+    st.integers(2, 7).flatmap(class_sizes), st.integers(2, 12), st.integers(0, 2**32), st.randoms()
+)
+def test_a_batch_holds_both_classes_of_its_pair_in_proportion(sizes, batch_size, seed, rng):
+    labels = [c for c, size in enumerate(sizes) for _ in range(size)]
+    rng.shuffle(labels)
+    for epoch in range(2):
+        batches = two_class_batches(torch.tensor(labels), batch_size, seed, epoch).tolist()
+        used = [i for batch in batches for i in batch]
+        assert len(set(used)) == len(used)
+        pairs: dict[tuple[int, ...], int] = {}
+        for batch in batches:
+            assert len(batch) == batch_size
+            of = [labels[i] for i in batch]
+            pair = tuple(sorted(set(of)))
+            if len(pair) == 2:  # a small batch may have none of the smaller class
+                pairs[pair] = pairs.get(pair, 0) + 1
+                total = sizes[pair[0]] + sizes[pair[1]]
+                # what is mixed evenly is within one image of its share, at either end of a batch
+                assert abs(of.count(pair[0]) - batch_size * sizes[pair[0]] / total) < 2
+            assert len(pair) <= 2
+        assert len({c for pair in pairs for c in pair}) == 2 * len(pairs)  # a class has one partner
+        for (a, b), count in pairs.items():
+            assert count <= (sizes[a] + sizes[b]) // batch_size
+        assert len(batches) >= len(sizes) // 2  # every pair fills one
+
+
+def test_pairs_of_classes_of_one_size_share_each_batch_half_and_half():
+    labels = torch.arange(400) % 10
+    met = set()
+    for epoch in range(60):
+        batches = two_class_batches(labels, 16, 0, epoch)
+        assert batches.shape == (25, 16)  # 80 images a pair: five batches, nothing dropped
+        assert sorted(batches.flatten().tolist()) == list(range(400))
+        counts = torch.stack([(labels[batches] == c).sum(1) for c in range(10)])
+        assert counts.unique().tolist() == [0, 8]
+        met |= {tuple(batch.nonzero().flatten().tolist()) for batch in counts.T}
+        turns = (labels[batches].amin(1).diff() != 0).sum()
+        assert turns > 4  # five pairs do not come one after another
+    # one of 45 pairs is missing after 60 epochs with probability 45·(8/9)^60 = 4 %, not here
+    assert len(met) == 45
+
+
+def test_every_image_is_seen_about_equally_often():
+    """Images of unequal classes, some dropped in each epoch: none is dropped more than others."""
+    sizes = [95, 100, 105, 110, 115]
+    labels = torch.repeat_interleave(torch.tensor(sizes))
+    num_epochs = 400
+    seen = torch.zeros(len(labels))
+    for epoch in range(num_epochs):
+        seen[two_class_batches(labels, 32, 1, epoch).flatten()] += 1
+    # One of five classes sits out (share 1/5) and of a pair less than a batch is dropped.
+    share = seen / num_epochs
+    by_class = torch.stack([share[labels == c].mean() for c in range(5)])
+    # A class meets each other one in 1/5 of the epochs, and the pair keeps its whole batches. Four
+    # standard deviations of the share of epochs in which it sits out, 4·sqrt(0.2·0.8/400) = 0.08.
+    for size, mean in zip(sizes, by_class.tolist(), strict=True):
+        kept = [(size + other) // 32 * 32 / (size + other) for other in sizes if other != size]
+        assert mean == pytest.approx(sum(kept) / 5, abs=0.08)
+    # Within a class all are alike: five standard deviations of a share of 400 epochs, at most.
+    assert (share - by_class[labels]).abs().max() < 5 * (0.25 / num_epochs) ** 0.5
+
+
+def test_labels_decide_nothing_where_no_class_is_asked_for():
+    labels = torch.arange(50) % 7
+    with_labels = list(batch_indices(50, 8, 9, 0, "reshuffled", labels))
+    assert all(map(torch.equal, with_labels, batch_indices(50, 8, 9, 0)))
 
 
 def test_the_schema_offers_the_same_compositions():

@@ -8,7 +8,9 @@ import torch
 from torch import nn
 
 from bnbench.models import MODELS, initialise
+from bnbench.models.init import SCHEMES
 from bnbench.norms import NORMS
+from bnbench.schema import Init
 
 NORM_NAMES = [None, "batchnorm", "torch_batchnorm", "layernorm", "groupnorm", "none"]
 
@@ -23,7 +25,7 @@ def weights(model):
     return [m.weight for m in model.modules() if isinstance(m, nn.Linear | nn.Conv2d)]
 
 
-@pytest.mark.parametrize("scheme", ["he", "xavier", "gaussian"])
+@pytest.mark.parametrize("scheme", SCHEMES)
 @pytest.mark.parametrize("name", ["mlp", "vgg"])
 def test_norm_and_placement_change_no_bit(name, scheme):
     drawn = []
@@ -61,6 +63,7 @@ def test_seeds_and_layers_differ():
     [
         ("he", (2 / 400) ** 0.5, None),
         ("xavier", (2 / (400 + 100)) ** 0.5, (6 / (400 + 100)) ** 0.5),
+        ("xavier_sigmoid", 4 * (2 / (400 + 100)) ** 0.5, 4 * (6 / (400 + 100)) ** 0.5),
         ("gaussian", 0.1, None),
     ],
 )
@@ -73,6 +76,19 @@ def test_schemes_have_the_published_spread(scheme, std, largest):
     assert weight.mean().abs().item() < 4 * std / 40_000**0.5
     if largest:
         assert 0.999 * largest < weight.abs().max().item() <= largest
+
+
+@pytest.mark.parametrize("name", ["mlp", "vgg"])
+def test_weights_for_sigmoids_are_four_times_those_of_xavier(name):
+    """The same draws: a power of two scales them without rounding."""
+    narrow, wide = build(name), build(name)
+    initialise(narrow, "xavier", seed=5)
+    initialise(wide, "xavier_sigmoid", seed=5)
+    assert all(torch.equal(4 * a, b) for a, b in zip(weights(narrow), weights(wide), strict=True))
+
+
+def test_the_schema_offers_the_same_schemes():
+    assert list(SCHEMES) == list(Init)
 
 
 @pytest.mark.parametrize("scheme", ["he", "xavier"])
@@ -99,5 +115,5 @@ def test_biases_are_zero_and_norms_are_new(norm):
 
 
 def test_an_unknown_scheme_names_the_allowed_ones():
-    with pytest.raises(ValueError, match="'orthogonal'; allowed: he, xavier, gaussian"):
+    with pytest.raises(ValueError, match="'orthogonal'; allowed: he, xavier, xavier_sigmoid, gau"):
         initialise(build(), "orthogonal", seed=0)
