@@ -136,6 +136,11 @@ class LocalResponseNorm(NormConfig):  # noqa: D101
     k: float = MISSING
 
 
+@dataclass
+class BatchNormLrn(TorchBatchNorm, LocalResponseNorm):  # noqa: D101
+    pass
+
+
 NORM_CONFIGS: dict[str, type[NormConfig]] = {
     "none": NormConfig,
     "batchnorm": OurBatchNorm,
@@ -152,8 +157,13 @@ NORM_CONFIGS: dict[str, type[NormConfig]] = {
     "linf_batchnorm": TorchBatchNorm,
     "sync_batchnorm": TorchBatchNorm,
     "l2norm": L2Norm,
+    "batchnorm_lrn": BatchNormLrn,
 }
-SPATIAL_NORMS = {"instancenorm", "lrn"}  # need more than one value per channel and image
+SPATIAL_NORMS = {
+    "instancenorm",
+    "lrn",
+    "batchnorm_lrn",
+}  # need more than one value per channel and image
 BATCH_NORMS = {name for name, cls in NORM_CONFIGS.items() if issubclass(cls, TorchBatchNorm)}
 
 
