@@ -38,8 +38,9 @@ Backend = StrEnum("Backend", ["reference", "cpp", "triton", "native"])
 Augment = StrEnum("Augment", ["none", "light"])
 Batches = StrEnum("Batches", ["reshuffled", "frozen"])
 Schedule = StrEnum("Schedule", ["constant", "cosine", "exponential"])
-Policy = StrEnum(  # of population statistics: norms/population.py says what each is
-    "Policy", ["ema", "cumulative", "algorithm2", "precise", "adabn", "batch", "blend"]
+Policy = StrEnum(  # of population statistics: norms/population.py says what each is; the last is
+    "Policy",  # for nets without batch normalisation: norms/recalibration.py
+    ["ema", "cumulative", "algorithm2", "precise", "adabn", "batch", "blend", "recalibrated"],
 )
 ShiftName = StrEnum(
     "ShiftName", ["gaussian_noise", "contrast", "brightness", "blur", "translate", "invert"]
@@ -51,7 +52,8 @@ Device = StrEnum("Device", ["auto", "cpu", "cuda"])
 FigureKind = StrEnum("FigureKind", ["curves", "versus", "severity"])
 
 BY_TEST_BATCH = {Policy.batch, Policy.blend}  # what an image is depends on its test batch
-TRANSDUCTIVE = BY_TEST_BATCH | {Policy.adabn}  # … or on the whole set that is evaluated
+BY_TEST_SET = {Policy.adabn, Policy.recalibrated}  # … or on the whole set that is evaluated
+TRANSDUCTIVE = BY_TEST_BATCH | BY_TEST_SET
 MLPS = {ModelName.mlp, ModelName.sigmoid_mlp}  # nets whose layers see one value per unit and image
 
 

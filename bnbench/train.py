@@ -341,8 +341,8 @@ def load_weights(run: Run, path: Path) -> bool:
 def shifted(run: Run, asked: Collection[tuple[str, int, str]]) -> list[tuple[Any, ...]]:
     """The rows of shifts.csv for (shift, severity, policy): loss and accuracy on the test set.
 
-    Statistics that a policy takes from training images are those of unshifted ones; adabn, batch
-    and blend adapt to the shifted images.
+    Statistics that a policy takes from training images are those of unshifted ones; adabn, batch,
+    blend and recalibrated adapt to the shifted images.
     """
     rows: list[tuple[Any, ...]] = []
     labels = run.splits["test"][1]

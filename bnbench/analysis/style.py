@@ -48,6 +48,7 @@ DASHES: dict[str, dict[str, Any]] = {
         "blend": (0, (3, 1, 1, 1, 1, 1)),
         "algorithm2": (0, (8, 2)),
         "cumulative": (0, (2, 1)),
+        "recalibrated": (0, (5, 1, 2, 1)),
     },
 }
 FREE_DASHES = (SOLID, DASHED, DOTTED, (0, (6, 1.5, 1, 1.5)))
