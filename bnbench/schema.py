@@ -43,7 +43,8 @@ Policy = StrEnum(  # of population statistics: norms/population.py says what eac
     ["ema", "cumulative", "algorithm2", "precise", "adabn", "batch", "blend", "recalibrated"],
 )
 ShiftName = StrEnum(
-    "ShiftName", ["gaussian_noise", "contrast", "brightness", "blur", "translate", "invert"]
+    "ShiftName",
+    ["gaussian_noise", "contrast", "brightness", "blur", "translate", "invert", "class_sorted"],
 )
 LrScaling = StrEnum("LrScaling", ["none", "linear", "sqrt"])
 SaveWeights = StrEnum("SaveWeights", ["auto", "always", "never"])

@@ -12,7 +12,7 @@ from bnbench.analysis import curve, load, style
 from bnbench.analysis.captions import caption_text
 from bnbench.analysis.plots import draw
 from bnbench.analysis.stats import mean_interval
-from bnbench.schema import NORM_CONFIGS, Figure, FigureKind
+from bnbench.schema import NORM_CONFIGS, Figure, FigureKind, Policy
 
 
 def curves(**changes):
@@ -96,6 +96,12 @@ def test_whether_batchnorm_replaces_lrn_is_seen_with_any_colour_vision(vision):
 @pytest.mark.parametrize("norms", [["batchnorm"], ["none", "batchnorm"], [*NORM_CONFIGS]])
 def test_a_norm_keeps_its_colour_whatever_stands_beside_it(norms):
     assert style.colours("norm.name", norms)["batchnorm"] == "#0072b2"
+
+
+def test_every_policy_has_its_own_dash():
+    known = style.DASHES["policy"]
+    assert set(known) == {"none", *Policy}
+    assert len({known[policy] for policy in Policy}) == len(Policy)
 
 
 def test_a_placement_keeps_its_dash():
@@ -239,3 +245,11 @@ def test_a_caption_says_what_is_transductive(y, policies, said, has_policy):
     assert ("Transductive" in caption) == bool(said)
     assert not said or f"Transductive, statistics of the evaluated images: {said}." in caption
     assert ("Nets without population statistics are shown" in caption) == has_policy
+
+
+def test_a_caption_says_who_is_not_recalibrated():
+    frame = pd.DataFrame({"status": ["done"]})
+    caption = caption_text(curves(y="test@recalibrated/accuracy"), "n = 3", [], frame)
+    assert "Test accuracy, recalibrated layers (%)" in caption
+    assert "Nets with population statistics are not recalibrated. Transductive" in caption
+    assert "Nets without" not in caption
