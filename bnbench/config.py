@@ -99,7 +99,7 @@ def science(config: Config) -> dict[str, Any]:
     """The canonical part of a request that decides the numbers, as plain nested values.
 
     Left out are what never changes a number (seeds, paths, device, tracking, …) and settings that
-    cannot matter: placement and policies without a norm to which they apply, a test batch or a
+    cannot matter: placement and policies without a net to which they apply, a test batch or a
     prior without a policy that has one, a decay that the schedule does not do; and what is as ever:
     the parts of the affine map that are there, that all parameters are trained. Budgets become
     steps and depths become one entry per width, so that two spellings of one arm are equal.
@@ -120,8 +120,7 @@ def science(config: Config) -> dict[str, Any]:
         del optim["lr_end"]
     if config.batch_size == TUNED_BATCH:
         optim["lr_scaling"] = LrScaling.none
-    if config.norm.name not in BATCH_NORMS:
-        train["policies"] = [Policy.ema]
+    train["policies"] = own_policies(config)
     policies = set(train["policies"])
     of_policies = {}
     if policies & BY_TEST_BATCH:
@@ -130,7 +129,7 @@ def science(config: Config) -> dict[str, Any]:
     if Policy.blend in policies:
         of_policies["prior"] = train["prior"]
     trained = {} if train["trainable"] == Trainable.all else {"trainable": train["trainable"]}
-    train["policies"], train["thresholds"] = sorted(train["policies"]), sorted(train["thresholds"])
+    train["thresholds"] = sorted(train["thresholds"])
     return {
         "model": model,
         "norm": norm,
@@ -158,9 +157,18 @@ def asked_shifts(config: Config) -> set[tuple[str, int, str]]:
     }
 
 
+def own_policies(config: Config) -> list[Policy]:
+    """The policies of a request that mean something for its net, `ema` the net as it is."""
+    asked = set(config.train.policies)
+    if config.norm.name in BATCH_NORMS:
+        return sorted(asked - {Policy.recalibrated})
+    return sorted(asked & {Policy.ema, Policy.recalibrated})
+
+
 def evaluation_policies(config: Config) -> list[str]:
-    """The policies a net is evaluated under; `none` for one without population statistics."""
-    return sorted(config.train.policies) if config.norm.name in BATCH_NORMS else ["none"]
+    """The policies a net is evaluated under; for ema `none`, without population statistics."""
+    plain = Policy.ema if config.norm.name in BATCH_NORMS else "none"
+    return [plain if policy == Policy.ema else policy for policy in own_policies(config)]
 
 
 def arm_id(canonical: Mapping[str, Any]) -> str:

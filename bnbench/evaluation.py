@@ -1,7 +1,7 @@
 """Evaluation of a net: on what, and with which population statistics."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 
 import torch
@@ -9,7 +9,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from bnbench.norms.population import population
-from bnbench.schema import BY_TEST_BATCH, Policy
+from bnbench.norms.recalibration import recalibrated
+from bnbench.schema import BY_TEST_BATCH, BY_TEST_SET, Policy
 
 
 @dataclass(frozen=True)
@@ -17,7 +18,8 @@ class Basis:
     """What population statistics are drawn from, beside the images that are evaluated.
 
     Attributes:
-        reference: the training images whose statistics cumulative, algorithm2 and precise take.
+        reference: the training images whose statistics cumulative, algorithm2, precise and
+            recalibrated take.
         train_batch: the size of the batches that the first two of them average over.
         test_batch: how many images batch and blend see at once.
         prior: how many images blend counts the running statistics as.
@@ -65,22 +67,28 @@ def batch_sizes(total: int, size: int) -> list[int]:
 
 @contextmanager
 def under(model: nn.Module, policy: str, basis: Basis, images: Tensor) -> Iterator[None]:
-    """The net in evaluation mode, its BatchNorm layers with the statistics of a policy.
+    """The net in evaluation mode, its layers with the statistics of a policy.
 
     Args:
         model: the net; it is left in the mode that it was in.
-        policy: a population policy, or `none` for a net without population statistics.
+        policy: a population policy; for a net without population statistics `none` or
+            `recalibrated`.
         basis: what the statistics are drawn from.
-        images: those to be evaluated, which adabn draws on.
+        images: those to be evaluated, which adabn and recalibrated draw on.
     """
     training = model.training
     model.eval()
+    match policy:
+        case "none":
+            statistics = nullcontext()
+        case Policy.recalibrated:
+            reference, evaluated = (x.split(basis.at_once) for x in (basis.reference, images))
+            statistics = recalibrated(model, reference, evaluated)
+        case _:
+            statistics = population(model, policy, basis.data(policy, images), prior=basis.prior)
     try:
-        if policy == "none":
+        with statistics:
             yield
-        else:
-            with population(model, policy, basis.data(policy, images), prior=basis.prior):
-                yield
     finally:
         model.train(training)
 
@@ -118,7 +126,7 @@ def evaluate(
     for policy in policies:
         suffix = "" if policy in ("ema", "none") else f"@{policy}"
         # statistics that do not depend on the split are measured once for all
-        for group in [[name] for name in splits] if policy == Policy.adabn else [list(splits)]:
+        for group in [[name] for name in splits] if policy in BY_TEST_SET else [list(splits)]:
             with under(model, policy, basis, splits[group[0]][0]):
                 for name in group:
                     if (name, policy) == ("train", Policy.batch):

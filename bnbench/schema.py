@@ -39,11 +39,13 @@ Augment = StrEnum("Augment", ["none", "light"])
 Batches = StrEnum("Batches", ["reshuffled", "frozen", "two_classes"])
 Trainable = StrEnum("Trainable", ["all", "head", "norm", "random"])
 Schedule = StrEnum("Schedule", ["constant", "cosine", "exponential"])
-Policy = StrEnum(  # of population statistics: norms/population.py says what each is
-    "Policy", ["ema", "cumulative", "algorithm2", "precise", "adabn", "batch", "blend"]
+Policy = StrEnum(  # of population statistics: norms/population.py says what each is; the last is
+    "Policy",  # for nets without batch normalisation: norms/recalibration.py
+    ["ema", "cumulative", "algorithm2", "precise", "adabn", "batch", "blend", "recalibrated"],
 )
 ShiftName = StrEnum(
-    "ShiftName", ["gaussian_noise", "contrast", "brightness", "blur", "translate", "invert"]
+    "ShiftName",
+    ["gaussian_noise", "contrast", "brightness", "blur", "translate", "invert", "class_sorted"],
 )
 Probe = StrEnum(  # probes/ and docs/probes.md say what each measures
     "Probe", ["gradients", "activations", "drift", "saturation", "ics", "landscape"]
@@ -55,7 +57,8 @@ Device = StrEnum("Device", ["auto", "cpu", "cuda"])
 FigureKind = StrEnum("FigureKind", ["curves", "versus", "severity"])
 
 BY_TEST_BATCH = {Policy.batch, Policy.blend}  # what an image is depends on its test batch
-TRANSDUCTIVE = BY_TEST_BATCH | {Policy.adabn}  # … or on the whole set that is evaluated
+BY_TEST_SET = {Policy.adabn, Policy.recalibrated}  # … or on the whole set that is evaluated
+TRANSDUCTIVE = BY_TEST_BATCH | BY_TEST_SET
 MLPS = {ModelName.mlp, ModelName.sigmoid_mlp}  # nets whose layers see one value per unit and image
 
 
@@ -140,6 +143,11 @@ class LocalResponseNorm(NormConfig):  # noqa: D101
     k: float = MISSING
 
 
+@dataclass
+class BatchNormLrn(TorchBatchNorm, LocalResponseNorm):  # noqa: D101
+    pass
+
+
 NORM_CONFIGS: dict[str, type[NormConfig]] = {
     "none": NormConfig,
     "batchnorm": OurBatchNorm,
@@ -156,8 +164,13 @@ NORM_CONFIGS: dict[str, type[NormConfig]] = {
     "linf_batchnorm": TorchBatchNorm,
     "sync_batchnorm": TorchBatchNorm,
     "l2norm": L2Norm,
+    "batchnorm_lrn": BatchNormLrn,
 }
-SPATIAL_NORMS = {"instancenorm", "lrn"}  # need more than one value per channel and image
+SPATIAL_NORMS = {
+    "instancenorm",
+    "lrn",
+    "batchnorm_lrn",
+}  # need more than one value per channel and image
 BATCH_NORMS = {name for name, cls in NORM_CONFIGS.items() if issubclass(cls, TorchBatchNorm)}
 
 

@@ -392,15 +392,14 @@ def load_weights(run: Run, path: Path) -> bool:
 def shifted(run: Run, asked: Collection[tuple[str, int, str]]) -> list[tuple[Any, ...]]:
     """The rows of shifts.csv for (shift, severity, policy): loss and accuracy on the test set.
 
-    Statistics that a policy takes from training images are those of unshifted ones; adabn, batch
-    and blend adapt to the shifted images.
+    Statistics that a policy takes from training images are those of unshifted ones; adabn, batch,
+    blend and recalibrated adapt to the shifted images.
     """
     rows: list[tuple[Any, ...]] = []
-    labels = run.splits["test"][1]
     given = basis(run)
     for name, severity in sorted({(name, severity) for name, severity, _ in asked}):
-        raw = apply_shift(run.dataset.test.images, name, severity, run.seed)
-        images = normalised(run.dataset, raw, run.device)
+        raw, labels = apply_shift(*run.dataset.test, name, severity, run.seed)
+        images, labels = normalised(run.dataset, raw, run.device), labels.to(run.device)
         for policy in [p for p in evaluation_policies(run.config) if (name, severity, p) in asked]:
             with under(run.model, policy, given, images):
                 result = loss_and_accuracy(run.model, images, labels, given.size(policy))

@@ -7,7 +7,15 @@ import sys
 import pytest
 
 from bnbench.checks import shown
-from bnbench.config import arm_id, derive_seed, flatten, learning_rate, num_steps, science
+from bnbench.config import (
+    arm_id,
+    derive_seed,
+    evaluation_policies,
+    flatten,
+    learning_rate,
+    num_steps,
+    science,
+)
 
 DEFAULT = "mlp-batchnorm-pre-24472395"  # the id of the default arm, for as long as the schema holds
 
@@ -69,6 +77,11 @@ def test_what_changes_numbers_changes_the_id(read, override):
         (["train.policies=[ema,batch]", "train.test_batch=64"], ["train.policies=[ema,batch]"]),
         (["train.policies=[ema,blend]", "train.prior=16.0"], ["train.policies=[ema,blend]"]),
         (["norm=none", "train.policies=[ema,blend]", "train.prior=3"], ["norm=none"]),
+        (["train.policies=[ema,precise,recalibrated]"], []),
+        (
+            ["norm=none", "train.policies=[recalibrated,ema]"],
+            ["norm=none", "train.policies=[ema,precise,adabn,recalibrated]"],
+        ),
         (["model=vgg", "model.depth=[2,2]"], ["model=vgg"]),
         (["optim.lr_mult=1"], ["optim.lr_mult=1.0"]),
         (["norm.affine=false", "norm.scale=false"], ["norm.affine=false"]),
@@ -110,6 +123,28 @@ def test_what_is_trained_is_named_where_it_is_not_all(read):
     assert len({only(read(f"train.trainable={choice}")).id for choice in choices}) == 4
     assert only(read("train.trainable=all")).id == DEFAULT
     assert science(only(read("train.trainable=head")).config)["train"]["trainable"] == "head"
+
+
+@pytest.mark.parametrize(
+    ("norm", "asked", "named", "evaluated"),
+    [
+        ("none", "ema,precise", ["ema"], ["none"]),
+        ("none", "recalibrated,batch,ema", ["ema", "recalibrated"], ["none", "recalibrated"]),
+        ("layernorm", "ema,recalibrated", ["ema", "recalibrated"], ["none", "recalibrated"]),
+        ("batchnorm", "recalibrated,ema", ["ema"], ["ema"]),
+        ("batchnorm", "ema,recalibrated,adabn", ["adabn", "ema"], ["adabn", "ema"]),
+    ],
+)
+def test_a_net_is_evaluated_under_the_policies_that_are_for_it(read, norm, asked, named, evaluated):
+    config = only(read(f"norm={norm}", f"train.policies=[{asked}]")).config
+    assert science(config)["train"]["policies"] == named
+    assert evaluation_policies(config) == evaluated
+
+
+def test_ids_from_before_recalibration_hold(read):
+    assert only(read("norm=none")).id == "mlp-none-none-caaea708"
+    asked = ["norm=none", "train.policies=[ema,recalibrated]"]
+    assert only(read(*asked)).id != "mlp-none-none-caaea708"
 
 
 def test_settings_of_policies_matter_where_the_policies_are(read):

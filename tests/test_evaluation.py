@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from torch import nn
 
 from bnbench.evaluation import Basis, batch_sizes, evaluate, loss_and_accuracy, under
-from bnbench.norms import BatchNorm1d, population
-from bnbench.schema import Policy
+from bnbench.norms import BatchNorm1d, population, recalibrated
+from bnbench.norms.population import POLICIES
 
 
 class Fixed(nn.Module):
@@ -69,8 +69,11 @@ def test_every_policy_is_measured_on_its_own_data():
     """In the order asked for; adabn on each split, the others on batches of training images."""
     net, splits = net_and_splits()
     reference = splits["train"][0][:20]
-    point = evaluate(net, splits, list(Policy), basis(reference, train_batch=9))
-    asked = [*["ema"] * 4, *(p for p in list(Policy)[1:] for _ in range(2 if p == "batch" else 4))]
+    point = evaluate(net, splits, list(POLICIES), basis(reference, train_batch=9))
+    asked = [
+        *["ema"] * 4,
+        *(p for p in list(POLICIES)[1:] for _ in range(2 if p == "batch" else 4)),
+    ]
     assert [key[0].partition("@")[2] or "ema" for key in point] == asked
     data = {
         "cumulative": lambda x: reference.split([9, 9, 2]),
@@ -85,6 +88,31 @@ def test_every_policy_is_measured_on_its_own_data():
             assert point[f"{name}@{policy}", "", "loss"] == pytest.approx(expected["loss"], 1e-12)
 
 
+def test_a_net_without_batchnorm_is_evaluated_as_it_is_and_recalibrated_on_each_split():
+    _, splits = net_and_splits()
+    net = nn.Sequential(nn.Linear(3, 9), nn.Dropout(0.5), nn.ReLU(), nn.Linear(9, 4)).double()
+    before = {k: v.clone() for k, v in net.state_dict().items()}
+    reference = splits["train"][0][:20]
+    point = evaluate(net, splits, ["none", "recalibrated"], basis(reference, at_once=7))
+    assert [key[0] for key in point][::2] == [
+        *("train", "val", "train@recalibrated", "val@recalibrated")
+    ]
+    for name, (x, y) in splits.items():
+        plain = loss_and_accuracy(net.eval(), x, y, 100)
+        with recalibrated(net, [reference], [x]):
+            expected = loss_and_accuracy(net, x, y, 100)
+        assert point[name, "", "loss"] == pytest.approx(plain["loss"], 1e-12)
+        assert point[f"{name}@recalibrated", "", "loss"] == pytest.approx(expected["loss"], 1e-11)
+    whole = basis(splits["train"][0])
+    point = evaluate(net.train(), splits, ["none", "recalibrated"], whole)
+    # the reference has its own statistics already
+    for name, same in (("train", True), ("val", False)):
+        adapted = point[f"{name}@recalibrated", "", "loss"]
+        assert (adapted == pytest.approx(point[name, "", "loss"], 1e-12)) == same
+    assert net.training
+    assert all(torch.equal(v, before[k]) for k, v in net.state_dict().items())
+
+
 def test_there_is_no_batch_larger_than_the_reference():
     reference = torch.randn(30, 3)
     (whole,) = basis(reference, train_batch=64).data("algorithm2", reference)
@@ -92,7 +120,7 @@ def test_there_is_no_batch_larger_than_the_reference():
     assert torch.equal(whole, reference)
 
 
-@pytest.mark.parametrize("policy", list(Policy))
+@pytest.mark.parametrize("policy", POLICIES)
 def test_only_what_a_policy_names_matters_beyond_rounding(policy):
     """Neither how many images are passed at once, nor how many fit into one."""
     net, splits = net_and_splits()

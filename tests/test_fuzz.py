@@ -148,6 +148,7 @@ def asking_for(file: Path) -> list[str]:
     if group in ("configs", "launcher"):
         return []
     fitting = {"instancenorm": "model=vgg", "lrn": "model=vgg", "vgg11": "data=synthetic"}
+    fitting["batchnorm_lrn"] = fitting["lrn"]
     fitting["vgg16"] = fitting["vgg11"]
     return [f"{group}={file.stem}", *([fitting[file.stem]] if file.stem in fitting else [])]
 

@@ -16,7 +16,7 @@ from omegaconf import OmegaConf
 
 from bnbench import preflight
 from bnbench.config import arm_id, flatten, science
-from bnbench.schema import SCHEMA
+from bnbench.schema import SCHEMA, SPATIAL_NORMS
 from bnbench.sweep import CONFIGS
 from bnbench.tracking.run_dir import State, run_path, state
 from bnbench.train import train_arm
@@ -45,7 +45,7 @@ def test_every_group_is_covered():
 
 
 SLOW = dict.fromkeys(["vgg11", "vgg16", "tune_lr"], pytest.mark.slow)  # many seconds each
-IN_A_VGG = ("batchnorm", "instancenorm", "lrn")  # what the others do there is slow to try
+IN_A_VGG = ("batchnorm", *SPATIAL_NORMS)  # what the others do there is slow to try
 
 
 @pytest.mark.parametrize(
@@ -66,7 +66,7 @@ def test_models_train(read, model):
     ],
 )
 def test_norms_train(read, norm, model):
-    if model == "mlp" and norm in ("instancenorm", "lrn"):
+    if model == "mlp" and norm in SPATIAL_NORMS:
         with pytest.raises(ValueError, match="an MLP has one value per channel"):
             read(*TINY, f"norm={norm}")
         return

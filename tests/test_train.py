@@ -15,7 +15,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from bnbench.config import arm_id, science
 from bnbench.fingerprint import digest
 from bnbench.models import freeze
-from bnbench.schema import Policy
+from bnbench.norms.population import POLICIES
 from bnbench.tracking.experiment_dir import outcome
 from bnbench.tracking.run_dir import State, read_summary, run_path, state, write_summary
 from bnbench.train import build, fingerprint, fit, load_weights, steps, train_arm
@@ -71,7 +71,7 @@ def test_a_run_leaves_its_files_and_learns(read):
 @pytest.mark.parametrize("model", ["mlp", "vgg"])
 def test_every_policy_has_its_rows(read, model):
     """All splits of metrics.csv and all rows of shifts.csv; images are tested in batches of 50."""
-    policies = [policy.value for policy in Policy]
+    policies = list(POLICIES)
     asked = [
         *CSV, f"model={model}", "train.steps=4", "train.eval_points=2", "shift=blur",
         "shift.severities=[3]", f"train.policies=[{','.join(policies)}]", "train.test_batch=50",
@@ -103,6 +103,47 @@ def test_every_policy_has_its_rows(read, model):
         logits = torch.cat([run.model.eval()(x) for x in images.split(50)])
     by_hand = F.cross_entropy(logits, labels).item()
     assert float(final["test@batch", "loss"]) == pytest.approx(by_hand, rel=1e-5)
+
+
+def test_a_net_without_batchnorm_is_recalibrated(read):
+    """On the training images themselves, to rounding, it is as it was; blurred ones change it."""
+    asked = ["shift=blur", "shift.severities=[5]", "train.policies=[ema,precise,recalibrated]"]
+    path = trained(only(read(*CSV, "norm=none", "train.steps=60", *asked)))
+    metrics, final = rows(path / "metrics.csv"), summary(path)["metrics"]
+    plain = ("train", "val", "test")
+    splits = {"train@batch", *plain, *(f"{split}@recalibrated" for split in plain)}
+    assert {row["split"] for row in metrics} == splits
+    assert final["train@recalibrated/loss"] == pytest.approx(final["train/loss"], rel=1e-5)
+    assert final["test@recalibrated/loss"] != pytest.approx(final["test/loss"], rel=1e-4)
+    assert "test@recalibrated/accuracy" in final
+    shifts = {(r["policy"], r["metric"]): float(r["value"]) for r in rows(path / "shifts.csv")}
+    assert {policy for policy, _ in shifts} == {"none", "recalibrated"}
+    # blur takes contrast from all layers, which recalibration gives back
+    assert shifts["recalibrated", "loss"] < shifts["none", "loss"]
+
+
+def test_only_statistics_of_test_batches_see_the_order_of_images(read):
+    policies = list(POLICIES)
+    asked = [
+        *("shift=class_sorted", "shift.severities=[1,5]", "train.test_batch=20"),
+        f"train.policies=[{','.join(policies)}]",
+    ]
+    path = trained(only(read(*CSV, "train.steps=150", *asked)))
+    final = summary(path)["metrics"]
+    cells = [r for r in rows(path / "shifts.csv") if r["metric"] == "accuracy"]
+    found = {(r["policy"], r["severity"]): float(r["value"]) for r in cells}
+    assert len(found) == 2 * len(policies)
+    for (policy, severity), accuracy in found.items():
+        clean = final["test/accuracy" if policy == "ema" else f"test@{policy}/accuracy"]
+        if policy not in ("batch", "blend"):
+            assert accuracy == clean
+        elif severity == "5":  # batches of one class or two
+            assert accuracy < clean - 0.1
+    assert found["batch", "5"] < found["batch", "1"] < final["test@batch/accuracy"]
+    plain = trained(only(read(*CSV, "norm=none", "train.steps=20", *asked)))
+    for row in rows(plain / "shifts.csv"):
+        if row["metric"] == "accuracy":
+            assert float(row["value"]) == summary(plain)["metrics"]["test/accuracy"]
 
 
 def test_curves_are_drawn_on_subsets_and_end_on_the_whole_set(read, monkeypatch):

@@ -8,7 +8,7 @@ import pandas as pd
 from bnbench.analysis.frames import Panels
 from bnbench.analysis.labels import column_label, count_label, metric_label, value_label
 from bnbench.analysis.stats import MIN_SEEDS
-from bnbench.schema import TRANSDUCTIVE, Figure
+from bnbench.schema import TRANSDUCTIVE, Figure, Policy
 
 
 def note_text(spec: Figure, counts: Sequence[int]) -> str:
@@ -40,7 +40,9 @@ def caption_text(spec: Figure, note: str, differ: Sequence[str], frame: pd.DataF
         words.append(f"A diverged run {took}; × marks where it ended.")
     split = spec.y.partition("/")[0]
     policy = "" if split == "train@batch" else split.partition("@")[2]  # a loss of training steps
-    if policy:
+    if policy == Policy.recalibrated:
+        words.append("Nets with population statistics are not recalibrated.")
+    elif policy:
         words.append("Nets without population statistics are shown as they are.")
     if adapted := sorted(TRANSDUCTIVE.intersection([policy, *frame.get("policy", [])])):
         words.append(f"Transductive, statistics of the evaluated images: {', '.join(adapted)}.")

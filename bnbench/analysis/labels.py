@@ -27,6 +27,7 @@ POLICIES = {
     "adabn": "AdaBN statistics",
     "batch": "batch statistics",
     "blend": "blended statistics",
+    "recalibrated": "recalibrated layers",
 }
 UNITS = {"accuracy": "%", "loss": "nats"}
 ABSENT = "–"  # a setting that an arm does not have

@@ -13,7 +13,7 @@ import pandas as pd
 
 from bnbench.analysis.long_csv import Source, read_long
 from bnbench.config import BATCH_NORMS, DATA_SIZES
-from bnbench.schema import TUNED_BATCH
+from bnbench.schema import TUNED_BATCH, Policy
 from bnbench.tracking.experiment_dir import is_record, read_experiment, read_rows, tabulate
 from bnbench.tracking.run_dir import OUTCOMES, read_summary, run_path
 
@@ -120,8 +120,9 @@ def config_columns(runs: pd.DataFrame) -> list[str]:
 def final(runs: pd.DataFrame, key: str) -> pd.Series:
     """The final metric `key` of every run.
 
-    A net without population statistics is the same under every policy, so a key with a policy
-    (`test@precise/accuracy`) reads its plain one (`test/accuracy`).
+    A net without population statistics is the same under every policy of theirs, so a key with one
+    (`test@precise/accuracy`) reads its plain one (`test/accuracy`). Only such nets have
+    `test@recalibrated/accuracy`, which is read as it is.
     """
     plain = _plain(key)
     if key not in runs and plain not in runs:
@@ -146,9 +147,13 @@ def curve(experiment: Experiment, key: str) -> pd.DataFrame:
 
 
 def _plain(key: str) -> str:
-    """`split@policy/metric` without the policy; `train@batch` is no policy but a mean of losses."""
+    """`split@policy/metric` without a policy of population statistics.
+
+    `train@batch` is no policy but a mean of losses.
+    """
     split, _, metric = key.partition("/")
-    return key if split == "train@batch" else f"{split.partition('@')[0]}/{metric}"
+    name, _, policy = split.partition("@")
+    return key if split == "train@batch" or policy == Policy.recalibrated else f"{name}/{metric}"
 
 
 def _is(points: pd.DataFrame, key: str) -> pd.Series:

@@ -1,7 +1,8 @@
 """The one look of all figures: a colour and marker per norm, a dash per placement, the same theme.
 
 The colours are those of Okabe & Ito (2008) and, for the variants of batch normalisation, of Tol's
-scheme "muted" (2021): people with any colour vision tell those of one scheme apart.
+schemes "muted" (2021) and of twelve colours (2012): people with any colour vision tell those of one
+scheme apart.
 """
 
 from collections.abc import Iterable, Sequence
@@ -30,8 +31,10 @@ NORM_COLOURS = {
     "linf_batchnorm": "#117733",
     "sync_batchnorm": "#88ccee",
     "l2norm": "#aa4499",
+    "batchnorm_lrn": "#661100",
 }
-MARKERS = dict(zip(NORM_COLOURS, "sov^DPX<>phH8d*", strict=True))
+# there are no more filled markers by a letter than these: (4, 1, 0) is a star with four points
+MARKERS = dict(zip(NORM_COLOURS, [*"sov^DPX<>phH8d*", (4, 1, 0)], strict=True))
 OTHER_NORM = "#8c6d31"  # one that the table does not know yet
 SOLID, DASHED, DOTTED = "-", (0, (4, 1.6)), (0, (1, 1.3))
 DASHES: dict[str, dict[str, Any]] = {
@@ -45,6 +48,7 @@ DASHES: dict[str, dict[str, Any]] = {
         "blend": (0, (3, 1, 1, 1, 1, 1)),
         "algorithm2": (0, (8, 2)),
         "cumulative": (0, (2, 1)),
+        "recalibrated": (0, (5, 1, 2, 1)),
     },
 }
 FREE_DASHES = (SOLID, DASHED, DOTTED, (0, (6, 1.5, 1, 1.5)))

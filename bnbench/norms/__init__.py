@@ -14,7 +14,9 @@ from bnbench.norms.noise import Noise as Noise
 from bnbench.norms.noise import NoisyBatchNorm as NoisyBatchNorm
 from bnbench.norms.population import has_population as has_population
 from bnbench.norms.population import population as population
+from bnbench.norms.recalibration import recalibrated as recalibrated
 from bnbench.norms.sync import SyncBatchNorm as SyncBatchNorm
 from bnbench.norms.sync import convert_sync_batchnorm as convert_sync_batchnorm
+from bnbench.norms.variants import BatchNormLrn as BatchNormLrn
 from bnbench.norms.variants import BatchRenorm as BatchRenorm
 from bnbench.norms.variants import GhostBatchNorm as GhostBatchNorm

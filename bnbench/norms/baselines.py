@@ -14,7 +14,7 @@ from bnbench.norms.batchnorm import BatchNorm1d, BatchNorm2d, BatchNorm3d
 from bnbench.norms.lp import L1BatchNorm, L2Norm, LInfBatchNorm
 from bnbench.norms.noise import Noise, NoisyBatchNorm
 from bnbench.norms.sync import SyncBatchNorm
-from bnbench.norms.variants import BatchRenorm, GhostBatchNorm
+from bnbench.norms.variants import BatchNormLrn, BatchRenorm, GhostBatchNorm
 
 
 def none(num_features: int, spatial_dims: int) -> nn.Module:
@@ -88,14 +88,24 @@ def lrn(
 
     torch and Caffe divide alpha by size, the paper does not: alpha = 5e-4 is the paper's 1e-4.
     """
-    if spatial_dims == 0:
-        raise ValueError("lrn needs spatial dimensions: it compares channels at one position")
+    _needs_space("lrn", spatial_dims)
     return nn.LocalResponseNorm(size, alpha, beta, k)
+
+
+def batchnorm_lrn(num_features: int, spatial_dims: int, **options: Any) -> nn.Module:
+    """`batchnorm`, then `lrn`; options: momentum, eps, affine, size, alpha, beta, k."""
+    _needs_space("batchnorm_lrn", spatial_dims)
+    return BatchNormLrn(num_features, **options)
 
 
 def noise(num_features: int, spatial_dims: int, **options: Any) -> nn.Module:
     """The noise of `noisy_batchnorm` alone; options: n_mu, n_sigma, r_mu, r_sigma."""
     return Noise(**options)
+
+
+def _needs_space(name: str, spatial_dims: int) -> None:
+    if spatial_dims == 0:
+        raise ValueError(f"{name} needs spatial dimensions: it compares channels at one position")
 
 
 def any_rank(layer: Callable[..., nn.Module]) -> Callable[..., nn.Module]:
@@ -123,4 +133,5 @@ NORMS: dict[str, Callable[..., nn.Module]] = {
     "linf_batchnorm": any_rank(LInfBatchNorm),
     "sync_batchnorm": any_rank(SyncBatchNorm),
     "l2norm": any_rank(L2Norm),
+    "batchnorm_lrn": batchnorm_lrn,
 }

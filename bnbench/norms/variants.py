@@ -1,4 +1,4 @@
-"""Batch normalisation with smaller or corrected batches: ghost and renormalised.
+"""Batch normalisation with smaller or corrected batches, or with something behind it.
 
 They and all else that is built on `AnyRank` are a torch BatchNorm by their state and in evaluation,
 where the running statistics normalise. Like `torch.nn.SyncBatchNorm`, one class serves every rank:
@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from bnbench.norms.batchnorm import _OwnForward
 from bnbench.norms.functional import batch_norm, moments
@@ -174,3 +175,60 @@ class BatchRenorm(AnyRank):
         """The arguments."""
         limits = f"r_max={self.r_max}, d_max={self.d_max}, warmup={self.warmup}"
         return f"{super().extra_repr()}, {limits}"
+
+
+class BatchNormLrn(AnyRank):
+    """Batch normalisation, then local response normalisation, as one layer.
+
+    Ioffe & Szegedy 2015, section 4.2.1, remove the latter where they add the former. This layer has
+    both, so that what is gained by removing it can be measured. With x the batch-normalised input,
+    gamma and beta applied (Krizhevsky et al. 2012, section 3.3; torch and Caffe divide alpha by
+    size, the paper does not),
+
+        y_c = x_c / (k + alpha / size Σ x_j²)^beta    Σ over the `size` channels around c
+
+    The statistics, and so the population policies, are those of batch normalisation.
+
+    Args:
+        num_features: C.
+        size: how many channels are summed over.
+        alpha: see above, as the next two.
+        beta: the exponent; the beta of batch normalisation is `bias`.
+        k: see above.
+        options: as for `BatchNorm1d`.
+
+    Raises:
+        ValueError: an input (N, C): there are channels to compare at each position of (N, C, L, …).
+
+    >>> layer = BatchNormLrn(1, size=1, alpha=1.0, beta=1.0, k=1.0, eps=1e-12)
+    >>> layer(torch.tensor([[[1.0, 3.0]]])).tolist()  # normalised -1 and 1, each over 1 + 1
+    [[[-0.5, 0.5]]]
+    """
+
+    def __init__(
+        self,
+        num_features: int,
+        *,
+        size: int = 5,
+        alpha: float = 5e-4,
+        beta: float = 0.75,
+        k: float = 2.0,
+        **options: Any,
+    ) -> None:
+        super().__init__(num_features, **options)
+        self.size, self.alpha, self.beta, self.k = size, alpha, beta, k
+
+    def _check_input_dim(self, input: Tensor) -> None:
+        if input.dim() < 3:
+            raise ValueError(f"expected at least 3D input (got {input.dim()}D input)")
+        super()._check_input_dim(input)
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Normalise as `BatchNorm1d`, then by the channels nearby."""
+        x = super().forward(input)
+        return F.local_response_norm(x, self.size, self.alpha, self.beta, self.k)
+
+    def extra_repr(self) -> str:
+        """The arguments."""
+        lrn = f"size={self.size}, alpha={self.alpha}, beta={self.beta}, k={self.k}"
+        return f"{super().extra_repr()}, {lrn}"

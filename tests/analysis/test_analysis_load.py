@@ -258,6 +258,24 @@ def test_nets_without_population_statistics_stand_in_for_a_policy(results):
     assert len(curve(experiment, "train@batch/loss")) == 2 * len(POINTS)
 
 
+def test_recalibrated_nets_are_read_as_they_are(results):
+    """And stand in for no BatchNorm net, which has no such metric."""
+    bn, none = config(), config(norm="none", train__policies=["ema", "recalibrated"])
+    rows = [write_run(results, tree, 0) for tree in (bn, none)]
+    rows[1]["test@recalibrated/accuracy"] = 0.75
+    metrics = run_folder(results, none, 0) / "metrics.csv"
+    with metrics.open("a") as file:
+        file.write("128,8192,val@recalibrated,,accuracy,0.5\n")
+    experiment = load(write_experiment(results, "one", rows))
+    recalibrated = final(experiment.runs, "test@recalibrated/accuracy")
+    assert recalibrated.isna().tolist() == [True, False]
+    assert recalibrated[1] == 0.75
+    points = curve(experiment, "val@recalibrated/accuracy")
+    assert points[["arm", "step", "value"]].values.tolist() == [[rows[1]["arm"], 128, 0.5]]
+    precise = curve(experiment, "val@precise/accuracy")  # as before: the plain one
+    assert 0.5 not in precise["value"].tolist()
+
+
 def test_an_unknown_metric_names_those_there_are(results):
     runs = load_runs(results, [write_run(results, config(), 0)])
     with pytest.raises(ValueError, match=r"test/acuracy.*expected one of .*test/accuracy"):

@@ -1,16 +1,18 @@
 """Figures: fixed looks, lines that are means over the seeds of one arm, diverged runs in sight."""
 
+from itertools import combinations
+
 import numpy as np
 import pandas as pd
 import pytest
 from fake_results import POINTS, arm_of, config, write_experiment, write_run, write_shifts
-from matplotlib.colors import to_hex
+from matplotlib.colors import to_hex, to_rgb
 
 from bnbench.analysis import curve, load, style
 from bnbench.analysis.captions import caption_text
 from bnbench.analysis.plots import draw
 from bnbench.analysis.stats import mean_interval
-from bnbench.schema import NORM_CONFIGS, Figure, FigureKind
+from bnbench.schema import NORM_CONFIGS, Figure, FigureKind, Policy
 
 
 def curves(**changes):
@@ -49,9 +51,57 @@ def test_every_norm_has_its_own_colour_and_marker():
         assert len(set(look.values())) == len(NORM_CONFIGS)
 
 
+# Linear RGB as dichromats see it: Machado, Oliveira & Fernandes 2009, table 1, severity 1.
+VISIONS = {
+    "normal": np.eye(3),
+    "protanopia": [
+        (0.152286, 1.052583, -0.204868),
+        (0.114503, 0.786281, 0.099216),
+        (-0.003882, -0.048116, 1.051998),
+    ],
+    "deuteranopia": [
+        (0.367322, 0.860646, -0.227968),
+        (0.280085, 0.672501, 0.047413),
+        (-0.011820, 0.042940, 0.968881),
+    ],
+    "tritanopia": [
+        (1.255528, -0.076749, -0.178779),
+        (-0.078411, 0.930809, 0.147602),
+        (0.004733, 0.691367, 0.303900),
+    ],
+}
+XYZ = np.array(
+    [(0.41246, 0.35758, 0.18044), (0.21267, 0.71515, 0.07217), (0.01933, 0.11919, 0.95030)]
+)
+
+
+def lab(colour, vision):
+    """CIELAB of an sRGB colour: distances of 2 are just seen."""
+    rgb = np.array(to_rgb(colour))
+    linear = np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
+    x, y, z = XYZ @ np.clip(VISIONS[vision] @ linear, 0, 1) / XYZ.sum(1)
+    x, y, z = (v ** (1 / 3) if v > 216 / 24389 else (24389 / 27 * v + 16) / 116 for v in (x, y, z))
+    return np.array([116 * y - 16, 500 * (x - y), 200 * (y - z)])
+
+
+@pytest.mark.parametrize("vision", VISIONS)
+def test_whether_batchnorm_replaces_lrn_is_seen_with_any_colour_vision(vision):
+    seen = {norm: lab(colour, vision) for norm, colour in style.NORM_COLOURS.items()}
+    for one, other in combinations(["none", "lrn", "batchnorm", "batchnorm_lrn"], 2):
+        assert np.linalg.norm(seen[one] - seen[other]) > 25
+    both = seen.pop("batchnorm_lrn")
+    assert min(np.linalg.norm(both - other) for other in seen.values()) > 15
+
+
 @pytest.mark.parametrize("norms", [["batchnorm"], ["none", "batchnorm"], [*NORM_CONFIGS]])
 def test_a_norm_keeps_its_colour_whatever_stands_beside_it(norms):
     assert style.colours("norm.name", norms)["batchnorm"] == "#0072b2"
+
+
+def test_every_policy_has_its_own_dash():
+    known = style.DASHES["policy"]
+    assert set(known) == {"none", *Policy}
+    assert len({known[policy] for policy in Policy}) == len(Policy)
 
 
 def test_a_placement_keeps_its_dash():
@@ -195,3 +245,11 @@ def test_a_caption_says_what_is_transductive(y, policies, said, has_policy):
     assert ("Transductive" in caption) == bool(said)
     assert not said or f"Transductive, statistics of the evaluated images: {said}." in caption
     assert ("Nets without population statistics are shown" in caption) == has_policy
+
+
+def test_a_caption_says_who_is_not_recalibrated():
+    frame = pd.DataFrame({"status": ["done"]})
+    caption = caption_text(curves(y="test@recalibrated/accuracy"), "n = 3", [], frame)
+    assert "Test accuracy, recalibrated layers (%)" in caption
+    assert "Nets with population statistics are not recalibrated. Transductive" in caption
+    assert "Nets without" not in caption

@@ -106,8 +106,12 @@ def test_batch_norms_are_those_with_population_statistics(norm):
 
 @pytest.mark.parametrize("norm", sorted(BATCH_NORMS))
 def test_the_bias_that_is_left_out_had_no_gradient(norm):
-    layer = nn.Sequential(nn.Linear(4, 8), NORMS[norm](8, 0), nn.Tanh()).double()
-    layer(torch.randn(16, 4, dtype=torch.float64)).square().sum().backward()
+    if norm in SPATIAL_NORMS:
+        weights, x = nn.Conv1d(4, 8, 1), torch.randn(4, 4, 4, dtype=torch.float64)
+    else:
+        weights, x = nn.Linear(4, 8), torch.randn(16, 4, dtype=torch.float64)
+    layer = nn.Sequential(weights, NORMS[norm](8, x.dim() - 2), nn.Tanh()).double()
+    layer(x).square().sum().backward()
     # zero but for the roundings of a sum of 16 terms of size one
     assert layer[0].bias.grad.abs().max() < 1e-13
     assert layer[0].weight.grad.abs().max() > 1e-3

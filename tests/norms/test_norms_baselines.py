@@ -8,9 +8,10 @@ import torch
 from bnbench.norms import NORMS
 
 SHAPES = {0: (6, 8), 1: (6, 8, 5), 2: (6, 8, 5, 4), 3: (6, 8, 3, 2, 2)}
-NEEDS_SPACE = {"instancenorm", "lrn"}
+NEEDS_SPACE = {"instancenorm", "lrn", "batchnorm_lrn"}
 RANDOM = {"noise", "noisy_batchnorm"}
-VARIANTS = [n for n in NORMS if n.endswith(("_batchnorm", "renorm")) and n != "torch_batchnorm"]
+VARIANTS = [n for n in NORMS if n.endswith(("_batchnorm", "renorm", "norm_lrn"))]
+VARIANTS.remove("torch_batchnorm")
 ROWS = [(n, d) for n in NORMS for d in SHAPES if d or n not in NEEDS_SPACE]
 every_row = pytest.mark.parametrize(("name", "spatial_dims"), ROWS)
 
@@ -94,6 +95,8 @@ def test_options_arrive():
     for name in ("noise", "noisy_batchnorm"):
         noise = NORMS[name](8, 0, n_mu=1, n_sigma=2, r_mu=3, r_sigma=4).noise
         assert (noise.n_mu, noise.n_sigma, noise.r_mu, noise.r_sigma) == (1, 2, 3, 4)
+    both = NORMS["batchnorm_lrn"](8, 2, size=3, alpha=0.1, beta=0.5, k=1.5)
+    assert (both.size, both.alpha, both.beta, both.k) == (3, 0.1, 0.5, 1.5)
     for name in VARIANTS:
         layer = NORMS[name](8, 2, momentum=None, eps=0.5, affine=False)
         assert (layer.momentum, layer.eps, layer.affine) == (None, 0.5, False)
@@ -147,6 +150,7 @@ def test_lrn_is_the_formula_of_krizhevsky_with_alpha_over_size():
         ("groupnorm", {"num_features": 4, "spatial_dims": 0}, "no variance"),
         ("instancenorm", {"num_features": 8, "spatial_dims": 0}, "needs spatial"),
         ("lrn", {"num_features": 8, "spatial_dims": 0}, "needs spatial"),
+        ("batchnorm_lrn", {"num_features": 8, "spatial_dims": 0}, "^batchnorm_lrn needs spatial"),
         (
             "batchnorm",
             {"num_features": 8, "spatial_dims": 0, "backend": "x"},

@@ -12,6 +12,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from bnbench import norms
 from bnbench.norms import population
+from bnbench.norms.population import POLICIES
 
 VARIANTS = {
     "ghost": lambda c, **options: norms.GhostBatchNorm(c, ghost_size=2, **options),
@@ -256,6 +257,48 @@ def test_renorm_keeps_the_statistics_of_a_batchnorm():
 def test_renorm_needs_running_statistics():
     with pytest.raises(ValueError, match="needs running statistics"):
         norms.BatchRenorm(5, track_running_stats=False)
+
+
+# with local response normalisation
+
+
+def behind_torchs(layer, x, dy, **lrn):
+    """What torch's BatchNorm2d of this state and the formula of Krizhevsky et al. give."""
+    theirs = nn.BatchNorm2d(5).double().train(layer.training)
+    theirs.load_state_dict(layer.state_dict())
+    leaf = x.clone().requires_grad_()
+    y = theirs(leaf)
+    size, around = lrn["size"], F.pad(y.square(), (0, 0, 0, 0, lrn["size"] // 2, lrn["size"]))
+    sums = torch.stack([around[:, c : c + size].sum(1) for c in range(5)], 1)
+    y = y / (lrn["k"] + lrn["alpha"] / size * sums) ** lrn["beta"]
+    gradients = torch.autograd.grad(y, [leaf, *theirs.parameters()], dy)
+    return [y.detach(), *gradients, *theirs.buffers()]
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_batchnorm_lrn_is_the_formula_of_krizhevsky_behind_torchs_batchnorm(training):
+    x, dy = torch.randn(2, 6, 5, 3, 2, dtype=torch.float64)
+    lrn = {"size": 3, "alpha": 0.9, "beta": 1.5, "k": 0.7}  # far from the identity
+    layer = untrivial(norms.BatchNormLrn(5, **lrn)).train(training)
+    mine, theirs = results(layer, 3 + 2 * x, dy), behind_torchs(layer, 3 + 2 * x, dy, **lrn)
+    torch.testing.assert_close(mine, theirs, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("policy", POLICIES)
+def test_batchnorm_lrn_takes_every_policy_as_the_batchnorm_in_front_of_it(policy):
+    layer = untrivial(norms.BatchNormLrn(5))
+    pair = nn.Sequential(plain(layer), nn.LocalResponseNorm(5, 5e-4, 0.75, 2.0))
+    data, x = torch.randn(3, 8, 5, 4).double(), 1 + torch.randn(7, 5, 4).double()
+    with population(layer, policy, data), population(pair, policy, data):
+        torch.testing.assert_close(layer(x), pair(x), rtol=1e-12, atol=1e-12)
+
+
+def test_batchnorm_lrn_needs_positions_and_shows_its_arguments():
+    with pytest.raises(ValueError, match="expected at least 3D input"):
+        norms.BatchNormLrn(5)(torch.randn(8, 5))
+    with pytest.raises(RuntimeError, match="expected 5 channels"):
+        norms.BatchNormLrn(5)(torch.randn(8, 1, 3))
+    assert "size=5, alpha=0.0005, beta=0.75, k=2.0" in repr(norms.BatchNormLrn(5))
 
 
 # noise
