@@ -69,9 +69,10 @@ class Net(nn.Module):
     def __init__(self, norm: Callable[[int], nn.Module]) -> None:
         super().__init__()
         self.norms = nn.ModuleList([norm(CHANNELS), norm(CHANNELS)])
-        self.head = nn.Conv2d(2 * CHANNELS, 4, kernel_size=1)
+        # from 0: without norm the problem is convex, and every arm starts from the same loss
+        self.head = nn.utils.skip_init(nn.Conv2d, 2 * CHANNELS, 4, kernel_size=1)
         for parameter in self.head.parameters():
-            nn.init.zeros_(parameter)  # of a convex problem: every arm starts from the same loss
+            nn.init.zeros_(parameter)
 
     def forward(self, maps: Tensor) -> Tensor:
         """Logits (N, 4, H, W)."""
@@ -117,9 +118,12 @@ def tuned_rate(arm: str) -> float:
 
 
 def farthest_from_20(layer: nn.Module, maps: Tensor) -> float:
-    """Of the lengths over channels that a layer gives its positions, the one farthest from 20."""
+    """Of the lengths over channels that a layer gives its positions, the one farthest from 20.
+
+    Positions without any signal are left out: they stay 0.
+    """
     with torch.no_grad():
-        lengths = layer(maps).norm(dim=1).flatten()
+        lengths = layer(maps).norm(dim=1)[maps.norm(dim=1) > 0]
     return lengths[(lengths - 20).abs().argmax()].item()
 
 

@@ -2,6 +2,7 @@
 
 import doctest
 import math
+from itertools import pairwise
 
 import pytest
 import torch
@@ -48,7 +49,7 @@ def test_excess_and_gradient_are_those_of_the_mean_squared_error():
     torch.testing.assert_close(problem.gradient(w[None])[0], slope, rtol=1e-10, atol=1e-12)
 
 
-@pytest.mark.parametrize("kappa", [1.5, 9, 100, 1e4])
+@pytest.mark.parametrize("kappa", [1.5, 9, 100, 1500])
 def test_steps_are_those_of_the_geometric_decay(kappa):
     # all of the excess lies in the direction of λ_min, where it shrinks by (1 - 1/kappa)² a step
     problem = diagonal(1, kappa, optimum=(1.0, 0.0))
@@ -83,19 +84,19 @@ def test_steps_are_nan_where_too_many_are_needed(monkeypatch):
 
 
 def test_adam_is_torchs_for_each_problem_alone(monkeypatch):
-    monkeypatch.setattr(least_squares, "HORIZON", 2500)
-    problems = [diagonal(1, 4), diagonal(1, 900, optimum=(1.0, 1 / 30))]
+    monkeypatch.setattr(least_squares, "HORIZON", 800)
+    problems = [diagonal(1, 4, optimum=(0.2, 0.3)), diagonal(1, 900, optimum=(0.2, 0.01))]
     together = Quadratic(*(torch.cat(tensors) for tensors in zip(*problems, strict=True)))
     for problem, found in zip(problems, least_squares.adam_steps(together), strict=True):
         w = torch.zeros(2, dtype=torch.float64, requires_grad=True)
         adam, above = torch.optim.Adam([w]), []
-        for step in range(2501):
+        for step in range(801):
             off = w - problem.optimum[0]
             excess = off @ problem.hessian[0] @ off / 2
             above += [step] if excess > 1e-3 * problem.excess(torch.zeros(1, 2)).item() else []
             (w.grad,) = torch.autograd.grad(excess, w)
             adam.step()
-        assert found.item() == above[-1] + 1 < 2500
+        assert found.item() == above[-1] + 1 < 800
 
 
 def test_adam_is_nan_where_it_is_not_there_in_time(monkeypatch):
@@ -146,7 +147,7 @@ def test_the_surface_is_the_loss_and_the_path_descends_it():
         path = [row for row in mine if row["kind"] == "path"]
         assert (path[0]["w1"], path[0]["w2"], len(path)) == (0, 0, 201)
         excess = [row["excess"] for row in path]
-        assert all(b <= a + 1e-15 for a, b in zip(excess, excess[1:], strict=False))
+        assert all(b <= a + 1e-15 for a, b in pairwise(excess))
         grid = [row for row in mine if row["kind"] == "grid"]
         assert len(grid) == 41**2
         assert max(row["w1"] for row in grid) - least[0].item() == pytest.approx(1.5)
