@@ -1,29 +1,26 @@
 """Write what the experiments found as self-contained pages: one for each, and one for all."""
 
-import base64
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime
-from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
-from PIL import Image
 
-from bnbench.analysis import style, tables
-from bnbench.analysis.labels import count_label, ranges_label, value_label
+from bnbench.analysis import tables
+from bnbench.analysis.claim_report import boards
+from bnbench.analysis.labels import ranges_label, value_label
 from bnbench.analysis.load import Experiment, finished, load
-from bnbench.analysis.plots import Drawing, draw
+from bnbench.analysis.pages import MAX_BYTES, picture, render, within
+from bnbench.analysis.plots import draw
 from bnbench.schema import Figure, FigureKind
 from bnbench.schema import Report as Declared
 from bnbench.tracking.experiment_dir import find, write_runs
 from bnbench.tracking.run_dir import write_whole
 
-MAX_BYTES = 6_000_000  # of the page for all; figures beyond it are on their experiment's page
 FIGURES = [
     Figure(FigureKind.curves, "Validation accuracy by step", col="model.name"),
     Figure(FigureKind.curves, "Validation accuracy by samples seen", x="samples", col="model.name"),
@@ -41,7 +38,7 @@ def write_report(results: Path) -> Report:
     """Write what became of every experiment, and `results/report.html` over all.
 
     Each gets its runs.csv, report.html and figures/. One that cannot be read keeps what it has,
-    and the page over all says why.
+    and the page over all says why. At its top are the scoreboards of the claims that were judged.
 
     Raises:
         ValueError: there is no experiment.
@@ -60,7 +57,12 @@ def write_report(results: Path) -> Report:
             problems.append(_line(folder, error))
             section = {**_heading(name, data), "problem": problems[-1], "figures": []}
         sections.append(section)
-    return Report(_write(results / "report.html", within(sections, MAX_BYTES)), problems)
+    try:
+        claims = boards(results)
+    except (OSError, ValueError) as error:
+        claims = []
+        problems.append(_line(results / "claims", error))
+    return Report(_write(results / "report.html", within(sections, MAX_BYTES), claims), problems)
 
 
 def _line(folder: Path, error: Exception) -> str:
@@ -135,20 +137,7 @@ def _figures(experiment: Experiment, specs: Iterable[Figure]) -> Iterable[dict[s
             continue
         words = re.sub(r"[^a-z0-9]+", "-", spec.title.lower()).strip("-")
         path = experiment.folder / "figures" / f"{number:02}-{words}.png"
-        style.save(drawing.canvas, path)
-        yield {**_words(drawing), **_pixels(path)}
-
-
-def _words(drawing: Drawing) -> dict[str, str]:
-    return {"title": drawing.title, "caption": drawing.caption, "alt": drawing.alt}
-
-
-def _pixels(path: Path) -> dict[str, Any]:
-    """An image to embed, and its size in CSS pixels (96 to the inch)."""
-    with Image.open(path) as image:
-        width, height = (round(96 * pixels / style.DPI) for pixels in image.size)
-    source = f"data:image/png;base64,{base64.b64encode(path.read_bytes()).decode()}"
-    return {"source": source, "width": width, "height": height}
+        yield picture(drawing, path)
 
 
 def _facts(info: dict[str, Any]) -> dict[str, str]:
@@ -178,36 +167,9 @@ def _moment(text: str | None) -> str | None:
     return f"{datetime.fromisoformat(text):%Y-%m-%d %H:%M %Z}" if text else None
 
 
-def within(sections: list[dict[str, Any]], limit: int) -> list[dict[str, Any]]:
-    """The sections with only as many figures as fit into `limit` bytes, first come first served."""
-    left = limit
-    kept = []
-    for section in sections:
-        size = sum(len(figure["source"] or "") for figure in section["figures"])
-        figures = section["figures"]
-        if size > left:
-            figures = [{"title": f["title"], "source": None, "elsewhere": True} for f in figures]
-        else:
-            left -= size
-        kept.append(section | {"figures": figures})
-    return kept
-
-
-def _write(path: Path, sections: list[dict[str, Any]]) -> Path:
+def _write(path: Path, sections: list[dict[str, Any]], claims: Sequence[Any] = ()) -> Path:
     one = len(sections) == 1
     name = f"{sections[0]['name']} on {sections[0]['data']}" if one else "all experiments"
-    write_whole(path, _template().render(title=f"bnbench: {name}", sections=sections))
+    page = render("report.html.j2", title=f"bnbench: {name}", sections=sections, boards=claims)
+    write_whole(path, page)
     return path
-
-
-@cache
-def _template() -> Template:
-    pages = Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    pages.filters["count"] = count_label
-    return pages.get_template("report.html.j2")

@@ -1,0 +1,191 @@
+"""Write what became of the claims as one self-contained page, and as a section for the report."""
+
+from collections.abc import Mapping, Sequence
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+from bnbench.analysis.claim_figures import forest
+from bnbench.analysis.claim_views import Claim, ClaimView, read_claims, write_views
+from bnbench.analysis.claim_words import (
+    estimate_words,
+    exact_words,
+    found,
+    p_words,
+    sesoi_words,
+    shown,
+    tally,
+    verdict_label,
+    with_unit,
+)
+from bnbench.analysis.claim_words import numbers as digits
+from bnbench.analysis.labels import ABSENT
+from bnbench.analysis.pages import MAX_BYTES, picture, render, within
+from bnbench.analysis.plots import Drawing
+from bnbench.analysis.tables import Table
+from bnbench.tracking.run_dir import write_whole
+
+PAGE = "report.html"
+PART_COLUMNS = ["part", "role", "verdict", "claimed", "estimate [interval]", "level", "n"]
+PART_NUMBERS = ["p to confirm", "p to refute", "smallest detectable effect", "bounds"]
+EXACT_COLUMNS = ["part", "what is measured", "measured", "bound", "kept"]
+
+
+def write_claims(
+    folder: Path,
+    views: Sequence[ClaimView],
+    drawings: Mapping[str, Sequence[Drawing]] | None = None,
+    facts: Mapping[str, str] | None = None,
+) -> Path:
+    """Write claims.json, figures/ and report.html for the verdicts that a folder holds.
+
+    Args:
+        folder: results/claims/<data>, with scoreboard.csv, parts.csv and evidence/.
+        views: the words of the claims.
+        drawings: figures by claim id, beside the one of its evidence.
+        facts: how it was run, as terms and descriptions.
+
+    Returns:
+        The page.
+
+    Raises:
+        ValueError: a file is damaged, or the scoreboard names a claim without a view.
+    """
+    write_views(folder, views)
+    claims = read_claims(folder)
+    sections = [
+        _section(folder, claim, (drawings or {}).get(claim.view.id, ())) for claim in claims
+    ]
+    page = render(
+        "claims.html.j2",
+        title=f"bnbench: claims on {folder.name}",
+        board=_board(folder.name, claims),
+        sections=within(sections, MAX_BYTES),
+        facts=facts or {},
+    )
+    write_whole(folder / PAGE, page)
+    return folder / PAGE
+
+
+def boards(results: Path) -> list[dict[str, Any]]:
+    """The scoreboard of every data set that has one, for the page over everything.
+
+    Raises:
+        ValueError: a file is damaged.
+    """
+    folders = sorted(path.parent for path in results.glob("claims/*/scoreboard.csv"))
+    return [
+        _board(folder.name, read_claims(folder)) | {"page": f"claims/{folder.name}/{PAGE}"}
+        for folder in folders
+        if (folder / PAGE).exists()
+    ]
+
+
+def _board(data: str, claims: Sequence[Claim]) -> dict[str, Any]:
+    """The tally and the rows of the scoreboard, by family."""
+    groups = groupby(claims, key=lambda claim: claim.view.family)
+    families = [(family, [_row(claim) for claim in group]) for family, group in groups]
+    return {"data": data, "tally": tally(claims), "families": families}
+
+
+def _row(claim: Claim) -> dict[str, Any]:
+    verdict = claim.row["verdict"]
+    return {
+        "id": claim.view.id,
+        "sentence": claim.view.sentence,
+        "verdict": verdict,
+        "underpowered": claim.is_underpowered,
+        "measure": claim.row["statistic"],
+        **shown(claim),
+    }
+
+
+def _section(folder: Path, claim: Claim, extra: Sequence[Drawing]) -> dict[str, Any]:
+    """Everything that the template says about one claim; draws and saves its figures."""
+    name = claim.view.id
+    own = forest(claim)
+    drawings = [*([own] if own else []), *extra]
+    figures = [
+        picture(drawing, folder / "figures" / f"{name}{f'-{number}' if number > 1 else ''}.png")
+        for number, drawing in enumerate(drawings, start=1)
+    ]
+    has_evidence = (folder / "evidence" / f"{name}.csv").exists()
+    return {
+        **_row(claim),
+        "view": claim.view,
+        "found": found(claim),
+        "facts": _facts(claim),
+        "figures": figures,
+        "parts": _exact_parts(claim) if claim.is_exact else _parts(claim),
+        "evidence": f"evidence/{name}.csv" if has_evidence else None,
+        "command": claim.row["command"],
+    }
+
+
+def _facts(claim: Claim) -> dict[str, str]:
+    """What the verdict stands on, as terms and descriptions; without what there is not."""
+    view, row, text = claim.view, claim.row, shown(claim)
+    level = f" ({text['level']} interval, unadjusted)" if text["level"] else ""
+    facts = {"Who says it": view.says, "Measured": view.statistic or row["statistic"]}
+    facts["Decision rule"] = view.rule
+    if claim.is_exact:
+        facts |= {"Bound": text["sesoi"], "Measured value": text["estimate"]}
+    else:
+        facts |= {
+            "Smallest effect of interest": text["sesoi"],
+            "Estimate": f"{text['estimate']}{level}",
+            "n": f"{text['n']} seeds",
+            "p, Holm-adjusted": p_words(row["p_holm"]),
+            "Smallest detectable effect": _detectable(claim),
+        }
+    facts["Experiment"] = row["experiment"]
+    absent = ("", ABSENT, f"{ABSENT} seeds")
+    return {term: words for term, words in facts.items() if words not in absent}
+
+
+def _detectable(claim: Claim) -> str:
+    deciding = claim.parts[claim.parts["part"] == claim.headline]
+    if deciding.empty:
+        return ABSENT
+    words = _effect(claim, deciding.iloc[0].to_dict())
+    return (
+        f"{words}: underpowered, more than the smallest effect of interest"
+        if (claim.is_underpowered)
+        else words
+    )
+
+
+def _effect(claim: Claim, row: Mapping[str, Any]) -> str:
+    return with_unit(*digits([row["detectable"]]), claim.part(row["part"]))
+
+
+def _parts(claim: Claim) -> Table | None:
+    if claim.parts.empty:
+        return None
+    rows = []
+    for row in claim.parts.to_dict("records"):
+        part = claim.part(str(row["part"]))
+        verdict = verdict_label(row["verdict"]) if row["verdict"] else ABSENT
+        has_interval = row["ci_low"] == row["ci_low"]
+        level = f"{100 * row['ci_level']:.0f} %" if has_interval else ABSENT
+        rows.append(
+            [part.label, row["role"], verdict, sesoi_words(part, row)]
+            + [estimate_words(part, row), level]
+            + [f"{row[key]:.0f}" if row[key] == row[key] else ABSENT for key in ("n",)]
+            + [p_words(row["p_confirm"]), p_words(row["p_refute"]), _effect(claim, row)]
+            + [f"{row['censored']:.0f}" if row["censored"] == row["censored"] else ABSENT]
+        )  # fmt: skip
+    return Table([*PART_COLUMNS, *PART_NUMBERS], rows, [""] * len(rows), 4)
+
+
+def _exact_parts(claim: Claim) -> Table:
+    rows = [
+        [
+            claim.part(row["part"]).label,
+            row["statistic"],
+            *exact_words(row),
+            "✓ yes" if row["holds"] else "✗ no",
+        ]
+        for row in claim.evidence.to_dict("records")
+    ]
+    return Table(EXACT_COLUMNS, rows, [""] * len(rows), 2)

@@ -1,0 +1,172 @@
+"""Verdicts and their numbers as words: the same on the pages, in the figures, in the terminal."""
+
+import math
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from bnbench.analysis.claim_views import VERDICTS, Claim, PartView
+from bnbench.analysis.labels import ABSENT, count_label
+
+SYMBOLS = dict(zip(VERDICTS, "✓✗?–", strict=True))  # a verdict is never told by colour alone
+COLOURS = dict(zip(VERDICTS, ("#00704f", "#b3400a", "#5a4b9c", "#5a6570"), strict=True))
+
+
+def verdict_label(verdict: str) -> str:
+    """A verdict with its symbol: `✓ confirmed`."""
+    return f"{SYMBOLS[verdict]} {verdict}" if verdict in SYMBOLS else verdict
+
+
+def tally(claims: Iterable[Claim]) -> str:
+    """How many claims got which verdict, in one line.
+
+    >>> tally([])
+    'no claims'
+    """
+    number = Counter(claim.row["verdict"] for claim in claims)
+    told = [f"{number[verdict]} {verdict}" for verdict in VERDICTS if number[verdict]]
+    return ", ".join(told) or "no claims"
+
+
+def numbers(values: Iterable[float], ratio: bool = False, signed: bool = False) -> list[str]:
+    """Numbers that belong together, to two digits of their spread; one alone gets three digits.
+
+    Differences share a number of decimals, ratios a number of digits.
+
+    >>> numbers([2.4123, 1.9811, 2.9312], ratio=True)
+    ['2.41', '1.98', '2.93']
+    >>> numbers([-0.4123, -1.01, 0.19], signed=True)
+    ['−0.41', '−1.01', '+0.19']
+    >>> numbers([1500.0])
+    ['1,500']
+    """
+    given = list(values)
+    finite = [value for value in given if math.isfinite(value)]
+    spread = max(finite, default=0.0) - min(finite, default=0.0)
+    digits, decimals = 3, None
+    if spread > 0 and ratio and min(finite) > 0:
+        digits = min(max(2 + math.ceil(-math.log10(math.log(max(finite) / min(finite)))), 2), 6)
+    elif spread > 0:
+        decimals = 1 - math.floor(math.log10(spread))
+    return [_number(value, digits, decimals, signed) for value in given]
+
+
+def _number(value: float, digits: int, decimals: int | None, signed: bool) -> str:
+    if not math.isfinite(value):
+        return ABSENT if math.isnan(value) else "−∞" if value < 0 else "∞"
+    size = abs(value)
+    if decimals is None:
+        decimals = digits - 1 - math.floor(math.log10(size)) if size else 0
+    far = size >= 1e6 or decimals > 7
+    text = f"{size:.{digits - 1}e}" if far else f"{size:,.{max(decimals, 0)}f}"
+    sign = "" if not value else "−" if value < 0 else "+" if signed else ""
+    return sign + text
+
+
+def with_unit(text: str, part: PartView) -> str:
+    """A number, or numbers, in the unit of a part: `2.4×`, `0.5 pp`, `12 %`."""
+    if text == ABSENT:
+        return text
+    return f"{text}×" if part.ratio else f"{text} {part.unit}".rstrip()
+
+
+def estimate_words(part: PartView, row: Mapping[str, Any]) -> str:
+    """An estimate with its interval: `2.41 [1.98, 2.93]×`; without one the estimate alone."""
+    ends = [row["ci_low"], row["ci_high"]]
+    has_interval = not any(map(math.isnan, ends))
+    signed = part.unit == "pp"
+    if not has_interval:
+        return with_unit(*numbers([row["estimate"]], part.ratio, signed), part)
+    middle, low, high = numbers([row["estimate"], *ends], part.ratio, signed)
+    return with_unit(f"{middle} [{low}, {high}]", part)
+
+
+def sesoi_words(part: PartView, row: Mapping[str, Any]) -> str:
+    """What a part must show: `above 1.5×`, `below −5 pp`, `within ±1 pp`, `–` for a reading."""
+    low, high = (float(row[key]) for key in ("sesoi_low", "sesoi_high"))
+    if math.isnan(low) and math.isnan(high):
+        return ABSENT
+    if math.isnan(high):
+        return f"above {with_unit(_plain(low), part)}"
+    if math.isnan(low):
+        return f"below {with_unit(_plain(high), part)}"
+    if low == -high:
+        return f"within ±{with_unit(_plain(high), part)}"
+    return f"{_plain(low)} to {with_unit(_plain(high), part)}"
+
+
+def _plain(value: float) -> str:
+    """A number that was declared, as it was declared."""
+    return f"{value:.6g}".replace("-", "−")
+
+
+def p_words(p: float) -> str:
+    """A p-value: `0.013`, `< 0.001`."""
+    return ABSENT if math.isnan(p) else "< 0.001" if p < 0.001 else f"{p:.2g}"
+
+
+def exact_words(row: Mapping[str, Any]) -> tuple[str, str]:
+    """A measured number and its bound: `4.0e-16`, `≤ 1e-10`."""
+    sign = {"<=": "≤", ">=": "≥"}[row["direction"]]
+    return f"{row['estimate']:.2g}", f"{sign} {row['bound']:g}"
+
+
+def exact_headline(claim: Claim) -> Mapping[str, Any]:
+    """The part of an exact claim that a single row shows: the first that fails, else the first."""
+    rows = claim.evidence.to_dict("records")
+    return next((row for row in rows if not row["holds"]), rows[0])
+
+
+def shown(claim: Claim) -> dict[str, str]:
+    """The numbers of a claim as its row of the scoreboard shows them: estimate, n, sesoi, level."""
+    if claim.is_exact:
+        measured, bound = exact_words(exact_headline(claim))
+        return {"estimate": measured, "n": "exact", "sesoi": bound, "level": ""}
+    part = claim.part(claim.headline or "")
+    n, level = claim.row["n"], claim.row["ci_level"]
+    has_interval = math.isfinite(level) and math.isfinite(claim.row["ci_low"])
+    return {
+        "estimate": estimate_words(part, claim.row),
+        "n": ABSENT if math.isnan(n) else f"{n:.0f}",
+        "sesoi": sesoi_words(part, claim.row),
+        "level": f"{100 * level:.0f} %" if has_interval else "",
+    }
+
+
+def found(claim: Claim) -> str:
+    """The verdict in one plain sentence, with the numbers it stands on."""
+    verdict = claim.row["verdict"]
+    if verdict == "not run here":
+        return f"Not run here: {claim.view.reason}" if claim.view.reason else "Not run here."
+    if claim.is_exact:
+        return _found_exact(claim)
+    words = {
+        "confirmed": "Confirmed",
+        "refuted": "Refuted",
+        "inconclusive": "Inconclusive: these data decide neither way",
+    }[verdict]
+    deciding = claim.parts[claim.parts["role"] == "verdict"]
+    if len(deciding) > 1:
+        number = Counter(deciding["verdict"])
+        told = [f"{number[name]} {name}" for name in VERDICTS if number[name]]
+        words += f" ({len(deciding)} parts must hold: {', '.join(told)})"
+    if claim.headline is None:
+        return f"{words}."
+    part, text = claim.part(claim.headline), shown(claim)
+    name = f"{part.label}: " if len(deciding) > 1 else f"{claim.row['statistic']}: "
+    interval = f" ({text['level']} interval, n = {text['n']})" if text["level"] else ""
+    return f"{words}. {_capital(name)}{text['estimate']}{interval}; claimed: {text['sesoi']}."
+
+
+def _found_exact(claim: Claim) -> str:
+    row = exact_headline(claim)
+    measured, bound = exact_words(row)
+    number, failed = len(claim.evidence), int((~claim.evidence["holds"].astype(bool)).sum())
+    beside = f"{_capital(str(row['statistic']))}: {measured}, bound {bound}."
+    if failed:
+        return f"Refuted: {failed} of {count_label(number, 'number')} break their bounds. {beside}"
+    return f"Confirmed: {count_label(number, 'number')} within their bounds. {beside}"
+
+
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]
