@@ -13,80 +13,54 @@ import matplotlib as mpl
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure as Canvas
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
 
 from bnbench.analysis import style
-from bnbench.analysis.claim_views import Claim, PartView
+from bnbench.analysis.claim_bounds import bounds
+from bnbench.analysis.claim_canvas import MARKERS, NUM_TOLD, REGION, canvas_of, title_of
+from bnbench.analysis.claim_views import Claim, PartView, records
 from bnbench.analysis.claim_words import (
     COLOURS,
-    SYMBOLS,
     estimate_words,
-    exact_words,
     found,
     verdict_label,
 )
 from bnbench.analysis.plots import Drawing
 
-WIDTH = 8.4
-ROW, PANEL = 0.5, 0.75  # inches
 LABEL = 30  # characters
 SEEDS_AT = 0.24  # how far below its mean a part's seeds are drawn, in rows
 READING = "#7a848e"
-REGION = "#dff0e9"
-MARKERS = {"confirmed": "o", "refuted": "X", "inconclusive": "D"}  # a verdict has its own shape
 BOUNDS = {"": "o", "at least": ">", "at most": "<"}
-NUM_TOLD = 8  # parts in an alternative text; the rest is in the table
 
 
 def forest(claim: Claim) -> Drawing | None:
     """Draw a claim; None where nothing was measured."""
     if claim.is_exact:
-        return _exact(claim)
+        return bounds(claim)
     rows = [
         (claim.part(row["part"]), row)
-        for row in claim.parts.to_dict("records")
+        for row in records(claim.parts)
         if math.isfinite(row["estimate"])
     ]
     if not rows:
         return None
-    panels: dict[Any, list[tuple[PartView, dict[Any, Any]]]] = {}
+    panels: dict[Any, list[tuple[PartView, dict[str, Any]]]] = {}
     for part, row in rows:
         panels.setdefault((row["statistic"], part.unit, part.ratio), []).append((part, row))
     with mpl.rc_context(style.THEME):
-        canvas, axes = _canvas(claim, [len(panel) for panel in panels.values()])
+        canvas, axes = canvas_of(claim, [len(panel) for panel in panels.values()])
         for ax, ((statistic, unit, ratio), panel) in zip(axes, panels.items(), strict=True):
             _panel(ax, panel, claim.evidence)
             unit = "log scale" if ratio else unit
             ax.set_xlabel(f"{statistic} ({unit})" if unit else statistic)
         handles = _legend([row for _, row in rows], claim.evidence)
         canvas.legend(handles=handles, loc="outside lower center", ncols=2, fontsize="small")
-    return Drawing(canvas, _title(claim), _caption(claim), _alt(claim, rows))
+    return Drawing(canvas, title_of(claim), _caption(claim), _alt(claim, rows))
 
 
-def _canvas(claim: Claim, num_rows: Sequence[int]) -> tuple[Canvas, list[Axes]]:
-    """Panels of so many rows below each other, under the claim and its verdict."""
-    title = textwrap.fill(_title(claim), 84)
-    height = sum(ROW * num + PANEL for num in num_rows) + 0.21 * title.count("\n") + 1.3
-    canvas = Canvas(figsize=(WIDTH, height), layout="constrained", facecolor="white")
-    canvas.suptitle(title, weight="bold", fontsize="large")
-    ratios = [num + 0.4 for num in num_rows]
-    grid = canvas.subplots(len(num_rows), 1, squeeze=False, height_ratios=ratios)
-    axes = list(grid[:, 0])
-    verdict = claim.row["verdict"]
-    look = {"color": COLOURS[verdict], "weight": "bold", "loc": "left", "fontsize": "large"}
-    axes[0].set_title(verdict_label(verdict), **look)
-    for ax, num in zip(axes, num_rows, strict=True):
-        ax.set_ylim(num - 0.4, -0.6)
-        ax.grid(visible=False, axis="y")
-        ax.tick_params(left=False)
-        ax.spines["left"].set_visible(False)
-    return canvas, axes
-
-
-def _panel(ax: Axes, rows: Sequence[tuple[PartView, dict[Any, Any]]], seeds: pd.DataFrame) -> None:
+def _panel(ax: Axes, rows: Sequence[tuple[PartView, dict[str, Any]]], seeds: pd.DataFrame) -> None:
     """One axis with a row for each part."""
     part, _ = rows[0]
     if part.ratio:
@@ -115,7 +89,7 @@ def _panel(ax: Axes, rows: Sequence[tuple[PartView, dict[Any, Any]]], seeds: pd.
         _beside(ax, place, part, row)
 
 
-def _row(ax: Axes, place: int, row: dict[Any, Any], points: pd.DataFrame) -> None:
+def _row(ax: Axes, place: int, row: dict[str, Any], points: pd.DataFrame) -> None:
     """The seeds of a part, its interval and its mean; a reading is lighter."""
     decides = row["role"] == "verdict"
     colour = COLOURS.get(row["verdict"], READING) if decides else READING
@@ -147,7 +121,7 @@ def _row(ax: Axes, place: int, row: dict[Any, Any], points: pd.DataFrame) -> Non
     )
 
 
-def _region(ax: Axes, place: int, row: dict[Any, Any], limits: tuple[float, float]) -> None:
+def _region(ax: Axes, place: int, row: dict[str, Any], limits: tuple[float, float]) -> None:
     """The SESOI of a row, and shaded what an interval must lie in to confirm."""
     low, high = row["sesoi_low"], row["sesoi_high"]
     if math.isnan(low) and math.isnan(high):
@@ -161,7 +135,7 @@ def _region(ax: Axes, place: int, row: dict[Any, Any], limits: tuple[float, floa
     ax.vlines(ends, top, bottom, zorder=1, **look)
 
 
-def _beside(ax: Axes, place: int, part: PartView, row: dict[Any, Any]) -> None:
+def _beside(ax: Axes, place: int, part: PartView, row: dict[str, Any]) -> None:
     """Right of a row: its verdict as symbol and word, its numbers, n."""
     decides = row["role"] == "verdict"
     n = "" if math.isnan(row["n"]) else f", n = {row['n']:.0f}"
@@ -177,7 +151,7 @@ def _beside(ax: Axes, place: int, part: PartView, row: dict[Any, Any]) -> None:
     ax.text(1.02, place + 0.2, text, transform=where, color="#1d2329", **look)
 
 
-def _seeds(part: PartView, row: dict[Any, Any], evidence: pd.DataFrame) -> pd.DataFrame:
+def _seeds(part: PartView, row: dict[str, Any], evidence: pd.DataFrame) -> pd.DataFrame:
     """The finite values of a part's seeds, as its axis shows them, with what bounds they are."""
     if evidence.empty:
         return pd.DataFrame({"value": [], "bound": []})
@@ -220,7 +194,7 @@ def _ticks(ax: Axes, is_log: bool) -> None:
     ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}×"))
 
 
-def _legend(rows: Sequence[dict[Any, Any]], evidence: pd.DataFrame) -> list[Any]:
+def _legend(rows: Sequence[dict[str, Any]], evidence: pd.DataFrame) -> list[Any]:
     def mark(marker: str, label: str, **look: Any) -> Line2D:
         look = {"linestyle": "none", "color": "#4d4d4d", "markeredgecolor": "white"} | look
         return Line2D([], [], marker=marker, label=label, **look)
@@ -245,10 +219,6 @@ def _legend(rows: Sequence[dict[Any, Any]], evidence: pd.DataFrame) -> list[Any]
     return handles
 
 
-def _title(claim: Claim) -> str:
-    return f"{claim.view.id}: {claim.view.sentence}"
-
-
 def _caption(claim: Claim) -> str:
     """What is drawn, and how many seeds had nothing to say."""
     words = (
@@ -266,73 +236,10 @@ def _caption(claim: Claim) -> str:
     return words
 
 
-def _alt(claim: Claim, rows: Sequence[tuple[PartView, dict[Any, Any]]]) -> str:
+def _alt(claim: Claim, rows: Sequence[tuple[PartView, dict[str, Any]]]) -> str:
     told = [
         f"{part.label}: {estimate_words(part, row)}, {row['verdict'] or 'reading'}"
         for part, row in rows[:NUM_TOLD]
     ]
     more = f"; and {len(rows) - NUM_TOLD} more in the table" if len(rows) > NUM_TOLD else ""
-    return f"{_title(claim)} {found(claim)} {'; '.join(told)}{more}."
-
-
-def _exact(claim: Claim) -> Drawing:
-    """Measured numbers beside their bounds; zero, which a log axis lacks, stands at its left."""
-    rows = claim.evidence.to_dict("records")
-    pairs = [_magnitudes(row) for row in rows]
-    sizes = [size for pair in pairs for size in pair if size > 0 and math.isfinite(size)]
-    powers = [math.floor(math.log10(size)) for size in sizes] or [0]
-    has_zero = any(size <= 0 for pair in pairs for size in pair)
-    zero = 10.0 ** (min(powers) - 2)
-    limits = (zero / 3 if has_zero else 10.0 ** (min(powers) - 0.5), 10.0 ** (max(powers) + 1.5))
-    with mpl.rc_context(style.THEME):
-        canvas, (ax,) = _canvas(claim, [len(rows)])
-        ax.set_xscale("log")
-        ax.set_xlim(*limits)
-        for place, (row, (size, bound)) in enumerate(zip(rows, pairs, strict=True)):
-            size, bound = (min(max(value, zero), limits[1]) for value in (size, bound))
-            is_upper = (row["direction"] == "<=") == (row["bound"] >= 0)
-            ends = (limits[0], bound) if is_upper else (bound, limits[1])
-            top, bottom = place - 0.4, place + 0.4
-            ax.fill_betweenx([top, bottom], *ends, color=REGION, linewidth=0, zorder=0)
-            ax.vlines(bound, top, bottom, color=COLOURS["confirmed"], linewidth=1.6)
-            verdict = "confirmed" if row["holds"] else "refuted"
-            look = {"markersize": 8, "markeredgecolor": "white", "gid": "mean", "zorder": 4}
-            ax.plot(size, place, MARKERS[verdict], color=COLOURS[verdict], **look)
-            text = f"{SYMBOLS[verdict]} {' '.join(exact_words(row))}"
-            where = ax.get_yaxis_transform()
-            ax.text(1.02, place, text, transform=where, va="center", color=COLOURS[verdict])
-        ax.set_yticks(range(len(rows)), [_exact_label(claim, row) for row in rows])
-        ax.set_xlabel("measured number, log scale; each row against its own bound")
-        every = max(1, (max(powers) - min(powers)) // 6)
-        ticks = [10.0**p for p in range(max(powers) + 1, min(powers) - 1, -every)]
-        ax.xaxis.set_major_locator(FixedLocator([zero, *ticks] if has_zero else ticks))
-        ax.xaxis.set_minor_locator(NullLocator())
-        ax.xaxis.set_major_formatter(
-            FuncFormatter(lambda v, _: "0" if v == zero and has_zero else f"{v:g}")
-        )
-        green: dict[str, Any] = {"linestyle": "none", "color": COLOURS["confirmed"]}
-        handles = [
-            Line2D([], [], **green, marker="o", label="measured"),
-            Line2D([], [], **green, marker="|", markersize=12, markeredgewidth=1.6, label="bound"),
-            Patch(facecolor=REGION, label="keeps the bound"),
-        ]
-        canvas.legend(handles=handles, loc="outside lower center", ncols=3, fontsize="small")
-    caption = (
-        "Every measured number beside the bound that it must keep. There are no seeds: the numbers "
-        "are the same at every call."
-    )
-    if any(row["bound"] < 0 for row in rows):
-        caption += " A negative number with a negative bound is drawn by its size."
-    told = "; ".join(f"{row['part']}: {' '.join(exact_words(row))}" for row in rows[:NUM_TOLD])
-    return Drawing(canvas, _title(claim), caption, f"{_title(claim)} {found(claim)} {told}.")
-
-
-def _magnitudes(row: dict[Any, Any]) -> tuple[float, float]:
-    """A number and its bound as a log axis can show them; what lies on the other side of 0 is 0."""
-    sign = -1 if row["bound"] < 0 else 1
-    size = sign * row["estimate"]
-    return (math.inf if math.isnan(size) else size), sign * row["bound"]
-
-
-def _exact_label(claim: Claim, row: dict[Any, Any]) -> str:
-    return textwrap.fill(claim.part(row["part"]).label, LABEL)
+    return f"{title_of(claim)} {found(claim)} {'; '.join(told)}{more}."

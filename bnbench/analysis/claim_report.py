@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from bnbench.analysis.claim_figures import forest
-from bnbench.analysis.claim_views import Claim, ClaimView, read_claims, write_views
+from bnbench.analysis.claim_views import Claim, ClaimView, read_claims, records, write_views
 from bnbench.analysis.claim_words import (
     estimate_words,
     exact_words,
@@ -26,8 +26,8 @@ from bnbench.analysis.tables import Table
 from bnbench.tracking.run_dir import write_whole
 
 PAGE = "report.html"
-PART_COLUMNS = ["part", "role", "verdict", "claimed", "estimate [interval]", "level", "n"]
-PART_NUMBERS = ["p to confirm", "p to refute", "smallest detectable effect", "bounds"]
+PART_COLUMNS = ["part", "role", "verdict", "to confirm", "estimate [interval]", "level", "n"]
+PART_NUMBERS = ["p (confirm)", "p (refute)", "smallest detectable effect", "bounds"]
 EXACT_COLUMNS = ["part", "what is measured", "measured", "bound", "kept"]
 
 
@@ -95,7 +95,6 @@ def _row(claim: Claim) -> dict[str, Any]:
         "sentence": claim.view.sentence,
         "verdict": verdict,
         "underpowered": claim.is_underpowered,
-        "measure": claim.row["statistic"],
         **shown(claim),
     }
 
@@ -132,7 +131,7 @@ def _facts(claim: Claim) -> dict[str, str]:
         facts |= {"Bound": text["sesoi"], "Measured value": text["estimate"]}
     else:
         facts |= {
-            "Smallest effect of interest": text["sesoi"],
+            "To confirm (smallest effect of interest)": text["sesoi"],
             "Estimate": f"{text['estimate']}{level}",
             "n": f"{text['n']} seeds",
             "p, Holm-adjusted": p_words(row["p_holm"]),
@@ -144,38 +143,39 @@ def _facts(claim: Claim) -> dict[str, str]:
 
 
 def _detectable(claim: Claim) -> str:
-    deciding = claim.parts[claim.parts["part"] == claim.headline]
-    if deciding.empty:
-        return ABSENT
-    words = _effect(claim, deciding.iloc[0].to_dict())
-    return (
-        f"{words}: underpowered, more than the smallest effect of interest"
-        if (claim.is_underpowered)
-        else words
-    )
+    row = claim.headline
+    words = _effect(claim, row) if "detectable" in row else ABSENT
+    if claim.is_underpowered:
+        words += ", more than the smallest effect of interest: underpowered"
+    return words
 
 
 def _effect(claim: Claim, row: Mapping[str, Any]) -> str:
-    return with_unit(*digits([row["detectable"]]), claim.part(row["part"]))
+    return with_unit(digits([row["detectable"]])[0], claim.part(row["part"]))
 
 
 def _parts(claim: Claim) -> Table | None:
     if claim.parts.empty:
         return None
     rows = []
-    for row in claim.parts.to_dict("records"):
-        part = claim.part(str(row["part"]))
+    for row in records(claim.parts):
+        part = claim.part(row["part"])
         verdict = verdict_label(row["verdict"]) if row["verdict"] else ABSENT
         has_interval = row["ci_low"] == row["ci_low"]
         level = f"{100 * row['ci_level']:.0f} %" if has_interval else ABSENT
         rows.append(
-            [part.label, row["role"], verdict, sesoi_words(part, row)]
-            + [estimate_words(part, row), level]
-            + [f"{row[key]:.0f}" if row[key] == row[key] else ABSENT for key in ("n",)]
-            + [p_words(row["p_confirm"]), p_words(row["p_refute"]), _effect(claim, row)]
-            + [f"{row['censored']:.0f}" if row["censored"] == row["censored"] else ABSENT]
-        )  # fmt: skip
+            [
+                *(part.label, row["role"], verdict, sesoi_words(part, row)),
+                *(estimate_words(part, row), level, _count(row["n"])),
+                *(p_words(row["p_confirm"]), p_words(row["p_refute"])),
+                *(_effect(claim, row), _count(row["censored"])),
+            ]
+        )
     return Table([*PART_COLUMNS, *PART_NUMBERS], rows, [""] * len(rows), 4)
+
+
+def _count(number: float) -> str:
+    return f"{number:.0f}" if number == number else ABSENT
 
 
 def _exact_parts(claim: Claim) -> Table:
@@ -186,6 +186,6 @@ def _exact_parts(claim: Claim) -> Table:
             *exact_words(row),
             "✓ yes" if row["holds"] else "✗ no",
         ]
-        for row in claim.evidence.to_dict("records")
+        for row in records(claim.evidence)
     ]
     return Table(EXACT_COLUMNS, rows, [""] * len(rows), 2)

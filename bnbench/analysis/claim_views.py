@@ -9,7 +9,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import pandas as pd
 
@@ -97,13 +97,25 @@ class Claim(NamedTuple):
         return known.get(name, PartView(name, name))
 
     @property
-    def headline(self) -> str | None:
-        """The name of the part whose numbers the scoreboard shows; None where it has no parts."""
-        deciding = self.parts[self.parts["role"] == "verdict"]
-        same = deciding["statistic"] == self.row["statistic"]
-        same &= deciding["estimate"].eq(self.row["estimate"])
-        names = [*deciding.loc[same, "part"], *deciding["part"]]
-        return names[0] if names else None
+    def deciding(self) -> list[dict[str, Any]]:
+        """The rows of parts.csv that the verdict rests on."""
+        return records(self.parts[self.parts["role"] == "verdict"])
+
+    @property
+    def headline(self) -> dict[str, Any]:
+        """The row whose numbers stand for the claim: the first part with the claim's verdict.
+
+        Of a claim that is refuted it is one that refutes it, whatever the other parts say. No
+        part has its verdict where the adjustment for many claims took it away: then it is the
+        first part.
+        """
+        same = [row for row in self.deciding if row["verdict"] == self.row["verdict"]]
+        return next(iter([*same, *self.deciding]), {"part": ""} | self.row)
+
+
+def records(table: pd.DataFrame) -> list[dict[str, Any]]:
+    """The rows of a table as dictionaries."""
+    return cast(list[dict[str, Any]], table.to_dict("records"))
 
 
 def write_views(folder: Path, views: Sequence[ClaimView]) -> None:
@@ -123,7 +135,7 @@ def read_claims(folder: Path) -> list[Claim]:
     scoreboard, parts = (_read(folder / name) for name in ("scoreboard.csv", "parts.csv"))
     parts = parts.sort_values("role", key=lambda role: role != "verdict", kind="stable")
     claims = []
-    for row in scoreboard.to_dict("records"):
+    for row in records(scoreboard):
         name = row["claim"]
         if name not in views:
             raise ValueError(f"{folder / WORDS}: nothing about claim {name!r} of scoreboard.csv")
@@ -136,7 +148,7 @@ def read_claims(folder: Path) -> list[Claim]:
         evidence = folder / "evidence" / f"{name}.csv"
         table = _read(evidence) if evidence.exists() else pd.DataFrame()
         own = parts[parts["claim"] == name].reset_index(drop=True)
-        claims.append(Claim(views[name], {str(key): cell for key, cell in row.items()}, own, table))
+        claims.append(Claim(views[name], row, own, table))
     return claims
 
 
@@ -158,8 +170,6 @@ def _read_views(path: Path) -> list[ClaimView]:
 def _read(path: Path) -> pd.DataFrame:
     """A table with its texts as str, absent ones empty, and its numbers with NaN where absent."""
     table = pd.read_csv(path, dtype=dict.fromkeys(TEXT, str), float_precision="round_trip")
-    if "bound" in table and "holds" not in table:  # a word in samples, a number in exact claims
-        table["bound"] = table["bound"].astype(object)
-    texts = [key for key in table if key in TEXT or table[key].dtype == object]
-    texts = [key for key in texts if key != "powered"]
-    return table.assign(**{key: table[key].fillna("").astype(str) for key in texts})
+    texts = [key for key in TEXT if key in table]
+    texts += ["bound"] if "seed" in table else []  # of an exact claim it is a number
+    return table.assign(**{key: table[key].astype(object).fillna("") for key in texts})

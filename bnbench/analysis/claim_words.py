@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from bnbench.analysis.claim_views import VERDICTS, Claim, PartView
+from bnbench.analysis.claim_views import VERDICTS, Claim, PartView, records
 from bnbench.analysis.labels import ABSENT, count_label
 
 SYMBOLS = dict(zip(VERDICTS, "✓✗?–", strict=True))  # a verdict is never told by colour alone
@@ -71,14 +71,14 @@ def with_unit(text: str, part: PartView) -> str:
 
 
 def estimate_words(part: PartView, row: Mapping[str, Any]) -> str:
-    """An estimate with its interval: `2.41 [1.98, 2.93]×`; without one the estimate alone."""
+    """An estimate with its interval: `2.41× [1.98, 2.93]`; without one the estimate alone."""
     ends = [row["ci_low"], row["ci_high"]]
     has_interval = not any(map(math.isnan, ends))
     signed = part.unit == "pp"
     if not has_interval:
-        return with_unit(*numbers([row["estimate"]], part.ratio, signed), part)
+        return with_unit(numbers([row["estimate"]], part.ratio, signed)[0], part)
     middle, low, high = numbers([row["estimate"], *ends], part.ratio, signed)
-    return with_unit(f"{middle} [{low}, {high}]", part)
+    return f"{with_unit(middle, part)} [{low}, {high}]"
 
 
 def sesoi_words(part: PartView, row: Mapping[str, Any]) -> str:
@@ -113,23 +113,27 @@ def exact_words(row: Mapping[str, Any]) -> tuple[str, str]:
 
 def exact_headline(claim: Claim) -> Mapping[str, Any]:
     """The part of an exact claim that a single row shows: the first that fails, else the first."""
-    rows = claim.evidence.to_dict("records")
+    rows = records(claim.evidence)
     return next((row for row in rows if not row["holds"]), rows[0])
 
 
 def shown(claim: Claim) -> dict[str, str]:
-    """The numbers of a claim as its row of the scoreboard shows them: estimate, n, sesoi, level."""
+    """The numbers of a claim as its row of the scoreboard shows them, and what they measure."""
     if claim.is_exact:
-        measured, bound = exact_words(exact_headline(claim))
-        return {"estimate": measured, "n": "exact", "sesoi": bound, "level": ""}
-    part = claim.part(claim.headline or "")
-    n, level = claim.row["n"], claim.row["ci_level"]
-    has_interval = math.isfinite(level) and math.isfinite(claim.row["ci_low"])
+        row = exact_headline(claim)
+        measured, bound = exact_words(row)
+        texts = {"estimate": measured, "n": "exact", "sesoi": bound, "level": ""}
+        return {**texts, "measure": row["statistic"]}
+    row = claim.headline
+    part, n, level = claim.part(row["part"]), row["n"], row["ci_level"]
+    has_interval = math.isfinite(level) and math.isfinite(row["ci_low"])
+    label = f", {part.label}" if len(claim.deciding) > 1 and part.label else ""
     return {
-        "estimate": estimate_words(part, claim.row),
+        "estimate": estimate_words(part, row),
         "n": ABSENT if math.isnan(n) else f"{n:.0f}",
-        "sesoi": sesoi_words(part, claim.row),
+        "sesoi": sesoi_words(part, row),
         "level": f"{100 * level:.0f} %" if has_interval else "",
+        "measure": f"{row['statistic']}{label}",
     }
 
 
@@ -145,17 +149,16 @@ def found(claim: Claim) -> str:
         "refuted": "Refuted",
         "inconclusive": "Inconclusive: these data decide neither way",
     }[verdict]
-    deciding = claim.parts[claim.parts["role"] == "verdict"]
-    if len(deciding) > 1:
-        number = Counter(deciding["verdict"])
+    if len(claim.deciding) > 1:
+        number = Counter(row["verdict"] for row in claim.deciding)
         told = [f"{number[name]} {name}" for name in VERDICTS if number[name]]
-        words += f" ({len(deciding)} parts must hold: {', '.join(told)})"
-    if claim.headline is None:
+        words += f" (all of {len(claim.deciding)} parts must hold: {', '.join(told)})"
+    text = shown(claim)
+    if text["estimate"] == ABSENT:
         return f"{words}."
-    part, text = claim.part(claim.headline), shown(claim)
-    name = f"{part.label}: " if len(deciding) > 1 else f"{claim.row['statistic']}: "
     interval = f" ({text['level']} interval, n = {text['n']})" if text["level"] else ""
-    return f"{words}. {_capital(name)}{text['estimate']}{interval}; claimed: {text['sesoi']}."
+    needed = "" if text["sesoi"] == ABSENT else f"; to confirm: {text['sesoi']}"
+    return f"{words}. {_capital(text['measure'])}: {text['estimate']}{interval}{needed}."
 
 
 def _found_exact(claim: Claim) -> str:
