@@ -25,7 +25,7 @@ JOBS_ray             := ray.init.num_cpus
 JOBS_slurm           := array_parallelism
 
 .DEFAULT_GOAL := help
-.PHONY: help sweep test check report bench status data sync clean distclean
+.PHONY: help sweep test check report claims bench status data sync clean distclean
 
 help:  ## show this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -57,6 +57,9 @@ check: .venv/ready-dev .venv/ready-ray .venv/ready-slurm  ## format, lint, types
 
 report: .venv/ready  ## write results/report.html anew from what is there
 	@$(RUN) scripts/report.py $(ARGS)
+
+claims: .venv/ready  ## run what the claims lack, judge them, show the scoreboard (ARGS=claims=C1,M6 for some)
+	@$(RUN) scripts/claims.py $(OVERRIDES)
 
 bench: .venv/ready  ## time the training loop and the layer (paired ratios, some minutes)
 	@$(RUN) scripts/bench.py $(if $(DATA),--data '$(DATA)') $(ARGS)

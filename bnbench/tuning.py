@@ -7,6 +7,7 @@ torch.
 """
 
 import math
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from statistics import fmean
@@ -50,14 +51,31 @@ def plan(config: Config, results: Path) -> Plan:
         scores = [score for arm in grid if (score := mean_score(arm, results)) is not None]
         if len(scores) < len(grid):
             return Plan(grid, None)
-        # of equals the smallest
-        best = next(k for k, s in enumerate(scores) if s >= max(scores) - ROUNDING)
+        best = best_place(scores)
         if best == 0 and below < extend:
             below += 1
         elif best == len(grid) - 1 and above < extend:
             above += 1
         else:
             return Plan(grid, at_rate(config, rates[best]))
+
+
+def best_place(scores: Sequence[float]) -> int:
+    """The place of the highest of some mean accuracies; of equals the first.
+
+    >>> best_place([0.5, 0.9, 0.9])
+    1
+    """
+    return next(k for k, score in enumerate(scores) if score >= max(scores) - ROUNDING)
+
+
+def mean_accuracy(accuracies: Iterable[float | None]) -> float:
+    """The mean over seeds, in which what is no number counts as 0.
+
+    >>> mean_accuracy([0.8, math.nan])
+    0.4
+    """
+    return fmean(a if a is not None and math.isfinite(a) else 0.0 for a in accuracies)
 
 
 def at_rate(config: Config, rate: float) -> Config:
@@ -82,5 +100,4 @@ def mean_score(config: Config, results: Path) -> float | None:
         summaries = [read_summary(run_path(results, arm, seed)) for seed in config.seeds]
     except (FileNotFoundError, DamagedError):
         return None
-    scores = (summary["metrics"].get(SCORE) for summary in summaries)
-    return fmean(s if s is not None and math.isfinite(s) else 0.0 for s in scores)
+    return mean_accuracy(summary["metrics"].get(SCORE) for summary in summaries)

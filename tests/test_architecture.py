@@ -51,6 +51,7 @@ MAY_IMPORT = {
         *("config", "checks", "grid", "provenance", "refusal", "cli", "launch", "process"),
         *("tracking", "progress"),
     },
+    "claims": {"analysis", "curves", "tracking", "tuning"},
     "analysis": {"config", "curves", "tracking"},
 }
 LAZY = {("sweep", "train")}  # inside a worker only

@@ -1,0 +1,140 @@
+"""The files of the claims about a data set: scoreboard, parts, evidence.
+
+results/claims/<data>/scoreboard.csv       one row per claim
+                      parts.csv            one row per number that was estimated
+                      evidence/<id>.csv    one row per number and seed
+                      measured/            what was measured without runs
+"""
+
+import math
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from bnbench.claims.judge import PartResult, Verdict
+from bnbench.claims.records import Above, Below, Between, Part
+from bnbench.tracking.csv_log import write_table
+
+SCOREBOARD = [
+    *("claim", "verdict", "statistic", "estimate", "ci_low", "ci_high", "ci_level", "n"),
+    *("sesoi_low", "sesoi_high", "p_holm", "powered", "experiment", "command"),
+]
+PARTS = [
+    *("claim", "part", "role", "statistic", "estimate", "ci_low", "ci_high", "ci_level", "n"),
+    *("sesoi_low", "sesoi_high", "p_confirm", "p_refute", "detectable", "censored", "verdict"),
+]
+EVIDENCE = [
+    *("part", "role", "seed", "value", "treatment", "baseline"),
+    *("treatment_arm", "baseline_arm", "bound"),
+]
+EXACT = ["part", "statistic", "estimate", "direction", "bound", "holds"]
+
+
+def write(verdicts: Iterable[Verdict], folder: Path) -> None:
+    """Write scoreboard.csv, parts.csv and the evidence of every claim."""
+    verdicts = list(verdicts)
+    data = folder.name
+    (folder / "evidence").mkdir(parents=True, exist_ok=True)
+    write_table(folder / "scoreboard.csv", SCOREBOARD, (scoreboard_row(v, data) for v in verdicts))
+    rows = [part_row(v.claim.id, part) for v in verdicts for part in v.parts]
+    write_table(folder / "parts.csv", PARTS, rows)
+    for verdict in verdicts:
+        file = folder / "evidence" / f"{verdict.claim.id}.csv"
+        if verdict.exact is not None:
+            write_table(file, EXACT, _cells(verdict.exact[EXACT].to_numpy().tolist()))
+        elif verdict.parts:
+            tables = [
+                part.rows.assign(part=part.name, role=role(part.part)) for part in verdict.parts
+            ]
+            write_table(file, EVIDENCE, _cells(pd.concat(tables)[EVIDENCE].to_numpy().tolist()))
+        else:
+            file.unlink(missing_ok=True)  # of an earlier time, when there was some
+
+
+def scoreboard_row(verdict: Verdict, data: str) -> list[Any]:
+    """One row of scoreboard.csv; empty cells where there is no number.
+
+    An exact claim shows the number that decides: the first that breaks its bound, or the first of
+    all. Its interval is the number itself.
+    """
+    claim, decisive = verdict.claim, verdict.decisive
+    start = [claim.id, verdict.verdict]
+    end = ["+".join(claim.experiments), command(claim.id, data) if claim.experiments else ""]
+    if verdict.exact is not None:
+        broken = verdict.exact[~verdict.exact["holds"]]
+        row = (broken if len(broken) else verdict.exact).iloc[0]
+        number, bound = float(row["estimate"]), float(row["bound"])
+        limits = [bound, math.nan] if row["direction"] == ">=" else [math.nan, bound]
+        numbers = [number, number, number, math.nan, 1, *limits, math.nan]
+        return [*start, row["statistic"], *map(cell, numbers), "true", *end]
+    if decisive is None:
+        return [*start, *[""] * 10, *end]
+    return [
+        *start,
+        f"{decisive.name}: {decisive.part.statistic}",
+        *map(cell, [*shown_interval(decisive), decisive.level, decisive.interval.n]),
+        *map(cell, shown_bounds(decisive.part)),
+        cell(verdict.p_holm),
+        "true" if verdict.powered else "false",
+        *end,
+    ]
+
+
+def part_row(claim: str, part: PartResult) -> list[Any]:
+    """One row of parts.csv."""
+    return [
+        *(claim, part.name, role(part.part), part.part.statistic),
+        *map(cell, [*shown_interval(part), part.level, part.interval.n]),
+        *map(cell, shown_bounds(part.part)),
+        *map(cell, (part.p_confirm, part.p_refute, part.detectable, part.censored)),
+        part.verdict,
+    ]
+
+
+def role(part: Part) -> str:
+    """Whether a part decides or is read beside."""
+    return "verdict" if part.target is not None else "reading"
+
+
+def shown(part: Part, value: float) -> float:
+    """A number as people see it: the ratio itself where its logarithm is tested."""
+    return math.exp(value) if part.scale == "log" else value
+
+
+def shown_interval(result: PartResult) -> list[float]:
+    """Estimate and bounds of the interval, as people see them."""
+    estimate, low, high, _ = result.interval
+    return [shown(result.part, value) for value in (estimate, low, high)]
+
+
+def shown_bounds(part: Part) -> list[float]:
+    """The smallest effect of interest as bounds, as people see them; NaN where there is none."""
+    match part.target:
+        case Above(low):
+            bounds = [low, math.nan]
+        case Below(high):
+            bounds = [math.nan, high]
+        case Between(low, high):
+            bounds = [low, high]
+        case None:
+            bounds = [math.nan, math.nan]
+    return [shown(part, value) for value in bounds]
+
+
+def command(claim: str, data: str) -> str:
+    """What runs what a claim lacks, and judges it again."""
+    where = "" if data == "digits" else f"DATA={data} "
+    return f"make claims {where}ARGS=claims={claim}"
+
+
+def cell(value: float) -> str:
+    """A number to the last bit; nothing for one that is not there."""
+    if isinstance(value, float) and math.isnan(value):
+        return ""
+    return repr(float(value)) if isinstance(value, float) else str(value)
+
+
+def _cells(rows: Sequence[Sequence[Any]]) -> list[list[str]]:
+    return [[cell(value) for value in row] for row in rows]

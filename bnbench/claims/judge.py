@@ -1,0 +1,255 @@
+"""From the numbers of every seed to verdicts (DESIGN.md, section 6).
+
+    part    a one-sided t test against its bound, in both directions; TOST for `Between`; the exact
+            binomial test for shares
+    claim   confirmed where all its parts are, so that its p-value is the greatest of theirs;
+            refuted where any is, so that it is the smallest times their number (Bonferroni)
+    family  Holm's adjustment over all claims of a data set, for each direction by itself
+
+A verdict needs p < 0.025, and p < 0.05 where a claim is of equivalence in all its parts; what holds
+only before the adjustment is inconclusive.
+"""
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from bnbench.analysis import inference
+from bnbench.analysis.stats import MIN_SEEDS, Interval, mean_interval
+from bnbench.claims.records import Above, Below, Between, Claim, Part
+from bnbench.claims.study import LackingError, Study
+
+ALPHA, ALPHA_BETWEEN = 0.025, 0.05
+LEVEL, LEVEL_BETWEEN = 0.95, 0.90
+CONFIRMED, REFUTED, INCONCLUSIVE, NOT_RUN = (
+    *("confirmed", "refuted", "inconclusive"),
+    "not run here",
+)
+
+
+@dataclass(frozen=True)
+class PartResult:
+    """What came of one part, in the unit that is tested.
+
+    `p_confirm` and `p_refute` are unadjusted, NaN where bounds or too few seeds forbid the test.
+    `censored` counts the seeds whose value is only a bound, or nothing.
+    """
+
+    name: str
+    part: Part
+    rows: pd.DataFrame
+    interval: Interval
+    level: float
+    p_confirm: float
+    p_refute: float
+    detectable: float
+    censored: int
+
+    @property
+    def alpha(self) -> float:
+        """What p must be below."""
+        return ALPHA_BETWEEN if isinstance(self.part.target, Between) else ALPHA
+
+    @property
+    def verdict(self) -> str:
+        """That of the part by itself, before any adjustment; empty for a reading."""
+        if self.part.target is None:
+            return ""
+        return _verdict(self.p_confirm, self.p_refute, self.alpha)
+
+    @property
+    def powered(self) -> bool:
+        """Whether an effect of interest would have been found."""
+        return self.detectable <= self.part.distance
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What came of a claim.
+
+    `decisive` is the part that the verdict hangs on: of a confirmed claim the least certain, of a
+    refuted one the most certainly refuted, else the one that is farthest from being confirmed.
+    `reason` says why there is no verdict. `exact` are the numbers of an exact claim beside their
+    bounds, which decide without a test.
+    """
+
+    claim: Claim
+    parts: tuple[PartResult, ...]
+    verdict: str
+    decisive: PartResult | None
+    p_holm: float
+    powered: bool
+    reason: str = ""
+    exact: pd.DataFrame | None = None
+
+
+def judge(claims: Iterable[Claim], study: Study) -> list[Verdict]:
+    """The verdicts over some claims, which are the family of Holm's adjustment.
+
+    Raises:
+        IntegrityError: some runs must not be compared.
+    """
+    measured: list[tuple[Claim, tuple[PartResult, ...], str]] = []
+    exact: dict[str, Verdict] = {}
+    for claim in claims:
+        try:
+            if claim.experiments == ("exact",):
+                exact[claim.id] = _exact_verdict(claim, study.measured("exact"))
+            measured.append((claim, measure(claim, study), claim.reason))
+        except LackingError as error:
+            measured.append((claim, (), str(error)))
+    confirm = inference.holm([_all(parts) for _, parts, _ in measured])
+    refute = inference.holm([_any(parts) for _, parts, _ in measured])
+    return [
+        exact.get(one[0].id) or _claim_verdict(*one, p_confirm, p_refute)
+        for one, p_confirm, p_refute in zip(measured, confirm, refute, strict=True)
+    ]
+
+
+def measure(claim: Claim, study: Study) -> tuple[PartResult, ...]:
+    """The parts of a claim, measured; those that decide first.
+
+    A reading for which there are no runs is left out: at a rate that one side was not tried at
+    there is nothing to read.
+
+    Raises:
+        LackingError: what a part that decides is made of is not there.
+    """
+    results = []
+    for name, part in sorted(claim.parts.items(), key=lambda item: item[1].target is None):
+        try:
+            results.append(measure_part(name, part, part.measure(study)))
+        except LackingError:
+            if part.target is not None:
+                raise
+    return tuple(results)
+
+
+def measure_part(name: str, part: Part, rows: pd.DataFrame) -> PartResult:
+    """Interval and p-values of one part, from its values."""
+    known = rows.loc[rows["bound"] != "none", "value"]
+    bounds = rows["bound"].value_counts()
+    is_between = isinstance(part.target, Between)
+    level = LEVEL_BETWEEN if is_between else LEVEL
+    values = list(known)
+    if 2 * bounds.get("none", 0) > len(rows):
+        p_confirm = p_refute = math.nan
+    else:
+        p_confirm, p_refute = _p_values(part, values, set(bounds.index))
+    std = (
+        float(known.std(ddof=1))
+        if len(values) >= MIN_SEEDS and np.isfinite(values).all()
+        else math.nan
+    )
+    if part.scale == "share":
+        interval = inference.share_interval(int(sum(values)), len(values), level)
+        std = math.sqrt(0.25)  # at a share of one half, where it is largest
+    else:
+        interval = mean_interval(values, level)
+    alpha, power = (
+        (ALPHA_BETWEEN, (1 + inference.POWER) / 2) if is_between else (ALPHA, inference.POWER)
+    )
+    detectable = inference.detectable(std, len(values), alpha, power)
+    censored = len(rows) - int(bounds.get("", 0))
+    return PartResult(name, part, rows, interval, level, p_confirm, p_refute, detectable, censored)
+
+
+def _p_values(part: Part, values: list[float], bounds: set[str]) -> tuple[float, float]:
+    """p of being as the target wants it, and of being the contrary.
+
+    A value that is a lower bound may have been larger: it cannot show that the mean is low.
+    """
+    target = part.target
+    if target is None:
+        return math.nan, math.nan
+    above, below = inference.p_above, inference.p_below
+    if part.scale == "share":
+        return _share_p_values(part, values)
+    may_show_high, may_show_low = "at most" not in bounds, "at least" not in bounds
+    match target:
+        case Above(low):
+            p = above(values, low), below(values, low)
+            allowed = may_show_high, may_show_low
+        case Below(high):
+            p = below(values, high), above(values, high)
+            allowed = may_show_low, may_show_high
+        case Between(low, high):
+            outside = [above(values, high), below(values, low)]
+            outside = [
+                p for p, may in zip(outside, (may_show_high, may_show_low), strict=True) if may
+            ]
+            p = inference.p_between(values, low, high), min(1.0, 2 * min(outside, default=math.nan))
+            allowed = may_show_high and may_show_low, True
+    confirm, refute = (q if may else math.nan for q, may in zip(p, allowed, strict=True))
+    return confirm, refute
+
+
+def _share_p_values(part: Part, values: list[float]) -> tuple[float, float]:
+    assert isinstance(part.target, Above), "a share is claimed to be above a bound"
+    n, successes = len(values), int(sum(values))
+    bound = part.target.low
+    return (
+        inference.p_share_above(successes, n, bound),
+        inference.p_share_above(n - successes, n, 1 - bound),
+    )
+
+
+def _all(parts: tuple[PartResult, ...]) -> float:
+    """p of a claim that needs all its parts: the greatest; NaN where one has none."""
+    p = [part.p_confirm for part in parts if part.part.target]
+    return max(p) if p and not any(map(math.isnan, p)) else math.nan
+
+
+def _any(parts: tuple[PartResult, ...]) -> float:
+    """p of a claim that fails with any of its parts: the smallest times their number."""
+    p = [part.p_refute for part in parts if part.part.target]
+    known = [value for value in p if not math.isnan(value)]
+    return min(1.0, len(p) * min(known)) if known else math.nan
+
+
+def _verdict(p_confirm: float, p_refute: float, alpha: float) -> str:
+    if p_confirm < alpha:
+        return CONFIRMED
+    return REFUTED if p_refute < ALPHA else INCONCLUSIVE
+
+
+def _claim_verdict(
+    claim: Claim, parts: tuple[PartResult, ...], reason: str, p_confirm: float, p_refute: float
+) -> Verdict:
+    deciding = [part for part in parts if part.part.target]
+    if not deciding:
+        return Verdict(claim, parts, NOT_RUN, None, math.nan, False, reason)
+    alpha = min(part.alpha for part in deciding)
+    verdict = _verdict(p_confirm, p_refute, alpha)
+    if verdict == REFUTED:
+        decisive = min(deciding, key=lambda part: _or(part.p_refute, 2))
+        p_holm = p_refute
+    else:
+        decisive = max(deciding, key=lambda part: _or(part.p_confirm, 2))
+        p_holm = p_confirm if verdict == CONFIRMED else np.nanmin([p_confirm, p_refute, 1.0])
+    powered = all(part.powered for part in deciding)
+    return Verdict(claim, parts, verdict, decisive, float(p_holm), powered, reason)
+
+
+def _exact_verdict(claim: Claim, table: pd.DataFrame) -> Verdict:
+    rows = table[table["claim"] == claim.id]
+    if rows.empty:
+        raise LackingError(f"{claim.id} was not measured")
+    verdict = CONFIRMED if rows["holds"].all() else REFUTED
+    return Verdict(claim, (), verdict, None, math.nan, True, exact=rows)
+
+
+def _or(p: float, other: float) -> float:
+    return other if math.isnan(p) else p
+
+
+def tally(verdicts: Iterable[Verdict]) -> Mapping[str, int]:
+    """How many claims have which verdict."""
+    counts: dict[str, Any] = dict.fromkeys((CONFIRMED, REFUTED, INCONCLUSIVE, NOT_RUN), 0)
+    for verdict in verdicts:
+        counts[verdict.verdict] += 1
+    return counts

@@ -1,0 +1,78 @@
+"""The page of the claims about a data set: their words, figures and verdicts for `analysis`."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from bnbench.analysis.claim_figures import published, surface
+from bnbench.analysis.claim_report import write_claims
+from bnbench.analysis.claim_views import ClaimView, PartView
+from bnbench.analysis.plots import Drawing
+from bnbench.analysis.stats import interval_table
+from bnbench.claims.judge import Verdict
+from bnbench.claims.records import Claim, Overlay, Part
+from bnbench.claims.statistics import CURVE
+from bnbench.claims.study import LackingError, Study
+from bnbench.claims.table import FAMILIES
+
+UNITS = ("pp", "%")  # that a statistic may begin with
+
+
+def write_page(verdicts: Iterable[Verdict], study: Study, facts: Mapping[str, str]) -> Path:
+    """Write figures and report.html beside the files that `claims.files` wrote."""
+    verdicts = list(verdicts)
+    views = [view(verdict) for verdict in verdicts]
+    drawings = {v.claim.id: list(drawings_of(v.claim, study)) for v in verdicts}
+    return write_claims(study.folder, views, drawings, facts)
+
+
+def view(verdict: Verdict) -> ClaimView:
+    """The words of a claim."""
+    claim = verdict.claim
+    return ClaimView(
+        id=claim.id,
+        family=FAMILIES[claim.id[0]],
+        sentence=claim.sentence,
+        says=claim.says,
+        rule=claim.rule,
+        statistic=claim.protocol,
+        parts=tuple(part_view(name, part) for name, part in claim.parts.items()),
+        traps=claim.traps,
+        caveats=claim.caveats,
+        reason=verdict.reason,
+    )
+
+
+def part_view(name: str, part: Part) -> PartView:
+    """How a part is called and shown."""
+    unit = next((unit for unit in UNITS if part.statistic.split(" ")[0].rstrip(",") == unit), "")
+    return PartView(name, name, unit, part.scale == "log")
+
+
+def drawings_of(claim: Claim, study: Study) -> Iterable[Drawing]:
+    """Figures of a claim beside that of its evidence; none where there are no runs for them."""
+    try:
+        if claim.overlay:
+            yield beside_published(claim, claim.overlay, study)
+        if "least_squares" in claim.experiments:
+            yield surface(
+                study.measured("least_squares_surface"),
+                "Gradient descent on features of different scale, and standardised",
+            )
+    except LackingError:
+        return
+
+
+def beside_published(claim: Claim, overlay: Overlay, study: Study) -> Drawing:
+    """Our mean validation accuracies beside the published curves."""
+    tables: list[pd.DataFrame] = []
+    num_seeds: Sequence[int] = []
+    for name, arm in overlay.ours.items():
+        (runs,) = study.paired([arm])
+        num_seeds = [*num_seeds, len(runs)]
+        table = interval_table(study.curves(arm, runs, CURVE), "step", "value").reset_index()
+        columns = {"estimate": "accuracy"}
+        tables.append(table.rename(columns=columns).drop(columns="n").assign(series=name))
+    what = f"{study.data}, {overlay.what}, n = {min(num_seeds)}"
+    return published(pd.concat(tables), overlay.figure, what, claim.sentence)

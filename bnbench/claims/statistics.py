@@ -1,0 +1,333 @@
+"""The statistics that claims are made of: each gives one number per seed, with what is behind it.
+
+A statistic is declared by the arms that it compares (`claims.study.Arm`) and answers a `Study`.
+Accuracies are in percentage points; logarithms are natural.
+"""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from bnbench.analysis.inference import log_ratios
+from bnbench.claims.records import Measure
+from bnbench.claims.study import Arm, Study
+from bnbench.curves import crossing
+from bnbench.tuning import SCORE
+
+ACCURACY = "test/accuracy"
+CURVE = SCORE
+POINTS = 100.0  # percentage points in a share of 1
+
+
+def level(arm: Arm, key: str = ACCURACY, scale: float = POINTS) -> Measure:
+    """The final metric of one arm."""
+
+    def measure(study: Study) -> pd.DataFrame:
+        (runs,) = study.paired([arm])
+        value = scale * study.final(runs, key)
+        return rows_of(value, treatment=value, treatment_arm=runs["arm"])
+
+    return measure
+
+
+def gap(
+    treatment: Arm,
+    baseline: Arm,
+    key: str = ACCURACY,
+    *,
+    baseline_key: str | None = None,
+    scale: float = POINTS,
+    at: Arm | None = None,
+) -> Measure:
+    """A final metric of the treatment minus that of the baseline, seed by seed.
+
+    Args:
+        treatment: one arm.
+        baseline: the other.
+        key: the metric.
+        baseline_key: that of the baseline, where it is another.
+        scale: what metrics are multiplied by.
+        at: where given, both arms are taken at the rate that is tuned for this one, on the tuning
+            seeds: the reading at a matched rate.
+    """
+
+    def measure(study: Study) -> pd.DataFrame:
+        rate = study.rate(at) if at else None
+        one, other = study.paired([treatment, baseline], rate)
+        a = scale * study.final(one, key)
+        b = scale * study.final(other, baseline_key or key)
+        return rows_of(a - b, a, b, one["arm"], other["arm"])
+
+    return measure
+
+
+def contrast(
+    terms: Sequence[tuple[float, Arm]], key: str = ACCURACY, scale: float = POINTS
+) -> Measure:
+    """The sum of weight · final metric over several arms, such as a difference of differences.
+
+    `treatment` is the sum over positive weights, `baseline` minus that over negative ones.
+    """
+
+    def measure(study: Study) -> pd.DataFrame:
+        frames = study.paired([arm for _, arm in terms])
+        sides = {True: 0.0, False: 0.0}
+        for (weight, _), frame in zip(terms, frames, strict=True):
+            sides[weight > 0] = sides[weight > 0] + abs(weight) * scale * study.final(frame, key)
+        names = {
+            sign: "+".join(
+                _name(f) for (w, _), f in zip(terms, frames, strict=True) if (w > 0) == sign
+            )
+            for sign in (True, False)
+        }
+        return rows_of(
+            sides[True] - sides[False], sides[True], sides[False], names[True], names[False]
+        )
+
+    return measure
+
+
+def speedup(
+    treatment: Arm,
+    baseline: Arm,
+    key: str = CURVE,
+    *,
+    share: float = 1.0,
+    reference: Arm | None = None,
+    at: Arm | None = None,
+) -> Measure:
+    """ln(steps of the baseline / steps of the treatment) to the accuracy that a net ends at.
+
+    That accuracy is the mean final validation accuracy of `reference` (by default the baseline),
+    at its rate on the tuning seeds, times `share`: chosen on seeds that do not report. Steps are
+    interpolated on the running median of three (`bnbench.curves.crossing`). A side that does not
+    get there counts as getting there at the end of the budget, and the value is a bound.
+    """
+
+    def measure(study: Study) -> pd.DataFrame:
+        model = reference or baseline
+        tuning = study.runs(model, study.rate(model), tuning=True)
+        threshold = share * tuning[CURVE].mean()
+        rate = study.rate(at) if at else None
+        one, other = study.paired([treatment, baseline], rate)
+        budget = float(max(one["train.steps"].max(), other["train.steps"].max()))
+        a = _crossings(study, treatment, one, key, threshold)
+        b = _crossings(study, baseline, other, key, threshold)
+        ratios = log_ratios(list(b), list(a), budget)
+        values = iter(ratios.values)
+        value = [math.nan if bound == "none" else next(values) for bound in ratios.bounds]
+        sides = [pd.Series(side, one.index, dtype=float) for side in (value, a, b)]
+        return rows_of(*sides, one["arm"], other["arm"], ratios.bounds)
+
+    return measure
+
+
+def _crossings(
+    study: Study, arm: Arm, frame: pd.DataFrame, key: str, threshold: float
+) -> list[float | None]:
+    curves = dict(list(study.curves(arm, frame, key).groupby("seed")))
+    return [
+        crossing(list(curves[seed]["step"]), list(curves[seed]["value"]), threshold)
+        for seed in frame.index
+    ]
+
+
+def fails(frame: pd.DataFrame) -> pd.Series:
+    """Runs that did not train: diverged, or stuck at chance."""
+    return (frame["status"] == "diverged") | frame["stuck"]
+
+
+def rescued(treatment: Arm, baseline: Arm) -> Measure:
+    """1 where the treatment trains and the baseline does not (diverged or stuck), else 0."""
+
+    def measure(study: Study) -> pd.DataFrame:
+        one, other = study.paired([treatment, baseline])
+        a, b = (1.0 - fails(frame) for frame in (one, other))
+        return rows_of(a * (1 - b), a, b, one["arm"], other["arm"])
+
+    return measure
+
+
+def largest_stable_rate(treatment: Arm, baseline: Arm, rates: Sequence[float]) -> Measure:
+    """log10 of the ratio of the largest rates at which every smaller one of the grid trains too.
+
+    A side that trains at every rate of the grid is known from below only, and one that trains at
+    none from above.
+    """
+
+    def side(study: Study, arm: Arm) -> tuple[pd.Series, pd.Series, pd.Series]:
+        frames = [study.runs(arm, rate) for rate in rates]
+        failed = pd.DataFrame(
+            {rate: fails(frame) for rate, frame in zip(rates, frames, strict=True)}
+        )
+        survived = (~failed).cumprod(axis=1).sum(axis=1)
+        best = survived.map(lambda k: rates[max(k, 1) - 1]).astype(float)
+        return best, survived == len(rates), survived == 0
+
+    def measure(study: Study) -> pd.DataFrame:
+        one, other = study.paired([treatment.but(rate=rates[0]), baseline.but(rate=rates[0])])
+        (a, a_all, a_none), (b, b_all, b_none) = (side(study, arm) for arm in (treatment, baseline))
+        low, high = a_all | b_none, b_all | a_none  # known from below, from above
+        bound = np.select([low & high, low, high], ["none", "at least", "at most"], "")
+        value = np.log10(a / b).where(~(low & high))
+        return rows_of(value, a, b, one["arm"], other["arm"], bound)
+
+    return measure
+
+
+def slope(
+    points: Sequence[tuple[float, Arm]], key: Callable[[Study, pd.DataFrame], pd.Series]
+) -> Measure:
+    """The least-squares slope of a number of each run over x, seed by seed."""
+
+    def measure(study: Study) -> pd.DataFrame:
+        frames = study.paired([arm for _, arm in points])
+        y = pd.DataFrame({x: key(study, f) for (x, _), f in zip(points, frames, strict=True)})
+        x = np.array([x for x, _ in points])
+        centred = x - x.mean()
+        value = (y * centred).sum(axis=1) / (centred**2).sum()
+        names = [_name(frames[k]) for k in (-1, 0)]
+        return rows_of(value, y.iloc[:, -1], y.iloc[:, 0], *names)
+
+    return measure
+
+
+def generalisation_gap(study: Study, runs: pd.DataFrame) -> pd.Series:
+    """Training accuracy minus test accuracy, in pp."""
+    return POINTS * (study.final(runs, "train/accuracy") - study.final(runs, ACCURACY))
+
+
+def over_phase(
+    treatment: Arm,
+    baseline: Arm,
+    keys: str | Sequence[str],
+    phase: tuple[float, float] = (0.0, 1.0),
+    *,
+    log: bool = True,
+    median: bool = False,
+) -> Measure:
+    """A probe over a phase of the run: the log ratio of treatment to baseline, or the gap.
+
+    Args:
+        treatment: one arm.
+        baseline: the other.
+        keys: the metric, or several, such as one per layer, whose mean is taken.
+        phase: shares of the run, (from, to].
+        log: the ratio's logarithm instead of the difference.
+        median: the median over the points of the phase instead of their mean.
+    """
+    names = [keys] if isinstance(keys, str) else list(keys)
+
+    def side(study: Study, arm: Arm, frame: pd.DataFrame) -> pd.Series:
+        points = pd.concat([study.curves(arm, frame, key) for key in names])
+        budget = frame["train.steps"].iloc[0]
+        points = points[
+            (points["step"] > phase[0] * budget) & (points["step"] <= phase[1] * budget)
+        ]
+        by_step = points.groupby(["seed", "step"])["value"].mean().groupby("seed")
+        return (by_step.median() if median else by_step.mean()).reindex(frame.index)
+
+    def measure(study: Study) -> pd.DataFrame:
+        one, other = study.paired([treatment, baseline])
+        a, b = side(study, treatment, one), side(study, baseline, other)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            value = np.log(a / b) if log else a - b
+        return rows_of(value, a, b, one["arm"], other["arm"])
+
+    return measure
+
+
+def curve_gap(
+    arm: Arm, key: str, minus: str, phase: tuple[float, float], scale: float = POINTS
+) -> Measure:
+    """The mean difference of two curves of the same runs over a phase of the run."""
+
+    def measure(study: Study) -> pd.DataFrame:
+        (frame,) = study.paired([arm])
+        budget = frame["train.steps"].iloc[0]
+        means = []
+        for name in (key, minus):
+            points = study.curves(arm, frame, name)
+            inside = (points["step"] > phase[0] * budget) & (points["step"] <= phase[1] * budget)
+            means.append(
+                scale * points[inside].groupby("seed")["value"].mean().reindex(frame.index)
+            )
+        return rows_of(means[0] - means[1], *means, frame["arm"], frame["arm"])
+
+    return measure
+
+
+def at_start(arm: Arm, key: str) -> Measure:
+    """A probe's value before the first step."""
+
+    def measure(study: Study) -> pd.DataFrame:
+        (runs,) = study.paired([arm])
+        points = study.curves(arm, runs, key)
+        value = points[points["step"] == 0].set_index("seed")["value"].reindex(runs.index)
+        return rows_of(value, treatment=value, treatment_arm=runs["arm"])
+
+    return measure
+
+
+def combined(one: Measure, other: Measure, weight: float) -> Measure:
+    """value of one + weight · value of the other, seed by seed; the bounds of neither are lost."""
+
+    def measure(study: Study) -> pd.DataFrame:
+        a, b = one(study).set_index("seed"), other(study).set_index("seed")
+        flipped = b["bound"].replace({"at least": "at most", "at most": "at least"})
+        bounds = [
+            _joined(x, y)
+            for x, y in zip(a["bound"], b["bound"] if weight > 0 else flipped, strict=True)
+        ]
+        value = (a["value"] + weight * b["value"]).where(np.array(bounds) != "none")
+        return rows_of(
+            value, a["value"], b["value"], a["treatment_arm"], b["treatment_arm"], bounds
+        )
+
+    return measure
+
+
+def _joined(x: str, y: str) -> str:
+    """What is known of a sum of two numbers, of each of which something is known."""
+    known = {x, y} - {""}
+    return known.pop() if len(known) == 1 else "none" if known else ""
+
+
+def of_problem(name: str, value: Callable[[Mapping[str, float]], float]) -> Measure:
+    """A number of a problem that is measured without runs, from its quantities for a seed."""
+
+    def measure(study: Study) -> pd.DataFrame:
+        table = study.measured(name).pivot(index="seed", columns="quantity", values="value")
+        values = pd.Series({seed: value(row) for seed, row in table.iterrows()}, dtype=float)
+        return rows_of(values, treatment=values, treatment_arm=name)
+
+    return measure
+
+
+def rows_of(
+    value: pd.Series,
+    treatment: pd.Series | float = math.nan,
+    baseline: pd.Series | float = math.nan,
+    treatment_arm: Any = "",
+    baseline_arm: Any = "",
+    bound: Any = "",
+) -> pd.DataFrame:
+    """The rows of a measure; seeds are the index of `value`, a series is in its order."""
+    columns = {
+        "seed": value.index,
+        "value": value,
+        "treatment": treatment,
+        "baseline": baseline,
+        "treatment_arm": treatment_arm,
+        "baseline_arm": baseline_arm,
+        "bound": bound,
+    }
+    plain = {k: v.to_numpy() if isinstance(v, pd.Series) else v for k, v in columns.items()}
+    return pd.DataFrame(plain)
+
+
+def _name(frame: pd.DataFrame) -> str:
+    return str(frame["arm"].iloc[0])

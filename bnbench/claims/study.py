@@ -1,0 +1,222 @@
+"""What claims read: the runs of experiments, arms among them, and measurements without runs.
+
+Every comparison is checked before it is made: the seeds of the two sides are the same, runs that
+share a seed began with the same weights and met the same batches, and no image is in two splits.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import cache, cached_property
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+
+from bnbench.analysis.load import Experiment, final, load
+from bnbench.analysis.load import curve as curve_of
+from bnbench.tracking.experiment_dir import experiment_path
+from bnbench.tracking.run_dir import OUTCOMES, read_summary, run_path
+from bnbench.tuning import SCORE, best_place, mean_accuracy
+
+FIRST_TUNING_SEED = 100  # seeds from here on choose learning rates; those below report
+
+
+class IntegrityError(ValueError):
+    """Runs that must not be compared: the report stops."""
+
+
+class LackingError(ValueError):
+    """Runs or measurements that a claim needs are not there."""
+
+
+@dataclass(frozen=True)
+class Arm:
+    """One arm of an experiment.
+
+    Attributes:
+        experiment: its name.
+        where: values of columns of runs.csv that single it out, learning rate aside; None where the
+            arm does not have that setting.
+        rate: `tuned`, the best of its own grid on the tuning seeds; or the learning rate.
+    """
+
+    experiment: str
+    where: Mapping[str, Any] = field(hash=False)
+    rate: Literal["tuned"] | float = "tuned"
+
+    def but(self, **changes: Any) -> "Arm":
+        """The arm with other values; `__` in a name stands for the dot of a column."""
+        rate = changes.pop("rate", self.rate)
+        new = {key.replace("__", "."): value for key, value in changes.items()}
+        return Arm(self.experiment, {**self.where, **new}, rate)
+
+
+class Study:
+    """The results of one data set, as the claims about it read them."""
+
+    def __init__(self, results: Path, data: str):
+        self.results, self.data = results, data
+        self._experiments: dict[str, Experiment] = {}
+
+    def experiment(self, name: str) -> Experiment:
+        """An experiment, loaded once.
+
+        Raises:
+            LackingError: it was never asked for.
+        """
+        if name not in self._experiments:
+            folder = experiment_path(self.results, name, self.data)
+            if not (folder / "arms.csv").exists():
+                raise LackingError(f"no runs of the experiment {name}")
+            self._experiments[name] = load(folder)
+        return self._experiments[name]
+
+    @cached_property
+    def folder(self) -> Path:
+        """Where the claims about the data set are kept."""
+        return self.results / "claims" / self.data
+
+    def measured(self, name: str) -> pd.DataFrame:
+        """`measured/<name>.csv`: what was measured without runs."""
+        file = self.folder / "measured" / f"{name}.csv"
+        if not file.exists():
+            raise LackingError(f"{file.name} was not measured yet")
+        return pd.read_csv(file, float_precision="round_trip")
+
+    def matching(self, arm: Arm) -> pd.DataFrame:
+        """The runs that have the values of `arm.where`, at every rate and seed."""
+        runs = self.experiment(arm.experiment).runs
+        chosen = pd.Series(True, runs.index)
+        for column, value in arm.where.items():
+            if column not in runs:
+                raise LackingError(f"{arm.experiment} has no column {column}")
+            chosen &= _equals(runs[column], value)
+        return runs[chosen]
+
+    def grid(self, arm: Arm) -> pd.DataFrame:
+        """The tuning runs of an arm, every one finished: rate by rate, seed by seed.
+
+        Raises:
+            LackingError: there are none, or not all are finished.
+        """
+        runs = self.matching(arm)
+        runs = runs[runs["seed"] >= FIRST_TUNING_SEED]
+        self._complete(arm, runs)
+        if runs["arm"].nunique() != runs["optim.lr"].nunique():
+            raise LackingError(f"{_words(arm)}: several arms have one learning rate")
+        return runs.sort_values(["optim.lr", "seed"])
+
+    def rate(self, arm: Arm) -> float:
+        """The learning rate of an arm: where it is tuned, the best on the tuning seeds."""
+        if arm.rate != "tuned":
+            return arm.rate
+        grid = self.grid(arm)
+        scores = grid.groupby("optim.lr")[SCORE].agg(mean_accuracy)
+        return float(scores.index[best_place(list(scores))])
+
+    def runs(self, arm: Arm, rate: float | None = None, tuning: bool = False) -> pd.DataFrame:
+        """The runs of one arm that report, or those that tuned it, indexed by seed.
+
+        Raises:
+            LackingError: it singles out no arm, or several, or not every run is finished.
+        """
+        rate = self.rate(arm) if rate is None else rate
+        runs = self.matching(arm)
+        runs = runs[np.isclose(runs["optim.lr"], rate, rtol=1e-9, atol=0)]
+        runs = runs[(runs["seed"] >= FIRST_TUNING_SEED) == tuning]
+        self._complete(arm, runs)
+        if runs["arm"].nunique() != 1:
+            raise LackingError(f"{_words(arm)} at {rate:g}: expected one arm, found several")
+        return runs.set_index("seed").sort_index()
+
+    def paired(self, arms: Iterable[Arm], rate: float | None = None) -> list[pd.DataFrame]:
+        """The runs of some arms at their rates, or all at one, paired by seed.
+
+        A common rate is that of the tuning runs: at it, every arm has been run on those seeds.
+
+        Raises:
+            IntegrityError: the arms do not have the same seeds, or runs that share one differ in
+                what they must share.
+        """
+        frames = [self.runs(arm, rate, tuning=rate is not None) for arm in arms]
+        first = frames[0]
+        for other in frames[1:]:
+            if list(other.index) != list(first.index):
+                raise IntegrityError(
+                    f"{_arm(first)} has the seeds {list(first.index)} and {_arm(other)} has "
+                    f"{list(other.index)}: unpaired"
+                )
+        for seed in first.index:
+            marks = [self.fingerprint(_arm(frame), int(seed)) for frame in frames]
+            for frame, mark in zip(frames, marks, strict=True):
+                if mark["overlap"]:
+                    raise IntegrityError(
+                        f"{_arm(frame)} seed {seed}: {mark['overlap']} images are in two of its "
+                        "splits: what it was tested on it has seen"
+                    )
+                for key in _shared(first, frame):
+                    if mark[key] != marks[0][key]:
+                        raise IntegrityError(
+                            f"{_arm(first)} and {_arm(frame)} share the seed {seed} but not their "
+                            f"{key}: unpaired"
+                        )
+        return frames
+
+    @cache  # noqa: B019 - a study lives as long as its program
+    def fingerprint(self, arm: str, seed: int) -> dict[str, Any]:
+        """What a run began with: see `bnbench.train.fingerprint`."""
+        mark = read_summary(run_path(self.results, arm, seed)).get("fingerprint")
+        if not mark:
+            raise IntegrityError(f"{arm} seed {seed}: no fingerprint tells what it was trained on")
+        return mark
+
+    def final(self, frame: pd.DataFrame, key: str) -> pd.Series:
+        """The final metric `key` of runs, by seed."""
+        return final(frame, key).astype(float)
+
+    def curves(self, arm: Arm, frame: pd.DataFrame, key: str) -> pd.DataFrame:
+        """The points `seed, step, value` of a metric of the runs in `frame`."""
+        points = curve_of(self.experiment(arm.experiment), key)
+        points = points[(points["arm"] == _arm(frame)) & points["seed"].isin(frame.index)]
+        if points.empty:
+            raise LackingError(f"{_words(arm)}: no curve {key}")
+        return points[["seed", "step", "value"]]
+
+    def _complete(self, arm: Arm, runs: pd.DataFrame) -> None:
+        if runs.empty:
+            raise LackingError(f"{_words(arm)}: no such runs")
+        lacking = runs[~runs["status"].isin(OUTCOMES)]
+        if len(lacking):
+            raise LackingError(f"{_words(arm)}: {len(lacking)} of {len(runs)} runs lack a result")
+
+
+def _equals(column: pd.Series, value: Any) -> pd.Series:
+    if value is None:
+        return column.isna()
+    if isinstance(value, bool | str):
+        return column.astype(str) == str(value)
+    return column.astype(float) == float(value)
+
+
+def _shared(one: pd.DataFrame, other: pd.DataFrame) -> list[str]:
+    """What runs of two arms that share a seed must have in common."""
+    a, b = one.iloc[0], other.iloc[0]
+
+    def same(*columns: str) -> bool:
+        return all(str(a[column]) == str(b[column]) for column in columns)
+
+    shared = ["splits"]
+    if same("model.name", "model.widths", "model.depth", "model.init"):
+        shared.append("weights")
+    if same("batch_size", "data.batches", "train.steps"):
+        shared.append("batches")
+    return shared
+
+
+def _arm(frame: pd.DataFrame) -> str:
+    return str(frame["arm"].iloc[0])
+
+
+def _words(arm: Arm) -> str:
+    return f"{arm.experiment}: {', '.join(f'{k}={v}' for k, v in arm.where.items())}"

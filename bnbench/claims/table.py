@@ -1,0 +1,28 @@
+"""All claims, in the order of the scoreboard."""
+
+from collections.abc import Iterable
+
+from bnbench.claims.batches import BATCHES
+from bnbench.claims.convergence import CONVERGENCE
+from bnbench.claims.exact import EXACT
+from bnbench.claims.mechanism import MECHANISM
+from bnbench.claims.placement import PLACEMENT
+from bnbench.claims.records import Claim
+from bnbench.claims.shift import SHIFT
+
+CLAIMS: dict[str, Claim] = {**EXACT, **CONVERGENCE, **MECHANISM, **PLACEMENT, **BATCHES, **SHIFT}
+FAMILIES = {
+    "E": "Exact",
+    "C": "Convergence",
+    "M": "Mechanism",
+    "P": "Placement and parameters",
+    "B": "Batch statistics",
+    "D": "Train/test shift",
+}
+PROBLEMS = ("least_squares", "linear_net", "two_branches")  # measured without runs, as `exact` is
+
+
+def experiments(claims: Iterable[str]) -> list[str]:
+    """The experiments that some claims read, each once."""
+    names = dict.fromkeys(name for claim in claims for name in CLAIMS[claim].experiments)
+    return [name for name in names if name not in (*PROBLEMS, "exact")]

@@ -1,0 +1,95 @@
+"""Judge the claims: run what is missing, measure, decide, and show the scoreboard.
+
+python scripts/claims.py                       # everything, on the embedded digits
+python scripts/claims.py claims=C1,M6          # run what these lack, and judge all that is there
+python scripts/claims.py results=elsewhere     # other overrides are those of scripts/train.py
+"""
+
+import shlex
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from bnbench.claims import files
+from bnbench.claims.judge import judge
+from bnbench.claims.study import IntegrityError, Study
+from bnbench.claims.table import CLAIMS, experiments
+from bnbench.cli import default_jobs
+from bnbench.refusal import allowed, complain
+from bnbench.sweep import sweep
+from bnbench.tracking.meta import circumstances
+from bnbench.tracking.run_dir import as_json, write_whole
+
+ONLY = "claims="
+FACTS = "judged.json"
+
+
+def main() -> int:
+    """Run, judge and show; 0 where every run has a result and every page is written."""
+    started = datetime.now(UTC)
+    chosen = [word for word in sys.argv[1:] if word.startswith(ONLY)]
+    overrides = [word for word in sys.argv[1:] if not word.startswith(ONLY)]
+    wanted = [name for word in chosen for name in word.removeprefix(ONLY).split(",")]
+    for name in wanted:
+        if name not in CLAIMS:
+            return complain(f"{ONLY}{name}: {allowed(name, list(CLAIMS))}")
+    exit_code, results, data = 0, Path(value(overrides, "results")), value(overrides, "data")
+    if names := experiments(wanted or CLAIMS):
+        outcome = sweep([f"experiment={','.join(names)}", *overrides])
+        if isinstance(outcome, int):
+            return outcome
+        exit_code, results = outcome.exit_code, outcome.request.results
+        data = outcome.request.experiments[0].data
+
+    # slow to import: seaborn, and torch
+    from bnbench.analysis.claim_views import read_claims
+    from bnbench.analysis.report import write_report
+    from bnbench.analysis.scoreboard_text import show_scoreboard
+    from bnbench.claims.pages import write_page
+    from bnbench.measure import measure
+
+    measure(results, data, default_jobs("cpu"))
+    study = Study(results, data)
+    try:
+        verdicts = judge(CLAIMS.values(), study)
+    except IntegrityError as error:
+        complain(f"no scoreboard: {error}")
+        return 1
+    files.write(verdicts, study.folder)
+    facts = {
+        "command": shlex.join(["python", "scripts/claims.py", *sys.argv[1:]]),
+        **circumstances(),
+        "started": started.isoformat(timespec="seconds"),
+        "finished": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+    write_whole(study.folder / FACTS, as_json(facts))
+    page = write_page(verdicts, study, words(facts))
+    problems = write_report(results).problems if (results / "experiments").exists() else []
+    show_scoreboard(read_claims(study.folder), page)
+    for problem in problems:
+        complain(problem)
+    return exit_code or int(bool(problems))
+
+
+def value(overrides: list[str], key: str) -> str:
+    """The last value that the command line gives a key, or its default."""
+    defaults = {"results": "results", "data": "digits"}
+    given = [word.partition("=")[2] for word in overrides if word.startswith(f"{key}=")]
+    return given[-1] if given else defaults[key]
+
+
+def words(facts: dict[str, Any]) -> dict[str, str]:
+    """How the claims were judged, as terms and descriptions."""
+    dirty = " with uncommitted changes" if facts["git_dirty"] else ""
+    commit = facts["git_commit"]
+    return {
+        "Command": facts["command"],
+        "Commit": f"{commit[:12]}{dirty}" if commit else "not from a git repository",
+        "Versions": ", ".join(f"{name} {version}" for name, version in facts["versions"].items()),
+        "Finished": facts["finished"],
+    }
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,128 @@
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import stats
+
+from bnbench.analysis.inference import (
+    detectable,
+    holm,
+    log_ratios,
+    p_above,
+    p_below,
+    p_between,
+    p_share_above,
+    share_interval,
+)
+
+SAMPLE = [0.8, 1.9, -0.3, 2.4, 1.1, 0.7]
+samples = st.lists(st.floats(-100, 100), min_size=3, max_size=12)
+
+
+def test_one_sided_tests_by_hand():
+    # mean 2, s = 1, standard error 1/√3; t(2) has the closed form F(t) = 1/2 + t/(2√(2+t²))
+    t = 2 * math.sqrt(3)
+    assert p_above([1, 2, 3], 0) == pytest.approx(0.5 - t / (2 * math.sqrt(2 + t * t)), rel=1e-12)
+
+
+@given(samples, st.floats(-100, 100))
+def test_one_sided_tests_are_those_of_scipy(values, bound):
+    if np.std(values) < 1e-6:
+        return
+    for ours, side in ((p_above, "greater"), (p_below, "less")):
+        exact = stats.ttest_1samp(values, bound, alternative=side).pvalue
+        assert ours(values, bound) == pytest.approx(exact, rel=1e-9, abs=1e-12)
+
+
+@given(samples, st.floats(-100, 100))
+def test_the_two_sides_share_one(values, bound):
+    assert p_above(values, bound) + p_below(values, bound) == pytest.approx(1, abs=1e-9)
+
+
+def test_equal_values_decide_unless_they_are_the_bound():
+    assert p_above([2.0] * 4, 1.0) == 0
+    assert p_above([2.0] * 4, 3.0) == 1
+    assert p_above([2.0] * 4, 2.0) == 0.5
+
+
+@pytest.mark.parametrize("values", [[], [1.0], [1.0, 2.0], [1.0, 2.0, math.nan], [1, 2, math.inf]])
+def test_without_three_finite_values_there_is_no_p(values):
+    assert math.isnan(p_above(values, 0))
+    assert math.isnan(p_between(values, -1, 1))
+
+
+def test_equivalence_is_the_worse_of_two_tests():
+    low = stats.ttest_1samp(SAMPLE, -3, alternative="greater").pvalue
+    high = stats.ttest_1samp(SAMPLE, 2, alternative="less").pvalue
+    assert high > low
+    assert p_between(SAMPLE, -3, 2) == pytest.approx(high, rel=1e-12)
+    with pytest.raises(ValueError, match="expected the first below the second"):
+        p_between(SAMPLE, 1, 1)
+
+
+@given(samples)
+def test_equivalence_at_5_percent_is_a_90_percent_interval_within_the_bounds(values):
+    mean, half = np.mean(values), stats.sem(values) * stats.t.ppf(0.95, len(values) - 1)
+    if np.std(values) < 1e-6 or abs(abs(mean) + half - 10) < 1e-6:
+        return
+    assert (p_between(values, -10, 10) < 0.05) == (abs(mean) + half < 10)
+
+
+def test_shares_by_hand():
+    assert p_share_above(10, 10, 0.5) == pytest.approx(0.5**10)
+    assert p_share_above(9, 10, 0.5) == pytest.approx(11 * 0.5**10)
+    interval = share_interval(10, 10)
+    assert interval.low == pytest.approx(0.025 ** (1 / 10))  # p^n = 0.025
+    assert (interval.estimate, interval.high, interval.n) == (1, 1, 10)
+    assert math.isnan(p_share_above(2, 2, 0.5))
+    assert math.isnan(share_interval(2, 2).low)
+
+
+def test_holm_by_hand():
+    # sorted .01 .02 .03 .04, times 4 3 2 1: .04 .06 .06 .04, and never below the one before
+    assert holm([0.04, 0.01, 0.03, 0.02]) == pytest.approx([0.06, 0.04, 0.06, 0.06])
+    assert holm([0.9, 0.8]) == [1, 1]
+    adjusted = holm([math.nan, 0.01, 0.04])
+    assert math.isnan(adjusted[0])
+    assert adjusted[1:] == pytest.approx([0.02, 0.04])
+
+
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=10))
+def test_holm_lies_between_no_adjustment_and_bonferroni(p_values):
+    for p, adjusted in zip(p_values, holm(p_values), strict=True):
+        assert p <= adjusted <= min(1, p * len(p_values))
+
+
+@pytest.mark.parametrize(
+    ("n", "alpha", "power"), [(5, 0.025, 0.8), (10, 0.025, 0.8), (20, 0.05, 0.9)]
+)
+def test_a_detectable_effect_is_found_as_often_as_it_says(n, alpha, power):
+    effect = detectable(2.0, n, alpha, power)
+    draws = np.random.default_rng(0).normal(effect, 2.0, (20_000, n))
+    found = stats.ttest_1samp(draws, 0, axis=1, alternative="greater").pvalue < alpha
+    assert found.mean() == pytest.approx(power, abs=4 * math.sqrt(power * (1 - power) / 20_000))
+
+
+def test_nothing_is_detectable_with_two_seeds():
+    assert math.isnan(detectable(1.0, 2))
+    assert math.isnan(detectable(math.nan, 5))
+
+
+def test_log_ratios_by_hand():
+    ratios = log_ratios([100, 200, None, 400, None], [50, 200, 100, None, None], budget=800)
+    assert ratios.values == pytest.approx([math.log(2), 0, math.log(8), -math.log(2)])
+    assert ratios.bounds == ["", "", "at least", "at most", "none"]
+    assert not ratios.too_few
+
+
+def test_more_than_half_without_information_are_too_few():
+    assert log_ratios([None] * 3 + [1, 1], [None] * 3 + [1, 1], 10).too_few
+    assert not log_ratios([None] * 2 + [1, 1], [None] * 2 + [1, 1], 10).too_few
+
+
+@pytest.mark.parametrize(("baseline", "budget"), [([0.0], 10), ([11.0], 10), ([1.0, 2.0], 10)])
+def test_impossible_steps_are_refused(baseline, budget):
+    with pytest.raises(ValueError, match="expected"):
+        log_ratios(baseline, [1.0], budget)

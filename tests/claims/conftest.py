@@ -1,0 +1,89 @@
+"""A study whose runs are made by hand."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from bnbench.analysis.load import Experiment
+from bnbench.claims.study import LackingError, Study
+
+COLUMNS = {
+    "status": "done",
+    "stuck": False,
+    "model.name": "mlp",
+    "model.widths": "[100]",
+    "model.depth": "[1]",
+    "model.init": "he",
+    "norm.name": "none",
+    "data.batches": "reshuffled",
+    "batch_size": 64,
+    "optim.lr": 0.1,
+    "train.steps": 100,
+    "train/accuracy": 1.0,
+    "val/accuracy": 0.9,
+    "test/accuracy": 0.9,
+}
+
+
+@dataclass
+class ByHand(Study):
+    """Runs, curves and shifts of one experiment, `x`; what is not given has a default."""
+
+    rows: list[dict] = field(default_factory=list)
+    points: list[tuple] = field(default_factory=list)  # arm, seed, step, key, value
+    shifts: list[tuple] = field(
+        default_factory=list
+    )  # arm, seed, shift, severity, policy, accuracy
+    tables: dict[str, pd.DataFrame] = field(default_factory=dict)
+    marks: dict[tuple[str, int], dict] = field(default_factory=dict)
+
+    def __post_init__(self):
+        super().__init__(Path("results"), "digits")
+
+    def run(self, arm, seed, **values):
+        """Add a run; `__` in a name stands for a dot, and `acc` for the test accuracy."""
+        named = {key.replace("__", "."): value for key, value in values.items()}
+        if "acc" in named:
+            named["test/accuracy"] = named.pop("acc")
+        if "val" in named:
+            named["val/accuracy"] = named.pop("val")
+        self.rows.append({**COLUMNS, "arm": arm, "seed": seed, **named})
+
+    def experiment(self, name):
+        if name != "x":
+            raise LackingError(f"no runs of the experiment {name}")
+        points = [
+            (a, seed, step, step, *split_key(key), value)
+            for a, seed, step, key, value in self.points
+        ]
+        curves = pd.DataFrame(
+            points, columns=["arm", "seed", "step", "samples", "split", "layer", "metric", "value"]
+        )
+        shifts = pd.DataFrame(
+            [(*row[:5], "accuracy", row[5]) for row in self.shifts],
+            columns=["arm", "seed", "shift", "severity", "policy", "metric", "value"],
+        )
+        return Experiment("x", "digits", Path(), {}, pd.DataFrame(self.rows), curves, shifts)
+
+    def measured(self, name):
+        if name not in self.tables:
+            raise LackingError(f"{name}.csv was not measured yet")
+        return self.tables[name]
+
+    def fingerprint(self, arm, seed):
+        same = {"weights": f"w{seed}", "batches": f"b{seed}", "splits": "s", "overlap": 0}
+        return same | self.marks.get((arm, seed), {})
+
+    __hash__ = object.__hash__
+
+
+def split_key(key):
+    split, metric, *layer = key.split("/")
+    return split, layer[0] if layer else "", metric
+
+
+@pytest.fixture
+def study():
+    return ByHand()

@@ -1,0 +1,252 @@
+import math
+
+import pandas as pd
+import pytest
+from scipy import stats
+
+from bnbench.analysis.inference import holm
+from bnbench.claims import files
+from bnbench.claims.judge import judge, measure_part, tally
+from bnbench.claims.records import Above, Below, Between, Claim, Part
+from bnbench.claims.study import LackingError
+
+HIGH, LOW, ZERO = (
+    [4.0, 5.0, 6.0, 5.5, 4.5],
+    [-5.0, -4.0, -6.0, -5.5, -4.5],
+    [0.1, -0.1, 0.0, 0.05, -0.05],
+)
+WIDE = [-9.0, 8.0, 1.0, -4.0, 5.0]
+
+
+def rows(values, bounds=None):
+    n = len(values)
+    columns = dict.fromkeys(("treatment", "baseline"), [math.nan] * n)
+    arms = dict.fromkeys(("treatment_arm", "baseline_arm"), ["a"] * n)
+    bounds = bounds or [""] * n
+    return pd.DataFrame({"seed": range(n), "value": values, **columns, **arms, "bound": bounds})
+
+
+def part(values, target, bounds=None, **options):
+    return Part("pp of something", lambda study: rows(values, bounds), target, **options)
+
+
+def claim(name, *parts, **named):
+    every = {f"part {number}": each for number, each in enumerate(parts)} | named
+    return Claim(name, "It is so.", "N0", ("x",), "digits", "above", every)
+
+
+def only(values, target, bounds=None, **options):
+    one = part(values, target, bounds, **options)
+    return measure_part("one", one, one.measure(None))
+
+
+@pytest.mark.parametrize(
+    ("values", "target", "verdict"),
+    [
+        (HIGH, Above(1.0), "confirmed"),
+        (LOW, Above(1.0), "refuted"),
+        (ZERO, Above(1.0), "refuted"),
+        (WIDE, Above(1.0), "inconclusive"),
+        (LOW, Below(-1.0), "confirmed"),
+        (HIGH, Below(-1.0), "refuted"),
+        (ZERO, Between(-1.0, 1.0), "confirmed"),
+        (HIGH, Between(-1.0, 1.0), "refuted"),
+        (LOW, Between(-1.0, 1.0), "refuted"),
+        (WIDE, Between(-1.0, 1.0), "inconclusive"),
+        (HIGH[:2], Above(1.0), "inconclusive"),
+    ],
+)
+def test_the_verdict_of_a_part(values, target, verdict):
+    assert only(values, target).verdict == verdict
+
+
+def test_the_numbers_of_a_part_are_those_of_scipy():
+    result = only(HIGH, Above(4.5))
+    assert result.p_confirm == pytest.approx(
+        stats.ttest_1samp(HIGH, 4.5, alternative="greater").pvalue
+    )
+    assert result.p_refute == pytest.approx(stats.ttest_1samp(HIGH, 4.5, alternative="less").pvalue)
+    low, high = stats.ttest_1samp(HIGH, 0).confidence_interval(0.95)
+    assert (result.interval.low, result.interval.high) == pytest.approx((low, high))
+    low, high = stats.ttest_1samp(HIGH, 0).confidence_interval(0.90)
+    result = only(HIGH, Between(-1, 1))
+    assert (result.interval.low, result.interval.high) == pytest.approx((low, high))
+    assert result.level == 0.90
+
+
+def test_outside_the_bounds_is_tested_on_both_sides():
+    one_sided = stats.ttest_1samp(HIGH, 1, alternative="greater").pvalue
+    assert only(HIGH, Between(-1, 1)).p_refute == pytest.approx(2 * one_sided)
+
+
+@pytest.mark.parametrize(
+    ("values", "target", "bound", "verdict"),
+    [
+        (HIGH, Above(1.0), "at least", "confirmed"),  # it may be even more
+        (HIGH, Above(1.0), "at most", "inconclusive"),  # it may be less
+        (LOW, Above(1.0), "at least", "inconclusive"),
+        (LOW, Above(1.0), "at most", "refuted"),
+        (LOW, Below(-1.0), "at most", "confirmed"),
+        (LOW, Below(-1.0), "at least", "inconclusive"),
+        (HIGH, Below(-1.0), "at most", "inconclusive"),
+        (HIGH, Below(-1.0), "at least", "refuted"),
+        (ZERO, Between(-1.0, 1.0), "at least", "inconclusive"),
+        (HIGH, Between(-1.0, 1.0), "at least", "refuted"),
+        (HIGH, Between(-1.0, 1.0), "at most", "inconclusive"),
+    ],
+)
+def test_a_bound_shows_one_direction_alone(values, target, bound, verdict):
+    result = only(values, target, [bound, "", "", "", ""])
+    assert result.verdict == verdict
+    assert result.censored == 1
+
+
+def test_pairs_without_information_are_counted_and_left_out():
+    result = only([*HIGH, math.nan], Above(1.0), [""] * 5 + ["none"])
+    assert (result.verdict, result.interval.n, result.censored) == ("confirmed", 5, 1)
+
+
+def test_more_than_half_without_information_is_inconclusive():
+    values = [*HIGH[:4], *[math.nan] * 5]
+    assert only(values, Above(1.0), [""] * 4 + ["none"] * 5).verdict == "inconclusive"
+    assert only(values[:-1], Above(1.0), [""] * 4 + ["none"] * 4).verdict == "confirmed"
+
+
+def test_a_value_that_is_no_number_leaves_it_open():
+    assert only([*HIGH, math.inf], Above(1.0)).verdict == "inconclusive"
+    assert only([*HIGH, math.nan], Above(1.0)).verdict == "inconclusive"
+
+
+def test_shares_are_tested_exactly():
+    assert only([1.0] * 10, Above(0.5), scale="share").p_confirm == pytest.approx(0.5**10)
+    assert only([1.0] * 10, Above(0.5), scale="share").verdict == "confirmed"
+    assert only([0.0] * 10, Above(0.5), scale="share").verdict == "refuted"
+    assert only([1.0] * 4, Above(0.5), scale="share").verdict == "inconclusive"
+
+
+def test_power_is_for_the_smallest_effect_of_interest():
+    # n = 5, 2.5 % one-sided, power 0.8: an effect of 1.682 standard deviations (Cohen's tables)
+    std = pd.Series(HIGH).std()
+    assert only(HIGH, Above(1.0)).detectable == pytest.approx(1.682 * std, rel=1e-3)
+    assert only(HIGH, Above(2.0)).powered
+    assert not only(HIGH, Above(0.0), interest=1.0).powered
+    assert only(HIGH, Above(0.0), interest=2.0).powered
+
+
+def test_a_claim_needs_all_its_parts(study):
+    both = claim("both", part(HIGH, Above(1.0)), part(ZERO, Between(-1.0, 1.0)))
+    one = claim("one", part(HIGH, Above(1.0)), part(WIDE, Above(1.0)))
+    none = claim("none", part(HIGH, Above(1.0)), part(LOW, Above(1.0)))
+    verdicts = judge([both, one, none], study)
+    assert [v.verdict for v in verdicts] == ["confirmed", "inconclusive", "refuted"]
+    assert [v.decisive.name for v in verdicts] == ["part 0", "part 1", "part 1"]
+
+
+def test_a_reading_decides_nothing(study):
+    (verdict,) = judge([claim("x", part(HIGH, Above(1.0)), part(LOW, None))], study)
+    assert verdict.verdict == "confirmed"
+    assert [result.verdict for result in verdict.parts] == ["confirmed", ""]
+
+
+def test_the_family_is_adjusted_after_holm(study):
+    # alone each would be confirmed; the p of a claim is the greatest of its parts'
+    barely = [1.35, 2.6, 1.7, 2.2, 1.15]
+    p = stats.ttest_1samp(barely, 1, alternative="greater").pvalue
+    assert 0.01 < p < 0.025
+    (alone,) = judge([claim("a", part(barely, Above(1.0)))], study)
+    assert (alone.verdict, alone.p_holm) == ("confirmed", pytest.approx(p))
+    verdicts = judge([claim(name, part(barely, Above(1.0))) for name in "abc"], study)
+    assert {v.verdict for v in verdicts} == {"inconclusive"}
+    assert [v.p_holm for v in verdicts] == pytest.approx(holm([p, p, p]))
+    assert {v.parts[0].verdict for v in verdicts} == {"confirmed"}  # before the adjustment
+
+
+def test_refuting_by_one_of_several_parts_costs_their_number(study):
+    p = stats.ttest_1samp(LOW, 1, alternative="less").pvalue
+    (verdict,) = judge([claim("x", part(LOW, Above(1.0)), *[part(HIGH, Above(1.0))] * 3)], study)
+    assert verdict.p_holm == pytest.approx(4 * p)
+
+
+def test_equivalence_alone_is_judged_at_five_percent(study):
+    near = [0.2, 0.9, 0.5, -0.4, 1.0]
+    p = max(
+        stats.ttest_1samp(near, 1, alternative="less").pvalue,
+        stats.ttest_1samp(near, -1, alternative="greater").pvalue,
+    )
+    assert 0.025 < p < 0.05
+    (verdict,) = judge([claim("x", part(near, Between(-1.0, 1.0)))], study)
+    assert verdict.verdict == "confirmed"
+    mixed = claim("x", part(near, Between(-1.0, 1.0)), part(HIGH, Above(1.0)))
+    assert judge([mixed], study)[0].verdict == "inconclusive"
+
+
+def lacking(study):
+    raise LackingError("no runs of the experiment x")
+
+
+def test_what_is_lacking_is_no_verdict(study):
+    missing = Claim("m", "It is so.", "N0", ("x",), "", "", {"a": Part("pp", lacking, Above(0.0))})
+    reading = claim("r", part(HIGH, Above(1.0)), other=Part("pp", lacking))
+    elsewhere = Claim("e", "It is so.", "N0", (), "", "", {}, reason="needs a GPU")
+    verdicts = judge([missing, reading, elsewhere], study)
+    assert [v.verdict for v in verdicts] == ["not run here", "confirmed", "not run here"]
+    assert [v.reason for v in verdicts] == ["no runs of the experiment x", "", "needs a GPU"]
+    assert [len(v.parts) for v in verdicts] == [0, 1, 0]
+    assert tally(verdicts) == {"confirmed": 1, "refuted": 0, "inconclusive": 0, "not run here": 2}
+
+
+@pytest.fixture
+def exact_table():
+    return pd.DataFrame(
+        [
+            ("E1", "a", "error", 1e-12, "<=", 1e-10, True),
+            ("E1", "b", "error", 0.5, "<=", 0.1, False),
+        ],
+        columns=["claim", "part", "statistic", "estimate", "direction", "bound", "holds"],
+    )
+
+
+def test_an_exact_claim_is_refuted_by_one_number(study, exact_table):
+    exact = Claim("E1", "It is so.", "N0", ("exact",), "", "", {})
+    study.tables["exact"] = exact_table
+    (verdict,) = judge([exact], study)
+    assert verdict.verdict == "refuted"
+    row = dict(zip(files.SCOREBOARD, files.scoreboard_row(verdict, "digits"), strict=True))
+    assert (row["estimate"], row["sesoi_high"], row["n"]) == ("0.5", "0.1", "1")
+    study.tables["exact"] = exact_table.assign(holds=True)
+    (verdict,) = judge([exact], study)
+    assert verdict.verdict == "confirmed"
+
+
+def test_the_files_of_the_claims(study, exact_table, tmp_path):
+    study.tables["exact"] = exact_table
+    ratio = part([math.log(2)] * 4, Above(math.log(1.5)), scale="log")
+    claims = [
+        Claim("E1", "It is so.", "N0", ("exact",), "", "", {}),
+        claim("C1", ratio, reading=part(HIGH, None)),
+        Claim("P4", "It is so.", "N0", (), "", "", {}, reason="needs a GPU"),
+    ]
+    verdicts = judge(claims, study)
+    folder = tmp_path / "digits"
+    files.write(verdicts, folder)
+    board = pd.read_csv(folder / "scoreboard.csv")
+    assert list(board) == files.SCOREBOARD
+    c1 = board.set_index("claim").loc["C1"]
+    assert (c1["estimate"], c1["ci_low"], c1["sesoi_low"]) == pytest.approx((2, 2, 1.5))
+    assert (c1["n"], c1["ci_level"], bool(c1["powered"])) == (4, 0.95, True)
+    assert c1["command"] == "make claims ARGS=claims=C1"
+    parts = pd.read_csv(folder / "parts.csv")
+    assert list(parts["role"]) == ["verdict", "reading"]
+    evidence = pd.read_csv(folder / "evidence" / "C1.csv")
+    assert list(evidence["value"][:4]) == pytest.approx([math.log(2)] * 4)
+    assert len(evidence) == 4 + 5
+    assert list(pd.read_csv(folder / "evidence" / "E1.csv")) == files.EXACT
+    assert not (folder / "evidence" / "P4.csv").exists()
+
+
+def test_the_same_numbers_write_the_same_bytes(study, tmp_path):
+    for name in ("one", "two"):
+        files.write(judge([claim("C1", part(HIGH, Above(1.0)))], study), tmp_path / name / "digits")
+    for file in ("scoreboard.csv", "parts.csv", "evidence/C1.csv"):
+        one, two = ((tmp_path / name / "digits" / file).read_bytes() for name in ("one", "two"))
+        assert one == two

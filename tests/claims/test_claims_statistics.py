@@ -1,0 +1,249 @@
+import math
+
+import numpy as np
+import pytest
+
+from bnbench.claims.statistics import (
+    at_start,
+    combined,
+    contrast,
+    curve_gap,
+    gap,
+    generalisation_gap,
+    largest_stable_rate,
+    level,
+    of_problem,
+    over_phase,
+    rescued,
+    slope,
+    speedup,
+)
+from bnbench.claims.study import Arm, LackingError
+from bnbench.claims.under_shift import change, recovered, recovered_gap, retained_gap
+
+NONE = Arm("x", {"norm.name": "none"}, 0.1)
+BN = NONE.but(norm__name="batchnorm")
+
+
+@pytest.fixture
+def two_arms(study):
+    for seed, none, bn in ((0, 0.5, 0.6), (1, 0.7, 0.9), (2, 0.8, 0.8)):
+        study.run("a", seed, acc=none)
+        study.run("b", seed, acc=bn, norm__name="batchnorm")
+    return study
+
+
+def test_a_gap_is_paired(two_arms):
+    rows = gap(BN, NONE)(two_arms)
+    assert list(rows["value"]) == pytest.approx([10, 20, 0])
+    assert list(rows["treatment"]) == pytest.approx([60, 90, 80])
+    assert list(rows["baseline"]) == pytest.approx([50, 70, 80])
+    assert set(rows["treatment_arm"]) == {"b"}
+    assert set(rows["baseline_arm"]) == {"a"}
+    assert set(rows["bound"]) == {""}
+    assert list(level(BN)(two_arms)["value"]) == pytest.approx([60, 90, 80])
+
+
+def test_a_contrast_is_the_difference_of_differences(two_arms):
+    for seed, none, bn in ((0, 0.4, 0.3), (1, 0.6, 0.5), (2, 0.7, 0.5)):
+        study = two_arms
+        study.run("c", seed, acc=none, batch_size=2)
+        study.run("d", seed, acc=bn, norm__name="batchnorm", batch_size=2)
+    one, other = NONE.but(batch_size=64), BN.but(batch_size=64)
+    small, small_bn = NONE.but(batch_size=2), BN.but(batch_size=2)
+    terms = [(1.0, other), (-1.0, small_bn), (-1.0, one), (1.0, small)]
+    rows = contrast(terms)(two_arms)
+    assert list(rows["value"]) == pytest.approx([30 - 10, 40 - 10, 30 - 10])
+    assert rows["treatment_arm"][0] == "b+c"
+    both = combined(gap(other, small_bn), gap(one, small), -1.0)(two_arms)
+    assert list(both["value"]) == pytest.approx(list(rows["value"]))
+
+
+def draw_curves(study, crossings):
+    """Curves of ten points that are at 0 and, from a step on, at 1; None: always 0."""
+    for arm, norm, steps in crossings:
+        for seed, reached in enumerate(steps):
+            study.run(arm, seed, norm__name=norm)
+            for step in range(10, 101, 10):
+                value = float(reached is not None and step >= reached)
+                study.points.append((arm, seed, step, "val/accuracy", value))
+    for seed in (100, 101):
+        study.run("a", seed, val=0.5)
+
+
+def test_steps_to_the_accuracy_that_the_baseline_ends_at(study):
+    # the median of three does not move a step function; at 0.5 it crosses half an interval before
+    draw_curves(
+        study, [("a", "none", [80, 60, None, None]), ("b", "batchnorm", [20, 30, 50, None])]
+    )
+    rows = speedup(BN, NONE)(study)
+    assert list(rows["treatment"][:3]) == [15, 25, 45]
+    assert list(rows["baseline"][:2]) == [75, 55]
+    expected = [math.log(75 / 15), math.log(55 / 25), math.log(100 / 45)]
+    assert list(rows["value"][:3]) == pytest.approx(expected)
+    assert list(rows["bound"]) == ["", "", "at least", "none"]
+    assert math.isnan(rows["value"][3])
+
+
+def test_a_lower_share_of_that_accuracy_is_reached_sooner(study):
+    draw_curves(study, [("a", "none", [80, 60, 80, 80]), ("b", "batchnorm", [20, 30, 50, 20])])
+    rows = speedup(BN, NONE, share=0.5)(study)
+    assert list(rows["treatment"]) == [12.5, 22.5, 42.5, 12.5]
+
+
+def test_who_is_slower_than_the_budget_is_known_from_above(study):
+    draw_curves(study, [("a", "none", [80, 60]), ("b", "batchnorm", [None, 20])])
+    rows = speedup(BN, NONE)(study)
+    assert list(rows["bound"]) == ["at most", ""]
+    assert rows["value"][0] == pytest.approx(math.log(75 / 100))
+
+
+def test_rescued_is_who_trains_where_the_other_fails(study):
+    outcomes = {  # seed -> how none and BN end
+        0: ({"status": "diverged"}, {}),
+        1: ({"stuck": True}, {}),
+        2: ({}, {}),
+        3: ({"stuck": True}, {"status": "diverged"}),
+    }
+    for seed, (none, bn) in outcomes.items():
+        study.run("a", seed, **none)
+        study.run("b", seed, norm__name="batchnorm", **bn)
+    assert list(rescued(BN, NONE)(study)["value"]) == [1, 1, 0, 0]
+
+
+def test_the_largest_rate_below_the_first_that_fails(study):
+    rates = (0.1, 1.0, 10.0, 100.0)
+    fails = {  # who fails where; a net that trains again at a larger rate has failed before
+        "none": {0: (1.0,), 1: (10.0, 100.0), 2: (0.1,), 3: ()},
+        "batchnorm": {0: (100.0,), 1: (), 2: (10.0,), 3: ()},
+    }
+    for norm, seeds in fails.items():
+        for seed, failing in seeds.items():
+            for rate in rates:
+                study.run(
+                    f"{norm}{rate}", seed, norm__name=norm, optim__lr=rate, stuck=rate in failing
+                )
+    rows = largest_stable_rate(BN, NONE, rates)(study)
+    assert list(rows["treatment"]) == [10, 100, 1, 100]
+    assert list(rows["baseline"]) == [0.1, 1, 0.1, 100]
+    assert list(rows["bound"]) == ["", "at least", "at least", "none"]
+    assert list(rows["value"][:3]) == pytest.approx([2, 2, 1])
+
+
+def test_a_slope_is_that_of_least_squares(study):
+    y = {8: [0.5, 0.9, 0.1], 32: [0.6, 0.7, 0.4], 128: [0.9, 0.8, 0.3]}
+    for size, values in y.items():
+        for seed, value in enumerate(values):
+            study.run(f"g{size}", seed, acc=value, norm__ghost_size=size)
+    points = [(math.log2(m), NONE.but(norm__ghost_size=m)) for m in y]
+    rows = slope(points, generalisation_gap)(study)
+    gaps = 100 * (1 - np.array(list(y.values())))
+    assert list(rows["value"]) == pytest.approx(list(np.polyfit([3, 5, 7], gaps, 1)[0]))
+
+
+def probe(study, arm, seed, values, key="train@batch/drift/3"):
+    study.points += [(arm, seed, step, key, value) for step, value in values.items()]
+
+
+def test_a_phase_is_a_share_of_the_run(two_arms):
+    for seed in range(3):
+        probe(two_arms, "a", seed, {0: 99, 5: 2, 50: 4, 100: 8})
+        probe(two_arms, "b", seed, {0: 99, 5: 1, 50: 1, 100: 1})
+    key = "train@batch/drift/3"
+    early = over_phase(BN, NONE, key, (0.0, 0.05))(two_arms)
+    late = over_phase(BN, NONE, key, (0.05, 1.0))(two_arms)
+    assert list(early["value"]) == pytest.approx([math.log(1 / 2)] * 3)
+    assert list(late["value"]) == pytest.approx([math.log(1 / 6)] * 3)
+    middle = over_phase(BN, NONE, key, (0.0, 1.0), log=False, median=True)(two_arms)
+    assert list(middle["value"]) == pytest.approx([1 - 4] * 3)
+
+
+def test_layers_are_averaged_before_time(two_arms):
+    for seed in range(3):
+        for arm, values in (("a", {50: 1.0, 100: 1.0}), ("b", {50: 2.0, 100: 4.0})):
+            probe(two_arms, arm, seed, values)
+            probe(two_arms, arm, seed, {50: 4.0, 100: 0.0}, "train@batch/drift/2")
+    keys = ["train@batch/drift/2", "train@batch/drift/3"]
+    rows = over_phase(BN, NONE, keys, log=False)(two_arms)
+    assert list(rows["treatment"]) == pytest.approx([2.5] * 3)
+    assert list(rows["baseline"]) == pytest.approx([1.5] * 3)
+
+
+def test_two_curves_of_one_run(two_arms):
+    for seed in range(3):
+        probe(two_arms, "b", seed, {10: 0.5, 50: 0.7, 100: 0.9}, "val@precise/accuracy")
+        probe(two_arms, "b", seed, {10: 0.1, 50: 0.6, 100: 0.9}, "val/accuracy")
+    rows = curve_gap(BN, "val@precise/accuracy", "val/accuracy", (0.02, 0.5))(two_arms)
+    assert list(rows["value"]) == pytest.approx([25] * 3)
+
+
+def test_before_the_first_step(two_arms):
+    for seed in range(3):
+        probe(two_arms, "b", seed, {0: 1.2 + seed, 1: 9}, "train@batch/gradient_growth")
+    rows = at_start(BN, "train@batch/gradient_growth")(two_arms)
+    assert list(rows["value"]) == pytest.approx([1.2, 2.2, 3.2])
+    with pytest.raises(LackingError, match="no curve"):
+        at_start(NONE, "train@batch/gradient_growth")(two_arms)
+
+
+def test_bounds_survive_a_difference(study):
+    draw_curves(study, [("a", "none", [80, None, 80]), ("b", "batchnorm", [20, 20, None])])
+    once = speedup(BN, NONE)
+    # the whole minus half of itself: half of it, and known from the side that it is known from
+    rows = combined(once, level(NONE), -1.0)(study)
+    assert list(rows["bound"]) == ["", "at least", "at most"]
+    rows = combined(level(NONE), once, -1.0)(study)
+    assert list(rows["bound"]) == ["", "at most", "at least"]
+    rows = combined(once, once, -0.5)(study)
+    assert list(rows["bound"]) == ["", "none", "none"]  # as of two numbers that are not the same
+
+
+def test_a_problem_is_read_seed_by_seed(study, tmp_path):
+    import pandas as pd
+
+    table = [(s, q, v) for s in (0, 1) for q, v in (("a", 2.0 + s), ("b", 3.0))]
+    study.tables["toy"] = pd.DataFrame(table, columns=["seed", "quantity", "value"])
+    rows = of_problem("toy", lambda q: q["a"] * q["b"])(study)
+    assert list(rows["value"]) == [6, 9]
+    assert list(rows["seed"]) == [0, 1]
+
+
+@pytest.fixture
+def shifted(study):
+    """Clean 0.9 and 0.8; under one shift 0.3 and 0.6, adapted 0.6; the other costs nothing."""
+    for seed in range(3):
+        study.run("a", seed, acc=0.8, **{"test@recalibrated/accuracy": 0.8})
+        study.run("b", seed, acc=0.9, norm__name="batchnorm", **{"test@adabn/accuracy": 0.85})
+        for severity in (1, 3):
+            study.shifts += [
+                ("a", seed, "blur", severity, "none", 0.6),
+                ("a", seed, "blur", severity, "recalibrated", 0.7),
+                ("b", seed, "blur", severity, "ema", 0.3),
+                ("b", seed, "blur", severity, "adabn", 0.6),
+                ("b", seed, "contrast", severity, "ema", 0.9),
+                ("b", seed, "contrast", severity, "adabn", 0.9),
+            ]
+    return study
+
+
+def test_what_is_retained_is_a_share_of_ones_own(shifted):
+    rows = retained_gap(BN, NONE, ["blur"], [1, 3])(shifted)
+    assert list(rows["value"]) == pytest.approx([100 * (0.3 / 0.9 - 0.6 / 0.8)] * 3)
+
+
+def test_what_is_recovered_is_a_share_of_the_loss(shifted):
+    bn = recovered(BN, "adabn", ["blur"], [1, 3])
+    none = recovered(NONE, "recalibrated", ["blur"], [1, 3], "none")
+    assert list(bn(shifted)["value"]) == pytest.approx([0.5] * 3)
+    assert list(none(shifted)["value"]) == pytest.approx([0.5] * 3)
+    assert list(recovered_gap(bn, none)(shifted)["value"]) == pytest.approx([0] * 3)
+    # a shift that costs nothing adds nothing to either sum
+    rows = recovered(BN, "adabn", ["blur", "contrast"], [1, 3])(shifted)
+    assert list(rows["value"]) == pytest.approx([0.5] * 3)
+
+
+def test_a_change_of_policy(shifted):
+    assert list(change(BN, "adabn", None)(shifted)["value"]) == pytest.approx([-5] * 3)
+    assert list(change(BN, "adabn", "blur", 3)(shifted)["value"]) == pytest.approx([30] * 3)
+    with pytest.raises(LackingError, match="no accuracy under invert@adabn"):
+        change(BN, "adabn", "invert")(shifted)
