@@ -13,7 +13,7 @@ Fewer than three values give no p-value: NaN, which no threshold admits.
 
 import math
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from scipy.optimize import brentq
@@ -114,50 +114,52 @@ def detectable(std: float, n: int, alpha: float = 0.025, power: float = POWER) -
     def lacking(noncentrality: float) -> float:
         return float(nct.sf(critical, n - 1, noncentrality)) - power
 
-    return std / math.sqrt(n) * float(brentq(lacking, 0.0, 10 * critical))
+    noncentrality: Any = brentq(lacking, 0.0, 10 * critical)
+    return std / math.sqrt(n) * float(noncentrality)
 
 
-class Ratios(NamedTuple):
-    """Paired log ratios with what is only known to lie beyond the budget.
+class LogSteps(NamedTuple):
+    """A contrast of log steps per seed, with what is only known to lie beyond the budget.
 
     Attributes:
-        values: ln(baseline/treatment) of the pairs that say something, above 0 where the treatment
-            is faster; what was not reached counts as reached at the budget.
-        bounds: of every pair, what its value is: "" a number; "at least", since only the baseline
-            fell short: it cannot refute that the treatment is faster; "at most", since only the
-            treatment did: it cannot confirm; "none", since both did: no value.
+        values: one per seed; NaN where nothing is known.
+        bounds: what each value is: "" a number; "at least" a lower bound, which cannot refute that
+            the contrast is above something; "at most" an upper one, which cannot confirm it; "none"
+            where it may be anything.
     """
 
     values: list[float]
     bounds: list[str]
 
-    @property
-    def too_few(self) -> bool:
-        """Whether more than half of the pairs say nothing."""
-        return 2 * self.bounds.count("none") > len(self.bounds)
 
+def log_steps(
+    weights: Sequence[float], steps: Sequence[Sequence[float | None]], budget: float
+) -> LogSteps:
+    """Σ weight · ln(steps to an accuracy), over arms that share seeds; None is never reached.
 
-BOUNDS = {(False, False): "", (True, False): "at least", (False, True): "at most"}
+    Weights of 1 for a baseline and -1 for a treatment give the log of how many times as fast the
+    treatment is. What was not reached counts as reached at the budget, which makes the sum a lower
+    bound where the weight is positive and an upper one where it is negative (right-censoring).
 
-
-def log_ratios(
-    baseline: Sequence[float | None], treatment: Sequence[float | None], budget: float
-) -> Ratios:
-    """Log ratios of steps to an accuracy over paired seeds; None is never reached (censored).
+    Args:
+        weights: one per arm.
+        steps: one sequence per arm, of one number per seed.
+        budget: the steps of a run.
 
     Raises:
-        ValueError: the sides are not paired, or a step is not within (0, budget].
+        ValueError: the arms are not paired, or a step is not within (0, budget].
     """
-    if len(baseline) != len(treatment):
-        raise ValueError(f"{len(baseline)} and {len(treatment)} seeds: expected pairs")
-    for step in (*baseline, *treatment):
+    if len({len(arm) for arm in steps}) != 1 or len(weights) != len(steps):
+        raise ValueError(f"{[len(arm) for arm in steps]} seeds: expected as many of each arm")
+    for step in (step for arm in steps for step in arm):
         if step is not None and not 0 < step <= budget:
             raise ValueError(f"step {step}: expected one of (0, {budget}]")
-    pairs = list(zip(baseline, treatment, strict=True))
-    bounds = [BOUNDS.get((a is None, b is None), "none") for a, b in pairs]
-    values = [
-        math.log((budget if a is None else a) / (budget if b is None else b))
-        for (a, b), bound in zip(pairs, bounds, strict=True)
-        if bound != "none"
-    ]
-    return Ratios(values, bounds)
+    values, bounds = [], []
+    for seed in zip(*steps, strict=True):
+        missed = {weight > 0 for weight, step in zip(weights, seed, strict=True) if step is None}
+        known = [budget if step is None else step for step in seed]
+        value = sum(w * math.log(step) for w, step in zip(weights, known, strict=True))
+        bound = {(): "", (True,): "at least", (False,): "at most"}.get(tuple(missed), "none")
+        values.append(math.nan if bound == "none" else value)
+        bounds.append(bound)
+    return LogSteps(values, bounds)

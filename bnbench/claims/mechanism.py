@@ -12,7 +12,6 @@ from bnbench.claims.convergence import EQUAL
 from bnbench.claims.records import Above, Below, Between, Claim, Part
 from bnbench.claims.statistics import (
     at_start,
-    combined,
     gap,
     generalisation_gap,
     level,
@@ -20,6 +19,7 @@ from bnbench.claims.statistics import (
     over_phase,
     slope,
     speedup,
+    steps_contrast,
 )
 from bnbench.claims.study import Arm
 
@@ -233,7 +233,14 @@ M3 = Claim(
         ),
         "kept beyond one half": Part(
             "ln speed-up of noisy BN minus half that of BN",
-            combined(FASTER["noisy_batchnorm"], FASTER["batchnorm"], -0.5),
+            steps_contrast(
+                [
+                    (0.5, noise_arm("none")),
+                    (0.5, noise_arm("batchnorm")),
+                    (-1.0, noise_arm("noisy_batchnorm")),
+                ],
+                noise_arm("none"),
+            ),
             Above(0.0),
             interest=math.log(1.2),
         ),

@@ -5,7 +5,7 @@ N0 to N4 are the notes of docs/myths.md.
 
 from bnbench.claims.convergence import EQUAL
 from bnbench.claims.records import Above, Below, Between, Claim, Part
-from bnbench.claims.statistics import combined, gap, level, of_problem
+from bnbench.claims.statistics import contrast, gap, level, of_problem
 from bnbench.claims.study import Arm
 
 
@@ -41,7 +41,14 @@ P1 = Claim(
         },
         "interaction of ReLU and sigmoid": Part(
             "pp, difference of the two",
-            combined(POST_MINUS_PRE["relu"], POST_MINUS_PRE["sigmoid"], -1.0),
+            contrast(
+                [
+                    (1.0, placed("relu", "post")),
+                    (-1.0, placed("relu", "pre")),
+                    (-1.0, placed("sigmoid", "post")),
+                    (1.0, placed("sigmoid", "pre")),
+                ]
+            ),
         ),
         **{
             f"{activation}, rate of the net with BN before": Part(

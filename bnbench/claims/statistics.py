@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from bnbench.analysis.inference import log_ratios
+from bnbench.analysis.inference import log_steps
 from bnbench.claims.records import Measure
 from bnbench.claims.study import Arm, Study
 from bnbench.curves import crossing
@@ -74,7 +74,8 @@ def contrast(
 
     def measure(study: Study) -> pd.DataFrame:
         frames = study.paired([arm for _, arm in terms])
-        sides = {True: 0.0, False: 0.0}
+        nothing = pd.Series(0.0, frames[0].index)
+        sides = {True: nothing, False: nothing}
         for (weight, _), frame in zip(terms, frames, strict=True):
             sides[weight > 0] = sides[weight > 0] + abs(weight) * scale * study.final(frame, key)
         names = {
@@ -101,26 +102,53 @@ def speedup(
 ) -> Measure:
     """ln(steps of the baseline / steps of the treatment) to the accuracy that a net ends at.
 
-    That accuracy is the mean final validation accuracy of `reference` (by default the baseline),
-    at its rate on the tuning seeds, times `share`: chosen on seeds that do not report. Steps are
-    interpolated on the running median of three (`bnbench.curves.crossing`). A side that does not
-    get there counts as getting there at the end of the budget, and the value is a bound.
+    That net is the baseline unless a `reference` is given; for the rest see `steps_contrast`.
+    """
+    terms = [(1.0, baseline), (-1.0, treatment)]
+    return steps_contrast(terms, reference or baseline, key, share=share, at=at)
+
+
+def steps_contrast(
+    terms: Sequence[tuple[float, Arm]],
+    reference: Arm,
+    key: str = CURVE,
+    *,
+    share: float = 1.0,
+    at: Arm | None = None,
+) -> Measure:
+    """Σ weight · ln(steps to an accuracy) over several arms.
+
+    The accuracy is the mean final validation accuracy of `reference`, at its rate on the tuning
+    seeds, times `share`: chosen on seeds that do not report. Steps are interpolated on the running
+    median of three (`bnbench.curves.crossing`). An arm that does not get there counts as getting
+    there at the end of the budget, and the value is a bound (`inference.log_steps`). `treatment`
+    are the steps of the last arm, `baseline` those of the first.
+
+    Args:
+        terms: weights and arms.
+        reference: whose accuracy is to be reached.
+        key: the curve.
+        share: of the accuracy.
+        at: where given, all arms are taken at the rate that is tuned for this one, on the tuning
+            seeds: the reading at a matched rate.
     """
 
     def measure(study: Study) -> pd.DataFrame:
-        model = reference or baseline
-        tuning = study.runs(model, study.rate(model), tuning=True)
+        tuning = study.runs(reference, study.rate(reference), tuning=True)
         threshold = share * tuning[CURVE].mean()
         rate = study.rate(at) if at else None
-        one, other = study.paired([treatment, baseline], rate)
-        budget = float(max(one["train.steps"].max(), other["train.steps"].max()))
-        a = _crossings(study, treatment, one, key, threshold)
-        b = _crossings(study, baseline, other, key, threshold)
-        ratios = log_ratios(list(b), list(a), budget)
-        values = iter(ratios.values)
-        value = [math.nan if bound == "none" else next(values) for bound in ratios.bounds]
-        sides = [pd.Series(side, one.index, dtype=float) for side in (value, a, b)]
-        return rows_of(*sides, one["arm"], other["arm"], ratios.bounds)
+        frames = study.paired([arm for _, arm in terms], rate)
+        budget = float(max(frame["train.steps"].max() for frame in frames))
+        steps = [
+            _crossings(study, arm, frame, key, threshold)
+            for (_, arm), frame in zip(terms, frames, strict=True)
+        ]
+        result = log_steps([weight for weight, _ in terms], steps, budget)
+        index = frames[0].index
+        value, last, first = (
+            pd.Series(side, index, dtype=float) for side in (result.values, steps[-1], steps[0])
+        )
+        return rows_of(value, last, first, frames[-1]["arm"], frames[0]["arm"], result.bounds)
 
     return measure
 
@@ -160,11 +188,10 @@ def largest_stable_rate(treatment: Arm, baseline: Arm, rates: Sequence[float]) -
 
     def side(study: Study, arm: Arm) -> tuple[pd.Series, pd.Series, pd.Series]:
         frames = [study.runs(arm, rate) for rate in rates]
-        failed = pd.DataFrame(
-            {rate: fails(frame) for rate, frame in zip(rates, frames, strict=True)}
-        )
-        survived = (~failed).cumprod(axis=1).sum(axis=1)
-        best = survived.map(lambda k: rates[max(k, 1) - 1]).astype(float)
+        trains = np.array([~fails(frame).to_numpy(bool) for frame in frames])
+        index = frames[0].index
+        survived = pd.Series(trains.cumprod(axis=0).sum(axis=0), index)
+        best = pd.Series([rates[max(k, 1) - 1] for k in survived], index, dtype=float)
         return best, survived == len(rates), survived == 0
 
     def measure(study: Study) -> pd.DataFrame:
@@ -172,7 +199,7 @@ def largest_stable_rate(treatment: Arm, baseline: Arm, rates: Sequence[float]) -
         (a, a_all, a_none), (b, b_all, b_none) = (side(study, arm) for arm in (treatment, baseline))
         low, high = a_all | b_none, b_all | a_none  # known from below, from above
         bound = np.select([low & high, low, high], ["none", "at least", "at most"], "")
-        value = np.log10(a / b).where(~(low & high))
+        value = pd.Series(np.log10(a / b), a.index).where(~(low & high))
         return rows_of(value, a, b, one["arm"], other["arm"], bound)
 
     return measure
@@ -189,8 +216,8 @@ def slope(
         x = np.array([x for x, _ in points])
         centred = x - x.mean()
         value = (y * centred).sum(axis=1) / (centred**2).sum()
-        names = [_name(frames[k]) for k in (-1, 0)]
-        return rows_of(value, y.iloc[:, -1], y.iloc[:, 0], *names)
+        last, first = y.iloc[:, -1], y.iloc[:, 0]
+        return rows_of(value, last, first, _name(frames[-1]), _name(frames[0]))
 
     return measure
 
@@ -234,7 +261,7 @@ def over_phase(
         one, other = study.paired([treatment, baseline])
         a, b = side(study, treatment, one), side(study, baseline, other)
         with np.errstate(divide="ignore", invalid="ignore"):
-            value = np.log(a / b) if log else a - b
+            value = pd.Series(np.log(a / b) if log else a - b, a.index)
         return rows_of(value, a, b, one["arm"], other["arm"])
 
     return measure
@@ -248,14 +275,14 @@ def curve_gap(
     def measure(study: Study) -> pd.DataFrame:
         (frame,) = study.paired([arm])
         budget = frame["train.steps"].iloc[0]
-        means = []
-        for name in (key, minus):
+
+        def mean(name: str) -> pd.Series:
             points = study.curves(arm, frame, name)
             inside = (points["step"] > phase[0] * budget) & (points["step"] <= phase[1] * budget)
-            means.append(
-                scale * points[inside].groupby("seed")["value"].mean().reindex(frame.index)
-            )
-        return rows_of(means[0] - means[1], *means, frame["arm"], frame["arm"])
+            return scale * points[inside].groupby("seed")["value"].mean().reindex(frame.index)
+
+        a, b = mean(key), mean(minus)
+        return rows_of(a - b, a, b, frame["arm"], frame["arm"])
 
     return measure
 
@@ -272,36 +299,13 @@ def at_start(arm: Arm, key: str) -> Measure:
     return measure
 
 
-def combined(one: Measure, other: Measure, weight: float) -> Measure:
-    """value of one + weight · value of the other, seed by seed; the bounds of neither are lost."""
-
-    def measure(study: Study) -> pd.DataFrame:
-        a, b = one(study).set_index("seed"), other(study).set_index("seed")
-        flipped = b["bound"].replace({"at least": "at most", "at most": "at least"})
-        bounds = [
-            _joined(x, y)
-            for x, y in zip(a["bound"], b["bound"] if weight > 0 else flipped, strict=True)
-        ]
-        value = (a["value"] + weight * b["value"]).where(np.array(bounds) != "none")
-        return rows_of(
-            value, a["value"], b["value"], a["treatment_arm"], b["treatment_arm"], bounds
-        )
-
-    return measure
-
-
-def _joined(x: str, y: str) -> str:
-    """What is known of a sum of two numbers, of each of which something is known."""
-    known = {x, y} - {""}
-    return known.pop() if len(known) == 1 else "none" if known else ""
-
-
 def of_problem(name: str, value: Callable[[Mapping[str, float]], float]) -> Measure:
     """A number of a problem that is measured without runs, from its quantities for a seed."""
 
     def measure(study: Study) -> pd.DataFrame:
         table = study.measured(name).pivot(index="seed", columns="quantity", values="value")
-        values = pd.Series({seed: value(row) for seed, row in table.iterrows()}, dtype=float)
+        records = ({str(q): v for q, v in row.items()} for row in table.to_dict("records"))
+        values = pd.Series([value(record) for record in records], table.index, dtype=float)
         return rows_of(values, treatment=values, treatment_arm=name)
 
     return measure

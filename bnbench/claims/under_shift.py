@@ -55,12 +55,14 @@ def retained_gap(
     """
 
     def measure(study: Study) -> pd.DataFrame:
-        frames = study.paired([treatment, baseline])
-        sides = []
-        for arm, frame, policy in zip((treatment, baseline), frames, policies, strict=True):
+        one, other = study.paired([treatment, baseline])
+
+        def share(arm: Arm, frame: pd.DataFrame, policy: str) -> pd.Series:
             mean = shifted(study, arm, frame, policy, shifts, severities).mean(axis=1)
-            sides.append(POINTS * mean / study.final(frame, clean_key(policy)))
-        return rows_of(sides[0] - sides[1], *sides, frames[0]["arm"], frames[1]["arm"])
+            return POINTS * mean / study.final(frame, clean_key(policy))
+
+        a, b = share(treatment, one, policies[0]), share(baseline, other, policies[1])
+        return rows_of(a - b, a, b, one["arm"], other["arm"])
 
     return measure
 

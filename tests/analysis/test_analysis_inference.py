@@ -9,7 +9,7 @@ from scipy import stats
 from bnbench.analysis.inference import (
     detectable,
     holm,
-    log_ratios,
+    log_steps,
     p_above,
     p_below,
     p_between,
@@ -111,18 +111,32 @@ def test_nothing_is_detectable_with_two_seeds():
 
 
 def test_log_ratios_by_hand():
-    ratios = log_ratios([100, 200, None, 400, None], [50, 200, 100, None, None], budget=800)
-    assert ratios.values == pytest.approx([math.log(2), 0, math.log(8), -math.log(2)])
+    baseline, treatment = [100, 200, None, 400, None], [50, 200, 100, None, None]
+    ratios = log_steps([1, -1], [baseline, treatment], budget=800)
+    expected = [math.log(2), 0, math.log(8), -math.log(2), math.nan]
+    assert ratios.values == pytest.approx(expected, nan_ok=True)
     assert ratios.bounds == ["", "", "at least", "at most", "none"]
-    assert not ratios.too_few
 
 
-def test_more_than_half_without_information_are_too_few():
-    assert log_ratios([None] * 3 + [1, 1], [None] * 3 + [1, 1], 10).too_few
-    assert not log_ratios([None] * 2 + [1, 1], [None] * 2 + [1, 1], 10).too_few
+def test_a_contrast_of_three_arms_by_hand():
+    # ln noisy's speed-up minus half of ln BN's = ½ ln none - ln noisy + ½ ln BN
+    none, noisy, bn = [100, None, 100, 100], [50, 50, None, 50], [25, 25, 25, None]
+    contrast = log_steps([0.5, -1, 0.5], [none, noisy, bn], budget=400)
+    first = math.log(100 / 50) - 0.5 * math.log(100 / 25)
+    assert contrast.values[0] == pytest.approx(first, abs=1e-12)
+    assert contrast.bounds == ["", "at least", "at most", "at least"]
+
+
+@given(st.lists(st.floats(1, 99), min_size=2, max_size=2), st.floats(100, 1000))
+def test_a_bound_is_one(steps, longer):
+    # had the run been longer, what was censored would have been reached later
+    full = log_steps([1, -1], [[longer], [steps[0]]], budget=longer).values[0]
+    cut = log_steps([1, -1], [[None], [steps[0]]], budget=100)
+    assert cut.bounds == ["at least"]
+    assert cut.values[0] <= full
 
 
 @pytest.mark.parametrize(("baseline", "budget"), [([0.0], 10), ([11.0], 10), ([1.0, 2.0], 10)])
 def test_impossible_steps_are_refused(baseline, budget):
     with pytest.raises(ValueError, match="expected"):
-        log_ratios(baseline, [1.0], budget)
+        log_steps([1, -1], [baseline, [1.0]], budget)

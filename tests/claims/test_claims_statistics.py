@@ -1,11 +1,11 @@
 import math
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from bnbench.claims.statistics import (
     at_start,
-    combined,
     contrast,
     curve_gap,
     gap,
@@ -17,6 +17,7 @@ from bnbench.claims.statistics import (
     rescued,
     slope,
     speedup,
+    steps_contrast,
 )
 from bnbench.claims.study import Arm, LackingError
 from bnbench.claims.under_shift import change, recovered, recovered_gap, retained_gap
@@ -55,8 +56,6 @@ def test_a_contrast_is_the_difference_of_differences(two_arms):
     rows = contrast(terms)(two_arms)
     assert list(rows["value"]) == pytest.approx([30 - 10, 40 - 10, 30 - 10])
     assert rows["treatment_arm"][0] == "b+c"
-    both = combined(gap(other, small_bn), gap(one, small), -1.0)(two_arms)
-    assert list(both["value"]) == pytest.approx(list(rows["value"]))
 
 
 def draw_curves(study, crossings):
@@ -186,21 +185,20 @@ def test_before_the_first_step(two_arms):
         at_start(NONE, "train@batch/gradient_growth")(two_arms)
 
 
-def test_bounds_survive_a_difference(study):
-    draw_curves(study, [("a", "none", [80, None, 80]), ("b", "batchnorm", [20, 20, None])])
-    once = speedup(BN, NONE)
-    # the whole minus half of itself: half of it, and known from the side that it is known from
-    rows = combined(once, level(NONE), -1.0)(study)
-    assert list(rows["bound"]) == ["", "at least", "at most"]
-    rows = combined(level(NONE), once, -1.0)(study)
-    assert list(rows["bound"]) == ["", "at most", "at least"]
-    rows = combined(once, once, -0.5)(study)
-    assert list(rows["bound"]) == ["", "none", "none"]  # as of two numbers that are not the same
+def test_a_contrast_of_steps_over_three_arms(study):
+    draw_curves(
+        study,
+        [("a", "none", [80, None]), ("b", "batchnorm", [20, 20]), ("c", "noisy", [40, 40])],
+    )
+    noisy = NONE.but(norm__name="noisy")
+    rows = steps_contrast([(0.5, NONE), (0.5, BN), (-1.0, noisy)], NONE)(study)
+    kept = math.log(75 / 35) - 0.5 * math.log(75 / 15)
+    assert rows["value"][0] == pytest.approx(kept)
+    assert list(rows["bound"]) == ["", "at least"]
+    assert list(rows["treatment"]) == [35, 35]
 
 
-def test_a_problem_is_read_seed_by_seed(study, tmp_path):
-    import pandas as pd
-
+def test_a_problem_is_read_seed_by_seed(study):
     table = [(s, q, v) for s in (0, 1) for q, v in (("a", 2.0 + s), ("b", 3.0))]
     study.tables["toy"] = pd.DataFrame(table, columns=["seed", "quantity", "value"])
     rows = of_problem("toy", lambda q: q["a"] * q["b"])(study)
