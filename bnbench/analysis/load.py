@@ -124,7 +124,7 @@ def curve(experiment: Experiment, key: str) -> pd.DataFrame:
 
 
 def _plain(key: str) -> str:
-    """`split@policy/metric` without the policy; `train@batch` is no policy but a mean of losses."""
+    """A key without its policy; `train@batch` has none: losses of training steps, and probes."""
     split, _, metric = key.partition("/")
     return key if split == "train@batch" else f"{split.partition('@')[0]}/{metric}"
 
