@@ -9,7 +9,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from bnbench.checks import RequestError
-from bnbench.schema import Figure, Policy, Report
+from bnbench.schema import PROBED, Figure, Policy, Report
 
 # Columns of the tables that figures are drawn from, beside the settings of the arms.
 OF_RUNS = ("arm", "seed", "status", "stuck", "epochs", "optim.lr", "hidden_layers")
@@ -37,8 +37,9 @@ def check_report(report: Report, arms: Sequence[Mapping[str, Any]]) -> None:
     """
     settings = {key: [arm.get(key) for arm in arms] for arm in arms for key in arm}
     thresholds = {threshold for arm in arms for threshold in arm["train.thresholds"]}
+    known = [*metrics(thresholds), *dict.fromkeys(key for arm in arms for key in probed(arm))]
     for number, figure in enumerate(report.figures):
-        check_figure(f"report.figures[{number}]", figure, settings, metrics(thresholds))
+        check_figure(f"report.figures[{number}]", figure, settings, known)
     for number, comparison in enumerate(report.compare):
         key = f"report.compare[{number}].baseline"
         if not comparison.baseline:
@@ -56,6 +57,17 @@ def metrics(thresholds: Collection[float]) -> list[str]:
     named = [f"{split}/{metric}" for split in splits for metric in METRICS]
     times = [f"{unit}_to/{t}" for unit in ("steps", "samples") for t in sorted(thresholds)]
     return [*named, "train@batch/loss", *times]
+
+
+def probed(arm: Mapping[str, Any]) -> list[str]:
+    """The keys that the probes of an arm may record, given its settings by dotted key."""
+    layers = ["", *(f"/{layer}" for layer in range(1, sum(arm["model.depth"]) + 1)), "/head"]
+    return [
+        f"train@batch/{metric}{layer}"
+        for probe in arm["probes"]
+        for metric, is_of_layers in PROBED[probe].items()
+        for layer in (layers[1:] if is_of_layers else layers[:1])
+    ]
 
 
 def check_figure(

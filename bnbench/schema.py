@@ -56,6 +56,18 @@ TrackMode = StrEnum("TrackMode", ["online", "offline", "csv"])
 Device = StrEnum("Device", ["auto", "cpu", "cuda"])
 FigureKind = StrEnum("FigureKind", ["curves", "versus", "severity"])
 
+PROBED = {  # the metrics of each probe, and whether each layer has its own
+    Probe.gradients: {"gradient_norm": True, "gradient_growth": False},
+    Probe.activations: dict.fromkeys(
+        ("preactivation_mean", "preactivation_std", "p15", "p50", "p85"), True
+    ),
+    Probe.drift: {"drift": True, "drift_shape": True},
+    Probe.saturation: {"saturation": True, "gamma": True},
+    Probe.ics: dict.fromkeys(("ics_cosine", "ics_distance", "ics_relative"), True),
+    Probe.landscape: dict.fromkeys(
+        ("loss_range", "predictiveness", "smoothness", "relative_change"), False
+    ),
+}
 BY_TEST_BATCH = {Policy.batch, Policy.blend}  # what an image is depends on its test batch
 BY_TEST_SET = {Policy.adabn, Policy.recalibrated}  # … or on the whole set that is evaluated
 TRANSDUCTIVE = BY_TEST_BATCH | BY_TEST_SET

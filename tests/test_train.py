@@ -12,14 +12,19 @@ import torch
 import torch.nn.functional as F
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from bnbench.config import arm_id, science
+from bnbench.config import arm_id, flatten, science
+from bnbench.figures import probed as probe_keys
 from bnbench.fingerprint import digest
 from bnbench.models import freeze
 from bnbench.norms.population import POLICIES
+from bnbench.probes import PROBES
+from bnbench.schema import PROBED, Policy, Probe
 from bnbench.tracking.experiment_dir import outcome
 from bnbench.tracking.run_dir import State, read_summary, run_path, state, write_summary
 from bnbench.train import build, fingerprint, fit, load_weights, steps, train_arm
 
+ALL = ",".join(Probe)
+KEY = ("split", "metric", "layer")
 CSV = ["track=csv", "device=cpu", "seeds=[0]"]
 
 
@@ -179,6 +184,69 @@ def test_the_same_run_writes_the_same_bytes(read, tmp_path):
     assert again.joinpath("metrics.csv").read_bytes() == first
     other = trained(only(read(*arguments, "seeds=[1]")), seed=1)
     assert other.joinpath("metrics.csv").read_bytes() != first
+
+
+@pytest.mark.parametrize("model", ["mlp", "vgg"])
+def test_probes_are_recorded_and_change_nothing(read, model):
+    """With all probes a run has the weights, and beside their rows the rows, of one without."""
+    asked = [
+        *CSV, f"model={model}", "model.widths=[8,12]", "model.depth=[1]", "model.dropout=0.3",
+        "norm=noisy_batchnorm", "train.steps=30", "train.eval_points=3",
+    ]  # fmt: skip
+    plain, probed = (only(read(*asked, probes)) for probes in ("probes=[]", f"probes=[{ALL}]"))
+    paths = [trained(config) for config in (plain, probed)]
+    weights = [torch.load(path / "weights.pt", weights_only=True) for path in paths]
+    assert all(torch.equal(weights[0][name], weights[1][name]) for name in weights[0])
+    without, found = (rows(path / "metrics.csv") for path in paths)
+    metrics = {metric for each in PROBED.values() for metric in each}
+    assert [row for row in found if row["metric"] not in metrics] == without
+    rest = [row for row in found if row["metric"] in metrics]
+    assert {row["split"] for row in rest} == {"train@batch"}
+    assert {row["step"] for row in rest} == {"0"} | {row["step"] for row in without}
+    assert {row["samples"] for row in rest if row["step"] == "0"} == {"0"}
+    assert all(math.isfinite(float(row["value"])) for row in rest)
+    layers = {}
+    for row in rest:
+        if row["step"] == "30":
+            layers.setdefault(row["metric"], []).append(row["layer"])
+    of_net = [""]
+    expected = {metric: ["1", "2"] if own else of_net for each in PROBED.values()
+                for metric, own in each.items()}  # fmt: skip
+    expected["gradient_norm"] = ["1", "2", "head"]
+    expected |= {metric: ["2", "head"] for metric in PROBED["ics"]}
+    assert layers == expected
+    keys = {
+        "/".join(filter(None, ("train@batch", m, layer))) for m in layers for layer in layers[m]
+    }
+    assert keys <= set(probe_keys(flatten(science(probed))))
+    numbers = summary(paths[1])["metrics"]
+    assert keys <= numbers.keys()
+    last = {(r["metric"], r["layer"]): float(r["value"]) for r in rest if r["step"] == "30"}
+    assert numbers["train@batch/gradient_norm/2"] == last["gradient_norm", "2"]
+    same = ("stuck", "steps_to", "samples_to")
+    assert [summary(paths[0])[k] for k in same] == [summary(paths[1])[k] for k in same]
+    # at the start there is nothing to have drifted from
+    assert {r["metric"] for r in rest if r["step"] == "0"} == metrics - set(PROBED["drift"])
+
+
+def test_probes_take_the_rate_of_the_step_to_come(read, monkeypatch):
+    """And the first images of the training set, in batches of the training's size."""
+    seen = []
+    probe = lambda model, batch: seen.append(batch) or {("", "smoothness"): 1.0}  # noqa: E731
+    monkeypatch.setitem(PROBES, "landscape", lambda: probe)
+    asked = [
+        *CSV, "probes=[landscape]", "train.steps=4", "train.eval_points=4", "optim.schedule=cosine",
+        "optim.base_lr=1", "optim.lr_end=0.25", "batch_size=32", "optim.lr_mult=0.5",
+    ]  # fmt: skip
+    run = build(only(read(*asked)), 0)
+    fit(run, lambda step, point: None)
+    # (1 + cos) / 2 at 0, 1/3, 2/3 and 1, between 1/2 and 1/8; there is no fifth step
+    assert [batch.rate for batch in seen] == pytest.approx([1 / 2, 13 / 32, 7 / 32, 1 / 8, 1 / 8])
+    images, labels = run.splits["train"]
+    for batch in seen:
+        assert torch.equal(batch.images, images[:32])
+        assert torch.equal(batch.labels, labels[:32])
+        assert torch.equal(batch.reference, images[:1000])
 
 
 @pytest.mark.parametrize("model", ["mlp", "vgg"])
@@ -383,7 +451,7 @@ def test_wandb_holds_the_points_of_metrics_csv(read, monkeypatch):
     # what others keep in their environment must not describe, or merge, our runs
     for name, value in (("RUN_ID", "leak"), ("NOTES", "leak"), ("CONFIG_PATHS", "")):
         monkeypatch.setenv(f"WANDB_{name}", value)
-    config = only(read("seeds=[0]", "train.steps=30", "train.eval_points=5"))
+    config = only(read("seeds=[0]", "train.steps=30", "train.eval_points=5", "probes=[gradients]"))
     path = trained(config)
     results = Path(config.results)
     run_id = json.loads((path / "meta.json").read_text())["wandb_id"]
@@ -404,7 +472,7 @@ def test_wandb_holds_the_points_of_metrics_csv(read, monkeypatch):
         logged |= {(row["_step"], k, v) for k, v in row.items() if "/" in k}
     facts = [entry["run"] for entry in entries if entry["type"] == "run"][-1]
     expected = {
-        (int(r["step"]), f"{r['split']}/{r['metric']}", float(r["value"]))
+        (int(r["step"]), "/".join(filter(None, map(r.get, KEY))), float(r["value"]))
         for r in rows(path / "metrics.csv")
     }
     assert logged == expected

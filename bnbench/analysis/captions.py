@@ -39,7 +39,7 @@ def caption_text(spec: Figure, note: str, differ: Sequence[str], frame: pd.DataF
         took = "enters as measured" if spec.kind == "versus" else "is not in a mean"
         words.append(f"A diverged run {took}; × marks where it ended.")
     split = spec.y.partition("/")[0]
-    policy = "" if split == "train@batch" else split.partition("@")[2]  # a loss of training steps
+    policy = "" if split == "train@batch" else split.partition("@")[2]  # of training itself
     if policy == Policy.recalibrated:
         words.append("Nets with population statistics are not recalibrated.")
     elif policy:

@@ -44,7 +44,8 @@ def metric_label(key: str) -> str:
     split, metric, *layer = key.split("/", 2)
     split, _, policy = split.partition("@")
     words = f"{SPLITS.get(split, split)} {metric.replace('_', ' ')}"
-    words += f" of {layer[0]}" if layer else ""
+    if layer:
+        words += f" of {'layer ' * layer[0].isdigit()}{layer[0]}"
     words += f", {POLICIES.get(policy, policy)}" if policy else ""
     return f"{words} ({UNITS[metric]})" if metric in UNITS else words
 

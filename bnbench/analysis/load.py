@@ -149,7 +149,7 @@ def curve(experiment: Experiment, key: str) -> pd.DataFrame:
 def _plain(key: str) -> str:
     """`split@policy/metric` without a policy of population statistics.
 
-    `train@batch` is no policy but a mean of losses.
+    `train@batch` is no policy: losses of training steps, and probes.
     """
     split, _, metric = key.partition("/")
     name, _, policy = split.partition("@")

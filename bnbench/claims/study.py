@@ -82,7 +82,7 @@ class Study:
         file = self.folder / "measured" / f"{name}.csv"
         if not file.exists():
             raise LackingError(f"{file.name} was not measured yet")
-        return pd.read_csv(file, float_precision="round_trip")
+        return pd.read_csv(file)
 
     def matching(self, arm: Arm) -> pd.DataFrame:
         """The runs that have the values of `arm.where`, at every rate and seed."""
@@ -209,7 +209,7 @@ def _shared(one: pd.DataFrame, other: pd.DataFrame) -> list[str]:
     shared = ["splits"]
     if same("model.name", "model.widths", "model.depth", "model.init"):
         shared.append("weights")
-    if same("batch_size", "data.batches", "train.steps"):
+    if same("batch_size", "data.batches"):
         shared.append("batches")
     return shared
 

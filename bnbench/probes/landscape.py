@@ -1,4 +1,4 @@
-"""The loss and its gradient along the negative gradient (Santurkar et al. 2018, section 3.2)."""
+"""The loss and its gradient along the negative gradient (Santurkar et al. 2018, section 3)."""
 
 import torch
 from torch import Tensor, nn

@@ -80,6 +80,21 @@ def write_run(results: Path, tree: dict[str, Any], seed: int, diverges=False) ->
     return row(tree, seed, "diverged" if diverges else "done", **measured)
 
 
+def write_probes(results: Path, tree: dict[str, Any], seed: int) -> None:
+    """Rows of probes in a run's metrics.csv, from step 0 on: the norm of layer k is k + step."""
+    path = run_folder(results, tree, seed) / "metrics.csv"
+    with path.open("a", newline="", encoding="utf-8") as file:
+        csv.writer(file, lineterminator="\n").writerows(
+            (step, 64 * step, "train@batch", layer, metric, value + step)
+            for step in (0, *POINTS)
+            for layer, metric, value in (
+                *((str(k), "gradient_norm", k) for k in range(1, 13)),
+                ("head", "gradient_norm", 100),
+                ("", "gradient_growth", 1000),
+            )
+        )
+
+
 def write_shifts(results: Path, tree: dict[str, Any], seed: int, policies=("ema",)) -> None:
     """The shifts.csv of a run: blur costs 2 points a step of severity, precise half of it."""
     lines = [

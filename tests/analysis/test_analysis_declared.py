@@ -148,3 +148,17 @@ def test_a_comparison_passes_where_it_can_be_made(experiment, baseline, passes):
 def test_a_comparison_with_nothing_is_refused():
     with pytest.raises(RequestError, match=r"baseline=\{\}: expected settings such as"):
         check_report(Report("", [], [Comparison({})]), SETTINGS)
+
+
+def test_a_probe_is_drawn_where_an_arm_has_it():
+    arms = [*SETTINGS, SETTINGS[0] | {"probes": ["gradients", "landscape"], "model.depth": [1, 2]}]
+    known = [f"gradient_norm/{layer}" for layer in ("1", "2", "3", "head")]
+    for metric in (*known, "gradient_growth", "smoothness"):
+        figure = Figure(FigureKind.curves, "T", y=f"train@batch/{metric}")
+        check_report(Report("", [figure], []), arms)
+        with pytest.raises(RequestError, match=r"y=train@batch/\w+(/\w+)?: expected a metric"):
+            check_report(Report("", [figure], []), SETTINGS)
+    for metric in ("gradient_norm", "gradient_norm/4", "gradient_growth/1", "saturation/1"):
+        figure = Figure(FigureKind.curves, "T", y=f"train@batch/{metric}")
+        with pytest.raises(RequestError, match=r"y=train@batch/\w+(/\w+)?: expected a metric"):
+            check_report(Report("", [figure], []), arms)

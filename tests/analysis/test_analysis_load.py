@@ -10,6 +10,7 @@ from fake_results import (
     row,
     run_folder,
     write_experiment,
+    write_probes,
     write_run,
     write_shifts,
 )
@@ -274,6 +275,35 @@ def test_recalibrated_nets_are_read_as_they_are(results):
     assert points[["arm", "step", "value"]].values.tolist() == [[rows[1]["arm"], 128, 0.5]]
     precise = curve(experiment, "val@precise/accuracy")  # as before: the plain one
     assert 0.5 not in precise["value"].tolist()
+
+
+def test_probes_are_read_layer_by_layer(results):
+    """Of nets with and without population statistics: `train@batch` is no policy."""
+    trees = [config(), config(norm="none")]
+    rows = [write_run(results, tree, 0) for tree in trees]
+    for tree in trees:
+        write_probes(results, tree, 0)
+    experiment = load(write_experiment(results, "one", rows))
+    for key, value in {
+        "train@batch/gradient_norm/1": 1,
+        "train@batch/gradient_norm/12": 12,
+        "train@batch/gradient_norm/head": 100,
+        "train@batch/gradient_growth": 1000,
+    }.items():
+        points = curve(experiment, key)
+        assert points["step"].tolist() == 2 * [0, *POINTS]
+        assert points["value"].tolist() == (points["step"] + value).tolist()
+        assert points["arm"].nunique() == 2
+    assert curve(experiment, "train@batch/gradient_norm").empty
+    assert len(curve(experiment, "val/accuracy")) == 2 * len(POINTS)
+
+
+def test_the_final_value_of_a_probe_is_read(results):
+    key = "train@batch/gradient_norm/3"
+    rows = [write_run(results, config(norm=norm), 0) | {key: 0.25} for norm in ("none", "l1")]
+    experiment = load(write_experiment(results, "one", rows))
+    assert final(experiment.runs, key).tolist() == [0.25, 0.25]
+    assert key not in config_columns(experiment.runs)
 
 
 def test_an_unknown_metric_names_those_there_are(results):

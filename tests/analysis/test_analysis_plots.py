@@ -5,7 +5,15 @@ from itertools import combinations
 import numpy as np
 import pandas as pd
 import pytest
-from fake_results import POINTS, arm_of, config, write_experiment, write_run, write_shifts
+from fake_results import (
+    POINTS,
+    arm_of,
+    config,
+    write_experiment,
+    write_probes,
+    write_run,
+    write_shifts,
+)
 from matplotlib.colors import to_hex, to_rgb
 
 from bnbench.analysis import curve, load, style
@@ -253,3 +261,20 @@ def test_a_caption_says_who_is_not_recalibrated():
     assert "Test accuracy, recalibrated layers (%)" in caption
     assert "Nets with population statistics are not recalibrated. Transductive" in caption
     assert "Nets without" not in caption
+
+
+@pytest.mark.parametrize("logx", [False, True])
+def test_a_probe_is_drawn_from_the_start_on(results, logx):
+    """Step 0 has no place on a logarithmic axis; the rest of the curve does not mind."""
+    rows = [write_run(results, config(), seed) for seed in range(3)]
+    for seed in range(3):
+        write_probes(results, config(), seed)
+    experiment = load(write_experiment(results, "one", rows))
+    drawing = draw(curves(y="train@batch/gradient_norm/3", logx=logx, logy=True), experiment)
+    drawing.canvas.savefig(results / "figure.png")
+    (line,) = lines(drawing)
+    assert line.get_xdata().tolist() == [0, *POINTS]
+    assert line.get_ydata().tolist() == [3 + step for step in (0, *POINTS)]
+    label = drawing.canvas.axes[0].get_ylabel().replace("\n", " ")
+    assert label == "training gradient norm of layer 3, batch statistics"
+    assert drawing.canvas.axes[0].get_xlim()[1] >= POINTS[-1]

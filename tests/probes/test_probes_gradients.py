@@ -4,6 +4,7 @@ import doctest
 import math
 import sys
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -128,7 +129,7 @@ def test_gradients_of_batchnorm_and_relu_grow_as_theory_says(batch_size):
     That is for infinite width and samples of equal norm. At 1,024 images the samples' norms drift
     apart with depth, and the mean over seeds is 1.198 (docs/probes.md).
     """
-    images, labels = (dataset := load("digits")).train
+    images, labels = (dataset := load("digits", Path("data"), 0)).train
     images = dataset.normalise(images[:batch_size])
     model = MLP(
         (1, 8, 8), 10, widths=[512], depth=[40], norm=partial(NORMS["batchnorm"], spatial_dims=0)

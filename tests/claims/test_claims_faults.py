@@ -1,0 +1,196 @@
+"""The suite catches lies: a planted fault flips an exact claim, or stops the report."""
+
+import dataclasses
+import importlib
+from pathlib import Path
+
+import pytest
+import torch
+
+from bnbench import measure, train
+from bnbench.claims.exact import EXACT
+from bnbench.claims.judge import judge
+from bnbench.claims.records import Above, Claim, Part
+from bnbench.claims.statistics import gap
+from bnbench.claims.study import Arm, IntegrityError, Study
+from bnbench.config import science
+from bnbench.data import datasets
+from bnbench.norms import functional
+from bnbench.tracking.experiment_dir import experiment_path, write_arms
+
+batch_norm = functional.batch_norm
+
+
+def identity(x, *args, **options):
+    """BN that does not normalise."""
+    return x
+
+
+def without_ema(x, running_mean, running_var, *args, **options):
+    """Running statistics that are never updated."""
+    copies = (t if t is None else t.clone() for t in (running_mean, running_var))
+    return batch_norm(x, *copies, *args, **options)
+
+
+def n0_moving_var(x, running_mean, running_var, weight, bias, training, momentum, *args, **options):
+    """The formula of N0, with a product for the sum: m v (1 - m) σ²."""
+    before = running_var.clone() if running_var is not None else None
+    rest = (weight, bias, training, momentum, *args)
+    y = batch_norm(x, running_mean, running_var, *rest, **options)
+    if training and before is not None:
+        keep = 1 - momentum
+        variance = x.detach().var([0, *range(2, x.dim())], correction=0)
+        running_var.copy_(keep * before * (1 - keep) * variance)
+    return y
+
+
+def verdicts_of_exact_claims(results):
+    folder = results / "claims" / "digits" / "measured"
+    folder.mkdir(parents=True)
+    measure.measure_exact(folder)
+    return {v.claim.id: v.verdict for v in judge(EXACT.values(), Study(results, "digits"))}
+
+
+def test_without_a_fault_every_exact_claim_is_confirmed(tmp_path):
+    assert set(verdicts_of_exact_claims(tmp_path).values()) == {"confirmed"}
+
+
+@pytest.mark.parametrize(
+    ("fault", "flipped"),
+    [
+        (identity, {"E1", "E2", "E5", "E8"}),
+        (without_ema, {"E1", "E3", "E7"}),
+        (n0_moving_var, {"E1", "E3", "E7"}),
+    ],
+)
+def test_a_wrong_layer_refutes_exact_claims(fault, flipped, tmp_path, monkeypatch):
+    monkeypatch.setattr(functional, "batch_norm", fault)
+    verdicts = verdicts_of_exact_claims(tmp_path)
+    assert flipped <= {claim for claim, verdict in verdicts.items() if verdict == "refuted"}
+
+
+NONE = Arm("adhoc", {"norm.name": "none"}, 0.1)
+CLAIM = Claim(
+    "C0",
+    "BN is better.",
+    "nobody",
+    ("adhoc",),
+    "",
+    "",
+    {"gap": Part("pp", gap(NONE.but(norm__name="batchnorm"), NONE), Above(0.0))},
+)
+
+
+@pytest.fixture
+def trained(read):
+    """Train two arms for a few steps, as a sweep does, in this process: faults can be planted."""
+
+    def run():
+        request = read(
+            *("norm=none,batchnorm", "train=smoke", "track=csv", "device=cpu", "seeds=[0,1,2]"),
+            multirun=True,
+        )
+        runs = []
+        for arm in request.arms.values():
+            assert set(train.train_arm(arm.config).values()) == {"done"}
+            runs += [(arm.id, seed, science(arm.config)) for seed in arm.config.seeds]
+        write_arms(experiment_path(request.results, "adhoc", "digits"), runs)
+        return Study(request.results, "digits")
+
+    train.prepared.cache_clear()
+    yield run
+    train.prepared.cache_clear()
+
+
+def test_without_a_fault_there_is_a_verdict(trained):
+    (verdict,) = judge([CLAIM], trained())
+    assert verdict.decisive.interval.n == 3
+
+
+def test_validation_images_among_the_test_images_stop_the_report(trained, monkeypatch):
+    load = datasets.load
+
+    def leaking(*args):
+        data = load(*args)
+        images, labels = (torch.cat([t, v[:9]]) for t, v in zip(data.test, data.val, strict=True))
+        return dataclasses.replace(data, test=type(data.test)(images, labels))
+
+    monkeypatch.setattr(train, "load", leaking)
+    with pytest.raises(IntegrityError, match="9 images are in two of its splits"):
+        judge([CLAIM], trained())
+
+
+def test_batches_that_differ_between_arms_stop_the_report(trained, monkeypatch):
+    batches = train.batches
+    monkeypatch.setattr(
+        train,
+        "batches",
+        lambda run, num: batches(dataclasses.replace(run, seed=hash(run.config.norm.name)), num),
+    )
+    with pytest.raises(IntegrityError, match="share the seed 0 but not their batches: unpaired"):
+        judge([CLAIM], trained())
+
+
+def test_first_weights_that_differ_between_arms_stop_the_report(trained, monkeypatch):
+    initialise = train.initialise
+
+    def by_size(model, scheme, seed):
+        initialise(model, scheme, seed + sum(p.numel() for p in model.parameters()))
+
+    monkeypatch.setattr(train, "initialise", by_size)
+    with pytest.raises(IntegrityError, match="not their weights: unpaired"):
+        judge([CLAIM], trained())
+
+
+def test_a_report_that_is_stopped_leaves_no_scoreboard(trained, monkeypatch, capsys):
+    script = importlib.import_module("scripts.claims")
+    study = trained()
+    monkeypatch.setattr(Study, "fingerprint", lambda self, arm, seed: {"overlap": 3, "splits": ""})
+    monkeypatch.setattr(script, "CLAIMS", {"C0": CLAIM})
+    monkeypatch.setattr(script, "sweep", None)
+    monkeypatch.setattr(measure, "measure", lambda *args: None)
+    monkeypatch.setattr("sys.argv", ["claims.py", "claims=C0", f"results={study.results}"])
+    monkeypatch.setattr(script, "experiments", lambda wanted: [])
+    assert script.main() == 1
+    assert "no scoreboard" in capsys.readouterr().err
+    assert not (study.folder / "scoreboard.csv").exists()
+
+
+def test_an_unknown_claim_is_one_line(monkeypatch, capsys):
+    script = importlib.import_module("scripts.claims")
+    monkeypatch.setattr("sys.argv", ["claims.py", "claims=C1,M66"])
+    assert script.main() == 2
+    line = capsys.readouterr().err
+    assert line.count("\n") == 1
+    assert "claims=M66" in line
+    assert "did you mean M6" in line or "M6" in line
+
+
+def test_every_claim_is_whole():
+    from bnbench.claims.table import CLAIMS
+
+    expected = [
+        *(f"E{n}" for n in range(1, 12)),
+        *(f"C{n}" for n in range(1, 10)),
+        *(f"M{n}" for n in range(1, 10)),
+        *(f"P{n}" for n in range(1, 6)),
+        *(f"B{n}" for n in range(1, 7)),
+        *(f"D{n}" for n in range(1, 7)),
+    ]
+    assert list(CLAIMS) == expected
+    configs = {path.stem for path in Path("configs/experiment").glob("*.yaml")}
+    for claim in CLAIMS.values():
+        assert claim.sentence.endswith(".")
+        assert claim.says
+        assert claim.rule
+        assert bool(claim.reason) == (not claim.experiments)
+        assert claim.reason or claim.experiments == ("exact",) or claim.verdict_parts
+        for part in claim.verdict_parts.values():
+            assert part.distance > 0
+        for name in claim.experiments:
+            assert name in configs or name in (
+                "exact",
+                "least_squares",
+                "linear_net",
+                "two_branches",
+            )
