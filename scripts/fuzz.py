@@ -20,7 +20,7 @@ import threading
 import time
 import warnings
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -157,6 +157,7 @@ FLAGS = (
 )
 REAL = (
     "norm=batchnorm placement=post optim.lr_mult=5",
+    "-m norm=none,batchnorm tune.low=0.01 tune.high=1 seeds=[0,1]",
     "model=vgg norm=batchnorm placement=post optim.lr_mult=5 seeds=[0,1]",
     "-m norm=batchnorm,layernorm batch_size=2,8,32",
     "-m norm=none,batchnorm placement=pre,post model=mlp,vgg",
@@ -275,7 +276,8 @@ def ask(argv: list[str]) -> Answer:
     answer, before, code = Answer(), state(), None
     out, err = io.StringIO(), io.StringIO()
 
-    def run(request: cli.Request, *_: object) -> int:
+    def run(read: Callable[[], cli.Request], *_: object) -> int:
+        request = read()
         answer.requests.append(request)
         answer.breaches += faults(request)
         return 0

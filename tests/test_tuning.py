@@ -236,36 +236,39 @@ def test_a_net_without_a_rate_in_the_table_can_be_tuned(read):
     assert [arm.config.optim.base_lr for arm in request.arms.values()] == [0.03, 0.1, 0.3]
 
 
+REFUSED = [
+    (["tune.low=0.01"], "tune.low=0.01 tune.high=null: expected both or none"),
+    (["tune.high=1"], "tune.low=null tune.high=1: expected both or none"),
+    (["tune.low=1", "tune.high=0.1"], "tune.low=1 tune.high=0.1: expected low <= high"),
+    (["tune.low=0.02", "tune.high=1"], "tune.low=0.02: expected null or 1 or 3 times a power"),
+    (["tune.low=0.01", "tune.high=0.5"], "tune.high=0.5: expected null or 1 or 3 times a powe"),
+    (["tune.low=0", "tune.high=1"], "tune.low=0: expected null or 1 or 3 times a power of ten"),
+    (["tune.low=nan", "tune.high=1"], "tune.low=nan: expected null or 1 or 3 times a power of"),
+    (["tune.low=1e-12", "tune.high=1"], "tune.low=1e-12: expected null or 1 or 3 times a powe"),
+    (["tune.low=slow", "tune.high=1"], "tune.low=slow: Value 'slow' of type 'str'"),
+    ([*TUNED, "tune.seeds=[]"], "tune.seeds=[]: expected a non-empty list of distinct"),
+    ([*TUNED, "tune.extend=-1"], "tune.extend=-1: expected an integer >= 0 and <= 20"),
+    ([*TUNED, "seeds=[0,101]"], "seeds=[0,101]: rates are tuned on 101 (tune.seeds=[100,101,"),
+    (
+        ['arms=[{tune.low:1,tune.high:1},{seeds:"[102]"}]'],
+        "seeds=[102]: rates are tuned on 102",
+    ),
+    (
+        [*TUNED, "batch_size=32", "optim.lr_scaling=sqrt"],
+        "optim.lr_scaling=sqrt: expected none",
+    ),
+    ([*TUNED, "optim.lr_mult=5"], "optim.lr_mult=5: expected 1 where tune.low and tune.high"),
+    ([*TUNED, "optim.base_lr=0.1"], "optim.base_lr=0.1: expected none where tune.low and tune"),
+    (["tune.low=0.01,0.1", "tune.high=1"], "tune.low=0.01,0.1: cannot be swept, expected one"),
+    (["arms=[{tune.low:'0.01,0.1'}]"], "tune.low=0.01,0.1: cannot be swept, expected one"),
+    (["tune.low=range(1,3)"], "tune.low=range(1,3): cannot be swept, expected one value"),
+    (["tune.lo=1"], "tune.lo: no such key, expected one of"),
+]
+
+
 @pytest.mark.parametrize(
     ("overrides", "line"),
-    [
-        (["tune.low=0.01"], "tune.low=0.01 tune.high=null: expected both or none"),
-        (["tune.high=1"], "tune.low=null tune.high=1: expected both or none"),
-        (["tune.low=1", "tune.high=0.1"], "tune.low=1 tune.high=0.1: expected low <= high"),
-        (["tune.low=0.02", "tune.high=1"], "tune.low=0.02: expected null or 1 or 3 times a power"),
-        (["tune.low=0.01", "tune.high=0.5"], "tune.high=0.5: expected null or 1 or 3 times a powe"),
-        (["tune.low=0", "tune.high=1"], "tune.low=0: expected null or 1 or 3 times a power of ten"),
-        (["tune.low=nan", "tune.high=1"], "tune.low=nan: expected null or 1 or 3 times a power of"),
-        (["tune.low=1e-12", "tune.high=1"], "tune.low=1e-12: expected null or 1 or 3 times a powe"),
-        (["tune.low=slow", "tune.high=1"], "tune.low=slow: Value 'slow' of type 'str'"),
-        ([*TUNED, "tune.seeds=[]"], "tune.seeds=[]: expected a non-empty list of distinct"),
-        ([*TUNED, "tune.extend=-1"], "tune.extend=-1: expected an integer >= 0 and <= 20"),
-        ([*TUNED, "seeds=[0,101]"], "seeds=[0,101]: rates are tuned on 101 (tune.seeds=[100,101,"),
-        (
-            ['arms=[{tune.low:1,tune.high:1},{seeds:"[102]"}]'],
-            "seeds=[102]: rates are tuned on 102",
-        ),
-        (
-            [*TUNED, "batch_size=32", "optim.lr_scaling=sqrt"],
-            "optim.lr_scaling=sqrt: expected none",
-        ),
-        ([*TUNED, "optim.lr_mult=5"], "optim.lr_mult=5: expected 1 where tune.low and tune.high"),
-        ([*TUNED, "optim.base_lr=0.1"], "optim.base_lr=0.1: expected none where tune.low and tune"),
-        (["tune.low=0.01,0.1", "tune.high=1"], "tune.low=0.01,0.1: cannot be swept, expected one"),
-        (["arms=[{tune.low:'0.01,0.1'}]"], "tune.low=0.01,0.1: cannot be swept, expected one"),
-        (["tune.low=range(1,3)"], "tune.low=range(1,3): cannot be swept, expected one value"),
-        (["tune.lo=1"], "tune.lo: no such key, expected one of"),
-    ],
+    [pytest.param(*c, marks=[pytest.mark.slow] * bool(k % 3)) for k, c in enumerate(REFUSED)],
 )
 def test_a_search_that_cannot_be_made_is_refused_in_one_line(read, tmp_path, overrides, line):
     with pytest.raises(RequestError) as refusal:

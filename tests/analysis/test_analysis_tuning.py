@@ -121,7 +121,8 @@ def test_while_rates_are_being_found_nothing_is_reported_yet(results):
 def test_tuned_arms_are_compared_whatever_their_rates_and_others_at_theirs(results):
     apart = tree("batchnorm", 1.0)  # nothing without a norm was reported at this rate
     equal = config("mlp", "batchnorm", "post", optim__base_lr=0.1)
-    runs = load(experiment(results, untuned=[apart, equal])).reporting().runs
+    fast = tree("none", 3.0)  # no tuned arm is compared with it
+    runs = load(experiment(results, untuned=[apart, equal, fast])).reporting().runs
     table = comparisons(runs, {"norm.name": "none"}, FOUND.values()).set_index("treatment")
     assert table["baseline"].dropna().to_dict() == {
         FOUND["batchnorm"]: FOUND["none"],
