@@ -18,7 +18,7 @@ from bnbench.fingerprint import digest
 from bnbench.models import freeze
 from bnbench.norms.population import POLICIES
 from bnbench.probes import PROBES
-from bnbench.schema import PROBED, Policy, Probe
+from bnbench.schema import PROBED, Probe
 from bnbench.tracking.experiment_dir import outcome
 from bnbench.tracking.run_dir import State, read_summary, run_path, state, write_summary
 from bnbench.train import build, fingerprint, fit, load_weights, steps, train_arm

@@ -21,9 +21,10 @@ from bnbench.tracking.experiment_dir import experiment_path, write_arms
 batch_norm = functional.batch_norm
 
 
-def identity(x, *args, **options):
-    """BN that does not normalise."""
-    return x
+def affine(x, running_mean, running_var, weight=None, bias=None, *args, **options):
+    """BN that does not normalise: gamma and beta alone."""
+    shape = (1, -1, *[1] * (x.dim() - 2))
+    return x if weight is None else x * weight.view(shape) + bias.view(shape)
 
 
 def without_ema(x, running_mean, running_var, *args, **options):
@@ -58,7 +59,7 @@ def test_without_a_fault_every_exact_claim_is_confirmed(tmp_path):
 @pytest.mark.parametrize(
     ("fault", "flipped"),
     [
-        (identity, {"E1", "E2", "E5", "E8"}),
+        (affine, {"E1", "E2", "E5", "E8"}),
         (without_ema, {"E1", "E3", "E7"}),
         (n0_moving_var, {"E1", "E3", "E7"}),
     ],
