@@ -169,7 +169,7 @@ def _read_views(path: Path) -> list[ClaimView]:
 
 def _read(path: Path) -> pd.DataFrame:
     """A table with its texts as str, absent ones empty, and its numbers with NaN where absent."""
-    table = pd.read_csv(path, dtype=dict.fromkeys(TEXT, str), float_precision="round_trip")
+    table = pd.read_csv(path, dtype=dict.fromkeys(TEXT, str))
     texts = [key for key in TEXT if key in table]
     texts += ["bound"] if "seed" in table else []  # of an exact claim it is a number
     return table.assign(**{key: table[key].astype(object).fillna("") for key in texts})
