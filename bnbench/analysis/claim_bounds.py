@@ -12,7 +12,7 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 from bnbench.analysis import style
 from bnbench.analysis.claim_canvas import MARKERS, NUM_TOLD, REGION, canvas_of, title_of
 from bnbench.analysis.claim_views import Claim, records
-from bnbench.analysis.claim_words import COLOURS, SYMBOLS, exact_words, found
+from bnbench.analysis.claim_words import COLOURS, SYMBOLS, exact_words, found, verdict_label
 from bnbench.analysis.plots import Drawing
 
 LABEL = 30  # characters
@@ -47,7 +47,7 @@ def bounds(claim: Claim) -> Drawing:
         labels = [textwrap.fill(claim.part(row["part"]).label, LABEL) for row in rows]
         ax.set_yticks(range(len(rows)), labels)
         ax.set_xlabel("measured number, log scale; each row against its own bound")
-        every = max(1, (max(powers) - min(powers)) // 6)
+        every = math.ceil((max(powers) + 1 - min(powers)) / 6)
         ticks = [10.0**p for p in range(max(powers) + 1, min(powers) - 1, -every)]
         ax.xaxis.set_major_locator(FixedLocator([zero, *ticks] if has_zero else ticks))
         ax.xaxis.set_minor_locator(NullLocator())
@@ -68,7 +68,9 @@ def bounds(claim: Claim) -> Drawing:
     if any(row["bound"] < 0 for row in rows):
         caption += " A negative number with a negative bound is drawn by its size."
     told = "; ".join(f"{row['part']}: {' '.join(exact_words(row))}" for row in rows[:NUM_TOLD])
-    return Drawing(canvas, title_of(claim), caption, f"{title_of(claim)} {found(claim)} {told}.")
+    verdict = verdict_label(claim.row["verdict"])
+    alt = f"{title_of(claim)} {verdict}. {found(claim)} {told}."
+    return Drawing(canvas, title_of(claim), caption, alt)
 
 
 def _magnitudes(row: dict[str, Any]) -> tuple[float, float]:

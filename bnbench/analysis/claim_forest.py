@@ -242,4 +242,5 @@ def _alt(claim: Claim, rows: Sequence[tuple[PartView, dict[str, Any]]]) -> str:
         for part, row in rows[:NUM_TOLD]
     ]
     more = f"; and {len(rows) - NUM_TOLD} more in the table" if len(rows) > NUM_TOLD else ""
-    return f"{title_of(claim)} {found(claim)} {'; '.join(told)}{more}."
+    verdict = verdict_label(claim.row["verdict"])
+    return f"{title_of(claim)} {verdict}. {found(claim)} {'; '.join(told)}{more}."

@@ -26,7 +26,7 @@ from bnbench.analysis.tables import Table
 from bnbench.tracking.run_dir import write_whole
 
 PAGE = "report.html"
-PART_COLUMNS = ["part", "role", "verdict", "to confirm", "estimate [interval]", "level", "n"]
+PART_COLUMNS = ["part", "verdict", "to confirm", "estimate [interval]", "level", "n"]
 PART_NUMBERS = ["p (confirm)", "p (refute)", "smallest detectable effect", "bounds"]
 EXACT_COLUMNS = ["part", "what is measured", "measured", "bound", "kept"]
 
@@ -131,14 +131,14 @@ def _facts(claim: Claim) -> dict[str, str]:
         facts |= {"Bound": text["sesoi"], "Measured value": text["estimate"]}
     else:
         facts |= {
-            "To confirm (smallest effect of interest)": text["sesoi"],
+            "Smallest effect of interest": f"{text['sesoi']}, to confirm",
             "Estimate": f"{text['estimate']}{level}",
             "n": f"{text['n']} seeds",
             "p, Holm-adjusted": p_words(row["p_holm"]),
             "Smallest detectable effect": _detectable(claim),
         }
     facts["Experiment"] = row["experiment"]
-    absent = ("", ABSENT, f"{ABSENT} seeds")
+    absent = ("", ABSENT, f"{ABSENT} seeds", f"{ABSENT}, to confirm")
     return {term: words for term, words in facts.items() if words not in absent}
 
 
@@ -160,18 +160,18 @@ def _parts(claim: Claim) -> Table | None:
     rows = []
     for row in records(claim.parts):
         part = claim.part(row["part"])
-        verdict = verdict_label(row["verdict"]) if row["verdict"] else ABSENT
+        verdict = verdict_label(row["verdict"]) if row["role"] == "verdict" else row["role"]
         has_interval = row["ci_low"] == row["ci_low"]
         level = f"{100 * row['ci_level']:.0f} %" if has_interval else ABSENT
         rows.append(
             [
-                *(part.label, row["role"], verdict, sesoi_words(part, row)),
+                *(part.label, verdict, sesoi_words(part, row)),
                 *(estimate_words(part, row), level, _count(row["n"])),
                 *(p_words(row["p_confirm"]), p_words(row["p_refute"])),
                 *(_effect(claim, row), _count(row["censored"])),
             ]
         )
-    return Table([*PART_COLUMNS, *PART_NUMBERS], rows, [""] * len(rows), 4)
+    return Table([*PART_COLUMNS, *PART_NUMBERS], rows, [""] * len(rows), 3)
 
 
 def _count(number: float) -> str:

@@ -97,7 +97,7 @@ def sesoi_words(part: PartView, row: Mapping[str, Any]) -> str:
 
 def _plain(value: float) -> str:
     """A number that was declared, as it was declared."""
-    return f"{value:.6g}".replace("-", "−")
+    return f"{value:.6g}".replace("-", "−", int(value < 0))  # not the one of an exponent
 
 
 def p_words(p: float) -> str:
@@ -108,7 +108,7 @@ def p_words(p: float) -> str:
 def exact_words(row: Mapping[str, Any]) -> tuple[str, str]:
     """A measured number and its bound: `4.0e-16`, `≤ 1e-10`."""
     sign = {"<=": "≤", ">=": "≥"}[row["direction"]]
-    return f"{row['estimate']:.2g}", f"{sign} {row['bound']:g}"
+    return _plain(float(f"{row['estimate']:.2g}")), f"{sign} {_plain(row['bound'])}"
 
 
 def exact_headline(claim: Claim) -> Mapping[str, Any]:
@@ -127,7 +127,7 @@ def shown(claim: Claim) -> dict[str, str]:
     row = claim.headline
     part, n, level = claim.part(row["part"]), row["n"], row["ci_level"]
     has_interval = math.isfinite(level) and math.isfinite(row["ci_low"])
-    label = f", {part.label}" if len(claim.deciding) > 1 and part.label else ""
+    label = f" ({part.label})" if len(claim.deciding) > 1 and part.label else ""
     return {
         "estimate": estimate_words(part, row),
         "n": ABSENT if math.isnan(n) else f"{n:.0f}",
@@ -138,37 +138,36 @@ def shown(claim: Claim) -> dict[str, str]:
 
 
 def found(claim: Claim) -> str:
-    """The verdict in one plain sentence, with the numbers it stands on."""
-    verdict = claim.row["verdict"]
+    """What the verdict rests on, in plain words with their numbers."""
+    verdict, number = claim.row["verdict"], len(claim.deciding)
     if verdict == "not run here":
-        return f"Not run here: {claim.view.reason}" if claim.view.reason else "Not run here."
+        return claim.view.reason
     if claim.is_exact:
         return _found_exact(claim)
-    words = {
-        "confirmed": "Confirmed",
-        "refuted": "Refuted",
-        "inconclusive": "Inconclusive: these data decide neither way",
-    }[verdict]
-    if len(claim.deciding) > 1:
-        number = Counter(row["verdict"] for row in claim.deciding)
-        told = [f"{number[name]} {name}" for name in VERDICTS if number[name]]
-        words += f" (all of {len(claim.deciding)} parts must hold: {', '.join(told)})"
+    words = []
+    if verdict == "inconclusive":
+        words.append("These data decide neither way.")
+    if number > 1 and verdict == "confirmed":
+        words.append(f"All {number} parts hold.")
+    elif number > 1:
+        counted = Counter(row["verdict"] for row in claim.deciding)
+        told = [f"{counted[name]} {name}" for name in VERDICTS if counted[name]]
+        words.append(f"All {number} parts must hold, of which {', '.join(told)}.")
     text = shown(claim)
-    if text["estimate"] == ABSENT:
-        return f"{words}."
-    interval = f" ({text['level']} interval, n = {text['n']})" if text["level"] else ""
-    needed = "" if text["sesoi"] == ABSENT else f"; to confirm: {text['sesoi']}"
-    return f"{words}. {_capital(text['measure'])}: {text['estimate']}{interval}{needed}."
+    if text["estimate"] != ABSENT:
+        interval = f" ({text['level']} interval, n = {text['n']})" if text["level"] else ""
+        needed = "" if text["sesoi"] == ABSENT else f"; to confirm: {text['sesoi']}"
+        words.append(f"{_capital(text['measure'])}: {text['estimate']}{interval}{needed}.")
+    return " ".join(words)
 
 
 def _found_exact(claim: Claim) -> str:
     row = exact_headline(claim)
     measured, bound = exact_words(row)
-    number, failed = len(claim.evidence), int((~claim.evidence["holds"].astype(bool)).sum())
-    beside = f"{_capital(str(row['statistic']))}: {measured}, bound {bound}."
-    if failed:
-        return f"Refuted: {failed} of {count_label(number, 'number')} break their bounds. {beside}"
-    return f"Confirmed: {count_label(number, 'number')} within their bounds. {beside}"
+    failed = int((~claim.evidence["holds"].astype(bool)).sum())
+    number = count_label(len(claim.evidence), "number")
+    kept = f"{failed} of {number} broke the bound" if failed else f"{number} kept the bound"
+    return f"{_capital(kept)}. {_capital(str(row['statistic']))}: {measured}, bound {bound}."
 
 
 def _capital(text: str) -> str:

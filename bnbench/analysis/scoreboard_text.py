@@ -27,7 +27,7 @@ def show_scoreboard(claims: Sequence[Claim], report: Path, console: Console | No
     table.add_column("id", no_wrap=True)
     table.add_column("claim", ratio=1)
     table.add_column("verdict", no_wrap=True)
-    table.add_column("estimate [interval]", max_width=32)
+    table.add_column(Text("estimate [interval]"), max_width=32)
     table.add_column("n", justify="right", no_wrap=True)
     for family, group in groupby(claims, key=lambda claim: claim.view.family):
         table.add_section()

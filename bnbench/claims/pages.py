@@ -56,9 +56,8 @@ def drawings_of(claim: Claim, study: Study) -> Iterable[Drawing]:
         if claim.overlay:
             yield beside_published(claim, claim.overlay, study)
         if "least_squares" in claim.experiments:
-            names = {"number": "step", "w1": "x", "w2": "y", "excess": "value"}
             yield surface(
-                study.measured("least_squares_surface").rename(columns=names),
+                study.measured("least_squares_surface"),
                 "Gradient descent on features of different scale, and standardised",
             )
     except LackingError:

@@ -168,8 +168,8 @@ PICTURE_SCALE, GRID, REACH, PATH = 10, 41, 1.5, 200
 def surface() -> Table:
     """The loss over the weights and the way of gradient descent, scaled (1:10) and standardised.
 
-    Rows of kind `grid` tell of GRID×GRID weights up to REACH from the optimum, those of kind `path`
-    of the first PATH steps from w = 0; `excess` is f(w) − min f. Of seed 0.
+    Rows of kind `loss` tell of GRID×GRID weights (x, y) up to REACH from the optimum, those of kind
+    `path` of the first PATH steps from w = 0; `value` is f(w) − min f. Of seed 0.
     """
     z, y = draw(0)
     x = scaled(z, PICTURE_SCALE)
@@ -183,10 +183,10 @@ def surface() -> Table:
         path = [torch.zeros_like(problem.optimum)]
         for _ in range(PATH):
             path.append(path[-1] - problem.rate() * problem.gradient(path[-1]))
-        for kind, points in {"grid": grid, "path": torch.cat(path)}.items():
+        for kind, points in {"loss": grid, "path": torch.cat(path)}.items():
             values = torch.cat([points, problem.excess(points)[:, None]], 1).tolist()
             rows += [(features, kind, number, *row) for number, row in enumerate(values)]
-    return ("features", "kind", "number", "w1", "w2", "excess"), rows
+    return ("features", "kind", "step", "x", "y", "value"), rows
 
 
 LEAST_SQUARES = Problem(
@@ -195,7 +195,7 @@ LEAST_SQUARES = Problem(
     "N2: x1 in units, x2 in hundreds make the error surface an ellipse, which normalised features "
     "make a circle",
     seeds=range(10),
-    version=1,
+    version=2,
     measure=measure,
     tables={"surface": surface},
 )

@@ -142,11 +142,11 @@ def test_the_surface_is_the_loss_and_the_path_descends_it():
             return (x @ w - y).square().mean().item() / 2
 
         for row in mine[::97]:
-            w = torch.tensor([row["w1"], row["w2"]], dtype=torch.float64)
-            assert row["excess"] == pytest.approx(loss(w) - loss(least), abs=1e-9)
+            w = torch.tensor([row["x"], row["y"]], dtype=torch.float64)
+            assert row["value"] == pytest.approx(loss(w) - loss(least), abs=1e-9)
         path = [row for row in mine if row["kind"] == "path"]
-        assert (path[0]["w1"], path[0]["w2"], len(path)) == (0, 0, 201)
-        excess = [row["excess"] for row in path]
+        assert (path[0]["x"], path[0]["y"], len(path)) == (0, 0, 201)
+        excess = [row["value"] for row in path]
         assert all(b <= a + 1e-15 for a, b in pairwise(excess))
         grid = [row for row in mine if row["kind"] == "grid"]
         assert len(grid) == 41**2
