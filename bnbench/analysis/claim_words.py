@@ -36,7 +36,7 @@ def numbers(values: Iterable[float], ratio: bool = False, signed: bool = False) 
     >>> numbers([2.4123, 1.9811, 2.9312], ratio=True)
     ['2.41', '1.98', '2.93']
     >>> numbers([-0.4123, -1.01, 0.19], signed=True)
-    ['−0.41', '−1.01', '+0.19']
+    ['−0.4', '−1.0', '+0.2']
     >>> numbers([1500.0])
     ['1,500']
     """
@@ -141,7 +141,7 @@ def found(claim: Claim) -> str:
     """What the verdict rests on, in plain words with their numbers."""
     verdict, number = claim.row["verdict"], len(claim.deciding)
     if verdict == "not run here":
-        return claim.view.reason
+        return _capital(claim.view.reason)
     if claim.is_exact:
         return _found_exact(claim)
     words = []
