@@ -103,13 +103,9 @@ class Claim(NamedTuple):
 
     @property
     def headline(self) -> dict[str, Any]:
-        """The row whose numbers stand for the claim: the first part with the claim's verdict.
-
-        Of a claim that is refuted it is one that refutes it, whatever the other parts say. No
-        part has its verdict where the adjustment for many claims took it away: then it is the
-        first part.
-        """
-        same = [row for row in self.deciding if row["verdict"] == self.row["verdict"]]
+        """The row whose numbers stand for the claim: the part that the scoreboard names."""
+        named = self.row["statistic"]
+        same = [row for row in self.deciding if f"{row['part']}: {row['statistic']}" == named]
         return next(iter([*same, *self.deciding]), {"part": ""} | self.row)
 
 

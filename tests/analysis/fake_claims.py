@@ -62,8 +62,10 @@ def write_folder(folder: Path, claims) -> list[ClaimView]:
             table.to_csv(folder / "evidence" / f"{view.id}.csv", index=False)
             row |= {"statistic": given[0][1], "estimate": given[0][2]}
         elif given:
-            head = given[0]["row"]
+            of_verdict = [one["row"] for one in given if one["row"]["verdict"] == verdict]
+            head = (of_verdict or [given[0]["row"]])[0]
             row |= {key: head[key] for key in SCOREBOARD if key in head and key != "verdict"}
+            row["statistic"] = f"{head['part']}: {head['statistic']}"
             row["p_holm"] = 0.0012 if verdict != "inconclusive" else 0.31
             parts += [{"claim": view.id} | one["row"] for one in given]
             evidence = [

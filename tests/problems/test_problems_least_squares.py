@@ -148,9 +148,9 @@ def test_the_surface_is_the_loss_and_the_path_descends_it():
         assert (path[0]["x"], path[0]["y"], len(path)) == (0, 0, 201)
         excess = [row["value"] for row in path]
         assert all(b <= a + 1e-15 for a, b in pairwise(excess))
-        grid = [row for row in mine if row["kind"] == "grid"]
+        grid = [row for row in mine if row["kind"] == "loss"]
         assert len(grid) == 41**2
-        assert max(row["w1"] for row in grid) - least[0].item() == pytest.approx(1.5)
+        assert max(row["x"] for row in grid) - least[0].item() == pytest.approx(1.5)
 
 
 def test_problems_repeat_and_seeds_differ():
