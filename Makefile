@@ -58,7 +58,7 @@ check: .venv/ready-dev .venv/ready-ray .venv/ready-slurm  ## format, lint, types
 report: .venv/ready  ## write results/report.html anew from what is there
 	@$(RUN) scripts/report.py $(ARGS)
 
-claims: .venv/ready  ## run what the claims lack, judge them, show the scoreboard (ARGS=claims=C1,M6 for some)
+claims: .venv/ready $(addprefix .venv/ready-,$(EXTRA_$(LAUNCHER)))  ## run what the claims lack, judge them, show the scoreboard (ARGS=claims=C1,M6 for some)
 	@$(RUN) scripts/claims.py $(OVERRIDES)
 
 bench: .venv/ready  ## time the training loop and the layer (paired ratios, some minutes)

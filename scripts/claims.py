@@ -27,10 +27,32 @@ FACTS = "judged.json"
 
 def main() -> int:
     """Run, judge and show; 0 where every run has a result and every page is written."""
+    try:
+        return judged(sys.argv[1:])
+    except IntegrityError as error:
+        complain(f"no scoreboard: {error}")
+    except (OSError, ValueError) as error:  # a full disk, a damaged file
+        complain(str(error))
+    except KeyboardInterrupt:
+        print("\ninterrupted; the same command finishes what is missing", file=sys.stderr)
+        return 130
+    return 1
+
+
+def judged(argv: list[str]) -> int:
+    """Do what a command line asks for; the exit code.
+
+    Raises:
+        IntegrityError: some runs must not be compared.
+    """
     started = datetime.now(UTC)
-    chosen = [word for word in sys.argv[1:] if word.startswith(ONLY)]
-    overrides = [word for word in sys.argv[1:] if not word.startswith(ONLY)]
-    wanted = [name for word in chosen for name in word.removeprefix(ONLY).split(",")]
+    overrides = [word for word in argv if not word.startswith(ONLY)]
+    wanted = [
+        name
+        for word in argv
+        if word.startswith(ONLY)
+        for name in word.removeprefix(ONLY).strip("[]").split(",")
+    ]
     for name in wanted:
         if name not in CLAIMS:
             return complain(f"{ONLY}{name}: {allowed(name, list(CLAIMS))}")
@@ -51,14 +73,10 @@ def main() -> int:
 
     measure(results, data, default_jobs("cpu"))
     study = Study(results, data)
-    try:
-        verdicts = judge(CLAIMS.values(), study)
-    except IntegrityError as error:
-        complain(f"no scoreboard: {error}")
-        return 1
+    verdicts = judge(CLAIMS.values(), study)
     files.write(verdicts, study.folder)
     facts = {
-        "command": shlex.join(["python", "scripts/claims.py", *sys.argv[1:]]),
+        "command": shlex.join(["python", "scripts/claims.py", *argv]),
         **circumstances(),
         "started": started.isoformat(timespec="seconds"),
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),

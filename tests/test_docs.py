@@ -2,10 +2,13 @@
 
 import ast
 import re
+import textwrap
 from pathlib import Path
 
 import pytest
 
+from bnbench.claims import records, statistics, study
+from bnbench.claims.judge import judge
 from bnbench.exact import EXACT
 
 ROOT = Path(__file__).parents[1]
@@ -42,3 +45,15 @@ def test_the_page_of_myths_leaves_none_out():
 
 def test_exact_claims_on_the_page_of_myths_exist():
     assert set(re.findall(r"`(E\d+)`", MYTHS)) <= EXACT.keys()
+
+
+def test_the_claim_that_is_shown_as_an_example_is_one():
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    (example,) = re.findall(r"```python\n(.*?)```", text, re.S)
+    names = {**vars(records), **vars(statistics), **vars(study)}
+    exec(textwrap.dedent(example), names)  # noqa: S102
+    (verdict,) = judge([names["M10"]], study.Study(ROOT / "nowhere", "digits"))
+    assert (verdict.verdict, verdict.reason) == (
+        "not run here",
+        "no runs of the experiment claim_norms",
+    )
