@@ -54,7 +54,8 @@ def forest(claim: Claim) -> Drawing | None:
         for ax, ((statistic, unit, ratio), panel) in zip(axes, panels.items(), strict=True):
             _panel(ax, panel, claim.evidence)
             unit = "log scale" if ratio else unit
-            ax.set_xlabel(f"{statistic} ({unit})" if unit else statistic)
+            named = not unit or f"({unit})" in statistic
+            ax.set_xlabel(statistic if named else f"{statistic} ({unit})")
         handles = _legend([row for _, row in rows], claim.evidence)
         canvas.legend(handles=handles, loc="outside lower center", ncols=2, fontsize="small")
     return Drawing(canvas, title_of(claim), _caption(claim), _alt(claim, rows))
@@ -223,7 +224,7 @@ def _caption(claim: Claim) -> str:
     """What is drawn, and how many seeds had nothing to say."""
     words = (
         "Each part of the claim with its seeds, mean and interval; the region that would confirm "
-        "is shaded."
+        "is shaded. A part's own verdict is before the adjustment for many claims."
     )
     readings = int((claim.parts["role"] != "verdict").sum())
     if readings:

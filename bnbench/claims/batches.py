@@ -17,7 +17,7 @@ def sized(norm: str, batch_size: int) -> Arm:
 def bn_minus_gn(batch_size: int, key: str = "test/accuracy") -> Part:
     """The gap of B1 at one batch size."""
     arms = sized("batchnorm", batch_size), sized("groupnorm", batch_size)
-    return Part("pp test accuracy, BN minus Group Normalization", gap(*arms, key))
+    return Part("test accuracy (pp), BN minus Group Normalization", gap(*arms, key))
 
 
 IN_BATCHES = (
@@ -60,7 +60,7 @@ def against_ema(batch_size: int, policy: str) -> Part:
     """Accuracy under a policy minus that under the running statistics, of the same nets."""
     arm = sized("batchnorm", batch_size)
     measure = gap(arm, arm, f"test@{policy}/accuracy", baseline_key="test/accuracy")
-    return Part(f"pp test accuracy, {policy} minus running statistics", measure)
+    return Part(f"test accuracy (pp), {policy} minus running statistics", measure)
 
 
 B2 = Claim(
@@ -121,12 +121,12 @@ B3 = Claim(
     rule="Test accuracy above that of BN by more than 0.5 pp.",
     parts={
         "ghosts of 32": Part(
-            "pp test accuracy, minus BN",
+            "test accuracy (pp), minus BN",
             gap(large("ghost_batchnorm"), large("batchnorm")),
             Above(0.5),
         ),
         "ghosts of 32, rate of BN": Part(
-            "pp test accuracy, minus BN",
+            "test accuracy (pp), minus BN",
             gap(large("ghost_batchnorm"), large("batchnorm"), at=large("batchnorm")),
         ),
     },
@@ -155,17 +155,17 @@ B4 = Claim(
     rule="Above BN by more than 1 pp of test accuracy, in both.",
     parts={
         "batch 4": Part(
-            "pp test accuracy, minus BN",
+            "test accuracy (pp), minus BN",
             gap(sized("batch_renorm", 4), sized("batchnorm", 4)),
             Above(1.0),
         ),
         "two classes": Part(
-            "pp test accuracy, minus BN",
+            "test accuracy (pp), minus BN",
             gap(classes("batch_renorm", "two_classes"), classes("batchnorm", "two_classes")),
             Above(1.0),
         ),
         "mixed batches of 64": Part(
-            "pp test accuracy, minus BN",
+            "test accuracy (pp), minus BN",
             gap(classes("batch_renorm", "reshuffled"), classes("batchnorm", "reshuffled")),
         ),
     },
@@ -183,7 +183,7 @@ def lag(momentum: float, batch_size: int) -> tuple[Part, Part]:
     """Precise minus running statistics: while the net trains, and at its end."""
     arm, words = (
         lagging(momentum, batch_size),
-        "pp validation accuracy, precise minus running statistics",
+        "validation accuracy (pp), precise minus running statistics",
     )
     middle = curve_gap(arm, "val@precise/accuracy", "val/accuracy", (0.02, 0.5))
     return (
@@ -248,15 +248,16 @@ B6 = Claim(
     ),
     parts={
         "cost beyond Layer Normalization's": Part(
-            "pp test accuracy", contrast(more_than_layernorm("batchnorm")), Above(10.0)
+            "test accuracy (pp)", contrast(more_than_layernorm("batchnorm")), Above(10.0)
         ),
         "the same, precise statistics": Part(
-            "pp test accuracy", contrast(more_than_layernorm("batchnorm"), "test@precise/accuracy")
+            "test accuracy (pp)",
+            contrast(more_than_layernorm("batchnorm"), "test@precise/accuracy"),
         ),
-        "cost to BN": Part("pp test accuracy", contrast(drop("batchnorm"))),
-        "cost to Layer Normalization": Part("pp test accuracy", contrast(drop("layernorm"))),
-        "cost to Batch Renormalization": Part("pp test accuracy", contrast(drop("batch_renorm"))),
-        "cost to no norm": Part("pp test accuracy", contrast(drop("none"))),
+        "cost to BN": Part("test accuracy (pp)", contrast(drop("batchnorm"))),
+        "cost to Layer Normalization": Part("test accuracy (pp)", contrast(drop("layernorm"))),
+        "cost to Batch Renormalization": Part("test accuracy (pp)", contrast(drop("batch_renorm"))),
+        "cost to no norm": Part("test accuracy (pp)", contrast(drop("none"))),
     },
     traps=("Such batches are hard for any net: the cost is compared with that to others.",),
 )

@@ -45,7 +45,7 @@ C1 = Claim(
             STEPS_TO_END, speedup(BN_1, NONE_1), Above(math.log(1.5)), scale="log"
         ),
         "test accuracy, rates tuned": Part(
-            "pp, with BN minus without", gap(BN_1, NONE_1), Above(0.0), interest=1.0
+            "test accuracy (pp), with BN minus without", gap(BN_1, NONE_1), Above(0.0), interest=1.0
         ),
         "speed to 0.95 of that accuracy": Part(
             STEPS, speedup(BN_1, NONE_1, share=0.95), scale="log"
@@ -57,7 +57,7 @@ C1 = Claim(
             STEPS_TO_END, speedup(BN_1, NONE_1, at=NONE_1), scale="log"
         ),
         "test accuracy at the rate of the net without": Part(
-            "pp, with BN minus without", gap(BN_1, NONE_1, at=NONE_1)
+            "test accuracy (pp), with BN minus without", gap(BN_1, NONE_1, at=NONE_1)
         ),
     },
     traps=(
@@ -171,14 +171,14 @@ C3 = Claim(
             interest=math.log(1.2),
         ),
         "x30 ends above x5": Part(
-            "pp test accuracy, both with BN", gap(FAST_30, FAST_5), Above(0.0), interest=1.0
+            "test accuracy (pp), both with BN", gap(FAST_30, FAST_5), Above(0.0), interest=1.0
         ),
         "x5 ends above x1": Part(
-            "pp test accuracy, both with BN", gap(FAST_5, FAST_1), Above(0.0), interest=1.0
+            "test accuracy (pp), both with BN", gap(FAST_5, FAST_1), Above(0.0), interest=1.0
         ),
-        "without BN, x5": Part("% test accuracy", level(NONE_5)),
-        "without BN, x30": Part("% test accuracy", level(NONE_30)),
-        "with BN, x30": Part("% test accuracy", level(BN_30)),
+        "without BN, x5": Part("test accuracy (%)", level(NONE_5)),
+        "without BN, x30": Part("test accuracy (%)", level(NONE_30)),
+        "with BN, x30": Part("test accuracy (%)", level(BN_30)),
     },
     traps=(
         (
@@ -227,20 +227,20 @@ C4 = Claim(
     ),
     parts={
         "without BN, 20 layers": Part(
-            "% test accuracy", level(deep(20, "none")), Below(CHANCE + 2), interest=2.0
+            "test accuracy (%)", level(deep(20, "none")), Below(CHANCE + 2), interest=2.0
         ),
         "with BN, 20 layers": Part(
-            "% test accuracy", level(deep(20, "batchnorm")), Above(80.0), interest=10.0
+            "test accuracy (%)", level(deep(20, "batchnorm")), Above(80.0), interest=10.0
         ),
-        "without BN, 10 layers": Part("% test accuracy", level(deep(10, "none"))),
-        "with BN, 10 layers": Part("% test accuracy", level(deep(10, "batchnorm"))),
-        "without BN, 3 layers": Part("% test accuracy", level(deep(3, "none"))),
-        "with BN, 3 layers": Part("% test accuracy", level(deep(3, "batchnorm"))),
+        "without BN, 10 layers": Part("test accuracy (%)", level(deep(10, "none"))),
+        "with BN, 10 layers": Part("test accuracy (%)", level(deep(10, "batchnorm"))),
+        "without BN, 3 layers": Part("test accuracy (%)", level(deep(3, "none"))),
+        "with BN, 3 layers": Part("test accuracy (%)", level(deep(3, "batchnorm"))),
         "without BN, 20 layers, 3 times as long": Part(
-            "% test accuracy", level(deep(20, "none", epochs=90))
+            "test accuracy (%)", level(deep(20, "none", epochs=90))
         ),
         "without BN, 20 layers, weights for sigmoids": Part(
-            "% test accuracy", level(deep(20, "none", init="xavier_sigmoid"))
+            "test accuracy (%)", level(deep(20, "none", init="xavier_sigmoid"))
         ),
     },
     traps=(
@@ -284,9 +284,9 @@ C5 = Claim(
             largest_stable_rate(stable("batchnorm"), stable("none"), C5_RATES),
             Above(0.5),
         ),
-        "what BN gains in all": Part("pp test accuracy, both tuned", gap(ACC_BN, ACC_NONE)),
+        "what BN gains in all": Part("test accuracy (pp), both tuned", gap(ACC_BN, ACC_NONE)),
         "of that, at the rate of the net without": Part(
-            "pp test accuracy", gap(ACC_BN, ACC_NONE, at=ACC_NONE)
+            "test accuracy (pp)", gap(ACC_BN, ACC_NONE, at=ACC_NONE)
         ),
     },
     traps=(
@@ -321,16 +321,16 @@ C6 = Claim(
     ),
     rule="Within ±1 pp of test accuracy (TOST), in both nets.",
     parts={
-        "ReLU": Part("pp test accuracy, with BN minus without", gap(ACC_BN, ACC_NONE), EQUAL),
-        "sigmoid": Part("pp test accuracy, with BN minus without", gap(SIG_BN, SIG_NONE), EQUAL),
+        "ReLU": Part("test accuracy (pp), with BN minus without", gap(ACC_BN, ACC_NONE), EQUAL),
+        "sigmoid": Part("test accuracy (pp), with BN minus without", gap(SIG_BN, SIG_NONE), EQUAL),
         "ReLU, rate of the net without": Part(
-            "pp test accuracy, with BN minus without", gap(ACC_BN, ACC_NONE, at=ACC_NONE)
+            "test accuracy (pp), with BN minus without", gap(ACC_BN, ACC_NONE, at=ACC_NONE)
         ),
         "sigmoid, rate of the net without": Part(
-            "pp test accuracy, with BN minus without", gap(SIG_BN, SIG_NONE, at=SIG_NONE)
+            "test accuracy (pp), with BN minus without", gap(SIG_BN, SIG_NONE, at=SIG_NONE)
         ),
         "ReLU, precise statistics": Part(
-            "pp test accuracy, with BN minus without",
+            "test accuracy (pp), with BN minus without",
             gap(ACC_BN, ACC_NONE, "test@precise/accuracy"),
         ),
     },
@@ -385,7 +385,7 @@ C7 = Claim(
     parts={
         **{
             factor: Part(
-                "pp test accuracy, changed minus before",
+                "test accuracy (pp), changed minus before",
                 contrast(effect("batchnorm", factor)),
                 Above(0.5),
             )
@@ -393,7 +393,7 @@ C7 = Claim(
         },
         **{
             f"{factor}: more than without BN": Part(
-                "pp, effect with BN minus effect without",
+                "test accuracy (pp), effect with BN minus effect without",
                 contrast([*effect("batchnorm", factor), *effect("none", factor, -1)]),
             )
             for factor in FACTORS
@@ -436,12 +436,15 @@ C8 = Claim(
     rule="BN above LRN by more than 0 pp, and BN with LRN within ±1 pp of BN.",
     parts={
         "BN over LRN": Part(
-            "pp test accuracy", gap(lrn_arm("batchnorm"), lrn_arm("lrn")), Above(0.0), interest=1.0
+            "test accuracy (pp)",
+            gap(lrn_arm("batchnorm"), lrn_arm("lrn")),
+            Above(0.0),
+            interest=1.0,
         ),
         "LRN added to BN": Part(
-            "pp test accuracy", gap(lrn_arm("batchnorm_lrn"), lrn_arm("batchnorm")), EQUAL
+            "test accuracy (pp)", gap(lrn_arm("batchnorm_lrn"), lrn_arm("batchnorm")), EQUAL
         ),
-        "LRN over no norm": Part("pp test accuracy", gap(lrn_arm("lrn"), lrn_arm("none"))),
+        "LRN over no norm": Part("test accuracy (pp)", gap(lrn_arm("lrn"), lrn_arm("none"))),
     },
     traps=("torch divides alpha by the window: 5e-4 is the paper's 1e-4.",),
     caveats=("TOST at 0.025, since the other part is of a difference.",),
@@ -477,9 +480,11 @@ C9 = Claim(
     ),
     rule="Gain with BN minus gain without above 0.5 pp.",
     parts={
-        "difference of gains": Part("pp test accuracy", contrast(DIFFERENCE_OF_GAINS), Above(0.5)),
-        "gain with BN": Part("pp test accuracy, reshuffled minus frozen", BN_GAIN),
-        "gain without": Part("pp test accuracy, reshuffled minus frozen", NONE_GAIN),
+        "difference of gains": Part(
+            "test accuracy (pp)", contrast(DIFFERENCE_OF_GAINS), Above(0.5)
+        ),
+        "gain with BN": Part("test accuracy (pp), reshuffled minus frozen", BN_GAIN),
+        "gain without": Part("test accuracy (pp), reshuffled minus frozen", NONE_GAIN),
     },
     traps=(
         "Low power: 1 pp is near the noise of a seed; the smallest detectable effect is printed.",

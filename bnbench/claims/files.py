@@ -88,7 +88,8 @@ def part_row(claim: str, part: PartResult) -> list[Any]:
         *(claim, part.name, role(part.part), part.part.statistic),
         *map(cell, [*shown_interval(part), part.level, part.interval.n]),
         *map(cell, shown_bounds(part.part)),
-        *map(cell, (part.p_confirm, part.p_refute, part.detectable, part.censored)),
+        *map(cell, (part.p_confirm, part.p_refute, shown(part.part, part.detectable))),
+        cell(part.censored),
         part.verdict,
     ]
 
@@ -99,7 +100,10 @@ def role(part: Part) -> str:
 
 
 def shown(part: Part, value: float) -> float:
-    """A number as people see it: the ratio itself where its logarithm is tested."""
+    """A number as people see it: the ratio itself where its logarithm is tested.
+
+    A detectable effect is then the factor between it and the bound.
+    """
     return math.exp(value) if part.scale == "log" else value
 
 

@@ -253,10 +253,10 @@ M3 = Claim(
             scale="log",
         ),
         "test accuracy, noisy BN minus BN": Part(
-            "pp", gap(noise_arm("noisy_batchnorm"), noise_arm("batchnorm"))
+            "test accuracy (pp)", gap(noise_arm("noisy_batchnorm"), noise_arm("batchnorm"))
         ),
         "test accuracy, noise alone minus none": Part(
-            "pp", gap(noise_arm("noise"), noise_arm("none"))
+            "test accuracy (pp)", gap(noise_arm("noise"), noise_arm("none"))
         ),
     },
     traps=("A share of a benefit that is not there: whether there is one is a part of its own.",),
@@ -347,11 +347,13 @@ M5 = Claim(
     parts={
         **{
             words: Part(
-                "pp test accuracy, minus BN", gap(norm_arm(norm), norm_arm("batchnorm")), EQUAL
+                "test accuracy (pp), minus BN", gap(norm_arm(norm), norm_arm("batchnorm")), EQUAL
             )
             for words, norm in OTHERS.items()
         },
-        "no norm": Part("pp test accuracy, minus BN", gap(norm_arm("none"), norm_arm("batchnorm"))),
+        "no norm": Part(
+            "test accuracy (pp), minus BN", gap(norm_arm("none"), norm_arm("batchnorm"))
+        ),
     },
     caveats=("Where no norm at all does as well too, this says little of norms: see the reading.",),
 )
@@ -488,12 +490,15 @@ M9 = Claim(
     rule="Slope of training minus test accuracy over log2 of the statistics' batch above 0.",
     parts={
         "slope": Part(
-            "pp per doubling",
+            "training minus test accuracy (pp), per doubling",
             slope([(math.log2(m), ghost_arm(m)) for m in SIZES], generalisation_gap),
             Above(0.0),
             interest=0.2,
         ),
-        **{f"test accuracy, statistics of {m}": Part("%", level(ghost_arm(m))) for m in SIZES},
+        **{
+            f"test accuracy, statistics of {m}": Part("test accuracy (%)", level(ghost_arm(m)))
+            for m in SIZES
+        },
     },
     traps=(
         (

@@ -16,7 +16,7 @@ from bnbench.claims.statistics import CURVE
 from bnbench.claims.study import LackingError, Study
 from bnbench.claims.table import FAMILIES
 
-UNITS = ("pp", "%")  # that a statistic may begin with
+UNITS = ("pp", "%")  # that a statistic may name in brackets
 
 
 def write_page(verdicts: Iterable[Verdict], study: Study, facts: Mapping[str, str]) -> Path:
@@ -46,7 +46,7 @@ def view(verdict: Verdict) -> ClaimView:
 
 def part_view(name: str, part: Part) -> PartView:
     """How a part is called and shown."""
-    unit = next((unit for unit in UNITS if part.statistic.split(" ")[0].rstrip(",") == unit), "")
+    unit = next((unit for unit in UNITS if f"({unit})" in part.statistic), "")
     return PartView(name, name, unit, part.scale == "log")
 
 

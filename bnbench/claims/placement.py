@@ -35,12 +35,12 @@ P1 = Claim(
     parts={
         **{
             activation: Part(
-                "pp test accuracy, after minus before", POST_MINUS_PRE[activation], EQUAL
+                "test accuracy (pp), after minus before", POST_MINUS_PRE[activation], EQUAL
             )
             for activation in ACTIVATIONS
         },
         "interaction of ReLU and sigmoid": Part(
-            "pp, difference of the two",
+            "test accuracy (pp), difference of the two",
             contrast(
                 [
                     (1.0, placed("relu", "post")),
@@ -52,7 +52,7 @@ P1 = Claim(
         ),
         **{
             f"{activation}, rate of the net with BN before": Part(
-                "pp test accuracy, after minus before",
+                "test accuracy (pp), after minus before",
                 gap(
                     placed(activation, "post"),
                     placed(activation, "pre"),
@@ -100,16 +100,16 @@ P2 = Claim(
     ),
     rule="Accuracy with both above that with neither by more than 1 pp, in both nets.",
     parts={
-        "ReLU": Part("pp test accuracy, both minus neither", AFFINE_GAIN["mlp"], Above(1.0)),
+        "ReLU": Part("test accuracy (pp), both minus neither", AFFINE_GAIN["mlp"], Above(1.0)),
         "sigmoid": Part(
-            "pp test accuracy, both minus neither", AFFINE_GAIN["sigmoid_mlp"], Above(1.0)
+            "test accuracy (pp), both minus neither", AFFINE_GAIN["sigmoid_mlp"], Above(1.0)
         ),
         "ReLU, beta": Part(
-            "pp test accuracy, both minus gamma alone",
+            "test accuracy (pp), both minus gamma alone",
             gap(affine("mlp"), affine("mlp", lacks="bias")),
         ),
         "ReLU, gamma": Part(
-            "pp test accuracy, both minus beta alone",
+            "test accuracy (pp), both minus beta alone",
             gap(affine("mlp"), affine("mlp", lacks="scale")),
         ),
     },
@@ -139,13 +139,13 @@ P3 = Claim(
     rule="Above the head alone by more than 5 pp of test accuracy.",
     parts={
         "over the head alone": Part(
-            "pp test accuracy", gap(frozen("norm"), frozen("head")), Above(5.0)
+            "test accuracy (pp)", gap(frozen("norm"), frozen("head")), Above(5.0)
         ),
         "over as many single weights": Part(
-            "pp test accuracy", gap(frozen("norm"), frozen("random"))
+            "test accuracy (pp)", gap(frozen("norm"), frozen("random"))
         ),
-        "under the whole net": Part("pp test accuracy", gap(frozen("norm"), frozen("all"))),
-        "head alone": Part("% test accuracy", level(frozen("head"))),
+        "under the whole net": Part("test accuracy (pp)", gap(frozen("norm"), frozen("all"))),
+        "head alone": Part("test accuracy (%)", level(frozen("head"))),
     },
     traps=("Any 600 parameters might do: as many single weights as a reading.",),
     caveats=("Digits are easy for random features: the head alone may leave little to win.",),
@@ -203,7 +203,7 @@ P5 = Claim(
             interest=1.0,
         ),
         "classifier with it": Part(
-            "pp accuracy, minus none",
+            "accuracy (pp), minus none",
             of_problem(
                 "two_branches",
                 lambda q: 100 * (q["accuracy l2 over channels"] - q["accuracy none"]),
@@ -211,13 +211,13 @@ P5 = Claim(
             Above(1.0),
         ),
         "classifier with N1's variant": Part(
-            "pp accuracy, minus none",
+            "accuracy (pp), minus none",
             of_problem(
                 "two_branches", lambda q: 100 * (q["accuracy l2 over space"] - q["accuracy none"])
             ),
         ),
         "classifier with BN": Part(
-            "pp accuracy, minus none",
+            "accuracy (pp), minus none",
             of_problem(
                 "two_branches", lambda q: 100 * (q["accuracy batchnorm"] - q["accuracy none"])
             ),

@@ -23,7 +23,7 @@ SMALL_CNN = (
     "0-9; severities 1, 3, 5."
 )
 TRANSDUCTIVE = "Statistics of test images are transductive; nothing is tuned on shifted images."
-RETAINED = "pp of the clean accuracy retained, BN minus no norm"
+RETAINED = "clean accuracy retained (pp), BN minus no norm"
 
 D1 = Claim(
     id="D1",
@@ -52,7 +52,7 @@ D1 = Claim(
             for shift in (*APPEARANCE, "invert")
         },
         "Group Normalization, all shifts": Part(
-            "pp of the clean accuracy retained, GN minus no norm",
+            "clean accuracy retained (pp), GN minus no norm",
             retained_gap(
                 cnn("groupnorm"), cnn("none"), (*APPEARANCE, "invert"), SEVERITIES, ("none", "none")
             ),
@@ -115,15 +115,15 @@ D3 = Claim(
     ),
     parts={
         "8 clean images at once": Part(
-            "pp test accuracy", change(cnn("batchnorm"), "batch", None), Below(-1.0)
+            "test accuracy (pp)", change(cnn("batchnorm"), "batch", None), Below(-1.0)
         ),
         "8 images of a class at once": Part(
-            "pp test accuracy", change(cnn("batchnorm"), "batch", "class_sorted"), Below(-5.0)
+            "test accuracy (pp)", change(cnn("batchnorm"), "batch", "class_sorted"), Below(-5.0)
         ),
         "inversion, all test images": Part(
             SHARE, recovered(cnn("batchnorm"), "adabn", ("invert",), SEVERITIES), Below(0.3)
         ),
-        "all clean images": Part("pp test accuracy", change(cnn("batchnorm"), "adabn", None)),
+        "all clean images": Part("test accuracy (pp)", change(cnn("batchnorm"), "adabn", None)),
     },
     traps=(TRANSDUCTIVE,),
 )
@@ -147,10 +147,10 @@ D4 = Claim(
         ),
         "no norm, recalibrated": Part(SHARE, RECALIBRATED),
         "no norm, recalibrated, clean": Part(
-            "pp test accuracy", change(cnn("none"), "recalibrated", None, plain="none")
+            "test accuracy (pp)", change(cnn("none"), "recalibrated", None, plain="none")
         ),
         "with BN adapted against no norm recalibrated": Part(
-            "pp test accuracy, clean",
+            "test accuracy (pp), clean",
             gap(
                 cnn("batchnorm"),
                 cnn("none"),
