@@ -93,13 +93,20 @@ def test_data_sets_compose(read, monkeypatch, data):
     assert arm.config.data.name == data
 
 
+def is_slow(experiment):
+    """`make claims` runs those of the claims in the end; many of them have more than 50 arms."""
+    return [pytest.mark.slow] if experiment.startswith("claim_") else SLOW.get(experiment, ())
+
+
 @pytest.mark.parametrize(
-    "experiment", [pytest.param(e, marks=SLOW.get(e, ())) for e in options("experiment")]
+    "experiment", [pytest.param(e, marks=is_slow(e)) for e in options("experiment")]
 )
 def test_experiments_train(read, experiment):
     """All arms of every experiment, at one step each; the data set is small, not the arms."""
+    # the batches of some claims are larger than the synthetic data set
+    data = ["data=digits"] if experiment.startswith("claim_") else []
     request = read(
-        f"experiment={experiment}", *TINY, "train.epochs=null", "train.steps=1",
+        f"experiment={experiment}", *TINY, *data, "train.epochs=null", "train.steps=1",
         "shift.severities=[5]", "tune.seeds=[100]",
     )  # fmt: skip
     trains(request)
