@@ -11,18 +11,22 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import hydra
+
+from bnbench import cli
+from bnbench.checks import RequestError
 from bnbench.claims import files
 from bnbench.claims.judge import judge
 from bnbench.claims.study import IntegrityError, Study
 from bnbench.claims.table import CLAIMS, experiments
-from bnbench.cli import default_jobs
 from bnbench.refusal import allowed, complain
-from bnbench.sweep import sweep
+from bnbench.sweep import CONFIGS, sweep
 from bnbench.tracking.meta import circumstances
 from bnbench.tracking.run_dir import as_json, write_whole
 
 ONLY = "claims="
 FACTS = "judged.json"
+REFERENCE = Path(__file__).parents[1] / "results" / "reference"
 
 
 def main() -> int:
@@ -31,6 +35,8 @@ def main() -> int:
         return judged(sys.argv[1:])
     except IntegrityError as error:
         complain(f"no scoreboard: {error}")
+    except RequestError as error:
+        return complain(str(error))
     except (OSError, ValueError) as error:  # a full disk, a damaged file
         complain(str(error))
     except KeyboardInterrupt:
@@ -56,13 +62,15 @@ def judged(argv: list[str]) -> int:
     for name in wanted:
         if name not in CLAIMS:
             return complain(f"{ONLY}{name}: {allowed(name, list(CLAIMS))}")
-    exit_code, results, data = 0, Path(value(overrides, "results")), value(overrides, "data")
     if names := experiments(wanted or CLAIMS):
         outcome = sweep([f"experiment={','.join(names)}", *overrides])
         if isinstance(outcome, int):
             return outcome
-        exit_code, results = outcome.exit_code, outcome.request.results
-        data = outcome.request.experiments[0].data
+        exit_code, request = outcome.exit_code, outcome.request
+    else:  # what is claimed is measured without runs; the request is checked all the same
+        with hydra.initialize_config_dir(str(CONFIGS), job_name="claims", version_base="1.3"):
+            exit_code, request = 0, cli.read(overrides, multirun=False)
+    results, data = request.results, request.experiments[0].data
 
     # slow to import: seaborn, and torch
     from bnbench.analysis.claim_views import read_claims
@@ -71,9 +79,11 @@ def judged(argv: list[str]) -> int:
     from bnbench.claims.pages import write_page
     from bnbench.measure import measure
 
-    measure(results, data, default_jobs("cpu"))
+    measure(results, data, cli.default_jobs("cpu"))
     study = Study(results, data)
-    verdicts = judge(CLAIMS.values(), study)
+    # a claim that was not run here has the weight in the family that it had there
+    elsewhere = files.p_values(REFERENCE / "claims" / data)
+    verdicts = judge(CLAIMS.values(), study, elsewhere)
     files.write(verdicts, study.folder)
     facts = {
         "command": shlex.join(["python", "scripts/claims.py", *argv]),
@@ -88,13 +98,6 @@ def judged(argv: list[str]) -> int:
     for problem in problems:
         complain(problem)
     return exit_code or int(bool(problems))
-
-
-def value(overrides: list[str], key: str) -> str:
-    """The last value that the command line gives a key, or its default."""
-    defaults = {"results": "results", "data": "digits"}
-    given = [word.partition("=")[2] for word in overrides if word.startswith(f"{key}=")]
-    return given[-1] if given else defaults[key]
 
 
 def words(facts: dict[str, Any]) -> dict[str, str]:

@@ -22,7 +22,11 @@ def bn_minus_gn(batch_size: int, key: str = "test/accuracy") -> Part:
 
 IN_BATCHES = (
     "MLP 3×64, ReLU, 3 epochs at each batch size, each at the best of at least six rates on seeds "
-    "100 and 101 for each batch size; seeds 0-9."
+    "100-102 for each batch size; seeds 0-19 at 16 and 64, 0-9 below."
+)
+SHORT = (
+    "3 epochs instead of the 15 of the protocol, since batches of 2 take 539 steps an epoch: at 64 "
+    "they are 48 steps, and nets are compared as far as they then are. Equal epochs, not steps."
 )
 
 B1 = Claim(
@@ -30,7 +34,7 @@ B1 = Claim(
     sentence="BN fails in very small batches and is as good as Group Normalization from 16 on.",
     says=(
         "N0 and N4; Wu & He 2018: ResNet-50 error with BN 23.6 % at 32 images a GPU, 24.8 at 8, "
-        "34.7 at 2; with Group Normalization 24.1 at each"
+        "34.7 at 2; with Group Normalization 24.1, 24.0 and 24.1"
     ),
     experiments=("claim_batch",),
     protocol=IN_BATCHES,
@@ -50,9 +54,7 @@ B1 = Claim(
         ),
         "The ragged last batch is dropped.",
     ),
-    caveats=(
-        "Equal epochs: small batches take more steps. TOST at 0.025, one part is of a difference.",
-    ),
+    caveats=(SHORT, "TOST at 0.025, since one part is of a difference."),
 )
 
 
@@ -96,6 +98,7 @@ B2 = Claim(
         ),
     ),
     caveats=(
+        SHORT,
         "Statistics of the test batch are transductive: an image's answer depends on its mates.",
     ),
 )
@@ -125,7 +128,7 @@ B3 = Claim(
             gap(large("ghost_batchnorm"), large("batchnorm")),
             Above(0.5),
         ),
-        "ghosts of 32, rate of BN": Part(
+        "ghosts of 32, rate of BN, tuning seeds": Part(
             "test accuracy (pp), minus BN",
             gap(large("ghost_batchnorm"), large("batchnorm"), at=large("batchnorm")),
         ),
@@ -170,26 +173,33 @@ B4 = Claim(
         ),
     },
     traps=("The best rate depends on the norm and the batches: tuned for each.",),
+    caveats=(SHORT,),
 )
 
 
 # B5
 def lagging(momentum: float, batch_size: int) -> Arm:
     """An arm of claim_ema."""
-    return Arm("claim_ema", {"norm.momentum": momentum, "batch_size": batch_size}, 0.1)
+    return Arm("claim_ema", {"norm.momentum": momentum, "batch_size": batch_size}, None)
 
 
-def lag(momentum: float, batch_size: int) -> tuple[Part, Part]:
-    """Precise minus running statistics: while the net trains, and at its end."""
-    arm, words = (
-        lagging(momentum, batch_size),
-        "validation accuracy (pp), precise minus running statistics",
+PRECISE_MINUS_RUNNING = "validation accuracy (pp), precise minus running statistics"
+MIDDLE = (0.2, 0.5)  # share of the run
+
+
+def lag(
+    momentum: float,
+    batch_size: int,
+    phase: tuple[float, float] | None,
+    target: Above | Below | None = None,
+) -> Part:
+    """Precise minus running statistics, over a phase of the run, or at its end."""
+    arm = lagging(momentum, batch_size)
+    keys = ("val@precise/accuracy", "val/accuracy")
+    measure = (
+        curve_gap(arm, *keys, phase) if phase else gap(arm, arm, keys[0], baseline_key=keys[1])
     )
-    middle = curve_gap(arm, "val@precise/accuracy", "val/accuracy", (0.02, 0.5))
-    return (
-        Part(words, middle),
-        Part(words, gap(arm, arm, "val@precise/accuracy", baseline_key="val/accuracy")),
-    )
+    return Part(PRECISE_MINUS_RUNNING, measure, target)
 
 
 B5 = Claim(
@@ -207,18 +217,26 @@ B5 = Claim(
         "MLP 3×100, ReLU, 300 steps at rates decaying to 1 % (cosine), momentum 0.1, batches of "
         "64; seeds 0-9."
     ),
-    rule="Mean gap from 2 to 50 % of the run above 1 pp, at the end below 0.3 pp.",
+    rule="Mean gap from 20 to 50 % of the run above 1 pp, at the end below 0.3 pp.",
     parts={
-        "middle": Part(lag(0.1, 64)[0].statistic, lag(0.1, 64)[0].measure, Above(1.0)),
-        "end": Part(lag(0.1, 64)[1].statistic, lag(0.1, 64)[1].measure, Below(0.3)),
-        "middle, momentum 0.01": lag(0.01, 64)[0],
-        "end, momentum 0.01": lag(0.01, 64)[1],
-        "middle, batches of 512": lag(0.1, 512)[0],
-        "end, batches of 512": lag(0.1, 512)[1],
-        "middle, momentum 0.01, batches of 512": lag(0.01, 512)[0],
-        "end, momentum 0.01, batches of 512": lag(0.01, 512)[1],
+        "middle": lag(0.1, 64, MIDDLE, Above(1.0)),
+        "end": lag(0.1, 64, None, Below(0.3)),
+        "2 to 20 %": lag(0.1, 64, (0.02, 0.2)),
+        "middle, momentum 0.01": lag(0.01, 64, MIDDLE),
+        "end, momentum 0.01": lag(0.01, 64, None),
+        "middle, batches of 512": lag(0.1, 512, MIDDLE),
+        "end, batches of 512": lag(0.1, 512, None),
+        "middle, momentum 0.01, batches of 512": lag(0.01, 512, MIDDLE),
+        "end, momentum 0.01, batches of 512": lag(0.01, 512, None),
     },
-    traps=("momentum is the weight of the new batch, as in torch.",),
+    traps=(
+        "momentum is the weight of the new batch, as in torch.",
+        (
+            "Running statistics begin at 0 and 1: at 20 % of the run these weigh 0.2 % at "
+            "momentum 0.1. At 0.01 they weigh 22 % at half of it, so that those readings show the "
+            "start, not the lag."
+        ),
+    ),
 )
 
 

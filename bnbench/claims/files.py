@@ -13,7 +13,7 @@ from typing import Any
 
 import pandas as pd
 
-from bnbench.claims.judge import PartResult, Verdict
+from bnbench.claims.judge import P, PartResult, Verdict, p_of_parts
 from bnbench.claims.records import Above, Below, Between, Part
 from bnbench.tracking.csv_log import write_table
 
@@ -23,7 +23,8 @@ SCOREBOARD = [
 ]
 PARTS = [
     *("claim", "part", "role", "statistic", "estimate", "ci_low", "ci_high", "ci_level", "n"),
-    *("sesoi_low", "sesoi_high", "p_confirm", "p_refute", "detectable", "censored", "verdict"),
+    *("sesoi_low", "sesoi_high", "interest", "p_confirm", "p_refute", "detectable", "censored"),
+    "verdict",
 ]
 EVIDENCE = [
     *("part", "role", "seed", "value", "treatment", "baseline"),
@@ -88,10 +89,24 @@ def part_row(claim: str, part: PartResult) -> list[Any]:
         *(claim, part.name, role(part.part), part.part.statistic),
         *map(cell, [*shown_interval(part), part.level, part.interval.n]),
         *map(cell, shown_bounds(part.part)),
+        cell(shown(part.part, part.part.distance)) if part.part.target else "",
         *map(cell, (part.p_confirm, part.p_refute, shown(part.part, part.detectable))),
         cell(part.censored),
         part.verdict,
     ]
+
+
+def p_values(folder: Path) -> dict[str, P]:
+    """The p-values of the claims that a folder has, by id; none where it has no parts.csv."""
+    file = folder / "parts.csv"
+    if not file.exists():
+        return {}
+    table = pd.read_csv(file)
+    deciding = table[table["role"] == "verdict"]
+    return {
+        str(claim): p_of_parts(list(rows["p_confirm"]), list(rows["p_refute"]))
+        for claim, rows in deciding.groupby("claim")
+    }
 
 
 def role(part: Part) -> str:

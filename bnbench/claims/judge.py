@@ -4,16 +4,17 @@
             binomial test for shares
     claim   confirmed where all its parts are, so that its p-value is the greatest of theirs;
             refuted where any is, so that it is the smallest times their number (Bonferroni)
-    family  Holm's adjustment over all claims of a data set, for each direction by itself
+    family  Holm's adjustment over all claims of a data set, for each direction by itself; one that
+            was not run or cannot be tested counts as p = 1, so that no verdict depends on it
 
 A verdict needs p < 0.025, and p < 0.05 where a claim is of equivalence in all its parts; what holds
 only before the adjustment is inconclusive.
 """
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -24,19 +25,27 @@ from bnbench.claims.records import Above, Below, Between, Claim, Part
 from bnbench.claims.study import LackingError, Study
 
 ALPHA, ALPHA_BETWEEN = 0.025, 0.05
-LEVEL, LEVEL_BETWEEN = 0.95, 0.90
+LEVEL = 0.95  # of intervals; 1 - 2 alpha where the claim is of equivalence
 CONFIRMED, REFUTED, INCONCLUSIVE, NOT_RUN = (
     *("confirmed", "refuted", "inconclusive"),
     "not run here",
 )
 
 
+class P(NamedTuple):
+    """The p-values of a claim, in both directions and unadjusted; NaN where there is no test."""
+
+    confirm: float
+    refute: float
+
+
 @dataclass(frozen=True)
 class PartResult:
     """What came of one part, in the unit that is tested.
 
-    `p_confirm` and `p_refute` are unadjusted, NaN where bounds or too few seeds forbid the test.
-    `censored` counts the seeds whose value is only a bound, or nothing.
+    `p_confirm` and `p_refute` are unadjusted, NaN where bounds or too few seeds forbid the test,
+    and `alpha` is what one must be below. `censored` counts the seeds whose value is only a bound,
+    or nothing.
     """
 
     name: str
@@ -46,13 +55,9 @@ class PartResult:
     level: float
     p_confirm: float
     p_refute: float
+    alpha: float
     detectable: float
     censored: int
-
-    @property
-    def alpha(self) -> float:
-        """What p must be below."""
-        return ALPHA_BETWEEN if isinstance(self.part.target, Between) else ALPHA
 
     @property
     def verdict(self) -> str:
@@ -87,8 +92,16 @@ class Verdict:
     exact: pd.DataFrame | None = None
 
 
-def judge(claims: Iterable[Claim], study: Study) -> list[Verdict]:
+def judge(
+    claims: Iterable[Claim], study: Study, elsewhere: Mapping[str, P] | None = None
+) -> list[Verdict]:
     """The verdicts over some claims, which are the family of Holm's adjustment.
+
+    Args:
+        claims: all of a data set.
+        study: their runs.
+        elsewhere: p-values of claims by id, for those that were not run here: the family is then
+            the same as where they were run.
 
     Raises:
         IntegrityError: some runs must not be compared.
@@ -102,8 +115,13 @@ def judge(claims: Iterable[Claim], study: Study) -> list[Verdict]:
             measured.append((claim, measure(claim, study), claim.reason))
         except LackingError as error:
             measured.append((claim, (), str(error)))
-    confirm = inference.holm([_all(parts) for _, parts, _ in measured])
-    refute = inference.holm([_any(parts) for _, parts, _ in measured])
+    p_values = [
+        p_of(parts) if parts else (elsewhere or {}).get(claim.id, P(math.nan, math.nan))
+        for claim, parts, _ in measured
+    ]
+    testable = [bool(claim.verdict_parts) for claim, _, _ in measured]
+    confirm = _family([p.confirm for p in p_values], testable)
+    refute = _family([p.refute for p in p_values], testable)
     return [
         exact.get(one[0].id) or _claim_verdict(*one, p_confirm, p_refute)
         for one, p_confirm, p_refute in zip(measured, confirm, refute, strict=True)
@@ -120,42 +138,44 @@ def measure(claim: Claim, study: Study) -> tuple[PartResult, ...]:
         LackingError: what a part that decides is made of is not there.
     """
     results = []
+    is_between = all(isinstance(p.target, Between) for p in claim.verdict_parts.values())
+    alpha = ALPHA_BETWEEN if is_between else ALPHA
     for name, part in sorted(claim.parts.items(), key=lambda item: item[1].target is None):
         try:
-            results.append(measure_part(name, part, part.measure(study)))
+            results.append(measure_part(name, part, part.measure(study), alpha))
         except LackingError:
             if part.target is not None:
                 raise
     return tuple(results)
 
 
-def measure_part(name: str, part: Part, rows: pd.DataFrame) -> PartResult:
-    """Interval and p-values of one part, from its values."""
+def measure_part(name: str, part: Part, rows: pd.DataFrame, alpha: float = ALPHA) -> PartResult:
+    """Interval and p-values of one part, from its values; `alpha` is that of its claim."""
     known = rows.loc[rows["bound"] != "none", "value"]
     bounds = rows["bound"].value_counts()
     is_between = isinstance(part.target, Between)
-    level = LEVEL_BETWEEN if is_between else LEVEL
+    level = 1 - 2 * alpha if is_between else LEVEL
     values = list(known)
     if 2 * bounds.get("none", 0) > len(rows):
         p_confirm = p_refute = math.nan
     else:
         p_confirm, p_refute = _p_values(part, values, set(bounds.index))
-    std = (
-        float(known.std(ddof=1))
-        if len(values) >= MIN_SEEDS and np.isfinite(values).all()
-        else math.nan
-    )
+    finite = bool(np.isfinite(values).all())
+    std = float(known.std(ddof=1)) if len(values) >= MIN_SEEDS and finite else math.nan
     if part.scale == "share":
         interval = inference.share_interval(int(sum(values)), len(values), level)
         std = math.sqrt(0.25)  # at a share of one half, where it is largest
-    else:
+    elif finite:
         interval = mean_interval(values, level)
-    alpha, power = (
-        (ALPHA_BETWEEN, (1 + inference.POWER) / 2) if is_between else (ALPHA, inference.POWER)
-    )
+    else:
+        interval = Interval(math.nan, math.nan, math.nan, len(values))
+    # an effect of zero passes both tests of TOST with the power where it passes each with more
+    power = (1 + inference.POWER) / 2 if is_between else inference.POWER
     detectable = inference.detectable(std, len(values), alpha, power)
     censored = len(rows) - int(bounds.get("", 0))
-    return PartResult(name, part, rows, interval, level, p_confirm, p_refute, detectable, censored)
+    return PartResult(
+        name, part, rows, interval, level, p_confirm, p_refute, alpha, detectable, censored
+    )
 
 
 def _p_values(part: Part, values: list[float], bounds: set[str]) -> tuple[float, float]:
@@ -198,17 +218,34 @@ def _share_p_values(part: Part, values: list[float]) -> tuple[float, float]:
     )
 
 
-def _all(parts: tuple[PartResult, ...]) -> float:
-    """p of a claim that needs all its parts: the greatest; NaN where one has none."""
-    p = [part.p_confirm for part in parts if part.part.target]
-    return max(p) if p and not any(map(math.isnan, p)) else math.nan
+def p_of(parts: Iterable[PartResult]) -> P:
+    """The p-values of a claim, from those of its parts that decide."""
+    deciding = [part for part in parts if part.part.target]
+    return p_of_parts([part.p_confirm for part in deciding], [part.p_refute for part in deciding])
 
 
-def _any(parts: tuple[PartResult, ...]) -> float:
-    """p of a claim that fails with any of its parts: the smallest times their number."""
-    p = [part.p_refute for part in parts if part.part.target]
-    known = [value for value in p if not math.isnan(value)]
-    return min(1.0, len(p) * min(known)) if known else math.nan
+def p_of_parts(confirm: Sequence[float], refute: Sequence[float]) -> P:
+    """The p-values of a claim that needs all its parts.
+
+    To confirm it is the greatest of theirs, NaN where one has none; to refute the smallest times
+    their number.
+    """
+    no_part = not confirm or any(map(math.isnan, confirm))
+    known = [p for p in refute if not math.isnan(p)]
+    return P(
+        math.nan if no_part else max(confirm),
+        min(1.0, len(refute) * min(known)) if known else math.nan,
+    )
+
+
+def _family(p_values: Sequence[float], testable: Sequence[bool]) -> list[float]:
+    """Holm's adjustment over what is testable, of which one without a p counts as p = 1."""
+    counted = [
+        (1.0 if math.isnan(p) else p) if t else math.nan
+        for p, t in zip(p_values, testable, strict=True)
+    ]
+    adjusted = inference.holm(counted)
+    return [a if not math.isnan(p) else math.nan for a, p in zip(adjusted, p_values, strict=True)]
 
 
 def _verdict(p_confirm: float, p_refute: float, alpha: float) -> str:
@@ -230,7 +267,8 @@ def _claim_verdict(
         p_holm = p_refute
     else:
         decisive = max(deciding, key=lambda part: _or(part.p_confirm, 2))
-        p_holm = p_confirm if verdict == CONFIRMED else np.nanmin([p_confirm, p_refute, 1.0])
+        known = [p for p in (p_confirm, p_refute) if not math.isnan(p)]
+        p_holm = p_confirm if verdict == CONFIRMED else min(known, default=math.nan)
     powered = all(part.powered for part in deciding)
     return Verdict(claim, parts, verdict, decisive, float(p_holm), powered, reason)
 

@@ -6,7 +6,7 @@ This is shift from outside, between training and test data; internal covariate s
 from bnbench.claims.records import Above, Below, Claim, Part
 from bnbench.claims.statistics import gap
 from bnbench.claims.study import Arm
-from bnbench.claims.under_shift import change, recovered, recovered_gap, retained_gap
+from bnbench.claims.under_shift import change, cost, recovered, recovered_gap, retained_gap
 
 APPEARANCE = ("contrast", "brightness", "gaussian_noise", "blur")
 SEVERITIES = (1, 3, 5)
@@ -20,7 +20,7 @@ def cnn(norm: str) -> Arm:
 SMALL_CNN = (
     "Two convolutions of 16 and 32 channels, 320 steps of 64, rates decaying to 1 % (cosine), "
     "each at the best of at least six rates on seeds 100-102, chosen on unshifted images; seeds "
-    "0-9; severities 1, 3, 5."
+    "0-9; severities 1, 3, 5 (of inversion: 20, 60 and 100 % of the images)."
 )
 TRANSDUCTIVE = "Statistics of test images are transductive; nothing is tuned on shifted images."
 RETAINED = "clean accuracy retained (pp), BN minus no norm"
@@ -61,11 +61,15 @@ D1 = Claim(
     traps=(
         "Clean accuracies differ: compared is the share retained.",
         "Running statistics that lag: the rate has decayed.",
+        "The mean over shifts is tested, and each shift is a reading, instead of a sign test.",
     ),
 )
 
 ADAPTED = recovered(cnn("batchnorm"), "adabn", APPEARANCE, SEVERITIES)
 RECALIBRATED = recovered(cnn("none"), "recalibrated", APPEARANCE, SEVERITIES, "none")
+BN_OVER_NONE = recovered_gap(
+    cnn("batchnorm"), cnn("none"), ("adabn", "recalibrated"), APPEARANCE, SEVERITIES
+)
 SHARE = "share of the loss won back"
 
 D2 = Claim(
@@ -109,21 +113,25 @@ D3 = Claim(
     experiments=("claim_shift",),
     protocol=SMALL_CNN,
     rule=(
-        "8 images at once, against the running statistics: worse by more than 1 pp on clean "
-        "images, by more than 5 pp on images sorted by class; less than 0.3 of the loss to "
-        "inversion is won back."
+        "Statistics of 8 clean images worse than the running ones by more than 1 pp; of 8 images "
+        "in the order of their classes worse than of 8 in any order by more than 5 pp; less than "
+        "0.3 of what inversion of every image costs is won back."
     ),
     parts={
         "8 clean images at once": Part(
-            "test accuracy (pp)", change(cnn("batchnorm"), "batch", None), Below(-1.0)
+            "test accuracy (pp), minus running statistics",
+            change(cnn("batchnorm"), "batch"),
+            Below(-1.0),
         ),
         "8 images of a class at once": Part(
-            "test accuracy (pp)", change(cnn("batchnorm"), "batch", "class_sorted"), Below(-5.0)
+            "test accuracy (pp), minus 8 in any order",
+            cost(cnn("batchnorm"), "batch", "class_sorted"),
+            Below(-5.0),
         ),
         "inversion, all test images": Part(
-            SHARE, recovered(cnn("batchnorm"), "adabn", ("invert",), SEVERITIES), Below(0.3)
+            SHARE, recovered(cnn("batchnorm"), "adabn", ("invert",), (5,)), Below(0.3)
         ),
-        "all clean images": Part("test accuracy (pp)", change(cnn("batchnorm"), "adabn", None)),
+        "all clean images": Part("test accuracy (pp)", change(cnn("batchnorm"), "adabn")),
     },
     traps=(TRANSDUCTIVE,),
 )
@@ -142,12 +150,10 @@ D4 = Claim(
     ),
     rule="Share won back in the net with BN above that in the net without, by more than 0.1.",
     parts={
-        "BN minus no norm": Part(
-            "difference of the shares won back", recovered_gap(ADAPTED, RECALIBRATED), Above(0.1)
-        ),
+        "BN minus no norm": Part("difference of the shares won back", BN_OVER_NONE, Above(0.1)),
         "no norm, recalibrated": Part(SHARE, RECALIBRATED),
         "no norm, recalibrated, clean": Part(
-            "test accuracy (pp)", change(cnn("none"), "recalibrated", None, plain="none")
+            "test accuracy (pp)", change(cnn("none"), "recalibrated", plain="none")
         ),
         "with BN adapted against no norm recalibrated": Part(
             "test accuracy (pp), clean",

@@ -180,27 +180,55 @@ def rescued(treatment: Arm, baseline: Arm) -> Measure:
 
 
 def largest_stable_rate(treatment: Arm, baseline: Arm, rates: Sequence[float]) -> Measure:
-    """log10 of the ratio of the largest rates at which every smaller one of the grid trains too.
+    """How far apart the largest rates are at which every smaller one of the grid trains too.
 
-    A side that trains at every rate of the grid is known from below only, and one that trains at
-    none from above.
+    In decades, half of one for each place in a grid of half decades. A side that trains at every
+    rate of the grid is known from below only, and one that trains at none from above.
     """
 
-    def side(study: Study, arm: Arm) -> tuple[pd.Series, pd.Series, pd.Series]:
-        frames = [study.runs(arm, rate) for rate in rates]
-        trains = np.array([~fails(frame).to_numpy(bool) for frame in frames])
-        index = frames[0].index
-        survived = pd.Series(trains.cumprod(axis=0).sum(axis=0), index)
-        best = pd.Series([rates[max(k, 1) - 1] for k in survived], index, dtype=float)
-        return best, survived == len(rates), survived == 0
+    def measure(study: Study) -> pd.DataFrame:
+        one, other = zip(
+            *(study.paired([treatment.but(rate=r), baseline.but(rate=r)]) for r in rates),
+            strict=True,
+        )
+        index = one[0].index
+        a, b = (
+            pd.Series(
+                np.array([~fails(frame).to_numpy(bool) for frame in side])
+                .cumprod(axis=0)
+                .sum(axis=0),
+                index,
+            )
+            for side in (one, other)
+        )
+        low = (a == len(rates)) | (b == 0)  # known from below
+        high = (b == len(rates)) | (a == 0)
+        bound = np.select([low & high, low, high], ["none", "at least", "at most"], "")
+        value = (0.5 * (a.clip(lower=1) - b.clip(lower=1))).where(~(low & high))
+        largest, largest_of_other = (
+            pd.Series([rates[max(k, 1) - 1] for k in side], index, dtype=float) for side in (a, b)
+        )
+        return rows_of(value, largest, largest_of_other, _name(one[0]), _name(other[0]), bound)
+
+    return measure
+
+
+def good_range(treatment: Arm, baseline: Arm) -> Measure:
+    """How many decades of learning rate are good, treatment minus baseline, on the tuning seeds.
+
+    Half a decade for each rate of an arm's grid whose final validation accuracy is within one
+    percentage point of the best of that seed.
+    """
+
+    def width(study: Study, arm: Arm) -> tuple[pd.Series, str]:
+        grid = study.grid(arm)
+        scores = grid.pivot(index="seed", columns="optim.lr", values=CURVE).fillna(0.0)
+        good = scores.ge(scores.max(axis=1) - 1 / POINTS, axis=0)
+        return 0.5 * good.sum(axis=1), f"{grid['arm'].nunique()} rates"
 
     def measure(study: Study) -> pd.DataFrame:
-        one, other = study.paired([treatment.but(rate=rates[0]), baseline.but(rate=rates[0])])
-        (a, a_all, a_none), (b, b_all, b_none) = (side(study, arm) for arm in (treatment, baseline))
-        low, high = a_all | b_none, b_all | a_none  # known from below, from above
-        bound = np.select([low & high, low, high], ["none", "at least", "at most"], "")
-        value = pd.Series(np.log10(a / b), a.index).where(~(low & high))
-        return rows_of(value, a, b, one["arm"], other["arm"], bound)
+        (a, of_a), (b, of_b) = width(study, treatment), width(study, baseline)
+        return rows_of(a - b, a, b, of_a, of_b)
 
     return measure
 
@@ -215,7 +243,7 @@ def slope(
         y = pd.DataFrame({x: key(study, f) for (x, _), f in zip(points, frames, strict=True)})
         x = np.array([x for x, _ in points])
         centred = x - x.mean()
-        value = (y * centred).sum(axis=1) / (centred**2).sum()
+        value = (y * centred).sum(axis=1, skipna=False) / (centred**2).sum()
         last, first = y.iloc[:, -1], y.iloc[:, 0]
         return rows_of(value, last, first, _name(frames[-1]), _name(frames[0]))
 
@@ -242,7 +270,7 @@ def over_phase(
         treatment: one arm.
         baseline: the other.
         keys: the metric, or several, such as one per layer, whose mean is taken.
-        phase: shares of the run, (from, to].
+        phase: shares of the run, (from, to]; from 0 on, the start is in it.
         log: the ratio's logarithm instead of the difference.
         median: the median over the points of the phase instead of their mean.
     """
@@ -251,11 +279,10 @@ def over_phase(
     def side(study: Study, arm: Arm, frame: pd.DataFrame) -> pd.Series:
         points = pd.concat([study.curves(arm, frame, key) for key in names])
         budget = frame["train.steps"].iloc[0]
-        points = points[
-            (points["step"] > phase[0] * budget) & (points["step"] <= phase[1] * budget)
-        ]
-        by_step = points.groupby(["seed", "step"])["value"].mean().groupby("seed")
-        return (by_step.median() if median else by_step.mean()).reindex(frame.index)
+        points = points[_within(points["step"], phase, budget)]
+        by_step = points.groupby(["seed", "step"])["value"].mean(skipna=False).groupby("seed")
+        means = by_step.median(skipna=False) if median else by_step.mean(skipna=False)
+        return means.reindex(frame.index)
 
     def measure(study: Study) -> pd.DataFrame:
         one, other = study.paired([treatment, baseline])
@@ -278,13 +305,20 @@ def curve_gap(
 
         def mean(name: str) -> pd.Series:
             points = study.curves(arm, frame, name)
-            inside = (points["step"] > phase[0] * budget) & (points["step"] <= phase[1] * budget)
-            return scale * points[inside].groupby("seed")["value"].mean().reindex(frame.index)
+            inside = points[_within(points["step"], phase, budget)]
+            means = inside.groupby("seed")["value"].mean(skipna=False)
+            return scale * means.reindex(frame.index)
 
         a, b = mean(key), mean(minus)
         return rows_of(a - b, a, b, frame["arm"], frame["arm"])
 
     return measure
+
+
+def _within(steps: pd.Series, phase: tuple[float, float], budget: float) -> pd.Series:
+    """Whether steps are in a phase: (from, to] of the run, and the start where it is from 0 on."""
+    first, last = phase
+    return ((steps > first * budget) | (first == 0)) & (steps <= last * budget)
 
 
 def at_start(arm: Arm, key: str) -> Measure:

@@ -38,12 +38,13 @@ class Arm:
         experiment: its name.
         where: values of columns of runs.csv that single it out, learning rate aside; None where the
             arm does not have that setting.
-        rate: `tuned`, the best of its own grid on the tuning seeds; or the learning rate.
+        rate: `tuned`, the best of its own grid on the tuning seeds; or the learning rate; None
+            where `where` singles it out by itself.
     """
 
     experiment: str
     where: Mapping[str, Any] = field(hash=False)
-    rate: Literal["tuned"] | float = "tuned"
+    rate: Literal["tuned"] | float | None = "tuned"
 
     def but(self, **changes: Any) -> "Arm":
         """The arm with other values; `__` in a name stands for the dot of a column."""
@@ -107,7 +108,7 @@ class Study:
             raise LackingError(f"{_words(arm)}: several arms have one learning rate")
         return runs.sort_values(["optim.lr", "seed"])
 
-    def rate(self, arm: Arm) -> float:
+    def rate(self, arm: Arm) -> float | None:
         """The learning rate of an arm: where it is tuned, the best on the tuning seeds."""
         if arm.rate != "tuned":
             return arm.rate
@@ -123,11 +124,12 @@ class Study:
         """
         rate = self.rate(arm) if rate is None else rate
         runs = self.matching(arm)
-        runs = runs[np.isclose(runs["optim.lr"], rate, rtol=1e-9, atol=0)]
+        if rate is not None:
+            runs = runs[np.isclose(runs["optim.lr"], rate, rtol=1e-9, atol=0)]
         runs = runs[(runs["seed"] >= FIRST_TUNING_SEED) == tuning]
         self._complete(arm, runs)
         if runs["arm"].nunique() != 1:
-            raise LackingError(f"{_words(arm)} at {rate:g}: expected one arm, found several")
+            raise LackingError(f"{_words(arm)} at {rate or 'its rate'}: found several arms")
         return runs.set_index("seed").sort_index()
 
     def paired(self, arms: Iterable[Arm], rate: float | None = None) -> list[pd.DataFrame]:
@@ -147,20 +149,21 @@ class Study:
                     f"{_arm(first)} has the seeds {list(first.index)} and {_arm(other)} has "
                     f"{list(other.index)}: unpaired"
                 )
-        for seed in first.index:
-            marks = [self.fingerprint(_arm(frame), int(seed)) for frame in frames]
-            for frame, mark in zip(frames, marks, strict=True):
-                if mark["overlap"]:
+        pairs = [(a, b, _shared(a, b)) for k, a in enumerate(frames) for b in frames[:k]]
+        for seed in map(int, first.index):
+            for frame in frames:
+                if number := self.fingerprint(_arm(frame), seed)["overlap"]:
                     raise IntegrityError(
-                        f"{_arm(frame)} seed {seed}: {mark['overlap']} images are in two of its "
-                        "splits: what it was tested on it has seen"
+                        f"{_arm(frame)} seed {seed}: {number} images are in two of its splits: "
+                        "what it was tested on it has seen"
                     )
-                for key in _shared(first, frame):
-                    if mark[key] != marks[0][key]:
-                        raise IntegrityError(
-                            f"{_arm(first)} and {_arm(frame)} share the seed {seed} but not their "
-                            f"{key}: unpaired"
-                        )
+            for a, b, shared in pairs:
+                mark, other = (self.fingerprint(_arm(frame), seed) for frame in (a, b))
+                if differing := [key for key in shared if mark[key] != other[key]]:
+                    raise IntegrityError(
+                        f"{_arm(b)} and {_arm(a)} share the seed {seed} but not their "
+                        f"{differing[0]}: unpaired"
+                    )
         return frames
 
     @cache  # noqa: B019 - a study lives as long as its program

@@ -87,31 +87,44 @@ def recovered(
     return measure
 
 
-def recovered_gap(one: Measure, other: Measure) -> Measure:
-    """What one way brings back minus what another does, of different nets that share seeds."""
+def recovered_gap(
+    treatment: Arm,
+    baseline: Arm,
+    policies: tuple[str, str],
+    shifts: Sequence[str],
+    severities: Sequence[int],
+) -> Measure:
+    """What a policy brings back of one net minus what another does of a net without statistics."""
+    one = recovered(treatment, policies[0], shifts, severities)
+    other = recovered(baseline, policies[1], shifts, severities, "none")
 
     def measure(study: Study) -> pd.DataFrame:
+        study.paired([treatment, baseline])
         a, b = one(study).set_index("seed"), other(study).set_index("seed")
-        if list(a.index) != list(b.index):
-            raise LackingError("the two nets do not have the same seeds")
         value = a["value"] - b["value"]
         return rows_of(value, a["value"], b["value"], a["treatment_arm"], b["treatment_arm"])
 
     return measure
 
 
-def change(
-    arm: Arm, policy: str, shift: str | None, severity: int = 5, plain: str = "ema"
-) -> Measure:
-    """Accuracy under a policy minus the plain one, in pp: on clean test images, or shifted ones."""
+def change(arm: Arm, policy: str, plain: str = "ema") -> Measure:
+    """Accuracy on the clean test images under a policy minus that under another, in pp."""
 
     def measure(study: Study) -> pd.DataFrame:
         (frame,) = study.paired([arm])
-        if shift is None:
-            a, b = study.final(frame, clean_key(policy)), study.final(frame, clean_key(plain))
-        else:
-            sides = [shifted(study, arm, frame, p, [shift], [severity]) for p in (policy, plain)]
-            a, b = (side.mean(axis=1) for side in sides)
-        return rows_of(POINTS * (a - b), POINTS * a, POINTS * b, frame["arm"], frame["arm"])
+        a, b = (POINTS * study.final(frame, clean_key(name)) for name in (policy, plain))
+        return rows_of(a - b, a, b, frame["arm"], frame["arm"])
+
+    return measure
+
+
+def cost(arm: Arm, policy: str, shift: str, severity: int = 5) -> Measure:
+    """Accuracy under a shift minus that on the clean test images, both under one policy, in pp."""
+
+    def measure(study: Study) -> pd.DataFrame:
+        (frame,) = study.paired([arm])
+        a = POINTS * shifted(study, arm, frame, policy, [shift], [severity]).mean(axis=1)
+        b = POINTS * study.final(frame, clean_key(policy))
+        return rows_of(a - b, a, b, frame["arm"], frame["arm"])
 
     return measure

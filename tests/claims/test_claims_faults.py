@@ -2,12 +2,15 @@
 
 import dataclasses
 import importlib
+import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
 
 from bnbench import measure, train
+from bnbench.claims import files
 from bnbench.claims.exact import EXACT
 from bnbench.claims.judge import judge
 from bnbench.claims.records import Above, Claim, Part
@@ -108,6 +111,18 @@ def test_without_a_fault_there_is_a_verdict(trained):
     assert verdict.decisive.interval.n == 3
 
 
+def test_a_claim_repeated_from_scratch_is_the_same_to_the_byte(trained):
+    files_of = []
+    for _ in range(2):
+        study = trained()
+        files.write(judge([CLAIM], study), study.folder)
+        found = [*study.results.rglob("metrics.csv"), *study.folder.rglob("*.csv")]
+        files_of.append({path.relative_to(study.results): path.read_bytes() for path in found})
+        shutil.rmtree(study.results)
+    assert len(files_of[0]) == 6 + 3  # curves; scoreboard, parts and evidence
+    assert files_of[0] == files_of[1]
+
+
 def test_validation_images_among_the_test_images_stop_the_report(trained, monkeypatch):
     load = datasets.load
 
@@ -148,10 +163,12 @@ def test_a_report_that_is_stopped_leaves_no_scoreboard(trained, monkeypatch, cap
     study = trained()
     monkeypatch.setattr(Study, "fingerprint", lambda self, arm, seed: {"overlap": 3, "splits": ""})
     monkeypatch.setattr(script, "CLAIMS", {"C0": CLAIM})
-    monkeypatch.setattr(script, "sweep", None)
+    request = SimpleNamespace(results=study.results, experiments=[SimpleNamespace(data="digits")])
+    outcome = SimpleNamespace(exit_code=0, request=request)
+    monkeypatch.setattr(script, "sweep", lambda argv: outcome)
     monkeypatch.setattr(measure, "measure", lambda *args: None)
     monkeypatch.setattr("sys.argv", ["claims.py", "claims=C0", f"results={study.results}"])
-    monkeypatch.setattr(script, "experiments", lambda wanted: [])
+    monkeypatch.setattr(script, "experiments", lambda wanted: ["adhoc"])
     assert script.main() == 1
     assert "no scoreboard" in capsys.readouterr().err
     assert not (study.folder / "scoreboard.csv").exists()
@@ -163,8 +180,19 @@ def test_an_unknown_claim_is_one_line(monkeypatch, capsys):
     assert script.main() == 2
     line = capsys.readouterr().err
     assert line.count("\n") == 1
-    assert "claims=M66" in line
-    assert "did you mean M6" in line or "M6" in line
+    assert "claims=M66: " in line
+    assert "M6" in line.partition("claims=M66: ")[2]
+
+
+def test_a_bad_override_is_one_line_even_where_nothing_is_to_be_run(monkeypatch, capsys, tmp_path):
+    script = importlib.import_module("scripts.claims")
+    argv = ["claims.py", "claims=E1", "data=nonsense", f"results={tmp_path}/r"]
+    monkeypatch.setattr("sys.argv", argv)
+    assert script.main() == 2
+    line = capsys.readouterr().err
+    assert line.count("\n") == 1
+    assert "data=nonsense" in line
+    assert not (tmp_path / "r").exists()
 
 
 def test_every_claim_is_whole():

@@ -6,7 +6,7 @@ from scipy import stats
 
 from bnbench.analysis.inference import holm
 from bnbench.claims import files
-from bnbench.claims.judge import judge, measure_part, tally
+from bnbench.claims.judge import ALPHA, ALPHA_BETWEEN, judge, measure_part, p_of, tally
 from bnbench.claims.records import Above, Below, Between, Claim, Part
 from bnbench.claims.study import LackingError
 
@@ -37,7 +37,8 @@ def claim(name, *parts, **named):
 
 def only(values, target, bounds=None, **options):
     one = part(values, target, bounds, **options)
-    return measure_part("one", one, one.measure(None))
+    alpha = ALPHA_BETWEEN if isinstance(target, Between) else ALPHA
+    return measure_part("one", one, one.measure(None), alpha)
 
 
 @pytest.mark.parametrize(
@@ -112,6 +113,13 @@ def test_more_than_half_without_information_is_inconclusive():
     assert only(values[:-1], Above(1.0), [""] * 4 + ["none"] * 4).verdict == "confirmed"
 
 
+def test_a_value_that_is_no_number_has_no_interval():
+    result = only([*HIGH, math.inf], Above(1.0))
+    assert math.isnan(result.interval.estimate)
+    assert math.isnan(result.interval.low)
+    assert result.interval.n == 6
+
+
 def test_a_value_that_is_no_number_leaves_it_open():
     assert only([*HIGH, math.inf], Above(1.0)).verdict == "inconclusive"
     assert only([*HIGH, math.nan], Above(1.0)).verdict == "inconclusive"
@@ -159,6 +167,30 @@ def test_the_family_is_adjusted_after_holm(study):
     assert {v.verdict for v in verdicts} == {"inconclusive"}
     assert [v.p_holm for v in verdicts] == pytest.approx(holm([p, p, p]))
     assert {v.parts[0].verdict for v in verdicts} == {"confirmed"}  # before the adjustment
+
+
+def test_the_family_is_the_same_whatever_was_run(study):
+    # one that lacks its runs, or whose bounds forbid the test, is of the family all the same
+    p = stats.ttest_1samp(HIGH, 3.0, alternative="greater").pvalue
+    run = claim("a", part(HIGH, Above(3.0)))
+    censored = claim("b", part(HIGH, Above(1.0), ["at most", "at least", "", "", ""]))
+    missing = Claim("c", "It is so.", "N0", ("x",), "", "", {"a": Part("pp", lacking, Above(0.0))})
+    elsewhere = Claim("d", "It is so.", "N0", (), "", "", {}, reason="needs a GPU")
+    verdicts = judge([run, censored, missing, elsewhere], study)
+    assert verdicts[0].p_holm == pytest.approx(3 * p)
+    assert math.isnan(verdicts[1].p_holm)
+    # where it is known what the others were elsewhere, the row is what it was there
+    there = judge([run, censored, claim("c", part(LOW, Below(-1.0)))], study)
+    known = {"c": p_of(there[2].parts)}
+    assert judge([run, censored, missing], study, known)[0].p_holm == there[0].p_holm < 3 * p
+
+
+def test_a_mixed_claim_is_at_one_level_throughout(study):
+    mixed = claim("x", part(ZERO, Between(-1.0, 1.0)), part(HIGH, Above(1.0)))
+    (verdict,) = judge([mixed], study)
+    assert {(one.alpha, one.level) for one in verdict.parts} == {(0.025, 0.95)}
+    (verdict,) = judge([claim("x", part(ZERO, Between(-1.0, 1.0)))], study)
+    assert {(one.alpha, one.level) for one in verdict.parts} == {(0.05, 0.9)}
 
 
 def test_refuting_by_one_of_several_parts_costs_their_number(study):
@@ -237,6 +269,9 @@ def test_the_files_of_the_claims(study, exact_table, tmp_path):
     assert c1["command"] == "make claims ARGS=claims=C1"
     parts = pd.read_csv(folder / "parts.csv")
     assert list(parts["role"]) == ["verdict", "reading"]
+    assert parts["interest"][0] == pytest.approx(1.5)
+    assert files.p_values(folder) == {"C1": p_of(verdicts[1].parts)}
+    assert files.p_values(tmp_path / "nowhere") == {}
     evidence = pd.read_csv(folder / "evidence" / "C1.csv")
     assert list(evidence["value"][:4]) == pytest.approx([math.log(2)] * 4)
     assert len(evidence) == 4 + 5
