@@ -194,8 +194,8 @@ LEAST_SQUARES = Problem(
     "times as large as the other, with Adam as a control.",
     "N2: x1 in units, x2 in hundreds make the error surface an ellipse, which normalised features "
     "make a circle",
-    seeds=range(10),
-    version=2,
+    seeds=range(20),
+    version=3,
     measure=measure,
     tables={"surface": surface},
 )
