@@ -5,6 +5,7 @@ python scripts/claims.py claims=C1,M6          # run what these lack, and judge 
 python scripts/claims.py results=elsewhere     # other overrides are those of scripts/train.py
 """
 
+import os
 import shlex
 import sys
 from datetime import UTC, datetime
@@ -20,7 +21,7 @@ from bnbench.claims.judge import judge
 from bnbench.claims.study import IntegrityError, Study
 from bnbench.claims.table import CLAIMS, experiments
 from bnbench.refusal import allowed, complain
-from bnbench.sweep import CONFIGS, sweep
+from bnbench.sweep import CONFIGS, device, sweep
 from bnbench.tracking.meta import circumstances
 from bnbench.tracking.run_dir import as_json, write_whole
 
@@ -67,9 +68,10 @@ def judged(argv: list[str]) -> int:
         if isinstance(outcome, int):
             return outcome
         exit_code, request = outcome.exit_code, outcome.request
+        trained_on = device(request)
     else:  # what is claimed is measured without runs; the request is checked all the same
         with hydra.initialize_config_dir(str(CONFIGS), job_name="claims", version_base="1.3"):
-            exit_code, request = 0, cli.read(overrides, multirun=False)
+            exit_code, request, trained_on = 0, cli.read(overrides, multirun=False), "cpu"
     results, data = request.results, request.experiments[0].data
 
     # slow to import: seaborn, and torch
@@ -88,6 +90,7 @@ def judged(argv: list[str]) -> int:
     facts = {
         "command": shlex.join(["python", "scripts/claims.py", *argv]),
         **circumstances(),
+        "device": f"{trained_on}, {os.cpu_count()} cores",
         "started": started.isoformat(timespec="seconds"),
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),
     }
@@ -108,6 +111,7 @@ def words(facts: dict[str, Any]) -> dict[str, str]:
         "Command": facts["command"],
         "Commit": f"{commit[:12]}{dirty}" if commit else "not from a git repository",
         "Versions": ", ".join(f"{name} {version}" for name, version in facts["versions"].items()),
+        "Device": facts["device"],
         "Finished": facts["finished"],
     }
 

@@ -112,7 +112,7 @@ def test_hydras_own_conveniences_work(sweep):
     usage = sweep("--help")
     assert cpu_seconds() - start < 2
     assert usage.returncode == 0
-    assert "norm: batch_renorm, batchnorm, ghost_batchnorm, groupnorm" in usage.stdout
+    assert "norm: batch_renorm, batchnorm, batchnorm_lrn, ghost_batchnorm" in usage.stdout
     config = sweep("--cfg", "job", "--resolve", "norm=lrn", "model=vgg")
     assert "name: lrn" in config.stdout
     assert "base_lr: 0.01" in config.stdout

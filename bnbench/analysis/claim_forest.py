@@ -27,6 +27,7 @@ from bnbench.analysis.claim_words import (
     found,
     verdict_label,
 )
+from bnbench.analysis.labels import count_label
 from bnbench.analysis.plots import Drawing
 
 LABEL = 30  # characters
@@ -226,6 +227,8 @@ def _caption(claim: Claim) -> str:
         "Each part of the claim with its seeds, mean and interval; the region that would confirm "
         "is shaded. A part's own verdict is before the adjustment for many claims."
     )
+    if lacking := int(claim.parts["estimate"].isna().sum()):
+        words += f" {count_label(lacking, 'part')} without a number: not drawn."
     readings = int((claim.parts["role"] != "verdict").sum())
     if readings:
         words += " Readings (grey) stand beside the verdict and decide nothing."

@@ -75,4 +75,5 @@ def beside_published(claim: Claim, overlay: Overlay, study: Study) -> Drawing:
         columns = {"estimate": "accuracy"}
         tables.append(table.rename(columns=columns).drop(columns="n").assign(series=name))
     what = f"{study.data}, {overlay.what}, n = {min(num_seeds)}"
-    return published(pd.concat(tables), overlay.figure, what, claim.sentence)
+    title = f"{claim.id}: our curves beside the published ones"
+    return published(pd.concat(tables), overlay.figure, what, title)

@@ -5,6 +5,7 @@ import pytest
 from omegaconf import OmegaConf
 
 from bnbench.analysis.load import load
+from bnbench.claims import files
 from bnbench.claims.study import FIRST_TUNING_SEED, LackingError, Study
 from bnbench.claims.table import CLAIMS, PROBLEMS, experiments
 from bnbench.config import evaluation_policies, flatten, science
@@ -106,3 +107,63 @@ def test_every_part_of_every_claim_has_its_runs(as_if_run):
             else:
                 assert len(rows) == 3, (claim.id, name)
     assert lacking == []
+
+
+def test_every_claim_is_whole():
+    expected = [
+        *(f"E{n}" for n in range(1, 12)),
+        *(f"C{n}" for n in range(1, 10)),
+        *(f"M{n}" for n in range(1, 10)),
+        *(f"P{n}" for n in range(1, 6)),
+        *(f"B{n}" for n in range(1, 7)),
+        *(f"D{n}" for n in range(1, 7)),
+    ]
+    assert list(CLAIMS) == expected
+    configs = {path.stem for path in (CONFIGS / "experiment").glob("*.yaml")}
+    for claim in CLAIMS.values():
+        assert claim.sentence.endswith(".")
+        assert claim.says
+        assert claim.rule
+        assert bool(claim.reason) == (not claim.experiments)
+        assert claim.reason or claim.experiments == ("exact",) or claim.verdict_parts
+        for part in claim.verdict_parts.values():
+            assert part.distance > 0
+        for name in claim.experiments:
+            assert name in configs or name in (
+                "exact",
+                "least_squares",
+                "linear_net",
+                "two_branches",
+            )
+
+
+REFERENCE = CONFIGS.parent / "results" / "reference" / "claims" / "digits"
+
+
+def test_the_committed_scoreboard_is_of_this_registry():
+    board = pd.read_csv(REFERENCE / "scoreboard.csv").set_index("claim")
+    assert list(board.index) == list(CLAIMS)
+    parts = pd.read_csv(REFERENCE / "parts.csv", dtype=str, keep_default_na=False)
+    for name, claim in CLAIMS.items():
+        row, own = board.loc[name], parts[parts["claim"] == name]
+        assert row["verdict"] in ("confirmed", "refuted", "inconclusive", "not run here")
+        assert (row["verdict"] == "not run here") == bool(claim.reason)
+        deciding = own[own["role"] == "verdict"].set_index("part")
+        assert set(deciding.index) == set(claim.verdict_parts)
+        for part_name, part in claim.verdict_parts.items():
+            bounds = [files.cell(bound) for bound in files.shown_bounds(part)]
+            there = deciding.loc[part_name, ["sesoi_low", "sesoi_high"]]
+            assert list(there) == bounds, (name, part_name)
+            known = int(deciding.loc[part_name, "n"]) + int(deciding.loc[part_name, "censored"])
+            assert known >= 10
+
+
+def test_every_line_of_the_committed_scoreboard_has_its_evidence():
+    board = pd.read_csv(REFERENCE / "scoreboard.csv").set_index("claim")
+    for name, row in board[board["verdict"] != "not run here"].iterrows():
+        assert (REFERENCE / "evidence" / f"{name}.csv").exists()
+        assert (REFERENCE / "figures" / f"{name}.png").exists()
+        assert row["command"] == f"make claims ARGS=claims={name}"
+        for column in ("estimate", "ci_low", "ci_high", "n"):
+            assert pd.notna(row[column]), (name, column)
+        assert pd.notna(row["sesoi_low"]) or pd.notna(row["sesoi_high"])
