@@ -67,6 +67,7 @@ def test_equal_steps_and_equal_epochs_meet_at_the_reference_batch(read):
     assert (64, 64) not in steps
 
 
+@pytest.mark.slow
 def test_every_job_composes_to_the_arm_that_was_read(read):
     """The overrides handed to a worker, composed by Hydra itself, give the same arm again."""
     request = read("experiment=sigmoid,batch_size", "seeds=[4,2]", "shift=blur")
@@ -135,6 +136,7 @@ def test_what_was_not_foreseen_is_one_line_or_a_traceback_for_who_asks(read, mon
         read("norm=nope")
 
 
+@pytest.mark.slow
 def test_what_is_shuffled_is_trained_as_it_was_read(read):
     for _ in range(5):
         request = read("model.widths=shuffle([8,16,32,64])", "norm=none")

@@ -60,6 +60,7 @@ def killed_everywhere(folder, *overrides):
     return number
 
 
+@pytest.mark.slow
 def test_a_run_killed_before_any_of_its_file_operations_ends_the_same(tmp_path):
     killed_everywhere(tmp_path, "track=csv", "shift=blur")
 

@@ -37,6 +37,7 @@ def summaries(tmp_path):
     return sorted((tmp_path / "results" / "runs").glob("*/seed-*/summary.json"))
 
 
+@pytest.mark.slow
 def test_a_sweep_trains_what_is_missing_and_only_that(sweep, tmp_path):
     arguments = ["-m", "norm=none,batchnorm", "seeds=[0,1]", *SMOKE]
     first = sweep(*arguments)

@@ -127,6 +127,7 @@ def test_a_net_without_batchnorm_is_recalibrated(read):
     assert shifts["recalibrated", "loss"] < shifts["none", "loss"]
 
 
+@pytest.mark.slow
 def test_only_statistics_of_test_batches_see_the_order_of_images(read):
     policies = list(POLICIES)
     asked = [
@@ -186,7 +187,7 @@ def test_the_same_run_writes_the_same_bytes(read, tmp_path):
     assert other.joinpath("metrics.csv").read_bytes() != first
 
 
-@pytest.mark.parametrize("model", ["mlp", "vgg"])
+@pytest.mark.parametrize("model", ["mlp", pytest.param("vgg", marks=pytest.mark.slow)])
 def test_probes_are_recorded_and_change_nothing(read, model):
     """With all probes a run has the weights, and beside their rows the rows, of one without."""
     asked = [
@@ -270,7 +271,7 @@ def test_arms_share_weights_and_batches(read, model):
     assert not torch.equal(batches[0][0], batches[0][1])
 
 
-@pytest.mark.parametrize("model", ["mlp", "vgg"])
+@pytest.mark.parametrize("model", ["mlp", pytest.param("vgg", marks=pytest.mark.slow)])
 def test_fingerprints_are_equal_where_arms_share_and_only_there(read, model):
     one_step = [*CSV, f"model={model}", "train.steps=1", "train.policies=[ema]"]
     request = read(*one_step, "norm=none,batchnorm,layernorm", "placement=pre,post", multirun=True)
@@ -352,6 +353,7 @@ def first_losses(config, double=False):
     return torch.stack(list(steps(run, 100))).double()
 
 
+@pytest.mark.slow
 def test_our_layer_trains_as_torch_does(read):
     """The loss of each of the first 100 steps, on digits.
 

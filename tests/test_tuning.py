@@ -364,6 +364,7 @@ def test_a_sweep_finds_the_rate_trains_the_arm_at_it_and_then_nothing_more(run):
     assert ", 1 to train" in said
 
 
+@pytest.mark.slow
 def test_a_grid_that_fails_ends_the_search_of_its_arm_and_of_no_other(run):
     arguments = ["-m", "norm=none,batchnorm", "tune.low=0.1", "tune.high=0.1", "tune.extend=0"]
     code, said = run(*arguments, "tune.seeds=[100]", "seeds=[0]")

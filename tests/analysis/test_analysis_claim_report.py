@@ -162,6 +162,7 @@ def test_text_from_outside_is_escaped(results):
     assert printed(results).count(EVIL) == 2  # as family and as sentence
 
 
+@pytest.mark.slow
 def test_the_report_over_everything_begins_with_the_claims(results, folder):
     write_experiment(results, "one", [write_run(results, config(), 0)])
     before = Page(write_report(results).page)
@@ -175,6 +176,7 @@ def test_the_report_over_everything_begins_with_the_claims(results, folder):
         assert link.startswith("#") or (results / link.partition("#")[0]).exists()
 
 
+@pytest.mark.slow
 def test_damaged_words_leave_the_report_the_rest(results, folder):
     write_experiment(results, "one", [write_run(results, config(), 0)])
     written(folder)
@@ -194,6 +196,7 @@ def test_a_claim_without_words_or_with_an_unknown_verdict_is_refused(folder):
         write_claims(folder, [claim.view for claim in claims])
 
 
+@pytest.mark.slow
 def test_a_page_is_the_same_bytes_each_time(folder):
     first = written(folder).path.read_bytes()
     assert written(folder).path.read_bytes() == first

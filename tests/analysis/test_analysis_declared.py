@@ -83,6 +83,7 @@ def is_refused(check, *arguments, by):
     return False
 
 
+@pytest.mark.slow
 def test_a_figure_passes_where_it_can_be_drawn(experiment):
     of_arms = {key: [s.get(key) for s in SETTINGS] for s in SETTINGS for key in s}
     answers = []

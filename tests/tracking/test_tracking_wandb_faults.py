@@ -249,6 +249,7 @@ def test_a_run_that_fails_is_marked_failed(read, monkeypatch):
     assert len(run.points) == 1
 
 
+@pytest.mark.slow
 def test_sync_takes_what_has_ended_and_what_can_be_read(train, talk_to):
     """Beside good runs: an attempt torn by a crash, an empty one, and one that still trains."""
     results, paths = train("seeds=[0,1,2,3]", WANDB_MODE="offline")
@@ -290,6 +291,7 @@ with locked(Path(sys.argv[1])):
 """
 
 
+@pytest.mark.slow
 def test_a_done_run_whose_wandb_file_is_damaged_is_uploaded_from_csv(train, talk_to):
     results, paths = train(WANDB_MODE="offline")
     bad = next(attempt for attempt in attempts(results) if attempt.run == paths[0])
