@@ -40,6 +40,8 @@ def check_base(base: DictConfig, overrides: Sequence[Override]) -> None:
         raise RequestError(
             f"arms={base.arms}: expected a list of mappings such as [{{norm: none}}]"
         )
+    if base.hydra.sweeper is None:
+        raise RequestError("hydra.sweeper=null: expected a mapping with params")
     if base.hydra.job.chdir:
         raise RequestError("hydra.job.chdir=true: expected false, results are relative to here")
     check_launcher(base, [str(override.input_line) for override in overrides])

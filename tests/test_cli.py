@@ -2,6 +2,8 @@
 
 import pytest
 from hydra.core.global_hydra import GlobalHydra
+from hydra.types import RunMode
+from omegaconf import open_dict
 
 from bnbench import cli, preflight
 from bnbench.checks import RequestError
@@ -204,7 +206,7 @@ REFUSED = {
     "train.trainable=bn": "train.trainable=bn: expected one of all, head, norm, random",
     "shift.severities=[6]": "shift.severities=[6]: expected a non-empty list of distinct",
     "shift=fog": "shift=fog: expected one of blur, brightness",
-    "experiment=nope": "experiment=nope: expected one of batch_size, lr_mult",
+    "experiment=nope": "experiment=nope: expected one of batch_size, claim_accuracy",
     "model=vgg16": "optim.base_lr: no rate is tuned for model=vgg16 data=digits optim=sgd",
     "results=/dev/null/x": "results=/dev/null/x: cannot be written (Not a directory)",
     "a=[1": "a=[1: cannot be parsed",
@@ -240,8 +242,8 @@ REFUSED = {
     "arms=[{experiment:shift}]": "experiment=shift: cannot be swept, expected one value for all",
     "arms=[{report.question:x}]": "report.question=x: cannot be swept, expected one value for all",
     "norm@hydra.run=none": "norm@hydra.run=none: no part can be moved, expected norm=<value>",
-    "experiment=../model/mlp": "experiment=../model/mlp: expected one of batch_size, lr_mult",
-    "experiment=": "experiment=: expected one of batch_size, lr_mult",
+    "experiment=../model/mlp": "experiment=../model/mlp: expected one of batch_size, claim_",
+    "experiment=": "experiment=: expected one of batch_size, claim_accuracy",
     "~experiment": "~experiment: expected experiment=null for none",
     # what could not be drawn when all is trained
     "report.figures=[{kind:curves,title:T,x:nope}]": "report.figures[0].x=nope: expected a column",
@@ -354,3 +356,14 @@ def test_a_backend_is_refused_where_it_cannot_run(
     with pytest.raises(RequestError) as refusal:
         read(f"norm.backend={backend}")
     assert str(refusal.value).startswith(f"norm.backend={backend}: {line}")
+
+
+def test_an_experiment_whose_sweeper_is_emptied_is_refused_in_one_line(read):
+    loader = GlobalHydra.instance().config_loader()
+    base = loader.load_configuration("config", [], RunMode.MULTIRUN)
+    with open_dict(base):
+        base.hydra.sweeper = None
+    with pytest.raises(
+        RequestError, match=r"^hydra\.sweeper=null: expected a mapping with params$"
+    ):
+        preflight.check_base(base, [])
