@@ -10,7 +10,6 @@ import shlex
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import hydra
 
@@ -75,8 +74,8 @@ def judged(argv: list[str]) -> int:
     results, data = request.results, request.experiments[0].data
 
     # slow to import: seaborn, and torch
+    from bnbench.analysis import report
     from bnbench.analysis.claim_views import read_claims
-    from bnbench.analysis.report import write_report
     from bnbench.analysis.scoreboard_text import show_scoreboard
     from bnbench.claims.pages import write_page
     from bnbench.measure import measure
@@ -95,25 +94,13 @@ def judged(argv: list[str]) -> int:
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),
     }
     write_whole(study.folder / FACTS, as_json(facts))
-    page = write_page(verdicts, study, words(facts))
-    problems = write_report(results).problems if (results / "experiments").exists() else []
+    terms = {"Command": facts["command"], **report.facts(facts)}
+    page = write_page(verdicts, study, terms)
+    problems = report.write_report(results).problems if (results / "experiments").exists() else []
     show_scoreboard(read_claims(study.folder), page)
     for problem in problems:
         complain(problem)
     return exit_code or int(bool(problems))
-
-
-def words(facts: dict[str, Any]) -> dict[str, str]:
-    """How the claims were judged, as terms and descriptions."""
-    dirty = " with uncommitted changes" if facts["git_dirty"] else ""
-    commit = facts["git_commit"]
-    return {
-        "Command": facts["command"],
-        "Commit": f"{commit[:12]}{dirty}" if commit else "not from a git repository",
-        "Versions": ", ".join(f"{name} {version}" for name, version in facts["versions"].items()),
-        "Device": facts["device"],
-        "Finished": facts["finished"],
-    }
 
 
 if __name__ == "__main__":

@@ -12,10 +12,17 @@ import pandas as pd
 
 from bnbench.analysis import style
 from bnbench.analysis.labels import ABSENT, is_accuracy, setting_label
-from bnbench.analysis.load import MEASURED, Experiment, config_columns, curve, final, finished
+from bnbench.analysis.load import (
+    CLEAN_POLICIES,
+    MEASURED,
+    Experiment,
+    config_columns,
+    curve,
+    final,
+    finished,
+)
 from bnbench.schema import Figure
 
-CLEAN_POLICIES = ("ema", "none")  # whose clean metric is the plain one of runs.csv
 NOT_CONFIG = {
     *("x", "y", "hue", "style", "panel", "value"),
     *("step", "samples", "shift", "severity", "policy", "metric"),

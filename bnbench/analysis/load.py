@@ -27,6 +27,7 @@ MEASURED = ("steps", "samples", "seconds", "parameters")
 NUMBERS = ("seed", "batch_size", "optim.base_lr", "optim.lr_mult", "train.steps")
 LISTS = ("model.widths", "model.depth", "train.thresholds")
 DERIVED = ("epochs", "optim.lr", "hidden_layers")
+CLEAN_POLICIES = ("ema", "none")  # whose clean metric is the plain one of runs.csv
 CURVES = {"step": int, "samples": int, "split": str, "layer": str, "metric": str, "value": float}
 SHIFTS = {"shift": str, "severity": int, "policy": str, "metric": str, "value": float}
 

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any, NamedTuple, cast
@@ -91,7 +91,7 @@ def _section(experiment: Experiment) -> dict[str, Any]:
         return {
             **_heading(experiment.name, experiment.data),
             "question": info.get("question") or declared.question,
-            "facts": _facts(info),
+            "facts": facts(info),
             "command": info.get("command"),
             "num_runs": len(runs),
             "num_arms": runs["arm"].nunique(),
@@ -140,12 +140,12 @@ def _figures(experiment: Experiment, specs: Iterable[Figure]) -> Iterable[dict[s
         yield picture(drawing, path)
 
 
-def _facts(info: dict[str, Any]) -> dict[str, str]:
+def facts(info: Mapping[str, Any]) -> dict[str, str]:
     """How it was run, as terms and descriptions; without what was not recorded."""
     commit = info.get("git_commit")
     dirty = " with uncommitted changes" if info.get("git_dirty") else ""
     versions = (f"{name} {version}" for name, version in (info.get("versions") or {}).items())
-    facts = {
+    terms = {
         "Commit": f"{commit[:12]}{dirty}" if commit else "not from a git repository",
         "Versions": ", ".join(versions),
         "Learning rates": _tuned(info.get("tune")),
@@ -153,7 +153,7 @@ def _facts(info: dict[str, Any]) -> dict[str, str]:
         "Started": _moment(info.get("started")),
         "Finished": _moment(info.get("finished")),
     }
-    return {term: text for term, text in facts.items() if text}
+    return {term: text for term, text in terms.items() if text}
 
 
 def _tuned(tune: dict[str, Any] | None) -> str | None:

@@ -14,7 +14,7 @@ only before the adjustment is inconclusive.
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -283,11 +283,3 @@ def _exact_verdict(claim: Claim, table: pd.DataFrame) -> Verdict:
 
 def _or(p: float, other: float) -> float:
     return other if math.isnan(p) else p
-
-
-def tally(verdicts: Iterable[Verdict]) -> Mapping[str, int]:
-    """How many claims have which verdict."""
-    counts: dict[str, Any] = dict.fromkeys((CONFIRMED, REFUTED, INCONCLUSIVE, NOT_RUN), 0)
-    for verdict in verdicts:
-        counts[verdict.verdict] += 1
-    return counts

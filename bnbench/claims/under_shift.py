@@ -4,11 +4,10 @@ from collections.abc import Sequence
 
 import pandas as pd
 
+from bnbench.analysis.load import CLEAN_POLICIES
 from bnbench.claims.records import Measure
 from bnbench.claims.statistics import ACCURACY, POINTS, rows_of
 from bnbench.claims.study import Arm, LackingError, Study
-
-PLAIN = ("ema", "none")  # policies whose clean accuracy is the plain one
 
 
 def shifted(
@@ -38,7 +37,7 @@ def shifted(
 
 def clean_key(policy: str) -> str:
     """The metric of clean test images under a policy."""
-    return ACCURACY if policy in PLAIN else f"test@{policy}/accuracy"
+    return ACCURACY if policy in CLEAN_POLICIES else f"test@{policy}/accuracy"
 
 
 def retained_gap(
