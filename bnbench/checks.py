@@ -128,6 +128,7 @@ RULES: dict[str, Rule] = {
     "optim.eps": POSITIVE,
     "data.root": FOLDER,
     "data.split_seed": SEED,
+    "data.train_images": null_or(COUNT),
     "data.default_epochs": up_to(MAX_EPOCHS),
     "shift.severities": (
         lambda v: len(v) > 0 and len(set(v)) == len(v) and set(v) <= {1, 2, 3, 4, 5},
@@ -217,7 +218,13 @@ def check_seeds(seeds: Collection[int], tuned_on: Collection[int]) -> None:
 def check_fit(config: Config) -> None:
     """Refuse keys that are each in range but do not fit together (`RequestError`)."""
     model, norm, train = config.model, config.norm, config.train
-    size, *tested = DATA_SIZES[config.data.name]
+    whole, *tested = DATA_SIZES[config.data.name]
+    size = config.data.train_images or whole
+    if size > whole:
+        raise RequestError(
+            f"data.train_images={size}: expected null for all, or at most {whole}, the training "
+            f"images of {config.data.name}"
+        )
     side = DATA_SHAPES[config.data.name][1]
     if len(model.depth) not in (1, len(model.widths)):
         raise RequestError(
@@ -237,7 +244,7 @@ def check_fit(config: Config) -> None:
     if config.batch_size > size:
         raise RequestError(
             f"batch_size={config.batch_size}: expected at most {size}, the training images of "
-            f"{config.data.name}"
+            f"{config.data.name}{' that are kept' if size < whole else ''}"
         )
     # classes are not quite of one size: three quarters of two average ones are in any two
     of_two = 3 * size // (2 * NUM_CLASSES)

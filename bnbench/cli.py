@@ -9,6 +9,7 @@ import copy
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -113,9 +114,15 @@ def checked_jobs(asked: Asked, multirun: bool) -> Iterator[Job]:
     parser = OverridesParser.create(config_loader=asked.loader)
     parsed = parser.parse_overrides(list(asked.overrides))
     check_overrides(parsed)
-    rest = [str(o.input_line) for o in parsed if o.key_or_group != "experiment"]
-    for name in experiment_names(asked.loader, parsed):
-        asked.job = lines = [*([f"experiment={name}"] if name else []), *rest]
+    several = [
+        str(o.input_line)
+        for o in parsed
+        if o.is_sweep_override() and o.key_or_group != "experiment"
+    ]
+    each_data, rest = split_data(parsed)
+    names = experiment_names(asked.loader, parsed)
+    for name, data in product(names, each_data):
+        asked.job = lines = [*([f"experiment={name}"] if name else []), *rest, *data]
         # a group that is swept over may be missing: it is composed with each job
         base = asked.loader.load_configuration(
             "config", lines, RunMode.MULTIRUN, validate_sweep_overrides=False
@@ -124,7 +131,7 @@ def checked_jobs(asked: Asked, multirun: bool) -> Iterator[Job]:
         check_base(base, parsed)
         compose = Composer(asked.loader, base)
         number = 0
-        for own in jobs_of(base, parser, lines, multirun):
+        for own in jobs_of(base, parser, lines, several, multirun):
             asked.job = own
             job = planned(name or ADHOC, tracked(compose(own), own))
             number += len(job.arms)
@@ -150,15 +157,28 @@ def planned(experiment: str, arm: Arm) -> Job:
 
 
 def jobs_of(
-    base: DictConfig, parser: OverridesParser, lines: list[str], multirun: bool
+    base: DictConfig,
+    parser: OverridesParser,
+    lines: list[str],
+    several: Sequence[str],
+    multirun: bool,
 ) -> list[list[str]]:
-    """The overrides of each job of a composed base: one job, or those of a sweep."""
-    overrides = parser.parse_overrides(lines)
+    """The overrides of each job of a composed base: one job, or those of a sweep.
+
+    Args:
+        base: the composed configuration.
+        parser: Hydra's.
+        lines: the overrides that it was composed with.
+        several: those of the command line that have several values.
+        multirun: whether a sweep was asked for.
+
+    Raises:
+        RequestError: there are several values, and no sweep.
+    """
     listed = bool(base.arms) or bool(base.hydra.sweeper.params)
-    several = [o.input_line for o in overrides if o.is_sweep_override()]
     if several and not (multirun or listed or base.hydra.mode == RunMode.MULTIRUN):
         raise RequestError(f"{several[0]}: several values need -m")
-    return list(grid(parser, base, overrides))
+    return list(grid(parser, base, parser.parse_overrides(lines)))
 
 
 def merged(jobs: Iterable[Job]) -> tuple[dict[str, Arm], list[Experiment]]:
@@ -213,6 +233,21 @@ def experiment_names(loader: ConfigLoaderImpl, parsed: Sequence[Override]) -> li
         if name is not None and name not in options:
             raise RequestError(f"experiment={name}: {allowed(str(name), options)}")
     return names
+
+
+def split_data(parsed: Sequence[Override]) -> tuple[list[list[str]], list[str]]:
+    """What chooses each data set, where there are several, and all other overrides.
+
+    An experiment may have another scale on another data set (configs/scale/): it is composed for
+    each by itself.
+    """
+    lines = [(o, str(o.input_line)) for o in parsed if o.key_or_group != "experiment"]
+    swept = [o for o, _ in lines if o.key_or_group == "data" and o.is_sweep_override()]
+    if not swept or not swept[-1].is_discrete_sweep() or not num_values(swept[-1]):
+        return [[]], [line for _, line in lines]
+    values = swept[-1].sweep_string_iterator()
+    rest = [line for override, line in lines if override.key_or_group != "data"]
+    return [[f"data={value}"] for value in values], rest
 
 
 class Composer:

@@ -85,7 +85,12 @@ def num_steps(config: Config) -> int:
     if train.steps is not None:
         return train.steps
     batch = train.epoch_batch or config.batch_size
-    return (train.epochs or config.data.default_epochs) * (DATA_SIZES[config.data.name][0] // batch)
+    return (train.epochs or config.data.default_epochs) * (num_train(config) // batch)
+
+
+def num_train(config: Config) -> int:
+    """How many images a run is trained on."""
+    return config.data.train_images or DATA_SIZES[config.data.name][0]
 
 
 def learning_rate(config: Config) -> float:
@@ -101,8 +106,9 @@ def science(config: Config) -> dict[str, Any]:
     Left out are what never changes a number (seeds, paths, device, tracking, …) and settings that
     cannot matter: placement and policies without a net to which they apply, a test batch or a
     prior without a policy that has one, a decay that the schedule does not do; and what is as ever:
-    the parts of the affine map that are there, that all parameters are trained. Budgets become
-    steps and depths become one entry per width, so that two spellings of one arm are equal.
+    the parts of the affine map that are there, that all parameters are trained, and on all images.
+    Budgets become steps and depths become one entry per width, so that two spellings of one arm are
+    equal.
     """
     model, data, optim, train = map(asdict, (config.model, config.data, config.optim, config.train))
     norm = asdict(config.norm)
@@ -128,13 +134,17 @@ def science(config: Config) -> dict[str, Any]:
         of_policies["test_batch"] = None if is_default else train["test_batch"]
     if Policy.blend in policies:
         of_policies["prior"] = train["prior"]
+    some = num_train(config) < DATA_SIZES[config.data.name][0]
     trained = {} if train["trainable"] == Trainable.all else {"trainable": train["trainable"]}
     train["thresholds"] = sorted(train["thresholds"])
     return {
         "model": model,
         "norm": norm,
         "placement": "none" if config.norm.name == "none" else config.placement,
-        "data": {key: data[key] for key in ("name", "split_seed", "augment", "batches")},
+        "data": {
+            **{key: data[key] for key in ("name", "split_seed", "augment", "batches")},
+            **({"train_images": data["train_images"]} if some else {}),
+        },
         "optim": optim,
         "batch_size": config.batch_size,
         "train": {

@@ -76,6 +76,8 @@ class Asked:
             or root_of(key) not in KNOWN
         ):
             return self.grid_file
+        if sets(self.scale_file, key.partition("[")[0]):
+            return self.scale_file
         group = "hydra/launcher" if key.startswith("hydra.launcher.") else root_of(key)
         chosen = self.folder / group / f"{self._choices().get(group)}.yaml"
         looked_up = key == "optim.base_lr" and sets(chosen, "base_lr")
@@ -88,8 +90,16 @@ class Asked:
     @property
     def grid_file(self) -> Path:
         """The YAML file of the experiment that is being read, with its sub-grids."""
+        if sets(self.scale_file, "arms"):
+            return self.scale_file
         path = self.folder / "experiment" / f"{self._choices().get('experiment')}.yaml"
         return path if path.exists() else self.folder / "config.yaml"
+
+    @property
+    def scale_file(self) -> Path:
+        """The YAML file of the experiment's scale on the data set; it need not be there."""
+        choices = self._choices()
+        return self.folder / "scale" / f"{choices.get('data')}/{choices.get('experiment')}.yaml"
 
     def named(self, path: Path) -> str:
         """A YAML file as the user knows it."""

@@ -221,6 +221,7 @@ class DataConfig:
     name: DataName = MISSING
     root: str = MISSING
     split_seed: int = MISSING
+    train_images: int | None = MISSING  # the first so many of the training images; null is all
     augment: Augment = MISSING
     batches: Batches = MISSING
     default_epochs: int = MISSING  # the budget where neither train.steps nor train.epochs is given

@@ -141,7 +141,9 @@ def build(config: Config, seed: int) -> Run:
     cuda = config.device == "cuda" or (config.device == "auto" and torch.cuda.is_available())
     device = torch.device("cuda" if cuda else "cpu")
     data, net = config.data, config.model
-    dataset, splits = prepared(data.name, Path(data.root), data.split_seed, device)
+    dataset, splits = prepared(
+        data.name, Path(data.root), data.split_seed, data.train_images, device
+    )
     kind = MODELS[net.name]
     options = {key: value for key, value in vars(config.norm).items() if key != "name"}
     kernels.require(options.get("backend", "reference"))  # no other may compute under its name
@@ -163,10 +165,10 @@ def build(config: Config, seed: int) -> Run:
 
 @cache
 def prepared(
-    name: str, root: Path, split_seed: int, device: torch.device
+    name: str, root: Path, split_seed: int, train_images: int | None, device: torch.device
 ) -> tuple[Dataset, dict[str, Images]]:
     """A data set and its normalised splits on the device; loaded once per process."""
-    dataset = load(name, root, split_seed)
+    dataset = load(name, root, split_seed, train_images)
     splits = {
         split: (normalised(dataset, images, device), labels.to(device))
         for split, (images, labels) in (

@@ -2,6 +2,7 @@
 
 python scripts/claims.py                       # everything, on the embedded digits
 python scripts/claims.py claims=C1,M6          # run what these lack, and judge all that is there
+python scripts/claims.py data=fashion_mnist    # in the form that they have on it
 python scripts/claims.py results=elsewhere     # other overrides are those of scripts/train.py
 """
 
@@ -18,13 +19,14 @@ from bnbench.checks import RequestError
 from bnbench.claims import files
 from bnbench.claims.judge import judge
 from bnbench.claims.study import IntegrityError, Study
-from bnbench.claims.table import CLAIMS, experiments
+from bnbench.claims.table import claims_on, experiments
 from bnbench.refusal import allowed, complain
 from bnbench.sweep import CONFIGS, device, sweep
 from bnbench.tracking.meta import circumstances
 from bnbench.tracking.run_dir import as_json, write_whole
 
 ONLY = "claims="
+DEFAULT = "digits"  # as in configs/config.yaml
 FACTS = "judged.json"
 REFERENCE = Path(__file__).parents[1] / "results" / "reference"
 
@@ -59,10 +61,14 @@ def judged(argv: list[str]) -> int:
         if word.startswith(ONLY)
         for name in word.removeprefix(ONLY).strip("[]").split(",")
     ]
+    data = next((word[5:] for word in reversed(overrides) if word.startswith("data=")), DEFAULT)
+    if "," in data:
+        return complain(f"data={data}: expected one data set, each has a scoreboard of its own")
+    claims = claims_on(data)
     for name in wanted:
-        if name not in CLAIMS:
-            return complain(f"{ONLY}{name}: {allowed(name, list(CLAIMS))}")
-    if names := experiments(wanted or CLAIMS):
+        if name not in claims:
+            return complain(f"{ONLY}{name}: {allowed(name, list(claims))}")
+    if names := experiments(claims[name] for name in wanted or claims):
         outcome = sweep([f"experiment={','.join(names)}", *overrides])
         if isinstance(outcome, int):
             return outcome
@@ -71,7 +77,7 @@ def judged(argv: list[str]) -> int:
     else:  # what is claimed is measured without runs; the request is checked all the same
         with hydra.initialize_config_dir(str(CONFIGS), job_name="claims", version_base="1.3"):
             exit_code, request, trained_on = 0, cli.read(overrides, multirun=False), "cpu"
-    results, data = request.results, request.experiments[0].data
+    results, data = request.results, str(request.experiments[0].data)
 
     # slow to import: seaborn, and torch
     from bnbench.analysis import report
@@ -84,7 +90,7 @@ def judged(argv: list[str]) -> int:
     study = Study(results, data)
     # a claim that was not run here has the weight in the family that it had there
     elsewhere = files.p_values(REFERENCE / "claims" / data)
-    verdicts = judge(CLAIMS.values(), study, elsewhere)
+    verdicts = judge(claims.values(), study, elsewhere)
     files.write(verdicts, study.folder)
     facts = {
         "command": shlex.join(["python", "scripts/claims.py", *argv]),

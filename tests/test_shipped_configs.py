@@ -41,7 +41,15 @@ def trains(request):
 
 
 def test_every_group_is_covered():
-    assert {p.name for p in CONFIGS.iterdir() if p.is_dir()} == {*GROUPS, "experiment", "hydra"}
+    folders = {*GROUPS, "experiment", "scale", "hydra"}
+    assert {p.name for p in CONFIGS.iterdir() if p.is_dir()} == folders
+
+
+def test_every_scale_is_of_an_experiment_on_a_data_set():
+    scales = [path.relative_to(CONFIGS / "scale") for path in (CONFIGS / "scale").rglob("*.yaml")]
+    assert scales
+    assert {str(path.parent) for path in scales} <= set(options("data"))
+    assert {path.stem for path in scales} <= set(options("experiment"))
 
 
 # seconds each

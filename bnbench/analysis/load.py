@@ -25,6 +25,7 @@ NEEDED = (
 )
 MEASURED = ("steps", "samples", "seconds", "parameters")
 NUMBERS = ("seed", "batch_size", "optim.base_lr", "optim.lr_mult", "train.steps")
+KEPT = "data.train_images"  # a column where not all of them are trained on
 LISTS = ("model.widths", "model.depth", "train.thresholds")
 DERIVED = ("epochs", "optim.lr", "hidden_layers")
 CLEAN_POLICIES = ("ema", "none")  # whose clean metric is the plain one of runs.csv
@@ -214,6 +215,8 @@ def _metric_columns(runs: pd.DataFrame) -> list[str]:
 
 def _derived(runs: pd.DataFrame) -> dict[str, pd.Series]:
     num_train = runs["data.name"].map({name: size[0] for name, size in DATA_SIZES.items()})
+    if KEPT in runs:
+        num_train = runs[KEPT].fillna(num_train)
     layers = map(_hidden_layers, runs["model.widths"], runs["model.depth"])
     return {
         "epochs": runs["train.steps"] / (num_train // runs["batch_size"]),

@@ -216,10 +216,35 @@ C3 = Claim(
 
 
 # C4
-def deep(layers: int, norm: str, init: str = "xavier", epochs: float = 30) -> Arm:
+def deep(layers: int, norm: str, steps: int, init: str = "xavier") -> Arm:
     """A net of `layers` times 100 sigmoids in claim_depth."""
-    where = {"hidden_layers": layers, "norm.name": norm, "model.init": init, "epochs": epochs}
+    where = {"hidden_layers": layers, "norm.name": norm, "model.init": init, "train.steps": steps}
     return Arm("claim_depth", where)
+
+
+def depth_parts(steps: int) -> dict[str, Part]:
+    """The parts of C4 for runs of so many steps, and of three times as many."""
+
+    def at_chance(arm: Arm) -> Part:
+        return Part("test accuracy (%)", level(arm), Below(CHANCE + 2), interest=2.0)
+
+    return {
+        "without BN, 20 layers": at_chance(deep(20, "none", steps)),
+        "with BN, 20 layers": Part(
+            "test accuracy (%)", level(deep(20, "batchnorm", steps)), Above(80.0), interest=10.0
+        ),
+        **{
+            f"{words} BN, {layers} layers": Part(
+                "test accuracy (%)", level(deep(layers, norm, steps))
+            )
+            for layers in (10, 3)
+            for words, norm in (("without", "none"), ("with", "batchnorm"))
+        },
+        "without BN, 20 layers, 3 times as long": at_chance(deep(20, "none", 3 * steps)),
+        "without BN, 20 layers, weights for sigmoids": at_chance(
+            deep(20, "none", steps, init="xavier_sigmoid")
+        ),
+    }
 
 
 C4 = Claim(
@@ -241,30 +266,7 @@ C4 = Claim(
         "At 20 layers and its best rate the net without BN stays below chance + 2 pp, three times "
         "as long and from four times Xavier's weights too, and that with BN gets above 80 %."
     ),
-    parts={
-        "without BN, 20 layers": Part(
-            "test accuracy (%)", level(deep(20, "none")), Below(CHANCE + 2), interest=2.0
-        ),
-        "with BN, 20 layers": Part(
-            "test accuracy (%)", level(deep(20, "batchnorm")), Above(80.0), interest=10.0
-        ),
-        "without BN, 10 layers": Part("test accuracy (%)", level(deep(10, "none"))),
-        "with BN, 10 layers": Part("test accuracy (%)", level(deep(10, "batchnorm"))),
-        "without BN, 3 layers": Part("test accuracy (%)", level(deep(3, "none"))),
-        "with BN, 3 layers": Part("test accuracy (%)", level(deep(3, "batchnorm"))),
-        "without BN, 20 layers, 3 times as long": Part(
-            "test accuracy (%)",
-            level(deep(20, "none", epochs=90)),
-            Below(CHANCE + 2),
-            interest=2.0,
-        ),
-        "without BN, 20 layers, weights for sigmoids": Part(
-            "test accuracy (%)",
-            level(deep(20, "none", init="xavier_sigmoid")),
-            Below(CHANCE + 2),
-            interest=2.0,
-        ),
-    },
+    parts=depth_parts(480),
     traps=(
         "One rate proves nothing: each side has its best.",
         "A plateau at chance is not the end: once three times as long.",

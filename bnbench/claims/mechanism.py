@@ -4,7 +4,7 @@ N0 to N4 are the notes of docs/myths.md. Probes are those of docs/probes.md.
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from functools import partial
 from statistics import fmean, linear_regression
 
@@ -126,9 +126,6 @@ def ics_arm(norm: str, rate: float) -> Arm:
 
 COSINES = [f"train@batch/ics_cosine/{layer}" for layer in (2, 3, 4, 5)]
 DISTANCES = [f"train@batch/ics_relative/{layer}" for layer in (2, 3, 4, 5)]
-REGIMES = [(rate, name) for rate in (0.1, 0.3) for name in PHASES]
-
-
 LINEAR_INITS = {"Glorot's weights": "", "torch's default weights": ", default init"}
 
 
@@ -140,24 +137,10 @@ def linear_gap(quantities: Mapping[str, float], reading: str) -> float:
     )
 
 
-M2 = Claim(
-    id="M2",
-    sentence="With BN the gradient of a layer changes less when the layers below it move.",
-    says=(
-        "N0, N1, N3 and N4 read as Santurkar et al. 2018, Def. 2.1; they find the contrary: "
-        "'similar, or even worse' in a VGG, and in deep linear nets BN's gradients 'almost "
-        "uncorrelated'"
-    ),
-    experiments=("claim_ics", "linear_net"),
-    protocol=(
-        "MLP 5×128, ReLU, at rates 0.1 and 0.3, 320 steps of 64, seeds 0-9; their deep linear net "
-        "of 25 layers, from two scales of first weights, since they name none."
-    ),
-    rule=(
-        "Cosine of the two gradients higher with BN, in every regime: two rates in three phases, "
-        "and the deep linear net from both first weights."
-    ),
-    parts={
+def ics_parts(rates: tuple[float, float]) -> dict[str, Part]:
+    """The parts of M2 at two rates."""
+    regimes = [(rate, name) for rate in rates for name in PHASES]
+    return {
         **{
             f"cosine, rate {rate:g}, {phase}": Part(
                 "cosine, with BN minus without",
@@ -171,7 +154,7 @@ M2 = Claim(
                 Above(0.0),
                 interest=0.05,
             )
-            for rate, phase in REGIMES
+            for rate, phase in regimes
         },
         **{
             f"cosine, deep linear net, {words}": Part(
@@ -194,9 +177,29 @@ M2 = Claim(
                 ),
                 scale="log",
             )
-            for rate, phase in REGIMES
+            for rate, phase in regimes
         },
-    },
+    }
+
+
+M2 = Claim(
+    id="M2",
+    sentence="With BN the gradient of a layer changes less when the layers below it move.",
+    says=(
+        "N0, N1, N3 and N4 read as Santurkar et al. 2018, Def. 2.1; they find the contrary: "
+        "'similar, or even worse' in a VGG, and in deep linear nets BN's gradients 'almost "
+        "uncorrelated'"
+    ),
+    experiments=("claim_ics", "linear_net"),
+    protocol=(
+        "MLP 5×128, ReLU, at rates 0.1 and 0.3, 320 steps of 64, seeds 0-9; their deep linear net "
+        "of 25 layers, from two scales of first weights, since they name none."
+    ),
+    rule=(
+        "Cosine of the two gradients higher with BN, in every regime: two rates in three phases, "
+        "and the deep linear net from both first weights."
+    ),
+    parts=ics_parts((0.1, 0.3)),
     traps=(
         (
             "The step that the lower layers take is undone bit for bit, and running statistics "
@@ -287,6 +290,28 @@ def smoother(metric: str, rate: float, phase: str) -> Part:
     return Part(f"{metric.replace('_', ' ')}, {RATIO}", measure, scale="log")
 
 
+def landscape_parts(rate: float, larger: float) -> dict[str, Part]:
+    """The parts of M4: those that decide are at `rate`."""
+    return {
+        **{
+            f"smoothness, {phase}": deciding(
+                smoother("smoothness", rate, phase), Below(0.0), WORTH_A_LOOK
+            )
+            for phase in PHASES
+        },
+        "smoothness, as drawn": smoother("smoothness", rate, AS_DRAWN),
+        **{
+            f"{metric.replace('_', ' ')}, {phase}": smoother(metric, rate, phase)
+            for metric in ("predictiveness", "loss_range", "relative_change")
+            for phase in PHASES
+        },
+        **{
+            f"smoothness, rate {larger:g}, {phase}": smoother("smoothness", larger, phase)
+            for phase in PHASES
+        },
+    }
+
+
 M4 = Claim(
     id="M4",
     sentence="BN makes the loss smoother along the gradient, early and late.",
@@ -303,23 +328,7 @@ M4 = Claim(
         "Median over the points of a phase below that without BN, in each of three phases, at "
         "rate 0.05."
     ),
-    parts={
-        **{
-            f"smoothness, {phase}": deciding(
-                smoother("smoothness", 0.05, phase), Below(0.0), WORTH_A_LOOK
-            )
-            for phase in PHASES
-        },
-        "smoothness, as drawn": smoother("smoothness", 0.05, AS_DRAWN),
-        **{
-            f"{metric.replace('_', ' ')}, {phase}": smoother(metric, 0.05, phase)
-            for metric in ("predictiveness", "loss_range", "relative_change")
-            for phase in PHASES
-        },
-        **{
-            f"smoothness, rate 0.1, {phase}": smoother("smoothness", 0.1, phase) for phase in PHASES
-        },
-    },
+    parts=landscape_parts(0.05, 0.1),
     traps=(
         (
             "Distances that shrink with the gradient: equal absolute ones for both sides; the "
@@ -499,15 +508,30 @@ M8 = Claim(
 
 
 # M9
-def ghost_arm(size: int) -> Arm:
-    """An arm of claim_ghost whose optimiser sees 256 images; 256 is BN over all of them."""
-    if size == 256:
-        return Arm("claim_ghost", {"norm.name": "batchnorm", "batch_size": 256}, None)
-    where = {"norm.name": "ghost_batchnorm", "norm.ghost_size": size, "batch_size": 256}
-    return Arm("claim_ghost", where, None)
+def ghost_arm(size: int, batch_size: int, rate: float) -> Arm:
+    """An arm of claim_ghost at one rate, its statistics of `size` of the images in a batch."""
+    if size == batch_size:
+        return Arm("claim_ghost", {"norm.name": "batchnorm", "batch_size": batch_size}, rate)
+    where = {"norm.name": "ghost_batchnorm", "norm.ghost_size": size, "batch_size": batch_size}
+    return Arm("claim_ghost", where, rate)
 
 
-SIZES: Sequence[int] = (8, 32, 128, 256)
+def ghost_parts(batch_size: int, rate: float) -> dict[str, Part]:
+    """The parts of M9 in batches of `batch_size`."""
+    arms = {m: ghost_arm(m, batch_size, rate) for m in (8, 32, 128, batch_size)}
+    return {
+        "slope": Part(
+            "training minus test accuracy (pp), per doubling",
+            slope([(math.log2(m), arm) for m, arm in arms.items()], generalisation_gap),
+            Above(0.0),
+            interest=0.2,
+        ),
+        **{
+            f"test accuracy, statistics of {m}": Part("test accuracy (%)", level(arm))
+            for m, arm in arms.items()
+        },
+    }
+
 
 M9 = Claim(
     id="M9",
@@ -523,18 +547,7 @@ M9 = Claim(
         "256 images; seeds 0-9."
     ),
     rule="Slope of training minus test accuracy over log2 of the statistics' batch above 0.",
-    parts={
-        "slope": Part(
-            "training minus test accuracy (pp), per doubling",
-            slope([(math.log2(m), ghost_arm(m)) for m in SIZES], generalisation_gap),
-            Above(0.0),
-            interest=0.2,
-        ),
-        **{
-            f"test accuracy, statistics of {m}": Part("test accuracy (%)", level(ghost_arm(m)))
-            for m in SIZES
-        },
-    },
+    parts=ghost_parts(256, 0.1),
     traps=(
         (
             "The optimiser's batch and rate are the same everywhere: only the statistics' batch "

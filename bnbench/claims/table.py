@@ -1,16 +1,18 @@
-"""All claims, in the order of the scoreboard."""
+"""All claims, in the order of the scoreboard, and what differs from one data set to another."""
 
 from collections.abc import Iterable
 
 from bnbench.claims.batches import BATCHES
 from bnbench.claims.convergence import CONVERGENCE
 from bnbench.claims.exact import EXACT
+from bnbench.claims.fashion import FASHION
 from bnbench.claims.mechanism import MECHANISM
 from bnbench.claims.placement import PLACEMENT
 from bnbench.claims.records import Claim
 from bnbench.claims.shift import SHIFT
 
 CLAIMS: dict[str, Claim] = {**EXACT, **CONVERGENCE, **MECHANISM, **PLACEMENT, **BATCHES, **SHIFT}
+SCALES: dict[str, dict[str, Claim]] = {"fashion_mnist": FASHION}  # what differs from the digits
 FAMILIES = {
     "E": "Exact",
     "C": "Convergence",
@@ -22,7 +24,12 @@ FAMILIES = {
 PROBLEMS = ("least_squares", "linear_net", "two_branches")  # measured without runs, as `exact` is
 
 
-def experiments(claims: Iterable[str]) -> list[str]:
+def claims_on(data: str) -> dict[str, Claim]:
+    """All claims, in the form that they have on a data set."""
+    return CLAIMS | SCALES.get(data, {})
+
+
+def experiments(claims: Iterable[Claim]) -> list[str]:
     """The experiments that some claims read, each once."""
-    names = dict.fromkeys(name for claim in claims for name in CLAIMS[claim].experiments)
+    names = dict.fromkeys(name for claim in claims for name in claim.experiments)
     return [name for name in names if name not in (*PROBLEMS, "exact")]

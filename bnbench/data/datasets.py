@@ -112,7 +112,7 @@ DATASETS: dict[str, Callable[[Path], tuple[Tensor, Tensor]]] = {
 }
 
 
-def load(name: str, root: Path, split_seed: int) -> Dataset:
+def load(name: str, root: Path, split_seed: int, train_images: int | None = None) -> Dataset:
     """Load a data set and split it; the same seed always gives the same split.
 
     An official test set is kept as it is and the rest is permuted into training and validation;
@@ -122,6 +122,8 @@ def load(name: str, root: Path, split_seed: int) -> Dataset:
         name: a key of `DATASETS`.
         root: the folder that holds the data sets kept in files.
         split_seed: the seed of the split, apart from the seeds of runs.
+        train_images: how many of the training images to keep, the first of them; None for all. The
+            other splits are the same, and images are normalised by those that are kept.
 
     Returns:
         The data set; sizes are those of `bnbench.schema.DATA_SIZES`.
@@ -144,6 +146,7 @@ def load(name: str, root: Path, split_seed: int) -> Dataset:
         [torch.randperm(num_free, generator=generator), torch.arange(num_free, len(labels))]
     )
     train, val, test = (Split(raw(pixels[i]), labels[i]) for i in order.split(list(sizes)))
+    train = Split(*(part[:train_images] for part in train))
     std, mean = torch.std_mean(train.images, dim=(0, 2, 3), correction=0)
     return Dataset(train, val, test, NUM_CLASSES, mean, std, mirrored=name in MIRRORED)
 

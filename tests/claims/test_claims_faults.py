@@ -161,7 +161,7 @@ def test_a_report_that_is_stopped_leaves_no_scoreboard(trained, monkeypatch, cap
     script = importlib.import_module("scripts.claims")
     study = trained()
     monkeypatch.setattr(Study, "fingerprint", lambda self, arm, seed: {"overlap": 3, "splits": ""})
-    monkeypatch.setattr(script, "CLAIMS", {"C0": CLAIM})
+    monkeypatch.setattr(script, "claims_on", lambda data: {"C0": CLAIM})
     request = SimpleNamespace(results=study.results, experiments=[SimpleNamespace(data="digits")])
     monkeypatch.setattr(script, "device", lambda request: "cpu")
     outcome = SimpleNamespace(exit_code=0, request=request)

@@ -7,7 +7,7 @@ from omegaconf import OmegaConf
 from bnbench.analysis.load import load
 from bnbench.claims import files
 from bnbench.claims.study import FIRST_TUNING_SEED, LackingError, Study
-from bnbench.claims.table import CLAIMS, PROBLEMS, experiments
+from bnbench.claims.table import CLAIMS, PROBLEMS, SCALES, claims_on, experiments
 from bnbench.config import evaluation_policies, flatten, science
 from bnbench.figures import probed
 from bnbench.sweep import CONFIGS
@@ -25,13 +25,13 @@ def split_keys(policy):
 class AsIfRun(Study):
     """A study of runs that were asked for and never trained: every number is 0.5."""
 
-    def __init__(self, results, configs):
-        super().__init__(results, "digits")
+    def __init__(self, results, data, configs):
+        super().__init__(results, data)
         self.configs = configs  # arm id -> config
 
     def experiment(self, name):
         if name not in self._experiments:
-            experiment = load(experiment_path(self.results, name, "digits"))
+            experiment = load(experiment_path(self.results, name, self.data))
             # an arm is not evaluated under shifts at a rate that is tried, but at the best
             asked = OmegaConf.load(CONFIGS / "experiment" / f"{name}.yaml").get("shift")
             shifts = [
@@ -66,36 +66,37 @@ class AsIfRun(Study):
         return pd.DataFrame(points, columns=["seed", "step", "value"])
 
 
-@pytest.fixture
-def as_if_run(read, tmp_path):
+@pytest.fixture(params=["digits", *SCALES])
+def as_if_run(read, monkeypatch, request):
     """Every arm of the claims' experiments, on reporting and tuning seeds, as a table of runs."""
-    configs = {}
-    for name in experiments(CLAIMS):
-        request = read(f"experiment={name}")
+    monkeypatch.setattr("bnbench.preflight.missing_files", lambda name, root: None)
+    data, configs = request.param, {}
+    for name in experiments(claims_on(data).values()):
+        asked = read(f"experiment={name}", f"data={data}")
         rows = []
-        for arm in request.arms.values():
+        for arm in asked.arms.values():
             configs[arm.id] = arm.config
             keys = [k for policy in evaluation_policies(arm.config) for k in split_keys(policy)]
             numbers = dict.fromkeys(keys, 0.5)
             # the arm at a rate that is tried is the one that reports, if that rate is the best
-            tuned = request.tuned and min(arm.config.seeds) >= FIRST_TUNING_SEED
+            tuned = asked.tuned and min(arm.config.seeds) >= FIRST_TUNING_SEED
             seeds = SEEDS if tuned or name == "claim_rates" else arm.config.seeds[:3]
             canonical = columns(science(arm.config))
             for seed in seeds:
                 run = {"arm": arm.id, "seed": seed, "status": "done", "stuck": False}
                 rows.append({**run, **canonical, **numbers})
         header = list(dict.fromkeys(key for row in rows for key in row))
-        folder = experiment_path(request.results, name, "digits")
+        folder = experiment_path(asked.results, name, data)
         folder.mkdir(parents=True)
         for file in ("arms.csv", "runs.csv"):
             write_table(folder / file, header, ([row.get(k, "") for k in header] for row in rows))
-    return AsIfRun(request.results, configs)
+    return AsIfRun(asked.results, data, configs)
 
 
 @pytest.mark.slow
 def test_every_part_of_every_claim_has_its_runs(as_if_run):
     lacking = []
-    for claim in CLAIMS.values():
+    for claim in claims_on(as_if_run.data).values():
         if set(claim.experiments) & {*PROBLEMS, "exact"} == set(claim.experiments):
             continue
         for name, part in claim.parts.items():
