@@ -81,6 +81,7 @@ def judged(argv: list[str]) -> int:
 
     # slow to import: seaborn, and torch
     from bnbench.analysis import report
+    from bnbench.analysis.claim_agreement import disagreements, read_boards, summary
     from bnbench.analysis.claim_views import read_claims
     from bnbench.analysis.scoreboard_text import show_scoreboard
     from bnbench.claims.pages import write_page
@@ -101,9 +102,15 @@ def judged(argv: list[str]) -> int:
     }
     write_whole(study.folder / FACTS, as_json(facts))
     terms = {"Command": facts["command"], **report.facts(facts)}
-    page = write_page(verdicts, study, terms)
+    # beside what this project published, where these results have no other data set of their own
+    folders = [*sorted(study.folder.parent.glob("*")), *sorted((REFERENCE / "claims").glob("*"))]
+    others = read_boards([folder for folder in folders if folder.name != data])
+    page = write_page(verdicts, study, terms, others)
     problems = report.write_report(results).problems if (results / "experiments").exists() else []
-    show_scoreboard(read_claims(study.folder), page)
+    board = read_claims(study.folder)
+    show_scoreboard(board, page)
+    if others:
+        print(summary(disagreements({data: board, **others}), [data, *others]))
     for problem in problems:
         complain(problem)
     return exit_code or int(bool(problems))

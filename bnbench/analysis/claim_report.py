@@ -5,6 +5,8 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
+from bnbench.analysis.claim_agreement import Boards, read_boards
+from bnbench.analysis.claim_agreement import section as agreement
 from bnbench.analysis.claim_figures import forest
 from bnbench.analysis.claim_views import Claim, ClaimView, read_claims, records, write_views
 from bnbench.analysis.claim_words import (
@@ -36,6 +38,7 @@ def write_claims(
     views: Sequence[ClaimView],
     drawings: Mapping[str, Sequence[Drawing]] | None = None,
     facts: Mapping[str, str] | None = None,
+    others: Boards | None = None,
 ) -> Path:
     """Write claims.json, figures/ and report.html for the verdicts that a folder holds.
 
@@ -44,6 +47,7 @@ def write_claims(
         views: the words of the claims.
         drawings: figures by claim id, beside the one of its evidence.
         facts: how it was run, as terms and descriptions.
+        others: the claims on other data sets, to say where they disagree.
 
     Returns:
         The page.
@@ -60,6 +64,7 @@ def write_claims(
         "claims.html.j2",
         title=f"bnbench: claims on {folder.name}",
         board=_board(folder.name, claims),
+        agreement=agreement({folder.name: claims, **(others or {})}),
         sections=within(sections, MAX_BYTES),
         facts=facts or {},
     )
@@ -67,18 +72,18 @@ def write_claims(
     return folder / PAGE
 
 
-def boards(results: Path) -> list[dict[str, Any]]:
-    """The scoreboard of every data set that has one, for the page over everything.
+def boards(results: Path) -> dict[str, Any]:
+    """What the page over everything says of the claims: each scoreboard, and where they disagree.
 
     Raises:
         ValueError: a file is damaged.
     """
     folders = sorted(path.parent for path in results.glob("claims/*/scoreboard.csv"))
-    return [
-        _board(folder.name, read_claims(folder)) | {"page": f"claims/{folder.name}/{PAGE}"}
-        for folder in folders
-        if (folder / PAGE).exists()
+    read = read_boards([folder for folder in folders if (folder / PAGE).exists()])
+    scoreboards = [
+        _board(data, claims) | {"page": f"claims/{data}/{PAGE}"} for data, claims in read.items()
     ]
+    return {"boards": scoreboards, "agreement": agreement(read)}
 
 
 def _board(data: str, claims: Sequence[Claim]) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Any, NamedTuple, cast
@@ -60,7 +60,7 @@ def write_report(results: Path) -> Report:
     try:
         claims = boards(results)
     except (OSError, ValueError) as error:
-        claims = []
+        claims = None
         problems.append(_line(results / "claims", error))
     return Report(_write(results / "report.html", within(sections, MAX_BYTES), claims), problems)
 
@@ -167,9 +167,12 @@ def _moment(text: str | None) -> str | None:
     return f"{datetime.fromisoformat(text):%Y-%m-%d %H:%M %Z}" if text else None
 
 
-def _write(path: Path, sections: list[dict[str, Any]], claims: Sequence[Any] = ()) -> Path:
+def _write(
+    path: Path, sections: list[dict[str, Any]], claims: Mapping[str, Any] | None = None
+) -> Path:
     one = len(sections) == 1
     name = f"{sections[0]['name']} on {sections[0]['data']}" if one else "all experiments"
-    page = render("report.html.j2", title=f"bnbench: {name}", sections=sections, boards=claims)
+    claims = claims or {"boards": [], "agreement": None}
+    page = render("report.html.j2", title=f"bnbench: {name}", sections=sections, **claims)
     write_whole(path, page)
     return path

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from bnbench.analysis.claim_agreement import Boards
 from bnbench.analysis.claim_figures import published, surface
 from bnbench.analysis.claim_report import write_claims
 from bnbench.analysis.claim_views import ClaimView, PartView
@@ -19,12 +20,24 @@ from bnbench.claims.table import FAMILIES
 UNITS = ("pp", "%")  # that a statistic may name in brackets
 
 
-def write_page(verdicts: Iterable[Verdict], study: Study, facts: Mapping[str, str]) -> Path:
-    """Write figures and report.html beside the files that `claims.files` wrote."""
+def write_page(
+    verdicts: Iterable[Verdict],
+    study: Study,
+    facts: Mapping[str, str],
+    others: Boards | None = None,
+) -> Path:
+    """Write figures and report.html beside the files that `claims.files` wrote.
+
+    Args:
+        verdicts: those of the page.
+        study: their runs.
+        facts: how they were judged, as terms and descriptions.
+        others: the claims on other data sets, to say where they disagree.
+    """
     verdicts = list(verdicts)
     views = [view(verdict) for verdict in verdicts]
     drawings = {v.claim.id: list(drawings_of(v.claim, study)) for v in verdicts}
-    return write_claims(study.folder, views, drawings, facts)
+    return write_claims(study.folder, views, drawings, facts, others)
 
 
 def view(verdict: Verdict) -> ClaimView:
