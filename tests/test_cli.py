@@ -182,6 +182,10 @@ REFUSED = {
     "batch_size=1": "batch_size=1: batchnorm in an MLP would see one value per channel",
     "batch_size=1079": "batch_size=1079: expected at most 1078, the training images of digits",
     "norm=none,batchnorm": "norm=none,batchnorm: several values need -m",
+    "data=digits,synthetic": "data=digits,synthetic: several values need -m",
+    "data.train_images=0": "data.train_images=0: expected null or an integer >= 1",
+    "data.train_images=1079": "data.train_images=1079: expected null for all, or at most 1078",
+    "data.train_images=32": "batch_size=64: expected at most 32, the training images of",
     "arms=[3]": "arms=[3]: expected a list of mappings",
     "arms=3": "arms=3: expected a list of mappings",
     "norm.groups=8": "norm.groups: no such key, expected one of affine, backend",
@@ -367,3 +371,40 @@ def test_an_experiment_whose_sweeper_is_emptied_is_refused_in_one_line(read):
         RequestError, match=r"^hydra\.sweeper=null: expected a mapping with params$"
     ):
         preflight.check_base(base, [])
+
+
+@pytest.fixture
+def with_files(monkeypatch):
+    """Data sets that lie in files count as being there: what is read is the request alone."""
+    monkeypatch.setattr("bnbench.preflight.missing_files", lambda name, root: None)
+
+
+def test_an_experiment_has_its_own_scale_on_a_data_set(read, with_files):
+    small, large = (
+        read("experiment=claim_ics", f"data={data}", "norm=none")
+        for data in ("digits", "fashion_mnist")
+    )
+    steps = [{arm.config.train.steps for arm in r.arms.values()} for r in (small, large)]
+    assert steps == [{None}, {781}]
+    rates = [{arm.config.optim.base_lr for arm in r.arms.values()} for r in (small, large)]
+    assert rates == [{0.1, 0.3}, {0.01, 0.03}]
+
+
+def test_what_is_typed_in_wins_over_the_scale(read, with_files):
+    request = read("experiment=claim_ics", "data=fashion_mnist", "train.steps=7", "norm=none")
+    assert {arm.config.train.steps for arm in request.arms.values()} == {7}
+
+
+def test_of_several_data_sets_each_has_its_own_scale_and_sub_grids(read, with_files):
+    names = ("digits", "fashion_mnist")
+    both = read("experiment=claim_rates", f"data={','.join(names)}", multirun=True)
+    alone = [read("experiment=claim_rates", f"data={name}") for name in names]
+    assert [e.data for e in both.experiments] == list(names)
+    for experiment, request in zip(both.experiments, alone, strict=True):
+        assert experiment.runs == runs_of(request)
+
+
+def test_a_value_of_the_scale_is_told_with_its_file(read, with_files):
+    with pytest.raises(RequestError) as refused:
+        read("experiment=claim_ics", "data=fashion_mnist", "train.epochs=2")
+    assert "configs/scale/fashion_mnist/claim_ics.yaml" in str(refused.value)

@@ -56,7 +56,7 @@ def test_what_changes_no_number_changes_no_id(read, override):
      "model.dropout=0.1", "model.init=xavier", "train.thresholds=[0.7]", "optim.lr_mult=5",
      "norm.affine=false", "norm.scale=false", "norm.bias=false",
      "train.policies=[ema,precise,adabn]", "train.trainable=head", "data.batches=two_classes",
-     "model.init=xavier_sigmoid", "probes=[gradients]"],
+     "model.init=xavier_sigmoid", "probes=[gradients]", "data.train_images=900"],
 )  # fmt: skip
 def test_what_changes_numbers_changes_the_id(read, override):
     assert only(read(override)).id != DEFAULT
@@ -87,6 +87,8 @@ def test_what_changes_numbers_changes_the_id(read, override):
         (["norm.affine=false", "norm.scale=false"], ["norm.affine=false"]),
         (["norm.scale=false", "norm.bias=false"], ["norm.affine=false"]),
         (["probes=[ics,gradients]"], ["probes=[gradients,ics]"]),
+        (["data.train_images=1078"], []),
+        (["data.train_images=900", "train.epochs=3"], ["data.train_images=900", "train.steps=42"]),
     ],
 )
 def test_spellings_of_one_arm_have_one_id(read, one, other):

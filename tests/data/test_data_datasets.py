@@ -46,6 +46,18 @@ def test_digits_are_scikit_learns_each_in_one_split(tmp_path):
     assert rows(*everything(load("digits", tmp_path, 0))) == rows(np.asarray(pixels) / 16, labels)
 
 
+def test_a_part_of_the_training_images_is_the_first_of_them_and_sets_the_scale(tmp_path):
+    whole, part = load("digits", tmp_path, 0), load("digits", tmp_path, 0, train_images=100)
+    assert torch.equal(part.train.images, whole.train.images[:100])
+    assert torch.equal(part.train.labels, whole.train.labels[:100])
+    for split in ("val", "test"):
+        assert torch.equal(getattr(part, split).images, getattr(whole, split).images)
+    seen = part.normalise(part.train.images).double()
+    assert seen.mean().item() == pytest.approx(0, abs=1e-6)
+    assert seen.std(correction=0).item() == pytest.approx(1, abs=1e-6)
+    assert part.mean != whole.mean
+
+
 @pytest.mark.parametrize("name", EMBEDDED)
 def test_the_split_is_a_function_of_its_seed(name, tmp_path):
     first, again, other = (load(name, tmp_path, seed) for seed in (0, 0, 1))
