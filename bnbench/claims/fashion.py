@@ -12,6 +12,8 @@ from bnbench.claims import batches, convergence, mechanism, placement, shift
 from bnbench.claims.convergence import EQUAL
 from bnbench.claims.records import Above, Between, Claim, Part
 from bnbench.claims.statistics import gap
+from bnbench.claims.study import Arm
+from bnbench.claims.under_shift import change
 
 CLOSER = Between(-0.5, 0.5)
 AT_BEST = "each at the best of at least six rates on seeds 100-102"
@@ -220,8 +222,53 @@ SHORT = (
     "2 epochs of 5,000 images, since batches of 2 take 2,500 steps an epoch: at 64 they are 156 "
     "steps, and nets are compared as far as they then are. Equal epochs, not steps."
 )
-B1 = replace(batches.B1, protocol=IN_BATCHES, caveats=(SHORT, *batches.B1.caveats[1:]))
-B2 = replace(batches.B2, protocol=IN_BATCHES, caveats=(SHORT, *batches.B2.caveats[1:]))
+WHY = " Readings of why_batch isolate a cause: best rate on seed 100, seeds 0-4."
+
+
+def isolated(model: str, norm: str) -> Arm:
+    """An arm of why_batch."""
+    return Arm("why_batch", {"model.name": model, "norm.name": norm})
+
+
+CNN, LONG = (
+    "convolutional net, 5,000 steps of 2",
+    "batch 64, as many steps as batches of 2 (5,000)",
+)
+B1 = replace(
+    batches.B1,
+    experiments=("claim_batch", "why_batch"),
+    protocol=IN_BATCHES + WHY,
+    parts={
+        **batches.B1.parts,
+        **{
+            words: Part(
+                "test accuracy (pp), BN minus Group Normalization",
+                gap(isolated(model, "batchnorm"), isolated(model, "groupnorm")),
+            )
+            for words, model in ((CNN, "vgg"), (LONG, "mlp"))
+        },
+    },
+    caveats=(SHORT, *batches.B1.caveats[1:]),
+)
+B2 = replace(
+    batches.B2,
+    experiments=("claim_batch", "why_batch"),
+    protocol=IN_BATCHES + WHY,
+    parts={
+        **batches.B2.parts,
+        **{
+            f"{words}, {CNN}": Part(
+                f"test accuracy (pp), {policy} minus running statistics",
+                change(isolated("vgg", "batchnorm"), policy),
+            )
+            for words, policy in (
+                ("test batches of 2", "batch"),
+                ("precise statistics", "precise"),
+            )
+        },
+    },
+    caveats=(SHORT, *batches.B2.caveats[1:]),
+)
 B3 = replace(
     batches.B3,
     protocol=(
@@ -262,7 +309,19 @@ D2 = replace(
     rule=shift.D2.rule.replace("360", "10,000"),
     caveats=(SMALL_NET,),
 )
-D3 = replace(shift.D3, protocol=SMALL_CNN, caveats=(SMALL_NET,))
+D3 = replace(
+    shift.D3,
+    experiments=("claim_shift", "why_test_batch"),
+    protocol=f"{SMALL_CNN} A reading of why_test_batch is of an MLP 3×100.",
+    parts={
+        **shift.D3.parts,
+        "8 clean images at once, perceptron": Part(
+            "test accuracy (pp), minus running statistics",
+            change(Arm("why_test_batch", {"norm.name": "batchnorm"}), "batch"),
+        ),
+    },
+    caveats=(SMALL_NET,),
+)
 D4 = replace(
     shift.D4,
     protocol=f"{SMALL_CNN} {shift.D4.protocol.removeprefix(shift.SMALL_CNN).strip()}",
