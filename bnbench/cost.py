@@ -1,8 +1,8 @@
 """What a request asks for, counted: arms, runs and steps, from nothing to the last result.
 
 Of an arm whose learning rate is to be found, all rates of its grid are counted on the tuning seeds,
-and the runs at the rate that will be found. A grid grows while its best rate is an end of it: by how
-many runs at most stands beside it. Nothing here imports torch.
+and the runs at the rate that will be found. A grid grows while its best rate is an end of it, by at
+most so many runs as stand beside it. Nothing here imports torch.
 """
 
 from collections.abc import Iterable

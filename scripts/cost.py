@@ -27,7 +27,7 @@ DEFAULT = "cifar10"  # whose claims are for a GPU
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Count, time if asked to, and print; 0, or 2 for a bad request."""
+    """Count, time if asked to, and print; 2 for a bad request, 1 where a net does not fit."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -46,9 +46,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     bills = cost.bills(request)
     console = Console(width=None if sys.stdout.isatty() else 100, highlight=False)
     show(console, bills)
-    if args.time:
-        time(console, bills, args.blocks, args.limit)
-    return 0
+    return time(console, bills, args.blocks, args.limit) if args.time else 0
 
 
 def asked(overrides: Sequence[str]) -> cli.Request:
@@ -60,6 +58,8 @@ def asked(overrides: Sequence[str]) -> cli.Request:
     overrides = list(overrides)
     if not any(word.startswith("experiment=") for word in overrides):
         data = next((word[5:] for word in reversed(overrides) if word.startswith("data=")), "")
+        if "," in data:
+            raise RequestError(f"data={data}: expected one data set, each has claims of its own")
         names = experiments(claims_on(data or DEFAULT).values())
         overrides += [f"experiment={','.join(names)}", *([] if data else [f"data={DEFAULT}"])]
     # from nothing: whatever is there already is counted too
@@ -70,13 +70,18 @@ def asked(overrides: Sequence[str]) -> cli.Request:
         return cli.read([*overrides, f"results={nowhere}/results"], True, needs_data=False)
 
 
+def with_total(bills: Sequence[cost.Bill]) -> list[cost.Bill]:
+    """Some bills, and where there are several all of them together."""
+    return [*bills, cost.total(bills)] if len(bills) > 1 else list(bills)
+
+
 def show(console: Console, bills: Sequence[cost.Bill]) -> None:
     """The counts as a table."""
     table = Table(box=None)
     table.add_column("experiment")
     for name in ("arms", "runs", "steps", "runs more, at most"):
         table.add_column(name, justify="right")
-    for bill in [*bills, cost.total(bills)]:
+    for bill in with_total(bills):
         numbers = (len(bill.loads), bill.runs, bill.steps, bill.more)
         table.add_row(bill.name, *(f"{number:,}" for number in numbers))
     console.print(table)
@@ -87,15 +92,14 @@ def show(console: Console, bills: Sequence[cost.Bill]) -> None:
     )
 
 
-def time(console: Console, bills: Sequence[cost.Bill], blocks: int, limit: float) -> None:
-    """Time every distinct net and print what that makes of the counts."""
+def time(console: Console, bills: Sequence[cost.Bill], blocks: int, limit: float) -> int:
+    """Time every distinct net and print what that makes of the counts; the exit code."""
     import torch
 
     from bnbench import bench_arms
     from bnbench.train import device_name, device_of
 
-    whole = cost.total(bills)
-    configs = bench_arms.settings(whole)
+    configs = bench_arms.settings(cost.total(bills))
     first = next(iter(configs.values()))
     device = device_name(device_of(first))
     threads = f", {first.threads} thread{'s' * (first.threads > 1)}" if device == "cpu" else ""
@@ -104,11 +108,18 @@ def time(console: Console, bills: Sequence[cost.Bill], blocks: int, limit: float
     )
     paces = {}
     for number, (key, config) in enumerate(configs.items(), 1):
-        paces[key] = p = bench_arms.pace(config, blocks, limit)
         ghosts = getattr(config.norm, "ghost_size", "")
+        what = (
+            f"{config.model.name} {config.norm.name}{f' of {ghosts}' if ghosts else ''}, batch "
+            f"{config.batch_size}"
+        )
+        try:
+            paces[key] = p = bench_arms.pace(config, blocks, limit)
+        except torch.OutOfMemoryError:
+            complain(f"{what}: does not fit into the memory of {device}")
+            return 1
         console.print(
-            f"[{number}/{len(configs)}] {config.model.name} {config.norm.name}"
-            f"{f' of {ghosts}' if ghosts else ''}, batch {config.batch_size}: "
+            f"[{number}/{len(configs)}] {what}: "
             f"{1e3 * p.step:.2f} ms a step ({1e3 * p.least:.2f} to {1e3 * p.most:.2f}, {p.blocks} "
             f"times), {1e3 * p.image:.3f} ms an image evaluated"
             f"{f', {1e3 * p.probe:.0f} ms a probe' if config.probes else ''}",
@@ -119,11 +130,12 @@ def time(console: Console, bills: Sequence[cost.Bill], blocks: int, limit: float
     table.add_column("experiment")
     for name in ("hours to train", "to evaluate", "together"):
         table.add_column(name, justify="right")
-    for bill in [*bills, whole]:
+    for bill in with_total(bills):
         hours = [seconds / 3600 for seconds in bench_arms.spent(bill, paces)]
         table.add_row(bill.name, *(f"{number:.2f}" for number in (*hours, sum(hours))))
     console.print(table)
     console.print("Not in it: what grids grow by, reading data, W&B, reports and figures.")
+    return 0
 
 
 if __name__ == "__main__":
