@@ -25,7 +25,7 @@ JOBS_ray             := ray.init.num_cpus
 JOBS_slurm           := array_parallelism
 
 .DEFAULT_GOAL := help
-.PHONY: help sweep test check report claims bench status data sync clean distclean
+.PHONY: help sweep test check report claims bench cost status data sync clean distclean
 
 help:  ## show this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -63,6 +63,9 @@ claims: .venv/ready $(addprefix .venv/ready-,$(EXTRA_$(LAUNCHER)))  ## run what 
 
 bench: .venv/ready  ## time the training loop and the layer (paired ratios, some minutes)
 	@$(RUN) scripts/bench.py $(if $(DATA),--data '$(DATA)') $(ARGS)
+
+cost: .venv/ready  ## what a request would cost: arms, runs, steps; hours with ARGS=--time (by default the claims on CIFAR-10)
+	@$(RUN) scripts/cost.py $(if $(EXP),'experiment=$(EXP)') $(OVERRIDES)
 
 status: .venv/ready  ## what became of every experiment's runs
 	@$(RUN) scripts/status.py $(ARGS)

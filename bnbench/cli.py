@@ -76,6 +76,7 @@ class Request:
 
     arms: dict[str, Arm]
     experiments: list[Experiment]
+    jobs: list[Job]
     duplicates: int  # arms that turned out equal to that of another job
     tuned: int  # arms whose learning rate is to be found
     found: int  # those of them for which it is
@@ -83,8 +84,13 @@ class Request:
     results: Path
 
 
-def read(overrides: Sequence[str], multirun: bool) -> Request:
+def read(overrides: Sequence[str], multirun: bool, needs_data: bool = True) -> Request:
     """The checked request of some Hydra overrides. Hydra must be initialised; no file is written.
+
+    Args:
+        overrides: as typed.
+        multirun: whether a sweep was asked for.
+        needs_data: refuse it where the files of its data sets are not there.
 
     Raises:
         RequestError: with the one line to show, for every request that cannot be run.
@@ -94,7 +100,7 @@ def read(overrides: Sequence[str], multirun: bool) -> Request:
     asked = Asked(loader, overrides)
     try:
         jobs = list(checked_jobs(asked, multirun))
-        check_request([arm.config for job in jobs for arm in job.arms], asked.bases)
+        check_request([a.config for job in jobs for a in job.arms], asked.bases, needs_data)
         arms, experiments = merged(jobs)
     except Exception as error:
         # Hydra and OmegaConf trip over odd values in ways of their own: all is a bad request here
@@ -106,7 +112,7 @@ def read(overrides: Sequence[str], multirun: bool) -> Request:
     duplicates = sum(len({arm.id for arm in job.arms}) for job in jobs) - len(done)
     found = {job.arms[0].id: job.plan.best is not None for job in jobs if job.plan}
     numbers = (duplicates, len(found), sum(found.values()))
-    return Request(done, experiments, *numbers, asked.bases[0], results)
+    return Request(done, experiments, jobs, *numbers, asked.bases[0], results)
 
 
 def checked_jobs(asked: Asked, multirun: bool) -> Iterator[Job]:

@@ -74,14 +74,16 @@ def check_launcher(base: DictConfig, overrides: Sequence[str]) -> None:
         raise RequestError(f"hydra.launcher.{error.full_key}: {first(error)}") from error
 
 
-def check_request(configs: Sequence[Config], bases: Sequence[DictConfig]) -> None:
+def check_request(
+    configs: Sequence[Config], bases: Sequence[DictConfig], needs_data: bool = True
+) -> None:
     """Refuse what only the whole request or the machine can tell (`RequestError`)."""
     for key in ("results", "device", "threads", "track"):
         check_same(key, [getattr(config, key) for config in configs])
     for name in sorted({config.data.name for config in configs}):
         roots = [config.data.root for config in configs if config.data.name == name]
         check_same("data.root", roots)
-        problem = missing_files(name, Path(roots[0]))
+        problem = missing_files(name, Path(roots[0])) if needs_data else None
         if problem:
             raise RequestError(problem)
     if configs[0].device == Device.cuda and not NVIDIA.exists():

@@ -138,12 +138,24 @@ def complete(config: Config, arm: str, seed: int, path: Path) -> None:
 
 def build(config: Config, seed: int) -> Run:
     """The untrained net of a run, its weights drawn from the seed, and its data."""
-    cuda = config.device == "cuda" or (config.device == "auto" and torch.cuda.is_available())
-    device = torch.device("cuda" if cuda else "cpu")
-    data, net = config.data, config.model
+    data, device = config.data, device_of(config)
     dataset, splits = prepared(
         data.name, Path(data.root), data.split_seed, data.train_images, device
     )
+    return assemble(config, seed, device, dataset, splits)
+
+
+def device_of(config: Config) -> torch.device:
+    """Where the runs of an arm are trained."""
+    cuda = config.device == "cuda" or (config.device == "auto" and torch.cuda.is_available())
+    return torch.device("cuda" if cuda else "cpu")
+
+
+def assemble(
+    config: Config, seed: int, device: torch.device, dataset: Dataset, splits: dict[str, Images]
+) -> Run:
+    """The untrained net of a run, its weights drawn from the seed, with some data."""
+    net = config.model
     kind = MODELS[net.name]
     options = {key: value for key, value in vars(config.norm).items() if key != "name"}
     kernels.require(options.get("backend", "reference"))  # no other may compute under its name

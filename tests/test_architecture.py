@@ -43,6 +43,8 @@ MAY_IMPORT = {
     "bench": {"config", "norms", "data", "models", "loop"},
     "bench_layer": {"bench", "norms"},
     "bench_gpu": {"norms"},
+    "cost": {"config", "cli", "curves"},
+    "bench_arms": {"config", "cost", "data", "evaluation", "train"},
     "measure": {"exact", "problems", "tracking"},
     "progress": {"tracking"},
     "launch": {"config", "cli", "clusters", "refusal", "tracking"},

@@ -5,6 +5,7 @@ docs/myths.md. `pp` are percentage points.
 """
 
 import math
+from collections.abc import Mapping
 
 from bnbench.claims.records import Above, Below, Between, Claim, Overlay, Part
 from bnbench.claims.statistics import (
@@ -137,8 +138,45 @@ C2 = Claim(
 )
 
 BN_5, BN_30 = rate_arm("mlp", "batchnorm", 5), rate_arm("mlp", "batchnorm", 30)
-NONE_5, NONE_30 = rate_arm("mlp", "none", 5), rate_arm("mlp", "none", 30)
-FAST_1, FAST_5, FAST_30 = (rate_arm("mlp", "batchnorm", k, "exponential") for k in (1, 5, 30))
+
+
+def ladder_parts(model: str) -> dict[str, Part]:
+    """The parts of C3 in a net: x1, x5 and x30 of one rate, constant or decaying."""
+    none_1, none_5, none_30 = (rate_arm(model, "none", k) for k in (1, 5, 30))
+    bn_1, bn_5, bn_30 = (rate_arm(model, "batchnorm", k) for k in (1, 5, 30))
+    fast_1, fast_5, fast_30 = (rate_arm(model, "batchnorm", k, "exponential") for k in (1, 5, 30))
+    return {
+        "x5: only BN trains": Part(
+            "share of seeds", rescued(bn_5, none_5), Above(0.5), scale="share"
+        ),
+        "x30: only BN trains": Part(
+            "share of seeds", rescued(bn_30, none_30), Above(0.5), scale="share"
+        ),
+        "x30 is slower than x5": Part(
+            "steps at x30 / at x5, both with BN, to the accuracy that no norm ends at",
+            speedup(bn_5, bn_30, reference=none_1),
+            Above(0.0),
+            scale="log",
+            interest=math.log(1.2),
+        ),
+        "x30 is faster than x1": Part(
+            "steps at x1 / at x30, both with BN, to the accuracy that no norm ends at",
+            speedup(bn_30, bn_1, reference=none_1),
+            Above(0.0),
+            scale="log",
+            interest=math.log(1.2),
+        ),
+        "x30 ends above x5": Part(
+            "test accuracy (pp), both with BN", gap(fast_30, fast_5), Above(0.0), interest=1.0
+        ),
+        "x5 ends above x1": Part(
+            "test accuracy (pp), both with BN", gap(fast_5, fast_1), Above(0.0), interest=1.0
+        ),
+        "without BN, x5": Part("test accuracy (%)", level(none_5)),
+        "without BN, x30": Part("test accuracy (%)", level(none_30)),
+        "with BN, x30": Part("test accuracy (%)", level(bn_30)),
+    }
+
 
 C3 = Claim(
     id="C3",
@@ -161,37 +199,7 @@ C3 = Claim(
         "All six parts: in most seeds BN trains and the net without fails (diverged or stuck), at "
         "x5 and x30; the order of steps; the order of final accuracies."
     ),
-    parts={
-        "x5: only BN trains": Part(
-            "share of seeds", rescued(BN_5, NONE_5), Above(0.5), scale="share"
-        ),
-        "x30: only BN trains": Part(
-            "share of seeds", rescued(BN_30, NONE_30), Above(0.5), scale="share"
-        ),
-        "x30 is slower than x5": Part(
-            "steps at x30 / at x5, both with BN, to the accuracy that no norm ends at",
-            speedup(BN_5, BN_30, reference=MLP_NONE),
-            Above(0.0),
-            scale="log",
-            interest=math.log(1.2),
-        ),
-        "x30 is faster than x1": Part(
-            "steps at x1 / at x30, both with BN, to the accuracy that no norm ends at",
-            speedup(BN_30, MLP_BN, reference=MLP_NONE),
-            Above(0.0),
-            scale="log",
-            interest=math.log(1.2),
-        ),
-        "x30 ends above x5": Part(
-            "test accuracy (pp), both with BN", gap(FAST_30, FAST_5), Above(0.0), interest=1.0
-        ),
-        "x5 ends above x1": Part(
-            "test accuracy (pp), both with BN", gap(FAST_5, FAST_1), Above(0.0), interest=1.0
-        ),
-        "without BN, x5": Part("test accuracy (%)", level(NONE_5)),
-        "without BN, x30": Part("test accuracy (%)", level(NONE_30)),
-        "with BN, x30": Part("test accuracy (%)", level(BN_30)),
-    },
+    parts=ladder_parts("mlp"),
     traps=(
         (
             "The paper's x5 and x30 change other things too: here the rate alone changes (C7 has "
@@ -331,6 +339,28 @@ C5 = Claim(
 
 EQUAL = Between(-1.0, 1.0)
 
+
+def accuracy_parts(nets: Mapping[str, tuple[Arm, Arm]]) -> dict[str, Part]:
+    """The parts of C6: what is compared -> (with BN, without); the first with precise ones too."""
+    unit = "test accuracy (pp), with BN minus without"
+    first = next(iter(nets))
+    return {
+        **{name: Part(unit, gap(*pair), EQUAL) for name, pair in nets.items()},
+        **{
+            f"{name}, rate of the net without, tuning seeds": Part(unit, gap(*pair, at=pair[1]))
+            for name, pair in nets.items()
+        },
+        **{
+            f"{name}, good range of rates, tuning seeds": Part(
+                "decades of rates within 1 pp of the best, with BN minus without",
+                good_range(*pair),
+            )
+            for name, pair in nets.items()
+        },
+        f"{first}, precise statistics": Part(unit, gap(*nets[first], "test@precise/accuracy")),
+    }
+
+
 C6 = Claim(
     id="C6",
     sentence="BN leaves the accuracy that a net ends at unchanged.",
@@ -344,28 +374,7 @@ C6 = Claim(
         "of at least six rates on seeds 100-102; seeds 0-19."
     ),
     rule="Within ±1 pp of test accuracy (TOST), in both nets.",
-    parts={
-        "ReLU": Part("test accuracy (pp), with BN minus without", gap(ACC_BN, ACC_NONE), EQUAL),
-        "sigmoid": Part("test accuracy (pp), with BN minus without", gap(SIG_BN, SIG_NONE), EQUAL),
-        "ReLU, rate of the net without, tuning seeds": Part(
-            "test accuracy (pp), with BN minus without", gap(ACC_BN, ACC_NONE, at=ACC_NONE)
-        ),
-        "sigmoid, rate of the net without, tuning seeds": Part(
-            "test accuracy (pp), with BN minus without", gap(SIG_BN, SIG_NONE, at=SIG_NONE)
-        ),
-        "ReLU, good range of rates, tuning seeds": Part(
-            "decades of rates within 1 pp of the best, with BN minus without",
-            good_range(ACC_BN, ACC_NONE),
-        ),
-        "sigmoid, good range of rates, tuning seeds": Part(
-            "decades of rates within 1 pp of the best, with BN minus without",
-            good_range(SIG_BN, SIG_NONE),
-        ),
-        "ReLU, precise statistics": Part(
-            "test accuracy (pp), with BN minus without",
-            gap(ACC_BN, ACC_NONE, "test@precise/accuracy"),
-        ),
-    },
+    parts=accuracy_parts({"ReLU": (ACC_BN, ACC_NONE), "sigmoid": (SIG_BN, SIG_NONE)}),
     traps=("A budget too short for one side: the curves show whether both have settled.",),
     caveats=("±1 pp is 3.6 of 360 test images; nets near 97 % leave little room above.",),
 )

@@ -124,8 +124,6 @@ def ics_arm(norm: str, rate: float) -> Arm:
     return Arm("claim_ics", {"norm.name": norm}, rate)
 
 
-COSINES = [f"train@batch/ics_cosine/{layer}" for layer in (2, 3, 4, 5)]
-DISTANCES = [f"train@batch/ics_relative/{layer}" for layer in (2, 3, 4, 5)]
 LINEAR_INITS = {"Glorot's weights": "", "torch's default weights": ", default init"}
 
 
@@ -137,8 +135,11 @@ def linear_gap(quantities: Mapping[str, float], reading: str) -> float:
     )
 
 
-def ics_parts(rates: tuple[float, float]) -> dict[str, Part]:
-    """The parts of M2 at two rates."""
+def ics_parts(rates: tuple[float, float], hidden_layers: int = 5) -> dict[str, Part]:
+    """The parts of M2 at two rates, in nets of so many hidden layers."""
+    layers = range(2, hidden_layers + 1)
+    cosines = [f"train@batch/ics_cosine/{layer}" for layer in layers]
+    distances = [f"train@batch/ics_relative/{layer}" for layer in layers]
     regimes = [(rate, name) for rate in rates for name in PHASES]
     return {
         **{
@@ -147,7 +148,7 @@ def ics_parts(rates: tuple[float, float]) -> dict[str, Part]:
                 over_phase(
                     ics_arm("batchnorm", rate),
                     ics_arm("none", rate),
-                    COSINES,
+                    cosines,
                     PHASES[phase],
                     log=False,
                 ),
@@ -173,7 +174,7 @@ def ics_parts(rates: tuple[float, float]) -> dict[str, Part]:
             f"relative distance, rate {rate:g}, {phase}": Part(
                 f"|G - G'|/|G|, {RATIO}",
                 over_phase(
-                    ics_arm("batchnorm", rate), ics_arm("none", rate), DISTANCES, PHASES[phase]
+                    ics_arm("batchnorm", rate), ics_arm("none", rate), distances, PHASES[phase]
                 ),
                 scale="log",
             )
@@ -516,9 +517,11 @@ def ghost_arm(size: int, batch_size: int, rate: float) -> Arm:
     return Arm("claim_ghost", where, rate)
 
 
-def ghost_parts(batch_size: int, rate: float) -> dict[str, Part]:
-    """The parts of M9 in batches of `batch_size`."""
-    arms = {m: ghost_arm(m, batch_size, rate) for m in (8, 32, 128, batch_size)}
+def ghost_parts(
+    batch_size: int, rate: float, ghosts: tuple[int, ...] = (8, 32, 128)
+) -> dict[str, Part]:
+    """The parts of M9 in batches of `batch_size`, with ghosts of some sizes."""
+    arms = {m: ghost_arm(m, batch_size, rate) for m in (*ghosts, batch_size)}
     return {
         "slope": Part(
             "training minus test accuracy (pp), per doubling",

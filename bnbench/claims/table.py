@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 
 from bnbench.claims.batches import BATCHES
+from bnbench.claims.cifar import CIFAR
 from bnbench.claims.convergence import CONVERGENCE
 from bnbench.claims.exact import EXACT
 from bnbench.claims.fashion import FASHION
@@ -12,7 +13,10 @@ from bnbench.claims.records import Claim
 from bnbench.claims.shift import SHIFT
 
 CLAIMS: dict[str, Claim] = {**EXACT, **CONVERGENCE, **MECHANISM, **PLACEMENT, **BATCHES, **SHIFT}
-SCALES: dict[str, dict[str, Claim]] = {"fashion_mnist": FASHION}  # what differs from the digits
+SCALES: dict[str, dict[str, Claim]] = {  # what differs from the digits
+    "fashion_mnist": FASHION,
+    "cifar10": CIFAR,
+}
 FAMILIES = {
     "E": "Exact",
     "C": "Convergence",

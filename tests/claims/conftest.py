@@ -1,10 +1,13 @@
-"""A study whose runs are made by hand."""
+"""A study whose runs are made by hand; small data sets in the true formats."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pandas as pd
 import pytest
+from small_files import small as small
+from small_files import small_root as small_root
+from small_files import small_tables as small_tables
 
 from bnbench.analysis.load import Experiment
 from bnbench.claims.study import LackingError, Study

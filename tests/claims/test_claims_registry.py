@@ -9,6 +9,7 @@ from bnbench.claims import files
 from bnbench.claims.study import FIRST_TUNING_SEED, LackingError, Study
 from bnbench.claims.table import CLAIMS, PROBLEMS, SCALES, claims_on, experiments
 from bnbench.config import evaluation_policies, flatten, science
+from bnbench.curves import evaluation_points
 from bnbench.figures import probed
 from bnbench.sweep import CONFIGS
 from bnbench.tracking.csv_log import write_table
@@ -60,8 +61,9 @@ class AsIfRun(Study):
         plain = f"{key.partition('@')[0]}/{key.partition('/')[2]}" if "none" in policies else key
         if key not in recorded and plain not in recorded:
             raise LackingError(f"{frame['arm'].iloc[0]}: no curve {key}")
-        first = 0 if key.startswith("train@batch") else 1
-        steps = range(first, int(frame["train.steps"].iloc[0]) + 1)
+        steps = evaluation_points(int(frame["train.steps"].iloc[0]), config.train.eval_points)
+        if key.startswith("train@batch"):
+            steps = [0, *steps]
         points = [(seed, step, 0.5) for seed in frame.index for step in steps]
         return pd.DataFrame(points, columns=["seed", "step", "value"])
 
