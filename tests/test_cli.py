@@ -8,7 +8,7 @@ from omegaconf import open_dict
 from bnbench import cli, preflight
 from bnbench.checks import RequestError
 from bnbench.config import arm_id, science, typed
-from bnbench.schema import SaveWeights, ShiftName
+from bnbench.schema import NORM_CONFIGS, SaveWeights, ShiftName
 
 
 def composed(request, arm):
@@ -163,9 +163,8 @@ def test_values_of_an_arm_keep_all_their_digits(read):
 
 
 REFUSED = {
-    "norm=batchnrom": "norm=batchnrom: expected one of batch_renorm, batchnorm, batchnorm_lrn, "
-    "ghost_batchnorm, groupnorm, instancenorm, l1_batchnorm, l2norm, layernorm, linf_batchnorm, "
-    "lrn, noise, noisy_batchnorm, none, sync_batchnorm, torch_batchnorm (did you mean batchnorm?)",
+    "norm=batchnrom": f"norm=batchnrom: expected one of {', '.join(sorted(NORM_CONFIGS))} "
+    "(did you mean batchnorm?)",
     "optim.lr_mult=-1": "optim.lr_mult=-1: expected a finite number > 0",
     "optim.lr_mult=nan": "optim.lr_mult=nan: expected a finite number > 0",
     "optim.lr_mult=fast": "optim.lr_mult=fast: Value 'fast' of type 'str' could not be converted "

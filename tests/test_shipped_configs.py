@@ -6,6 +6,7 @@ an addition only run it: what is new cannot be mistaken for what was there.
 
 import json
 import sys
+from itertools import zip_longest
 from pathlib import Path
 
 import hydra
@@ -132,10 +133,14 @@ def defaults():
     root = loader.load_configuration("config", [], RunMode.RUN)
     keys = ("placement", "batch_size", "tune", "probes", "seeds", "threads")
     found = {key: root[key] for key in keys}
-    for group in GROUPS:
-        for option in options(group):
-            config = loader.load_configuration("config", [f"{group}={option}"], RunMode.RUN)
-            found[f"{group}={option}"] = config[group]
+    names = {group: options(group) for group in GROUPS}
+    composed = {}
+    # composing is slow, and an option does not depend on those of other groups: one of each at once
+    for chosen in zip_longest(*names.values()):
+        words = [f"{group}={option}" for group, option in zip(names, chosen, strict=True) if option]
+        config = loader.load_configuration("config", words, RunMode.RUN)
+        composed |= {word: config[word.partition("=")[0]] for word in words}
+    found |= {f"{g}={option}": composed[f"{g}={option}"] for g in GROUPS for option in names[g]}
     found["tuned_lr"] = root["tuned_lr"]
     plain = {
         k: OmegaConf.to_container(v) if OmegaConf.is_config(v) else v for k, v in found.items()

@@ -10,7 +10,7 @@ from torch import nn
 
 from bnbench.models import MODELS, blocks, initialise, mlp, vgg
 from bnbench.norms import NORMS, has_population, population
-from bnbench.schema import BATCH_NORMS, SPATIAL_NORMS
+from bnbench.schema import BATCH_NORMS, MLPS, SPATIAL_NORMS, ModelName
 
 NORM_NAMES = [None, *(name for name in NORMS if name not in SPATIAL_NORMS)]
 CLASSES = {0: MODELS["mlp"], 2: MODELS["vgg"]}
@@ -30,9 +30,9 @@ def types(sequence):
 
 
 def test_every_name_is_a_net():
-    assert set(MODELS) == {"mlp", "sigmoid_mlp", "vgg", "sigmoid_vgg", "vgg11", "vgg16"}
+    assert list(MODELS) == list(ModelName)
     for name, net in MODELS.items():
-        assert net.spatial_dims == (0 if "mlp" in name else 2)
+        assert net.spatial_dims == (0 if name in MLPS else 2)
 
 
 def test_parameters_of_the_default_mlp():
