@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 BLOCK = re.compile(r"(?:^([^\n]+)\n\n?)?^```(\w*)\n(.*?)^```$", re.M | re.S)
-NAMED = re.compile(r"`([\w./-]+)`:$")
+NAMED = re.compile(r"`([\w-]*[./][\w./-]*)`:$")
 FLAGS = ELLIPSIS | NORMALIZE_WHITESPACE
 
 

@@ -1,18 +1,21 @@
-"""The pages in docs/ name tests that exist, and docs/myths.md all of the myths."""
+"""The pages keep to the facts: tests, lines, sessions and links that they name are there."""
 
 import ast
+import doctest
 import re
 import textwrap
 from pathlib import Path
 
 import pytest
+from pages import FLAGS, blocks
 
-from bnbench.claims import records, statistics, study
-from bnbench.claims.judge import judge
 from bnbench.exact import EXACT
+from bnbench.probes import PROBES
 
 ROOT = Path(__file__).parents[1]
-PAGES = sorted((ROOT / "docs").glob("*.md"))
+DOCS = ROOT / "docs"
+PAGES = sorted(DOCS.rglob("*.md"))
+READ = [page for page in PAGES if page.parent == DOCS]  # those in extend/ are for following
 MYTHS = (ROOT / "docs" / "myths.md").read_text(encoding="utf-8")
 
 
@@ -22,11 +25,99 @@ def named_tests(path):
     return [f"{path.stem}::{node.name}" for node in functions if node.name.startswith("test_")]
 
 
+each_page = pytest.mark.parametrize("page", READ, ids=lambda page: page.name)
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_every_test_that_a_page_names_exists(page):
     cited = re.findall(r"`(test_\w+::\w+)`", page.read_text(encoding="utf-8"))
     there = {test for path in (ROOT / "tests").rglob("test_*.py") for test in named_tests(path)}
     assert [test for test in cited if test not in there] == []
+
+
+def has_in_order(lines, wanted):
+    """Whether the parts of `wanted`, at each "# …" in it, are runs of `lines`, in this order."""
+    start = 0
+    for part in re.split(r"^# …\n", textwrap.dedent(wanted), flags=re.M):
+        part = textwrap.dedent(part).splitlines()
+        for k in range(start, len(lines)):
+            if textwrap.dedent("\n".join(lines[k : k + len(part)])).splitlines() == part:
+                start = k + len(part)
+                break
+        else:
+            return False
+    return True
+
+
+@each_page
+def test_every_quoted_line_stands_in_its_file(page):
+    for block in blocks(page):
+        if block.file:
+            lines = (ROOT / block.file).read_text(encoding="utf-8").splitlines()
+            assert has_in_order(lines, block.text), f"{block.file} has no longer:\n{block.text}"
+
+
+@pytest.mark.parametrize(
+    ("quoted", "stands"),
+    [
+        ("b\n    c\n", True),
+        ("    b\n        c\n", True),
+        ("a\n# …\nc\n", True),
+        ("a\n# …\n    d\n", True),
+        ("c\n# …\na\n", False),
+        ("a\nc\n", False),
+        ("b\nc\n", False),
+        ("b", True),
+        ("e", False),
+    ],
+)
+def test_a_quotation_is_of_whole_lines_in_their_order(quoted, stands):
+    assert has_in_order(["a", "  b", "      c", "d"], quoted) == stands
+
+
+@each_page
+def test_a_session_gives_what_the_page_shows(page, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    text = "".join(block.text for block in blocks(page) if block.language == "pycon")
+    session = doctest.DocTestParser().get_doctest(
+        text.replace("…", "..."), {}, page.name, str(page), 0
+    )
+    runner, said = doctest.DocTestRunner(optionflags=FLAGS), []
+    runner.run(session, out=said.append)
+    assert not runner.failures, "".join(said)
+
+
+def anchors(page):
+    """The names that a code host gives to the headings of a page."""
+    text = re.sub(r"^```.*?^```$", "", page.read_text(encoding="utf-8"), flags=re.M | re.S)
+    headings = re.findall(r"^#+ (.+)$", text, re.M)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+LINKING = [*PAGES, *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md"))]
+
+
+@pytest.mark.parametrize("page", LINKING, ids=lambda page: page.name)
+def test_every_link_leads_somewhere(page):
+    text = re.sub(r"^```.*?^```$", "", page.read_text(encoding="utf-8"), flags=re.M | re.S)
+    for link in re.findall(r"\]\(([^)\s]+)\)", text):
+        if link.startswith(("https://", "http://")):
+            continue
+        name, _, anchor = link.partition("#")
+        target = (page.parent / name).resolve() if name else page
+        assert target.exists(), f"{page.name}: {link}"
+        assert not anchor or anchor in anchors(target), f"{page.name}: {link}"
+
+
+def test_the_index_has_every_page():
+    index = DOCS / "README.md"
+    linked = re.findall(r"\]\(([\w/]+\.md)\)", index.read_text(encoding="utf-8"))
+    assert sorted(linked) == sorted(str(p.relative_to(DOCS)) for p in PAGES if p != index)
+
+
+def test_every_probe_has_a_section():
+    text = (DOCS / "probes.md").read_text(encoding="utf-8")
+    assert set(re.findall(r"^## (\w+)$", text, re.M)) == set(PROBES)
 
 
 def test_every_myth_has_a_paragraph_and_its_own_test():
@@ -45,15 +136,3 @@ def test_the_page_of_myths_leaves_none_out():
 
 def test_exact_claims_on_the_page_of_myths_exist():
     assert set(re.findall(r"`(E\d+)`", MYTHS)) <= EXACT.keys()
-
-
-def test_the_claim_that_is_shown_as_an_example_is_one():
-    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
-    (example,) = re.findall(r"```python\n(.*?)```", text, re.S)
-    names = {**vars(records), **vars(statistics), **vars(study)}
-    exec(textwrap.dedent(example), names)
-    (verdict,) = judge([names["M10"]], study.Study(ROOT / "nowhere", "digits"))
-    assert (verdict.verdict, verdict.reason) == (
-        "not run here",
-        "no runs of the experiment claim_norms",
-    )
