@@ -13,7 +13,7 @@ from pages import Block, blocks, commands, edit, prints
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted((ROOT / "docs" / "extend").glob("*.md"))
-COPIED = ("bnbench", "configs", "scripts", "tests", "docs", "pyproject.toml")
+FOLDERS = ("bnbench", "configs", "scripts", "tests", "docs")
 MEASURED = "claims/digits/measured"  # problems, which take minutes and no page is about
 AFTER = re.compile(r"^It goes on where \[[^]]*\]\((\w+\.md)\) ends", re.M)
 each_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
@@ -32,12 +32,11 @@ def edits(page):
 @pytest.fixture
 def tree(tmp_path):
     """A copy of what a contributor has, with the problems measured."""
-    ignored = shutil.ignore_patterns("__pycache__", "reference")
-    for name in COPIED:
-        if (ROOT / name).is_dir():
-            shutil.copytree(ROOT / name, tmp_path / name, ignore=ignored)
-        else:
-            shutil.copy(ROOT / name, tmp_path / name)
+    ignored = shutil.ignore_patterns("__pycache__")
+    for name in FOLDERS:
+        shutil.copytree(ROOT / name, tmp_path / name, ignore=ignored)
+    for file in (*ROOT.glob("*.md"), ROOT / "pyproject.toml"):
+        shutil.copy(file, tmp_path / file.name)
     reference = ROOT / "results" / "reference"
     shutil.copytree(reference / MEASURED, tmp_path / "results" / MEASURED)
     (tmp_path / "results" / "reference").symlink_to(reference)
@@ -93,6 +92,18 @@ def test_a_page_does_what_it_says(page, tree):
                 assert not said or prints(said, printed), f"$ {command}\n{printed}"
         told += not block.file
     assert told, "nothing shows that it works"
+
+
+@pytest.mark.slow
+def test_the_pages_go_together_and_their_types_are_right(tree):
+    files = set()
+    for page in PAGES:
+        for block in edits(page):
+            edit(block, tree)
+            files |= {block.file} if re.match(r"bnbench/.*\.py$", block.file) else set()
+    (tree / ".venv").symlink_to(sys.prefix)  # where pyproject.toml says that it is
+    status, said = run(tree, sys.executable, "-m", "basedpyright", *sorted(files))
+    assert status == 0, said
 
 
 FILE = "one = 1\n\ntwo = 2\ntwo = 2\n"
