@@ -4,8 +4,8 @@ A line that ends in a file's name and a colon, `bnbench/loop.py`:, says of the f
 
     diff      an edit of that file: hunks, parted by lines that begin with @@. What a hunk leaves
               and takes away stands in the file once, word for word; there are no line numbers
-    another   the whole of a new file; on a page that quotes, lines of one that is there, in
-              which a line … stands for others
+    another   in docs/extend/ the whole of a new file; elsewhere lines of one that is there, in
+              which a line `# …` stands for others
 
 and by itself a block is
 
