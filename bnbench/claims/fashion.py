@@ -11,7 +11,7 @@ from dataclasses import replace
 from bnbench.claims import batches, convergence, mechanism, placement, shift
 from bnbench.claims.convergence import EQUAL
 from bnbench.claims.records import Above, Between, Claim, Part
-from bnbench.claims.statistics import gap
+from bnbench.claims.statistics import gap, speedup
 from bnbench.claims.study import Arm
 from bnbench.claims.under_shift import change
 
@@ -31,12 +31,27 @@ def closer(parts: Mapping[str, Part]) -> dict[str, Part]:
     }
 
 
+WITHOUT_MOMENTUM = {norm: Arm("why_sigmoid", {"norm.name": norm}) for norm in ("none", "batchnorm")}
 C1 = replace(
     convergence.C1,
+    experiments=("claim_sigmoid", "why_sigmoid"),
     protocol=(
         "3×100 sigmoids, weights N(0, 0.1²), batches of 60 as in the paper, 3,000 steps; each "
-        "side at the best of at least six learning rates, chosen on seeds 100-102; seeds 0-9."
+        "side at the best of at least six learning rates, chosen on seeds 100-102; seeds 0-9. "
+        "Readings without momentum: rates chosen on seed 100, seeds 0-4."
     ),
+    parts={
+        **convergence.C1.parts,
+        "speed without momentum, rates tuned": Part(
+            convergence.STEPS_TO_END,
+            speedup(WITHOUT_MOMENTUM["batchnorm"], WITHOUT_MOMENTUM["none"]),
+            scale="log",
+        ),
+        "test accuracy without momentum, rates tuned": Part(
+            "test accuracy (pp), with BN minus without",
+            gap(WITHOUT_MOMENTUM["batchnorm"], WITHOUT_MOMENTUM["none"]),
+        ),
+    },
     caveats=(
         "3,000 steps instead of the paper's 50,000, and clothes instead of digits.",
         convergence.CENSORED,
