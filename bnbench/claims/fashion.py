@@ -42,6 +42,18 @@ C1 = replace(
     ),
     parts={
         **convergence.C1.parts,
+        **{
+            f"speed at rate {rate:g}, tuning seeds": Part(
+                convergence.STEPS_TO_END,
+                speedup(
+                    convergence.BN_1,
+                    convergence.NONE_1,
+                    at=convergence.NONE_1.but(rate=rate),
+                ),
+                scale="log",
+            )
+            for rate in (0.1, 0.3, 1.0)
+        },
         "speed without momentum, rates tuned": Part(
             convergence.STEPS_TO_END,
             speedup(WITHOUT_MOMENTUM["batchnorm"], WITHOUT_MOMENTUM["none"]),
