@@ -185,12 +185,28 @@ def upload_from_csv(path: Path, track: TrackConfig, results: Path, old: Attempt 
             raise DamagedError(f"{path / 'metrics.csv'}: not what the run wrote; train it again")
         science = read_science(path)
         if old is not None:
-            old.mark()
+            replace(old, path)
         identity = Identity(track, results, path.parent.name, seed_of(path), science)
         if not rebuild(path, identity, summary):
             return False
     wandb_id = read_meta(path)["wandb_id"]
     return any(attempt.is_sent for attempt in attempts(results) if attempt.id == wandb_id)
+
+
+def replace(old: Attempt, path: Path) -> None:
+    """Take a W&B run out of all comparisons: no upload takes it, and a server has it tagged.
+
+    Raises:
+        ValueError: the server, which may have it, does not do it.
+    """
+    if old.is_sent or old.was_tried:
+        facts = read_facts(old.file) if old.file.exists() else None
+        if facts is not None:
+            try:
+                mark_interrupted({**facts, "id": read_meta(path).get("wandb_id") or facts["id"]})
+            except Exception as error:  # wandb raises kinds of its own and those of its sockets
+                raise ValueError(f"{old.folder}: {describe(error)}") from None
+    old.mark()
 
 
 def read_science(path: Path) -> dict[str, Any]:
