@@ -14,7 +14,7 @@ from bnbench.dashboard.specification import specify
 from bnbench.tracking.run_dir import as_json, run_path, write_whole
 from bnbench.tracking.upload import Attempt
 from bnbench.tracking.wandb_keys import Logged, read_logged
-from bnbench.tracking.wandb_log import read_facts
+from bnbench.tracking.wandb_log import describe, read_facts
 
 FROM_CSV = "scripts/wandb_upload.py"
 
@@ -49,7 +49,7 @@ class Runs:
         lines = [
             (self.absent, f"have no W&B run: {FROM_CSV} makes it from CSV"),
             (self.unsent, "are not on a server: make sync"),
-            (self.unshifted, f"have shifts that W&B lacks: {FROM_CSV} --all logs the runs anew"),
+            (self.unshifted, f"have shifts that W&B lacks: {FROM_CSV} --all logs them anew"),
             (self.sent - max(self.places.values(), default=0), "are in another W&B project"),
         ]
         return [f"{number} of {self.number} runs {words}" for number, words in lines if number]
@@ -95,7 +95,13 @@ class Built:
         """
         (own, project), _ = self.runs.places.most_common(1)[0]
         known = self.known(server, own or entity, project)
-        saved = workspace.save(self.dashboard, server, own or entity, project, known)
+        try:
+            saved = workspace.save(self.dashboard, server, own or entity, project, known)
+        except Exception as error:
+            if known is None:
+                raise
+            hint = f"if it was deleted there: without {self.saved} there will be a new one"
+            raise RuntimeError(f"{describe(error)}; {hint}") from error
         write_whole(self.saved, as_json(asdict(saved)))
         return saved
 

@@ -81,7 +81,7 @@ def grouping(runs: pd.DataFrame) -> list[str]:
     arms = runs.drop_duplicates("arm").astype(str)  # absent settings are equal
     others = [column for column in config_columns(arms) if column not in ALWAYS]
     others.sort(key=lambda column: TELLING.index(column) if column in TELLING else len(TELLING))
-    chosen = list(ALWAYS)
+    chosen: list[str] = list(ALWAYS)
     while len(arms[chosen].drop_duplicates()) < len(arms):
         told = {column: len(arms[[*chosen, column]].drop_duplicates()) for column in others}
         best = max(others, key=told.__getitem__)  # the first of equals
@@ -211,7 +211,7 @@ def shift_table(
             means = own.groupby(["shift", "seed"])["value"].mean()
             clean = final(runs, f"test@{policy}/accuracy" if policy else "test/accuracy")
             cells = [means[s] if s in means else pd.Series(dtype=float) for s in shifts]
-            statistics = POLICIES.get(policy, policy) if policy else "as trained"
+            statistics = POLICIES.get(str(policy), str(policy)) if policy else "as trained"
             lines.append(row(name, statistics, *map(spread, (clean, *cells))))
     return Text(
         "Shift table", "\n".join(lines), tuple(key for keys in found.values() for key in keys)
