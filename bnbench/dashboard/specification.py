@@ -55,7 +55,7 @@ def specify(experiment: Experiment, logged: Logged) -> Dashboard:
         "Convergence": convergence(logged),
         "Learning rate": against_rate(runs) if rate else [],
         "Batch size": against(BATCH, "the batch size") if varies(runs, "batch_size") else [],
-        "Shift": shift_panels(experiment, groups, logged) if hardest else [],
+        "Shift": shift_panels(experiment, groups, logged) if shift_keys(logged) else [],
         "Parallel coordinates": [parallel([*axes, *results])],
     }
     return Dashboard(

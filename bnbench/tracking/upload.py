@@ -39,6 +39,7 @@ from bnbench.tracking.wandb_log import (
     mark_interrupted,
     marker,
     read_facts,
+    warn,
 )
 
 FROM_CSV = "scripts/wandb_upload.py uploads the run from its metrics.csv"
@@ -194,19 +195,15 @@ def upload_from_csv(path: Path, track: TrackConfig, results: Path, old: Attempt 
 
 
 def replace(old: Attempt, path: Path) -> None:
-    """Take a W&B run out of all comparisons: no upload takes it, and a server has it tagged.
-
-    Raises:
-        ValueError: the server, which may have it, does not do it.
-    """
-    if old.is_sent or old.was_tried:
-        facts = read_facts(old.file) if old.file.exists() else None
-        if facts is not None:
-            try:
-                mark_interrupted({**facts, "id": read_meta(path).get("wandb_id") or facts["id"]})
-            except Exception as error:  # wandb raises kinds of its own and those of its sockets
-                raise ValueError(f"{old.folder}: {describe(error)}") from None
+    """Take a W&B run out of comparisons: no upload takes it, and on a server it is tagged."""
+    facts = read_facts(old.file) if old.file.exists() and (old.is_sent or old.was_tried) else None
     old.mark()
+    if facts is None:
+        return
+    try:
+        mark_interrupted({**facts, "id": read_meta(path).get("wandb_id") or facts["id"]})
+    except Exception as error:  # wandb raises kinds of its own and those of its sockets
+        warn(f"{old.folder}: the server may show it beside its successor ({describe(error)})")
 
 
 def read_science(path: Path) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """Workspaces saved to the stand-in for W&B's server: what they show is what it has of runs."""
 
 import csv
+import importlib
 import json
 import os
 import shutil
@@ -239,6 +240,22 @@ def test_offline_the_specification_is_written(fault: str, results: Path) -> None
     assert reason.startswith("not saved to W&B: ")
     assert leet == f"  .venv/bin/wandb leet {results / 'wandb'}"
     assert list(panels(json.loads(file.read_text())["viewspec"]))[1] == "Convergence"
+
+
+def test_in_a_terminal_the_runs_open(results: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    script = importlib.import_module("scripts.dashboard")
+    opened: list[list[str]] = []
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    monkeypatch.setattr(script.subprocess, "run", opened.append)
+    monkeypatch.setattr("sys.argv", ["dashboard.py", "--exp", "all", f"results={results}"])
+    for answers, leet in (
+        ((True, False), []),
+        ((True, True), [["-m", "wandb", "leet", str(results / "wandb")]]),
+    ):
+        for stream, answer in zip((sys.stdin, sys.stdout), answers, strict=True):
+            monkeypatch.setattr(stream, "isatty", lambda answer=answer: answer)
+        assert script.main() == 0
+        assert [command[1:] for command in opened] == leet
 
 
 def test_some_runs_have_no_wandb_run_and_some_no_shifts_there(results: Path) -> None:
