@@ -25,7 +25,7 @@ JOBS_ray             := ray.init.num_cpus
 JOBS_slurm           := array_parallelism
 
 .DEFAULT_GOAL := help
-.PHONY: help sweep test check report claims bench cost status data sync clean distclean
+.PHONY: help sweep test check report claims bench cost status data sync dashboard clean distclean
 
 help:  ## show this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -46,10 +46,10 @@ help:  ## show this list
 sweep: .venv/ready $(addprefix .venv/ready-,$(EXTRA_$(LAUNCHER)))  ## run experiments in parallel, then the report (EXP=a,b; by default the five on digits)
 	@$(RUN) scripts/sweep.py 'experiment=$(or $(EXP),$(DEFAULT_EXP))' $(OVERRIDES)
 
-test: .venv/ready-dev  ## the unmarked tests, at most two minutes
+test: .venv/ready-dev .venv/ready-workspace  ## the unmarked tests, at most two minutes
 	OMP_NUM_THREADS=1 $(RUN) -m pytest -q -n 2
 
-check: .venv/ready-dev .venv/ready-ray .venv/ready-slurm  ## format, lint, types and all tests, as CI does
+check: .venv/ready-dev .venv/ready-ray .venv/ready-slurm .venv/ready-workspace  ## format, lint, types and all tests, as CI does
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/basedpyright
@@ -75,6 +75,9 @@ data: .venv/ready  ## download and check a data set (DATA=fashion_mnist, mnist, 
 
 sync: .venv/ready  ## upload the W&B runs that no server has yet
 	@$(RUN) scripts/sync.py $(ARGS)
+
+dashboard: .venv/ready-workspace  ## build the W&B workspaces of experiments (EXP=a,b; by default of all results)
+	@$(RUN) scripts/dashboard.py $(if $(EXP),--exp '$(EXP)') $(if $(DATA),--data '$(DATA)') $(ARGS)
 
 clean:  ## remove caches and build files
 	rm -rf build *.egg-info .pytest_cache .ruff_cache .hypothesis

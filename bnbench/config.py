@@ -96,8 +96,13 @@ def num_train(config: Config) -> int:
 def learning_rate(config: Config) -> float:
     """The rate at step 1: base_lr · lr_mult, times what lr_scaling makes of the batch size."""
     optim = config.optim
-    power = {LrScaling.none: 0.0, LrScaling.linear: 1.0, LrScaling.sqrt: 0.5}[optim.lr_scaling]
-    return optim.base_lr * optim.lr_mult * (config.batch_size / TUNED_BATCH) ** power
+    return peak_rate(optim.base_lr, optim.lr_mult, optim.lr_scaling, config.batch_size)
+
+
+def peak_rate(base_lr: float, lr_mult: float, lr_scaling: str, batch_size: int) -> float:
+    """base_lr · lr_mult, times what lr_scaling makes of the batch size."""
+    power = {LrScaling.none: 0.0, LrScaling.linear: 1.0, LrScaling.sqrt: 0.5}[LrScaling(lr_scaling)]
+    return base_lr * lr_mult * (batch_size / TUNED_BATCH) ** power
 
 
 def science(config: Config) -> dict[str, Any]:

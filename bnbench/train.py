@@ -55,6 +55,7 @@ from bnbench.tracking.run_dir import (
     write_summary,
     write_whole,
 )
+from bnbench.tracking.wandb_keys import wandb_summary
 from bnbench.tracking.wandb_log import FAILED, INTERRUPTED, Identity, WandbLog
 
 SUBSET = 1000  # images in the fixed training and validation subsets that curves are drawn on
@@ -236,7 +237,7 @@ def train(
         if wandb_log:
             wandb_log.close(None, FAILED if isinstance(error, Exception) else INTERRUPTED)
         raise
-    if wandb_log and not wandb_log.close(summary):
+    if wandb_log and not wandb_log.close(wandb_summary(path, identity.science, summary)):
         ensure(path, identity, summary)
     finish(path)
 

@@ -23,7 +23,8 @@ def main() -> int:
     print(f"report:      {report.page}")
     data = "" if first.data == "digits" else f"DATA={first.data} "
     print(f'try next:    make sweep EXP={first.name} {data}ARGS="optim.schedule=cosine"')
-    print(f"compare:     .venv/bin/wandb leet {results / 'wandb'}, or `make sync` and group by arm")
+    runs = results / "wandb"
+    print(f"compare:     .venv/bin/wandb leet {runs}, or `make sync` and `make dashboard`")
     for problem in report.problems:
         complain(problem)
     return outcome.exit_code or int(bool(report.problems))

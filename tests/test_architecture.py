@@ -1,6 +1,7 @@
 """The order of imports that keeps the house in one piece."""
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -55,6 +56,7 @@ MAY_IMPORT = {
     },
     "claims": {"analysis", "curves", "tracking", "tuning"},
     "analysis": {"config", "curves", "tracking"},
+    "dashboard": {"analysis", "config", "tracking"},
 }
 LAZY = {("sweep", "train")}  # inside a worker only
 
@@ -89,16 +91,24 @@ def test_imports_run_one_way(path):
 
 
 @pytest.mark.parametrize(
-    "module", ["cli", "sweep", "tracking.wandb_log", "analysis.report", "data.files"]
+    "module",
+    [
+        *("cli", "sweep", "tracking.wandb_log", "analysis.report", "data.files"),
+        "dashboard.specification",
+    ],
 )
 def test_the_light_half_imports_without_torch(module):
     code = f"import sys, bnbench.{module}; sys.exit('torch' in sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
-def test_only_one_module_imports_wandb():
-    found = [p for p in modules() if "import wandb" in p.read_text(encoding="utf-8")]
-    assert [p.name for p in found] == ["wandb_log.py"]
+@pytest.mark.parametrize(
+    ("package", "importer"), [("wandb", "wandb_log.py"), ("wandb_workspaces", "workspace.py")]
+)
+def test_only_one_module_imports_wandb(package, importer):
+    imports = re.compile(rf"^\s*(import|from) {package}\b", re.M)
+    found = [p for p in modules() if imports.search(p.read_text(encoding="utf-8"))]
+    assert [p.name for p in found] == [importer]
 
 
 def test_only_blocks_read_the_placement():

@@ -7,6 +7,7 @@ from typing import Any
 from bnbench.tracking.csv_log import read_points
 from bnbench.tracking.meta import read_meta
 from bnbench.tracking.run_dir import as_json, write_whole
+from bnbench.tracking.wandb_keys import wandb_summary
 from bnbench.tracking.wandb_log import Identity, WandbLog, is_whole
 
 
@@ -23,7 +24,7 @@ def rebuild(path: Path, identity: Identity, summary: Mapping[str, Any]) -> bool:
     note(path, log.id)  # first: an attempt that is killed is then known, and made anew
     for step, samples, point in points:
         log.write(step, samples, point)
-    whole = log.close(summary)
+    whole = log.close(wandb_summary(path, identity.science, summary))
     if not whole:
         note(path, None)
     return whole

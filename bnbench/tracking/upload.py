@@ -39,6 +39,7 @@ from bnbench.tracking.wandb_log import (
     mark_interrupted,
     marker,
     read_facts,
+    warn,
 )
 
 FROM_CSV = "scripts/wandb_upload.py uploads the run from its metrics.csv"
@@ -185,12 +186,24 @@ def upload_from_csv(path: Path, track: TrackConfig, results: Path, old: Attempt 
             raise DamagedError(f"{path / 'metrics.csv'}: not what the run wrote; train it again")
         science = read_science(path)
         if old is not None:
-            old.mark()
+            replace(old, path)
         identity = Identity(track, results, path.parent.name, seed_of(path), science)
         if not rebuild(path, identity, summary):
             return False
     wandb_id = read_meta(path)["wandb_id"]
     return any(attempt.is_sent for attempt in attempts(results) if attempt.id == wandb_id)
+
+
+def replace(old: Attempt, path: Path) -> None:
+    """Take a W&B run out of comparisons: no upload takes it, and on a server it is tagged."""
+    facts = read_facts(old.file) if old.file.exists() and (old.is_sent or old.was_tried) else None
+    old.mark()
+    if facts is None:
+        return
+    try:
+        mark_interrupted({**facts, "id": read_meta(path).get("wandb_id") or facts["id"]})
+    except Exception as error:  # wandb raises kinds of its own and those of its sockets
+        warn(f"{old.folder}: the server may show it beside its successor ({describe(error)})")
 
 
 def read_science(path: Path) -> dict[str, Any]:

@@ -300,6 +300,29 @@ def mark_interrupted(facts: Mapping[str, Any]) -> None:
         run.finish()
 
 
+def account() -> tuple[str, str] | None:
+    """The server that this machine is logged in to and the account's entity; None without a key.
+
+    Nothing is asked for in the terminal.
+
+    Raises:
+        Exception: the server does not answer or refuses the key; wandb raises kinds of its own.
+    """
+    import wandb
+    from wandb.sdk.lib import wbauth
+
+    with own_environment():
+        host = wandb.setup().settings.base_url
+        if not wbauth.authenticate_session(
+            host=host, source="bnbench", prompt=False, update_session=False
+        ):
+            return None
+        entity = wandb.Api(timeout=START_SECONDS).default_entity
+    if not entity:
+        raise wandb.Error(f"{host} knows no entity of this account")
+    return host, entity
+
+
 def describe(error: Exception) -> str:
     """The first line of an error, or its kind where it has no text."""
     return next(iter(str(error).splitlines()), "") or type(error).__name__

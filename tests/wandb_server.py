@@ -1,6 +1,7 @@
 """A stand-in for the W&B backend on the loopback address: it keeps what clients send, to count.
 
-It answers what wandb 0.31 asks for a run: GraphQL, the file stream, uploads of files, telemetry.
+It answers what wandb 0.31 asks for a run: GraphQL, the file stream, uploads of files, telemetry;
+and what wandb-workspaces 0.4 asks for a saved workspace.
 """
 
 import contextlib
@@ -53,6 +54,7 @@ class WandbServer:
         url: where it listens.
         env: what a process needs to log to it.
         runs: what it received, by run id; still there when it is dead.
+        views: the workspaces that were saved, by id: what was sent of each, the last time.
         unknown: what it had no answer to.
     """
 
@@ -60,6 +62,7 @@ class WandbServer:
         self.behaviour: Behaviour = behaviour
         self.after_rows = after_rows
         self.runs: dict[str, Received] = {}
+        self.views: dict[str, dict[str, Any]] = {}
         self.unknown: list[str] = []
         self.dead = threading.Event()
         self.lock = threading.Lock()
@@ -99,11 +102,15 @@ class WandbServer:
         operation = request.get("operationName") or (named[1] if named else request["query"])
         given = request.get("variables") or {}
         match operation:
-            case "Viewer":
+            case "Viewer" | "GetDefaultEntity":
                 viewer = {"id": "user", "entity": ENTITY, "username": ENTITY, "email": ""}
                 data = {"viewer": viewer | {"flags": "{}", "teams": {"edges": []}}}
             case "ServerFeaturesQuery":
                 data = {"serverInfo": {"features": []}}
+            case "UpsertView2":
+                if given.get("id") not in (None, *self.views):
+                    return {"data": None, "errors": [{"message": "no such view"}]}
+                data = {"upsertView": self.save_view(given)}
             case "UpsertBucket":
                 data = {"upsertBucket": self.upsert(given)}
             case "RunResumeStatus":
@@ -117,6 +124,13 @@ class WandbServer:
                 self.unknown.append(operation)
                 return None
         return {"data": data}
+
+    def save_view(self, given: dict[str, Any]) -> dict[str, Any]:
+        """Keep a workspace: a new one, or that of an id."""
+        inserted = "id" not in given
+        name = given.get("id") or f"view-{len(self.views)}"
+        self.views[name] = given
+        return {"view": {"id": name, "name": given["name"]}, "inserted": inserted}
 
     def upsert(self, given: dict[str, Any]) -> dict[str, Any]:
         """Make a run, or change what describes it; what is not given stays."""

@@ -1,0 +1,166 @@
+"""The dashboard of one experiment: from its files to a checked specification, and what is saved."""
+
+import json
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from bnbench.analysis.load import Experiment, finished, load
+from bnbench.dashboard import workspace
+from bnbench.dashboard.records import Dashboard, check
+from bnbench.dashboard.specification import specify
+from bnbench.tracking.run_dir import as_json, run_path, write_whole
+from bnbench.tracking.upload import Attempt
+from bnbench.tracking.wandb_keys import Logged, read_logged
+from bnbench.tracking.wandb_log import describe, read_facts
+
+FROM_CSV = "scripts/wandb_upload.py"
+
+
+@dataclass
+class Runs:
+    """The finished runs of an experiment, as W&B has them.
+
+    Attributes:
+        number: how many there are.
+        logged: the keys under which they have something.
+        absent: how many have no W&B run that can be read here.
+        unsent: how many of the others no server has.
+        unshifted: how many were evaluated under a shift after their W&B run had ended.
+        places: how many lie in each (entity, project) of the server; "" is the account's own.
+    """
+
+    number: int
+    logged: Logged
+    absent: int
+    unsent: int
+    unshifted: int
+    places: Counter[tuple[str, str]]
+
+    @property
+    def sent(self) -> int:
+        """How many a server has."""
+        return self.number - self.absent - self.unsent
+
+    def lacks(self) -> list[str]:
+        """Lines on the runs that the dashboard does not show in full, and what helps."""
+        lines = [
+            (self.absent, f"have no W&B run: {FROM_CSV} makes it from CSV"),
+            (self.unsent, "are not on a server: make sync"),
+            (self.unshifted, f"have shifts that W&B lacks: {FROM_CSV} --all logs them anew"),
+            (self.sent - max(self.places.values(), default=0), "are in another W&B project"),
+        ]
+        return [f"{number} of {self.number} runs {words}" for number, words in lines if number]
+
+
+@dataclass(frozen=True)
+class Built:
+    """A dashboard with the file that it is written to, and the runs that it shows."""
+
+    dashboard: Dashboard
+    runs: Runs
+    file: Path
+
+    @property
+    def saved(self) -> Path:
+        """The file that says where a server has it."""
+        return self.file.with_suffix(".saved.json")
+
+    def known(self, server: str, entity: str, project: str) -> workspace.Saved | None:
+        """The workspace that an earlier call has saved in this place.
+
+        Raises:
+            ValueError: the file that says so is not what that call wrote.
+        """
+        try:
+            saved = workspace.Saved(**json.loads(self.saved.read_bytes()))
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError, TypeError):
+            raise ValueError(
+                f"{self.saved}: not what `make dashboard` wrote; without it there will be a new "
+                "workspace"
+            ) from None
+        there = (saved.server, saved.entity, saved.project) == (server, entity, project)
+        return saved if there else None
+
+    def save(self, server: str, entity: str) -> workspace.Saved:
+        """Save it where most of its runs are, and note where.
+
+        Raises:
+            ValueError: the note of an earlier call is damaged.
+            Exception: the server does not do it; wandb raises kinds of its own.
+        """
+        (own, project), _ = self.runs.places.most_common(1)[0]
+        known = self.known(server, own or entity, project)
+        try:
+            saved = workspace.save(self.dashboard, server, own or entity, project, known)
+        except Exception as error:
+            if known is None:
+                raise
+            hint = f"if it was deleted there: without {self.saved} there will be a new one"
+            raise RuntimeError(f"{describe(error)}; {hint}") from error
+        write_whole(self.saved, as_json(asdict(saved)))
+        return saved
+
+
+def build(folder: Path, attempts: Iterable[Attempt]) -> Built:
+    """Specify the dashboard of an experiment, check it and write it down.
+
+    Args:
+        folder: `results/experiments/<name>/<data>`.
+        attempts: the W&B runs on disk.
+
+    Raises:
+        ValueError: there is nothing to show, a file is damaged, or a panel would be empty.
+    """
+    experiment = load(folder).reporting()
+    results = folder.parents[2]
+    runs = wandb_runs(experiment, results, attempts)
+    name = f"{experiment.name} on {experiment.data}"
+    if not runs.number:
+        raise ValueError(f"{name}: no run is finished (make sweep EXP={experiment.name})")
+    if runs.absent == runs.number:
+        raise ValueError(f"{name}: no run was logged to W&B here ({FROM_CSV} does it from CSV)")
+    dashboard = specify(experiment, runs.logged)
+    check(dashboard, runs.logged)
+    file = results / "dashboards" / f"{experiment.name}-{experiment.data}.json"
+    file.parent.mkdir(exist_ok=True)
+    write_whole(file, as_json(specification(dashboard)))
+    return Built(dashboard, runs, file)
+
+
+def specification(dashboard: Dashboard) -> dict[str, Any]:
+    """What is written down: the dashboard in our words, and as W&B keeps it."""
+    sections = [
+        {
+            "name": section.name,
+            "panels": [{"kind": type(part).__name__, **asdict(part)} for part in section.panels],
+        }
+        for section in dashboard.sections
+    ]
+    return {**asdict(dashboard), "sections": sections, "viewspec": workspace.viewspec(dashboard)}
+
+
+def wandb_runs(experiment: Experiment, results: Path, attempts: Iterable[Attempt]) -> Runs:
+    """Read what W&B has of the finished runs of an experiment, from its files on this disk."""
+    attempt_of = {attempt.run: attempt for attempt in attempts if attempt.run}
+    ended = finished(experiment.runs)
+    shifted = Counter(zip(experiment.shifts["arm"], experiment.shifts["seed"], strict=True))
+    runs = Runs(len(ended), Logged(), 0, 0, 0, Counter())
+    for arm, seed in zip(ended["arm"], ended["seed"], strict=True):
+        attempt = attempt_of.get(run_path(results, arm, seed))
+        facts = read_facts(attempt.file) if attempt and attempt.file.exists() else None
+        if attempt is None or facts is None:
+            runs.absent += 1
+            continue
+        logged = read_logged(attempt.file)
+        runs.logged.add(logged)
+        runs.unshifted += shifted[arm, seed] > sum(k.startswith("shift") for k in logged.summary)
+        if attempt.is_sent:
+            runs.places[facts["entity"], facts["project"]] += 1
+        else:
+            runs.unsent += 1
+    return runs

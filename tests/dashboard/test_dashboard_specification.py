@@ -1,0 +1,190 @@
+"""What a dashboard holds: sections by what was varied, groups that are arms, the golden file."""
+
+import json
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+pytest.importorskip("wandb_workspaces", reason="the extra `workspace` is not installed")
+
+from bnbench.analysis.load import Experiment, load
+from bnbench.dashboard.build import specification
+from bnbench.dashboard.records import Curves, Key, Text, check
+from bnbench.dashboard.specification import specify
+from bnbench.tracking.run_dir import as_json
+from bnbench.tracking.wandb_keys import Logged, shift_key
+
+ROOT = Path(__file__).parents[2]
+GOLDEN = ROOT / "tests" / "golden" / "dashboard.json"
+REFERENCE = ROOT / "results" / "reference" / "experiments"
+SHIFTED = [("blur", 1), ("blur", 5), ("invert", 1), ("invert", 5)]
+
+
+def made() -> Experiment:
+    """Two norms in both placements, two rates and two batch sizes, under two shifts."""
+    arms = [("none", "none", 1.0, 64), ("none", "none", 5.0, 64)]
+    arms += [("batchnorm", p, m, 64) for p in ("pre", "post") for m in (1.0, 5.0)]
+    arms += [(norm, p, 1.0, 16) for norm, p in (("none", "none"), ("batchnorm", "pre"))]
+    runs, shifts = [], []
+    for number, (norm, placement, lr_mult, batch_size) in enumerate(arms):
+        arm = f"mlp-{norm}-{placement}-{number:08x}"
+        for seed in (0, 1):
+            accuracy = 0.9 + 0.01 * number + 0.002 * seed
+            runs.append(
+                {
+                    "arm": arm,
+                    "seed": seed,
+                    "status": "done",
+                    "stuck": False,
+                    "model.name": "mlp",
+                    "norm.name": norm,
+                    "placement": placement,
+                    "optim.base_lr": 0.1,
+                    "optim.lr_mult": lr_mult,
+                    "batch_size": batch_size,
+                    "norm.eps": 1e-5 if norm == "batchnorm" else None,
+                    "train.steps": 320,
+                    "test/accuracy": accuracy,
+                    "optim.lr": 0.1 * lr_mult,
+                    "test@precise/accuracy": accuracy if norm == "batchnorm" else None,
+                }
+            )
+            for policy in ("ema", "precise") if norm == "batchnorm" else ("none",):
+                for shift, severity in SHIFTED:
+                    value = accuracy - 0.1 * severity
+                    shifts.append((arm, seed, shift, severity, policy, "accuracy", value))
+    columns = ["arm", "seed", "shift", "severity", "policy", "metric", "value"]
+    info = {"question": "Which layer is best?", "command": "python of somebody"}
+    return Experiment(
+        "made", "digits", Path("nowhere"), info, pd.DataFrame(runs), pd.DataFrame(),
+        pd.DataFrame(shifts, columns=columns),
+    )  # fmt: skip
+
+
+def keys_of(experiment: Experiment) -> Logged:
+    """The keys that W&B runs of an experiment have."""
+    policies = ("val", "val@precise")
+    history = {"samples", "train/loss", "val/loss", "test/loss", "test/accuracy"}
+    history |= {f"{split}/accuracy" for split in policies}
+    shifts = {
+        shift_key(*row) for row in experiment.shifts[["shift", "severity", "policy", "metric"]]
+        .itertuples(index=False)
+    }  # fmt: skip
+    measured = {"status", "stuck", "steps", "seconds", "parameters", "learning_rate"}
+    config = {column for column in map(str, experiment.runs) if "/" not in column} | {"arm", "seed"}
+    return Logged(history, history | shifts | measured, config)
+
+
+def sections(experiment: Experiment) -> dict:
+    dashboard = specify(experiment, keys_of(experiment))
+    check(dashboard, keys_of(experiment))
+    return {section.name: section.panels for section in dashboard.sections}
+
+
+def golden() -> str:
+    experiment = made()
+    return as_json(specification(specify(experiment, keys_of(experiment))))
+
+
+def test_the_specification_is_that_of_the_golden_file():
+    """What changes it on purpose writes it anew: `python <this file>`."""
+    assert golden() == GOLDEN.read_text(encoding="utf-8")
+
+
+def test_the_same_dashboard_is_the_same_bytes():
+    assert golden() == golden()
+
+
+def test_nothing_of_the_machine_is_in_it():
+    """The command of experiment.json may hold paths, and with them a user's name."""
+    assert "somebody" not in golden()
+
+
+def test_convergence_is_by_images_and_by_step():
+    panels = sections(made())["Convergence"]
+    assert all(isinstance(panel, Curves) for panel in panels)
+    for key in ("val/accuracy", "val/loss", "train/loss", "val@precise/accuracy"):
+        assert [panel.x for panel in panels if panel.y == key] == ["samples", "Step"]
+
+
+def test_the_table_of_shifts_by_hand():
+    """The severities 1 and 5 take 0.1 and 0.5 off 0.90 and 0.902: 60.1 ± 0.14."""
+    table, *_ = sections(made())["Shift"]
+    assert isinstance(table, Text)
+    header, _, first, *rest = table.markdown.splitlines()[2:]
+    assert header == "| arm | statistics | no shift | blur | invert |"
+    name = "no norm · learning rate multiplier 1 · batch size 64"
+    assert first == f"| {name} | as trained | 90.1 ± 0.1 | 60.1 ± 0.1 | 60.1 ± 0.1 |"
+    assert [line.split(" | ")[1] for line in rest if "batchnorm" in line] == [
+        *("as trained", "precise statistics") * 5
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "varied"),
+    [
+        ("placement", []),
+        ("lr_mult", ["Learning rate"]),
+        ("batch_size", ["Learning rate", "Batch size"]),
+        ("sigmoid", ["Learning rate"]),
+        ("shift", []),
+    ],
+)
+def test_the_default_experiments_show_what_they_varied(name, varied):
+    experiment = load(REFERENCE / name / "digits").reporting()
+    others = {"About", "Convergence", "Parallel coordinates"}
+    assert [part for part in sections(experiment) if part not in others] == varied
+
+
+@pytest.mark.parametrize("name", ["placement", "lr_mult", "batch_size", "sigmoid", "shift"])
+def test_a_group_of_runs_is_an_arm(name):
+    """Else a band would be the spread over arms and not over seeds."""
+    runs = load(REFERENCE / name / "digits").reporting().runs
+    dashboard = specify(load(REFERENCE / name / "digits"), Logged())
+    groups = [key.name for key in dashboard.groups]
+    assert groups[:2] == ["norm.name", "placement"]
+    assert (runs.astype(str).groupby(groups)["arm"].nunique() == 1).all()
+    assert set(dashboard.arms) == set(runs["arm"])
+
+
+@pytest.mark.parametrize(
+    ("kind", "key", "where"),
+    [
+        ("history", "val/loss", "panel 'Validation loss, by training images seen'"),
+        ("summary", "learning_rate", "panel 'Test accuracy against the learning rate'"),
+        ("summary", "parameters", "the table of runs"),
+        ("config", "seed", "the table of runs"),
+        ("config", "arm", "the filter"),
+    ],
+)
+def test_a_key_that_no_run_has_is_refused(kind, key, where):
+    experiment = made()
+    dashboard = specify(experiment, keys_of(experiment))
+    assert Key(kind, key) in [shown for _, shown in dashboard.shown()]
+    logged = keys_of(experiment)
+    getattr(logged, kind).discard(key)
+    with pytest.raises(ValueError, match="which no W&B run of it has") as refused:
+        check(dashboard, logged)
+    assert str(refused.value) == (
+        f"made on digits: {where} shows the {kind} key {key}, which no W&B run of it has"
+    )
+
+
+def test_a_filter_of_many_arms_is_kept_whole():
+    experiment = made()
+    arms = [f"mlp-none-none-{number:08x}" for number in range(600)]
+    runs = pd.concat([experiment.runs.iloc[:1]] * 600).assign(
+        arm=arms, **{"train.steps": range(600)}
+    )
+    many = Experiment("made", "digits", Path(), {}, runs, pd.DataFrame(), experiment.shifts[:0])
+    spec = specification(specify(many, keys_of(many)))["viewspec"]
+    first, *_ = spec["section"]["runSets"][0]["filters"]["filters"]
+    assert (first["key"]["name"], first["op"]) == ("arm.value", "IN")
+    assert first["value"] == arms
+    assert spec["section"]["settings"]["maxRuns"] == 100
+
+
+if __name__ == "__main__":
+    GOLDEN.write_text(golden(), encoding="utf-8")
+    print(json.loads(GOLDEN.read_text())["experiment"], "written to", GOLDEN)
