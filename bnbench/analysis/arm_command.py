@@ -1,7 +1,7 @@
 """The command that trains an arm again, with as few overrides as there can be, proved by its id.
 
-What an arm has otherwise than the defaults of `configs/` is said; Hydra is not asked, for the report
-has thousands of runs and composing takes a quarter of a second.
+What an arm has otherwise than the defaults of `configs/` is said. Hydra is not asked: composing
+takes it 40 ms, and there are hundreds of arms.
 """
 
 import json
@@ -60,6 +60,8 @@ def _changed(settings: Mapping[str, Any], default: Mapping[str, Any]) -> dict[st
     }
     plain = flatten(default)
     keys = [key for key in {**plain, **given} if given.get(key) != plain.get(key)]
+    if {"batch_size", "data.train_images"} & set(keys):  # the default budget is of epochs
+        keys = list(dict.fromkeys([*keys, "train.steps"]))
     return {key: _word(given.get(key)) for key in keys}
 
 

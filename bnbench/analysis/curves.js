@@ -24,7 +24,7 @@ function legible(hex) {
   for (let white = 0; white < 1; white += 0.05) {
     const mixed = channels(hex).map((value) => Math.round(value + (255 - value) * white));
     const colour = `#${mixed.map((value) => value.toString(16).padStart(2, "0")).join("")}`;
-    if ((luminance(colour) + 0.05) / (page + 0.05) >= 4.5) return colour;
+    if ((luminance(colour) + 0.05) / (page + 0.05) >= 3) return colour;
   }
   return "#ffffff";
 }
@@ -53,7 +53,7 @@ const axisName = (letter, panel) => letter + (panel ? panel + 1 : "");
 
 function tracesOf(figure) {
   const traces = [];
-  for (const line of figure.lines) {
+  for (const line of [...figure.lines].reverse()) { // the first on top, as in the image
     const colour = legible(line.colour);
     const common = {
       type: "scatter",
@@ -78,14 +78,14 @@ function tracesOf(figure) {
         hoverinfo: "skip",
       });
     }
-    const width = line.low ? 2 : 1;
+    const width = line.low ? line.width : 0.9;
     traces.push({
       ...common,
       x: line.x,
       y: line.y,
       mode: line.diverged ? "lines+markers" : "lines",
-      marker: line.diverged && { symbol: "x", size: line.x.map((_, k) => (k === line.x.length - 1 ? 9 : 0)) },
-      line: { color: colour, width, dash: line.dash.length ? line.dash.map((v) => `${v * 2}px`).join(",") : "solid" },
+      marker: { symbol: "x", color: colour, size: line.x.map((_, k) => (k === line.x.length - 1 ? 9 : 0)) },
+      line: { color: colour, width, dash: line.dash.map((length) => `${length * 2}px`).join(",") || "solid" },
       text: line.x.map((_, k) => hoverText(figure, line, k)),
       hovertemplate: "%{text}<extra></extra>",
     });
@@ -96,21 +96,20 @@ function tracesOf(figure) {
 function hoverText(figure, line, k) {
   const words = [`<b>${escaped(line.name)}</b>`, escaped(line.arm)];
   words.push(`${escaped(figure.x)} ${line.x[k].toLocaleString("en")}`);
-  const n = Array.isArray(line.n) ? line.n[k] : line.n;
   let value = `${escaped(figure.y)} <b>${line.y[k]}</b>`;
   if (line.low && line.low[k] !== null) value += ` [${line.low[k]}, ${line.high[k]}]`;
   words.push(value);
-  words.push(line.seed === undefined ? `n = ${n} seeds` : `seed ${line.seed}${line.diverged ? ", diverged" : ""}`);
+  words.push(line.seed === undefined ? `n = ${line.n[k]} seeds` : `seed ${line.seed}${line.diverged ? ", diverged" : ""}`);
   return words.join("<br>");
 }
 
 const escaped = (text) => text.replaceAll("&", "&amp;").replaceAll("<", "&lt;");
 
 function layoutOf(figure, width) {
-  const across = width < 560 ? Math.min(figure.panels.length > 4 ? 2 : 1, figure.across) : figure.across;
+  const across = width < 560 ? 1 : figure.across;
   const down = Math.ceil(figure.panels.length / across);
-  const top = 28; // pixels above each panel, for its title
-  const height = figure.panels.length === 1 ? 400 : Math.max(230, Math.min(300, width / across)) * down + 60;
+  const [top, bottom] = [28, 24]; // pixels around each panel, for its title and its ticks
+  const height = figure.panels.length === 1 ? 400 : (across === 1 ? 210 : Math.max(230, Math.min(300, width / across))) * down + 36;
   const text = variable("--text");
   const axis = {
     gridcolor: variable("--line"),
@@ -123,7 +122,7 @@ function layoutOf(figure, width) {
   const layout = {
     width,
     height,
-    margin: { l: 62, r: 12, t: 12, b: 48 },
+    margin: { l: 62, r: 12, t: 12, b: 24 },
     paper_bgcolor: "rgba(0,0,0,0)",
     plot_bgcolor: "rgba(0,0,0,0)",
     font: { color: text, family: getComputedStyle(document.body).fontFamily, size: 12 },
@@ -134,39 +133,49 @@ function layoutOf(figure, width) {
     annotations: [],
   };
   const gapX = across > 1 ? 0.03 : 0;
-  const inner = height - 60;
+  const inner = height - 36;
   figure.panels.forEach((title, panel) => {
     const [row, column] = [Math.floor(panel / across), panel % across];
     const left = column / across + (column ? gapX / 2 : 0);
     const right = (column + 1) / across - (column < across - 1 ? gapX / 2 : 0);
     const high = 1 - row / down - (title ? top / inner : 0);
-    const low = 1 - (row + 1) / down + (row < down - 1 ? top / inner : 0);
+    const low = 1 - (row + 1) / down + bottom / inner;
+    const [from, to] = spanOf(figure, panel);
     const isLast = panel + across >= figure.panels.length;
     layout[axisName("xaxis", panel)] = {
       ...axis,
       domain: [left, right],
       anchor: axisName("y", panel),
       type: figure.logx ? "log" : "linear",
-      title: isLast ? { text: escaped(figure.x), standoff: 8 } : undefined,
-      nticks: 6,
-      dtick: figure.logx ? 1 : undefined,
+      title: { text: isLast ? escaped(figure.x) : "", standoff: 8 },
+      range: [from, to],
+      ...(figure.logx ? { dtick: to - from > 2 ? 1 : "D2" } : { nticks: 6 }),
     };
     layout[axisName("yaxis", panel)] = {
       ...axis,
       domain: [low, high],
       anchor: axisName("x", panel),
       type: figure.logy ? "log" : "linear",
+      exponentformat: "power",
       range: figure.logy ? figure.range.map(Math.log10) : figure.range,
-      matches: panel ? "y" : undefined,
+      ...(panel ? { matches: "y" } : {}),
       showticklabels: column === 0,
-      title: column === 0 ? { text: escaped(figure.y), standoff: 6 } : undefined,
+      title: { text: column === 0 ? escaped(figure.y) : "", standoff: 6 },
     };
     if (title) {
-      const place = { x: (left + right) / 2, y: high, xref: "paper", yref: "paper", yanchor: "bottom" };
+      const place = { x: (left + right) / 2, y: high, xref: "paper", yref: "paper", xanchor: "center", yanchor: "bottom" };
       layout.annotations.push({ ...place, text: escaped(title), showarrow: false, font: { size: 13, color: text } });
     }
   });
   return layout;
+}
+
+// The ends of a panel's x-axis; a little more than the points, for what marks the last of them.
+function spanOf(figure, panel) {
+  const x = figure.lines.filter((line) => line.panel === panel).flatMap((line) => line.x);
+  const [low, high] = [Math.min(...x), Math.max(...x)].map(figure.logx ? Math.log10 : Number);
+  const more = (high - low || 1) * 0.01;
+  return [low - more, high + more];
 }
 
 function draw(figure) {
@@ -216,6 +225,9 @@ function legendOf(figure) {
 
 // ---- from an image to curves, and back
 
+const HINT = "Point at a line for its arm, mean and interval. A name above hides and shows its lines; double-click it to see "
+  + "them alone. Drag to zoom, double-click to see all again.";
+
 function makeLive(source) {
   const holder = source.closest("figure");
   const still = holder.querySelector(".card");
@@ -224,9 +236,8 @@ function makeLive(source) {
   figure.hidden = new Set();
   figure.buttons = new Map();
   figure.plot = element("div", { class: "plot", role: "img", "aria-label": still.querySelector("img").alt });
-  const hint = element("p", { class: "note" }, "Point at a line for its arm, mean and interval; drag to zoom, twice click to reset. "
-    + "A button shows or hides its lines, twice clicked all others.");
-  const live = element("div", { class: "live" }, legendOf(figure), figure.plot, hint);
+  const title = element("h4", {}, still.getAttribute("aria-label"));
+  const live = element("div", { class: "live" }, title, legendOf(figure), figure.plot);
   const other = element("button", { type: "button", class: "switch" }, "Show as image");
   other.addEventListener("click", () => {
     const isLive = holder.classList.toggle("curved");
@@ -250,6 +261,7 @@ function makeLive(source) {
 
 if (window.DecompressionStream && window.IntersectionObserver) {
   const figures = [...document.querySelectorAll("script.curves")].map(makeLive);
+  figures[0].plot.after(element("p", { class: "note" }, HINT));
   const again = () => {
     for (const figure of figures) {
       for (const [name, button] of figure.buttons) button.firstChild.replaceWith(swatch(figure.named.get(name)));

@@ -1,4 +1,4 @@
-"""Curves as data, for the page to draw with plotly: what a static figure shows, thinned and rounded.
+"""Curves as data, for the page to draw with plotly: what the image shows, thinned and rounded.
 
 The page (curves.js) has nothing to compute: it places panels, and shows and hides lines by name.
 """
@@ -26,7 +26,7 @@ Line = tuple[Axes, pd.DataFrame, Look]
 def curves(
     spec: Figure, lines: Sequence[Line], titles: Sequence[str], across: int, differ: Sequence[str]
 ) -> dict[str, Any] | None:
-    """The lines of a drawn figure of curves as plain values; None where it had better stay an image.
+    """The lines of a drawn figure of curves as plain values; None where it stays an image.
 
     Args:
         spec: the figure.
@@ -59,7 +59,7 @@ def curves(
 def _lines(
     spec: Figure, table: pd.DataFrame, look: Look, differ: Sequence[str]
 ) -> Iterable[dict[str, Any]]:
-    """The mean of each arm over the seeds that did not diverge, or its seeds; diverged ones alone."""
+    """The mean of each arm over seeds that did not diverge, or these seeds; diverged ones alone."""
     for _, line in table.groupby("line", sort=False):
         head = {
             "panel": int(line["panel"].iloc[0]),
@@ -67,6 +67,7 @@ def _lines(
             "arm": ", ".join(map(str, line["arm"].unique())),
             "colour": to_hex(look["color"]),
             "dash": _dash(look["linestyle"]),
+            "width": round(float(look["linewidth"]), 2),
         }
         kept = line[line["status"] != "diverged"]
         if kept["seed"].nunique() >= MIN_SEEDS:
@@ -76,9 +77,10 @@ def _lines(
             kept = kept.iloc[:0]
         lost = line[line["status"] == "diverged"]
         for runs, outcome in ((kept, {}), (lost, {"diverged": True})):
-            for (_, seed), run in runs.sort_values("x").groupby(["arm", "seed"], observed=True):
+            for _, run in runs.sort_values("x").groupby(["arm", "seed"], observed=True):
+                own = {"seed": int(run["seed"].iloc[0]), **outcome}
                 finite = run[np.isfinite(run["y"])]
-                yield head | {"seed": int(seed), **outcome} | _points(spec, finite, {"y": "y"})
+                yield head | own | _points(spec, finite, {"y": "y"})
 
 
 def _name(spec: Figure, row: pd.Series, differ: Sequence[str]) -> str:
@@ -103,8 +105,6 @@ def _points(spec: Figure, table: pd.DataFrame, columns: Mapping[str, str]) -> di
         table = table[table[columns["y"]] > 0]
     chosen = table.iloc[_spread(table["x"].to_numpy(float), spec.logx)]
     values = {name: [_rounded(v) for v in chosen[column]] for name, column in columns.items()}
-    if values.get("n"):
-        values["n"] = values["n"][0] if len(set(values["n"])) == 1 else values["n"]
     return {"x": [float(x) if x % 1 else int(x) for x in chosen["x"]], **values}
 
 

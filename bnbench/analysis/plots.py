@@ -31,7 +31,7 @@ Line = tuple[Axes, pd.DataFrame, Look]
 
 
 class Drawing(NamedTuple):
-    """A drawn figure and the words that go with it; `curves` are its lines as data, if it has any."""
+    """A drawn figure and the words that go with it; `curves` are its lines as data, if any."""
 
     canvas: Canvas
     title: str

@@ -1,4 +1,4 @@
-"""What a number of a table rests on: the runs of each arm, their folders, the command to repeat them."""
+"""What a number of a table rests on: the runs of its arm, and the command that repeats them."""
 
 from collections.abc import Mapping
 from pathlib import Path

@@ -87,10 +87,9 @@ function makeFilterable(table) {
 
 // ---- what a row rests on
 
-function numeral(value) {
+function numeral(value, column) {
   if (value === null) return "–";
-  if (typeof value !== "number") return String(value);
-  return String(Math.abs(value) < 1000 ? Number(value.toPrecision(5)) : Math.round(value));
+  return value.toFixed(column.startsWith("steps") ? 0 : 2);
 }
 
 function runLink(root, runs, arm, seed) {
@@ -107,7 +106,7 @@ function smallTable(header, rows) {
 
 function runsOfArm(root, runs, arm) {
   const rows = runs.arms[arm].runs.map(([seed, outcome, ...values]) => {
-    return [runLink(root, runs, arm, seed), outcome, ...values.map(numeral)];
+    return [runLink(root, runs, arm, seed), outcome, ...values.map((value, k) => numeral(value, runs.columns[k]))];
   });
   return smallTable(["run", "outcome", ...runs.columns], rows);
 }
@@ -120,8 +119,8 @@ function pairs(root, runs, treatment, baseline) {
     .map(([seed, , value]) => {
       const other = of.get(seed)[2];
       const difference = value === null || other === null ? null : value - other;
-      const sides = [element("span", {}, `${numeral(value)} (`, runLink(root, runs, treatment, seed), ")")];
-      sides.push(element("span", {}, `${numeral(other)} (`, runLink(root, runs, baseline, seed), ")"));
+      const sides = [element("span", {}, `${numeral(value, "")} (`, runLink(root, runs, treatment, seed), ")")];
+      sides.push(element("span", {}, `${numeral(other, "")} (`, runLink(root, runs, baseline, seed), ")"));
       return [`seed ${seed}`, ...sides, difference === null ? "–" : difference.toFixed(2)];
     });
   return smallTable(["pair", "treatment (%)", "baseline (%)", "difference (pp)"], rows);
