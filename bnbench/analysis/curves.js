@@ -3,7 +3,6 @@
 // The image of the figure stays for print, and wherever this cannot run.
 
 const dark = matchMedia("(prefers-color-scheme: dark)");
-const variable = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 
 // ---- colours: those of the images, on a dark page as light as it takes to be seen
 
@@ -49,8 +48,6 @@ function loadPlotly() {
 
 // ---- one figure
 
-const axisName = (letter, panel) => letter + (panel ? panel + 1 : "");
-
 function tracesOf(figure) {
   const traces = [];
   for (const line of [...figure.lines].reverse()) { // the first on top, as in the image
@@ -78,19 +75,22 @@ function tracesOf(figure) {
         hoverinfo: "skip",
       });
     }
+    const hover = { text: line.x.map((_, k) => hoverText(figure, line, k)), hovertemplate: "%{text}<extra></extra>" };
     const width = line.low ? line.width : 0.9;
-    traces.push({
-      ...common,
-      x: line.x,
-      y: line.y,
-      mode: line.diverged ? "lines+markers" : "lines",
-      marker: { symbol: "x", color: colour, size: line.x.map((_, k) => (k === line.x.length - 1 ? 9 : 0)) },
-      line: { color: colour, width, dash: line.dash.map((length) => `${length * 2}px`).join(",") || "solid" },
-      text: line.x.map((_, k) => hoverText(figure, line, k)),
-      hovertemplate: "%{text}<extra></extra>",
-    });
+    const dash = line.dash.map((length) => `${length * 2}px`).join(",") || "solid";
+    traces.push({ ...common, ...hover, x: line.x, y: line.y, mode: "lines", line: { color: colour, width, dash } });
+    if (line.diverged) traces.push({ ...common, ...endOf(figure, line, hover, colour) });
   }
   return traces;
+}
+
+// Where a diverged run ended, or left the axes.
+function endOf(figure, line, hover, color) {
+  const last = line.x.length - 1;
+  const [low, high] = figure.range;
+  const y = Math.min(Math.max(line.y[last], low), high);
+  const place = { x: [line.x[last]], y: [y], text: [hover.text[last]] };
+  return { ...hover, ...place, mode: "markers", marker: { symbol: "x", size: 9, color }, cliponaxis: false };
 }
 
 function hoverText(figure, line, k) {
@@ -99,83 +99,9 @@ function hoverText(figure, line, k) {
   let value = `${escaped(figure.y)} <b>${line.y[k]}</b>`;
   if (line.low && line.low[k] !== null) value += ` [${line.low[k]}, ${line.high[k]}]`;
   words.push(value);
-  words.push(line.seed === undefined ? `n = ${line.n[k]} seeds` : `seed ${line.seed}${line.diverged ? ", diverged" : ""}`);
+  const outcome = line.diverged ? ", diverged" : "";
+  words.push(line.seed === undefined ? `n = ${line.n[k]} seeds` : `seed ${line.seed}${outcome}`);
   return words.join("<br>");
-}
-
-const escaped = (text) => text.replaceAll("&", "&amp;").replaceAll("<", "&lt;");
-
-function layoutOf(figure, width) {
-  const across = width < 560 ? 1 : figure.across;
-  const down = Math.ceil(figure.panels.length / across);
-  const [top, bottom] = [28, 24]; // pixels around each panel, for its title and its ticks
-  const height = figure.panels.length === 1 ? 400 : (across === 1 ? 210 : Math.max(230, Math.min(300, width / across))) * down + 36;
-  const text = variable("--text");
-  const axis = {
-    gridcolor: variable("--line"),
-    linecolor: variable("--muted"),
-    zeroline: false,
-    showline: true,
-    tickfont: { size: 11 },
-    automargin: true,
-  };
-  const layout = {
-    width,
-    height,
-    margin: { l: 62, r: 12, t: 12, b: 24 },
-    paper_bgcolor: "rgba(0,0,0,0)",
-    plot_bgcolor: "rgba(0,0,0,0)",
-    font: { color: text, family: getComputedStyle(document.body).fontFamily, size: 12 },
-    hoverlabel: { bgcolor: variable("--soft"), bordercolor: variable("--muted"), font: { color: text }, align: "left" },
-    hovermode: "closest",
-    dragmode: matchMedia("(pointer: coarse)").matches ? false : "zoom", // a finger scrolls the page
-    showlegend: false,
-    annotations: [],
-  };
-  const gapX = across > 1 ? 0.03 : 0;
-  const inner = height - 36;
-  figure.panels.forEach((title, panel) => {
-    const [row, column] = [Math.floor(panel / across), panel % across];
-    const left = column / across + (column ? gapX / 2 : 0);
-    const right = (column + 1) / across - (column < across - 1 ? gapX / 2 : 0);
-    const high = 1 - row / down - (title ? top / inner : 0);
-    const low = 1 - (row + 1) / down + bottom / inner;
-    const [from, to] = spanOf(figure, panel);
-    const isLast = panel + across >= figure.panels.length;
-    layout[axisName("xaxis", panel)] = {
-      ...axis,
-      domain: [left, right],
-      anchor: axisName("y", panel),
-      type: figure.logx ? "log" : "linear",
-      title: { text: isLast ? escaped(figure.x) : "", standoff: 8 },
-      range: [from, to],
-      ...(figure.logx ? { dtick: to - from > 2 ? 1 : "D2" } : { nticks: 6 }),
-    };
-    layout[axisName("yaxis", panel)] = {
-      ...axis,
-      domain: [low, high],
-      anchor: axisName("x", panel),
-      type: figure.logy ? "log" : "linear",
-      exponentformat: "power",
-      range: figure.logy ? figure.range.map(Math.log10) : figure.range,
-      ...(panel ? { matches: "y" } : {}),
-      showticklabels: column === 0,
-      title: { text: column === 0 ? escaped(figure.y) : "", standoff: 6 },
-    };
-    if (title) {
-      const place = { x: (left + right) / 2, y: high, xref: "paper", yref: "paper", xanchor: "center", yanchor: "bottom" };
-      layout.annotations.push({ ...place, text: escaped(title), showarrow: false, font: { size: 13, color: text } });
-    }
-  });
-  return layout;
-}
-
-// The ends of a panel's x-axis; a little more than the points, for what marks the last of them.
-function spanOf(figure, panel) {
-  const x = figure.lines.filter((line) => line.panel === panel).flatMap((line) => line.x);
-  const [low, high] = [Math.min(...x), Math.max(...x)].map(figure.logx ? Math.log10 : Number);
-  const more = (high - low || 1) * 0.01;
-  return [low - more, high + more];
 }
 
 function draw(figure) {
@@ -193,8 +119,8 @@ function swatch(line) {
   mark.setAttribute("height", 10);
   mark.setAttribute("aria-hidden", "true");
   const stroke = document.createElementNS("http://www.w3.org/2000/svg", "path");
-  const attributes = { d: "M0 5H26", stroke: legible(line.colour), "stroke-width": 3, "stroke-dasharray": dash || "none" };
-  for (const [name, value] of Object.entries(attributes)) stroke.setAttribute(name, value);
+  const look = { stroke: legible(line.colour), "stroke-width": 3, "stroke-dasharray": dash || "none" };
+  for (const [name, value] of Object.entries({ d: "M0 5H26", ...look })) stroke.setAttribute(name, value);
   mark.append(stroke);
   return mark;
 }
@@ -225,8 +151,8 @@ function legendOf(figure) {
 
 // ---- from an image to curves, and back
 
-const HINT = "Point at a line for its arm, mean and interval. A name above hides and shows its lines; double-click it to see "
-  + "them alone. Drag to zoom, double-click to see all again.";
+const HINT = "Point at a line for its arm, mean and interval. A name above hides and shows its lines; "
+  + "double-click it to see them alone. Drag to zoom, double-click to see all again.";
 
 function makeLive(source) {
   const holder = source.closest("figure");

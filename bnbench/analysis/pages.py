@@ -1,7 +1,7 @@
 """Self-contained pages: templates filled with escaped text, figures embedded up to a limit.
 
 A page asks the network for nothing, and its Content-Security-Policy forbids it to. Its script is
-`tables.js` and, where there are curves to hover over, `curves.js` with plotly.js: plotly/ holds
+`tables.js` and, where there are curves to hover over, `curves*.js` with plotly.js: plotly/ holds
 version 4.1.1 of the npm package plotly.js-basic-dist-min, embedded compressed.
 """
 

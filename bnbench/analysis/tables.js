@@ -140,16 +140,19 @@ async function copy(text) {
 }
 
 function commandOf(arm, command) {
-  if (!command) {
-    return element("p", { class: "note" }, `${arm} was made by another version of bnbench: its config.yaml says of what.`);
-  }
+  if (command) return copyable(element("pre", {}, element("code", {}, command)));
+  return element("p", { class: "note" }, `${arm} is of another version of bnbench: its config.yaml says what it is.`);
+}
+
+// A command with a button that copies it.
+function copyable(pre) {
   const button = element("button", { type: "button", class: "copy" }, "Copy");
   button.addEventListener("click", async () => {
-    await copy(command);
+    await copy(pre.textContent);
     button.textContent = "Copied";
     setTimeout(() => { button.textContent = "Copy"; }, 2000);
   });
-  return element("div", { class: "command" }, element("pre", {}, element("code", {}, command)), button);
+  return element("div", { class: "command" }, pre, button);
 }
 
 function detailOf(row, root, runs) {
@@ -183,6 +186,11 @@ function makeOpenable(table) {
   }
 }
 
+for (const pre of document.querySelectorAll("main pre")) {
+  const mark = document.createComment("");
+  pre.replaceWith(mark);
+  mark.replaceWith(copyable(pre));
+}
 for (const table of document.querySelectorAll("table[data-runs]")) makeOpenable(table);
 for (const table of document.querySelectorAll("table.sortable")) makeSortable(table);
 for (const table of document.querySelectorAll("table.sortable, table.scoreboard")) makeFilterable(table);
