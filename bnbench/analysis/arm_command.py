@@ -15,7 +15,6 @@ import pandas as pd
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from bnbench.checks import RequestError
 from bnbench.config import arm_id, flatten, science, typed
 
 CONFIGS = Path(__file__).parents[2] / "configs"
@@ -34,13 +33,13 @@ def arm_command(arm: str, settings: Mapping[str, Any], seeds: Sequence[int]) -> 
     """
     try:
         names = tuple(str(settings[f"{group}.name"]) for group in GROUPS)
-        changed = _changed(settings, _science(_base(names)))
+        changed = _changed(settings, _default(names))
         lines = [f"{key}={value}" for key, value in changed.items()]
         again = OmegaConf.merge(_base(names), OmegaConf.from_dotlist(lines))
         assert isinstance(again, DictConfig)
         if arm_id(_science(again)) != arm:
             return None
-    except (KeyError, OSError, ValueError, RequestError, OmegaConfBaseException):
+    except (KeyError, OSError, ValueError, OmegaConfBaseException):
         return None
     chosen = [f"{group}={name}" for group, name in zip(GROUPS, names, strict=True)]
     words = [*chosen, *lines, f"seeds={_word(list(seeds))}", AGAIN]
@@ -58,8 +57,7 @@ def _changed(settings: Mapping[str, Any], default: Mapping[str, Any]) -> dict[st
         for key, value in settings.items()
         if isinstance(value, str) or not pd.isna(value)
     }
-    plain = flatten(default)
-    keys = [key for key in {**plain, **given} if given.get(key) != plain.get(key)]
+    keys = [key for key in {**default, **given} if given.get(key) != default.get(key)]
     if {"batch_size", "data.train_images"} & set(keys):  # the default budget is of epochs
         keys = list(dict.fromkeys([*keys, "train.steps"]))
     return {key: _word(given.get(key)) for key in keys}
@@ -84,6 +82,12 @@ def _science(config: DictConfig) -> dict[str, Any]:
     plain = OmegaConf.to_container(config, resolve=True)
     assert isinstance(plain, dict)
     return science(typed({str(key): value for key, value in plain.items()}))
+
+
+@cache
+def _default(names: tuple[str, ...]) -> dict[str, Any]:
+    """The canonical form of the defaults with these choices, flat."""
+    return flatten(_science(_base(names)))
 
 
 @cache

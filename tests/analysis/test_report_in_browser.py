@@ -173,8 +173,9 @@ def test_a_header_sorts_up_and_down(visit, path):
     assert table.locator("[aria-sort]").count() == 1
 
 
-def test_a_filter_hides_rows_and_says_how_many_are_left(visit):
-    page = visit()
+@pytest.mark.parametrize("width", [1280, 400])
+def test_a_filter_hides_rows_and_says_how_many_are_left(visit, width):
+    page = visit(width=width)
     box = page.get_by_role("searchbox", name="Filter: Arms of one")
     box.fill("batchnorm POST")
     assert column(arms(page), "norm") == ["batchnorm"]
