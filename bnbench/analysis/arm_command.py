@@ -34,20 +34,18 @@ def arm_command(arm: str, settings: Mapping[str, Any], seeds: Sequence[int]) -> 
     try:
         names = tuple(str(settings[f"{group}.name"]) for group in GROUPS)
         changed = _changed(settings, _default(names))
-        lines = [f"{key}={value}" for key, value in changed.items()]
-        again = OmegaConf.merge(_base(names), OmegaConf.from_dotlist(lines))
-        assert isinstance(again, DictConfig)
-        if arm_id(_science(again)) != arm:
+        if arm_id(science(typed(_with(_base(names), changed)))) != arm:
             return None
     except (KeyError, OSError, ValueError, OmegaConfBaseException):
         return None
-    chosen = [f"{group}={name}" for group, name in zip(GROUPS, names, strict=True)]
-    words = [*chosen, *lines, f"seeds={_word(list(seeds))}", AGAIN]
+    words = [f"{group}={name}" for group, name in zip(GROUPS, names, strict=True)]
+    words += [f"{key}={_word(value)}" for key, value in changed.items()]
+    words += [f"seeds={_word(list(seeds))}", AGAIN]
     return shlex.join([".venv/bin/python", "scripts/train.py", *words])
 
 
-def _changed(settings: Mapping[str, Any], default: Mapping[str, Any]) -> dict[str, str]:
-    """The settings that are not the default, in the syntax of the command line.
+def _changed(settings: Mapping[str, Any], default: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings that are not the default.
 
     What the canonical form leaves out where it is as ever is in neither, or only in `settings`; a
     key that is only in `default` is null.
@@ -60,7 +58,17 @@ def _changed(settings: Mapping[str, Any], default: Mapping[str, Any]) -> dict[st
     keys = [key for key in {**default, **given} if given.get(key) != default.get(key)]
     if {"batch_size", "data.train_images"} & set(keys):  # the default budget is of epochs
         keys = list(dict.fromkeys([*keys, "train.steps"]))
-    return {key: _word(given.get(key)) for key in keys}
+    return {key: given.get(key) for key in keys}
+
+
+def _with(base: Mapping[str, Any], changed: Mapping[str, Any]) -> dict[str, Any]:
+    """A configuration with some of its keys, with dots, changed."""
+    config = {key: dict(part) if isinstance(part, dict) else part for key, part in base.items()}
+    for key, value in changed.items():
+        group, _, name = key.partition(".")
+        node, last = (config[group], name) if name else (config, key)
+        node[last] = value
+    return config
 
 
 def _value(cell: Any) -> Any:
@@ -77,28 +85,23 @@ def _word(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value)
 
 
-def _science(config: DictConfig) -> dict[str, Any]:
-    """The canonical form of a composed configuration."""
-    plain = OmegaConf.to_container(config, resolve=True)
-    assert isinstance(plain, dict)
-    return science(typed({str(key): value for key, value in plain.items()}))
-
-
 @cache
 def _default(names: tuple[str, ...]) -> dict[str, Any]:
     """The canonical form of the defaults with these choices, flat."""
-    return flatten(_science(_base(names)))
+    return flatten(science(typed(_base(names))))
 
 
 @cache
-def _base(names: tuple[str, ...]) -> DictConfig:
+def _base(names: tuple[str, ...]) -> dict[str, Any]:
     """The defaults with these choices of `GROUPS`, as Hydra would compose them."""
-    root = OmegaConf.load(CONFIGS / "config.yaml")
-    rates = OmegaConf.load(CONFIGS / "base_lr.yaml")
     files = {**dict(zip(GROUPS, names, strict=True)), **REST}
     groups = {key: OmegaConf.load(CONFIGS / key / f"{name}.yaml") for key, name in files.items()}
-    base = OmegaConf.merge(root, rates, groups)
-    assert isinstance(base, DictConfig)
+    composed = OmegaConf.merge(
+        OmegaConf.load(CONFIGS / "config.yaml"), OmegaConf.load(CONFIGS / "base_lr.yaml"), groups
+    )
+    assert isinstance(composed, DictConfig)
     for key in ("defaults", "hydra"):
-        base.pop(key, None)
-    return base
+        composed.pop(key)
+    base = OmegaConf.to_container(composed, resolve=True)
+    assert isinstance(base, dict)
+    return {str(key): value for key, value in base.items()}

@@ -35,7 +35,7 @@ def curves(
         across: panels in a row.
         differ: settings that lines of one look differ in.
     """
-    if spec.kind != "curves":
+    if spec.kind != "curves" or sum(table["line"].nunique() for _, table, _ in lines) > MAX_LINES:
         return None
     drawn = []
     for _, table, look in lines:
