@@ -22,7 +22,7 @@ from bnbench.analysis.claim_words import (
 )
 from bnbench.analysis.claim_words import numbers as digits
 from bnbench.analysis.labels import ABSENT
-from bnbench.analysis.pages import MAX_BYTES, picture, render, within
+from bnbench.analysis.pages import picture, render
 from bnbench.analysis.plots import Drawing
 from bnbench.analysis.tables import Table
 from bnbench.tracking.run_dir import write_whole
@@ -65,7 +65,7 @@ def write_claims(
         title=f"bnbench: claims on {folder.name}",
         board=_board(folder.name, claims),
         agreement=agreement({folder.name: claims, **(others or {})}),
-        sections=within(sections, MAX_BYTES),
+        sections=sections,
         facts=facts or {},
     )
     write_whole(folder / PAGE, page)

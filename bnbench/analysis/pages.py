@@ -1,11 +1,20 @@
-"""Self-contained pages: templates filled with escaped text, figures embedded up to a limit."""
+"""Self-contained pages: templates filled with escaped text, figures embedded up to a limit.
+
+A page asks the network for nothing, and its Content-Security-Policy forbids it to. Its script is
+`tables.js` and, where there are curves to hover over, `curves*.js` with plotly.js: plotly/ holds
+version 4.1.1 of the npm package plotly.js-basic-dist-min, embedded compressed.
+"""
 
 import base64
+import gzip
+import json
+from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
 from PIL import Image
 
 from bnbench.analysis import style
@@ -13,33 +22,55 @@ from bnbench.analysis.claim_words import verdict_label
 from bnbench.analysis.labels import count_label
 from bnbench.analysis.plots import Drawing
 
-MAX_BYTES = 6_000_000  # of a page with many figures; those beyond it are left to other files
+HERE = Path(__file__).parent
+PLOTLY = HERE / "plotly" / "plotly-basic.min.js"
+MAX_BYTES = 6_000_000  # of a page; the figures beyond it are left to other files
+MARKUP = 1_500  # bytes around a figure, at most
 
 
-def render(template: str, **values: Any) -> str:
-    """Fill a template of this folder."""
-    return _pages().get_template(template).render(**values)
+def render(template: str, sections: Sequence[Mapping[str, Any]], **values: Any) -> str:
+    """Fill a template of this folder; of the figures of its sections as many as a page may hold."""
+    curved = any(figure.get("curves") for section in sections for figure in section["figures"])
+    page = _pages().get_template(template)
+    bare = page.render(sections=within(sections, 0), has_curves=curved, **values)
+    kept = within(sections, MAX_BYTES - len(bare.encode()))
+    return page.render(sections=kept, has_curves=curved, **values)
 
 
 @cache
 def _pages() -> Environment:
     pages = Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
+        loader=FileSystemLoader(HERE),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    pages.policies["json.dumps_kwargs"] = {"separators": (",", ":"), "allow_nan": False}
     pages.filters["count"] = count_label
     pages.filters["verdict"] = verdict_label
+    pages.globals["text"] = _text
+    pages.globals["plotly"] = _plotly
     return pages
+
+
+@cache
+def _text(file: str) -> Markup:
+    """A file of this folder as it is."""
+    return Markup((HERE / file).read_text(encoding="utf-8"))
+
+
+@cache
+def _plotly() -> str:
+    """plotly.js, compressed, the same bytes each time."""
+    return base64.b64encode(gzip.compress(PLOTLY.read_bytes(), mtime=0)).decode()
 
 
 def picture(drawing: Drawing, path: Path) -> dict[str, Any]:
     """Save a figure, and give what the templates say of it."""
     style.save(drawing.canvas, path)
     words = {"title": drawing.title, "caption": drawing.caption, "alt": drawing.alt}
-    return {**words, **_pixels(path)}
+    return {**words, "file": path.stem, "curves": drawing.curves, **_pixels(path)}
 
 
 def _pixels(path: Path) -> dict[str, Any]:
@@ -50,16 +81,19 @@ def _pixels(path: Path) -> dict[str, Any]:
     return {"source": source, "width": width, "height": height}
 
 
-def within(sections: list[dict[str, Any]], limit: int) -> list[dict[str, Any]]:
-    """The sections with only as many figures as fit into `limit` bytes, first come first served."""
+def within(sections: Sequence[Mapping[str, Any]], limit: int) -> list[dict[str, Any]]:
+    """The sections with only the figures that fit into `limit` bytes, first come first served."""
     left = limit
     kept = []
     for section in sections:
-        size = sum(len(figure["source"] or "") for figure in section["figures"])
-        figures = section["figures"]
-        if size > left:
-            figures = [{"title": f["title"], "source": None, "elsewhere": True} for f in figures]
-        else:
-            left -= size
-        kept.append(section | {"figures": figures})
+        figures = []
+        for figure in section["figures"]:
+            size = len(json.dumps(figure)) + MARKUP
+            if figure["source"] and size > left:
+                words = {key: figure[key] for key in ("title", "file")}
+                figure = {**words, "source": None, "elsewhere": True}
+            elif figure["source"]:
+                left -= size
+            figures.append(figure)
+        kept.append({**section, "figures": figures})
     return kept

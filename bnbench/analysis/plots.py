@@ -17,6 +17,7 @@ from matplotlib.lines import Line2D
 
 from bnbench.analysis import frames, layout, style
 from bnbench.analysis.captions import alt_text, caption_text, note_text
+from bnbench.analysis.interactive import curves
 from bnbench.analysis.labels import SELF_EXPLAINING, column_label, value_label
 from bnbench.analysis.load import Experiment
 from bnbench.analysis.marks import CROSS, MARKS, Look, crosses
@@ -30,12 +31,13 @@ Line = tuple[Axes, pd.DataFrame, Look]
 
 
 class Drawing(NamedTuple):
-    """A drawn figure and the words that go with it."""
+    """A drawn figure and the words that go with it; `curves` are its lines as data, if any."""
 
     canvas: Canvas
     title: str
     caption: str
     alt: str
+    curves: dict[str, Any] | None = None
 
 
 def draw(spec: Figure, experiment: Experiment) -> Drawing | None:
@@ -78,8 +80,9 @@ def draw(spec: Figure, experiment: Experiment) -> Drawing | None:
         note = note_text(spec, counts)
         handles = _legend(spec, frame, hues, dashes)
         layout.inscribe(canvas, axes, across, spec, note, handles)
+        data = curves(spec, lines, [title for title, _ in panels], across, differ)
     caption = caption_text(spec, note, differ, frame)
-    return Drawing(canvas, spec.title, caption, alt_text(spec, hues, panels))
+    return Drawing(canvas, spec.title, caption, alt_text(spec, hues, panels), data)
 
 
 def _look(spec: Figure, hues: Sequence[Any], dashes: Sequence[Any], hue: Any, dash: Any) -> Look:

@@ -14,8 +14,9 @@ from bnbench.analysis import tables
 from bnbench.analysis.claim_report import boards
 from bnbench.analysis.labels import ranges_label, value_label
 from bnbench.analysis.load import Experiment, finished, load
-from bnbench.analysis.pages import MAX_BYTES, picture, render, within
+from bnbench.analysis.pages import picture, render
 from bnbench.analysis.plots import draw
+from bnbench.analysis.runs import run_details
 from bnbench.schema import Figure, FigureKind
 from bnbench.schema import Report as Declared
 from bnbench.tracking.experiment_dir import find, write_runs
@@ -25,6 +26,7 @@ FIGURES = [
     Figure(FigureKind.curves, "Validation accuracy by step", col="model.name"),
     Figure(FigureKind.curves, "Validation accuracy by samples seen", x="samples", col="model.name"),
 ]
+ROOT = "../../../"  # of the results, seen from an experiment's own page
 
 
 class Report(NamedTuple):
@@ -52,7 +54,7 @@ def write_report(results: Path) -> Report:
         try:
             write_runs(results, name, data)
             section = _section(load(folder))
-            _write(folder / "report.html", [section])
+            _write(folder / "report.html", [section | {"page": None, "folder": "", "root": ROOT}])
         except (OSError, OverflowError, ValueError) as error:
             problems.append(_line(folder, error))
             section = {**_heading(name, data), "problem": problems[-1], "figures": []}
@@ -62,7 +64,7 @@ def write_report(results: Path) -> Report:
     except (OSError, ValueError) as error:
         claims = None
         problems.append(_line(results / "claims", error))
-    return Report(_write(results / "report.html", within(sections, MAX_BYTES), claims), problems)
+    return Report(_write(results / "report.html", sections, claims), problems)
 
 
 def _line(folder: Path, error: Exception) -> str:
@@ -73,8 +75,9 @@ def _line(folder: Path, error: Exception) -> str:
 
 def _heading(name: str, data: str) -> dict[str, Any]:
     """What the template says about any experiment."""
-    page = f"experiments/{name}/{data}/report.html"
-    return {"id": f"{name}-{data}", "name": name, "data": data, "page": page, "problem": None}
+    folder = f"experiments/{name}/{data}/"
+    links = {"folder": folder, "page": f"{folder}report.html", "root": ""}
+    return {"id": f"{name}-{data}", "name": name, "data": data, **links, "problem": None}
 
 
 def _section(experiment: Experiment) -> dict[str, Any]:
@@ -98,6 +101,7 @@ def _section(experiment: Experiment) -> dict[str, Any]:
             "counts": tables.counts(runs),
             "figures": list(_figures(experiment, declared.figures or FIGURES)),
             "arms": tables.arms(reported) if some else None,
+            "runs": run_details(reported, experiment.folder.parents[2]) if some else None,
             "comparisons": [
                 (
                     tables.baseline_name(spec.baseline),

@@ -1,6 +1,6 @@
 """The numbers of a report as text: how many runs there are, the arms, the comparisons."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -17,13 +17,15 @@ NAMES = ["model.name", "norm.name", "placement"]
 class Table(NamedTuple):
     """A table of text: the first `num_words` columns are words, the others are numbers.
 
-    `colours` are those of the rows' norms in the figures.
+    `colours` are those of the rows' norms in the figures, `arms` the arms that each is about:
+    one, or a treatment and its baseline.
     """
 
     header: list[str]
     rows: list[list[str]]
     colours: list[str]
     num_words: int
+    arms: Sequence[Sequence[str]] = ()
 
 
 def counts(runs: pd.DataFrame) -> dict[str, int]:
@@ -53,7 +55,8 @@ def arms(runs: pd.DataFrame) -> Table:
         cells += [str(row["diverged"]), str(row["stuck"])]
         cells += [_steps(row[limit], row[f"{limit} missed"], row["runs"]) for limit in limits]
         rows.append([*cells, _seconds(row["seconds"])])
-    return Table(header, rows, _colours(settings), len(words))
+    about = [[str(arm)] for arm in table.index]
+    return Table(header, rows, _colours(settings), len(words), about)
 
 
 def compared(runs: pd.DataFrame, baseline: Mapping[str, Any], found: Collection[str] = ()) -> Table:
@@ -75,7 +78,9 @@ def compared(runs: pd.DataFrame, baseline: Mapping[str, Any], found: Collection[
         for row in table.to_dict("records")
     ]
     header = ["treatment", "baseline", "difference (pp)", "95 % interval", "pairs", "diverged"]
-    return Table(header, rows, _colours(settings.loc[table["treatment"]]), 2)
+    pairs = table[["treatment", "baseline"]].to_numpy()
+    about = [[str(arm) for arm in pair if pd.notna(arm)] for pair in pairs]
+    return Table(header, rows, _colours(settings.loc[table["treatment"]]), 2, about)
 
 
 def baseline_name(baseline: Mapping[str, Any]) -> str:

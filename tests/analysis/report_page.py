@@ -9,10 +9,11 @@ VOID = {"meta", "img", "br"}
 
 @dataclass
 class Page(HTMLParser):
-    """What a test asks of a page: its images, tables, texts, links and external resources."""
+    """What a test asks of a page: images, scripts, tables, texts, links, external resources."""
 
     path: Path
     images: list[dict] = field(default_factory=list)
+    scripts: list[dict] = field(default_factory=list)
     links: list[str] = field(default_factory=list)
     tables: list[list[list[str]]] = field(default_factory=list)
     open: list[str] = field(default_factory=list)
@@ -32,7 +33,9 @@ class Page(HTMLParser):
             self.ids.append(attributes["id"])
         if tag not in VOID:
             self.open.append(tag)
-        if tag == "img":
+        if tag == "script":
+            self.scripts.append(attributes)
+        elif tag == "img":
             self.images.append(attributes)
         elif tag == "a":
             self.links.append(attributes["href"])
@@ -47,7 +50,7 @@ class Page(HTMLParser):
         assert self.open.pop() == tag
 
     def handle_data(self, data):
-        if "style" not in self.open:
+        if not {"style", "script"} & set(self.open):
             self.text += data
         if {"td", "th"} & set(self.open):
             self.tables[-1][-1][-1] += data

@@ -146,7 +146,8 @@ def test_every_link_leads_somewhere_and_every_image_is_told(page):
     assert len(page.ids) == len(set(page.ids))
     assert [len(image["alt"]) > 40 for image in page.images] == [True] * 4
     assert all(image["src"].startswith("data:image/png;base64,") for image in page.images)
-    assert not {"script", "link", "iframe"} & set(page.tags)
+    assert not {"link", "iframe"} & set(page.tags)
+    assert page.scripts == [{}]
     names = sorted(path.name for path in (folder / "figures").iterdir())
     assert names == [f"{i}.{kind}" for i in ("C1", "C2", "C3", "E1") for kind in ("png", "svg")]
 
@@ -156,7 +157,7 @@ def test_text_from_outside_is_escaped(results):
     given = [part("a", "confirmed", 1.0, statistic=EVIL, label=EVIL, unit=EVIL)]
     write_folder(results, [(words, "confirmed", given, True)])
     page = written(results, facts={EVIL: EVIL})
-    assert "script" not in page.tags
+    assert page.scripts == [{}]  # the page's own
     assert page.text.count(EVIL) > 12
     assert EVIL in page.images[0]["alt"]
     assert printed(results).count(EVIL) == 2  # as family and as sentence

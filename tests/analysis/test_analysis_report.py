@@ -10,7 +10,9 @@ import pytest
 from fake_results import arm_of, config, row, write_experiment, write_run
 from report_page import Page
 
-from bnbench.analysis.report import MAX_BYTES, within, write_report
+from bnbench.analysis import pages
+from bnbench.analysis.pages import MAX_BYTES, within
+from bnbench.analysis.report import write_report
 from bnbench.analysis.stats import mean_interval
 
 SCRIPT = Path(__file__).parents[2] / "scripts" / "report.py"
@@ -39,8 +41,11 @@ def test_a_page_is_whole_without_the_network(results, rows):
         (image,) = page.images
         assert image["src"].startswith("data:image/png;base64,")
         assert image["alt"].startswith("Accuracy & batch. Test accuracy (%) against batch size")
-        assert all(link.startswith("#") for link in page.links)
-        assert not {"script", "link", "iframe", "object"} & set(page.tags)
+        assert {Path(link).suffix for link in page.links} >= {".svg", ".png"}
+        for link in page.links:
+            assert link.startswith("#") or (path.parent / link).exists()
+        assert not {"link", "iframe", "object"} & set(page.tags)
+        assert not any("src" in script for script in page.scripts)
         assert "url(" not in path.read_text(encoding="utf-8")
         assert page.tags.count("figcaption") == 1
         assert (
@@ -107,7 +112,8 @@ def test_text_from_outside_is_escaped(results, rows):
     figures = [VERSUS | {"title": f'"{evil}'}]
     write_experiment(results, "batch", rows, report={"figures": figures, "compare": []}, **info)
     page = Page(write_report(results).page)
-    assert "script" not in page.tags
+    assert not {"type", "id"} & set(page.scripts[-1])  # the page's own: all before it are data
+    assert all(script["type"] == "application/json" for script in page.scripts[:-1])
     assert page.text.count(evil) == 4
     assert page.images[0]["alt"].startswith(f'"{evil}')
 
@@ -149,17 +155,34 @@ def test_the_page_for_all_lists_every_experiment(results, rows):
         write_experiment(results, name, rows, report={"figures": [VERSUS]})
     page = Page(write_report(results).page)
     assert [line["experiment"] for line in page.table("experiment")] == ["adhoc", "batch"]
-    assert page.links == ["#adhoc-digits", "#batch-digits"]
-    assert page.ids == ["adhoc-digits", "batch-digits"]
+    assert page.links[:2] == ["#adhoc-digits", "#batch-digits"]
+    assert {"adhoc-digits", "batch-digits"} <= set(page.ids)
     assert len(page.images) == 2
     assert (results / "report.html").stat().st_size < MAX_BYTES
 
 
 def test_figures_beyond_the_limit_are_left_to_their_own_page():
-    sections = [{"figures": [{"title": "A", "source": "x" * 60}]} for _ in range(2)]
-    first, second = within(sections, 100)
+    figure = {"title": "A", "file": "01-a", "source": "x" * 60_000}
+    sections = [{"figures": [figure]} for _ in range(2)]
+    first, second = within(sections, 100_000)
     assert first == sections[0]
-    assert second["figures"] == [{"title": "A", "source": None, "elsewhere": True}]
+    left_out = {"title": "A", "file": "01-a", "source": None, "elsewhere": True}
+    assert second["figures"] == [left_out]
+    assert within(sections, -1)[0]["figures"] == [left_out]
+
+
+def test_a_page_is_never_larger_than_its_limit(results, rows, monkeypatch):
+    curves = {"kind": "curves", "title": "Curves"}
+    folder = write_experiment(results, "batch", rows, report={"figures": [VERSUS, curves]})
+    whole = write_report(results).page.stat().st_size
+    monkeypatch.setattr(pages, "MAX_BYTES", whole - 10_000)
+    page = Page(write_report(results).page)
+    assert page.path.stat().st_size <= whole - 10_000
+    assert len(page.images) == 1
+    assert "experiments/batch/digits/report.html" in page.links
+    own = Page(folder / "report.html")
+    assert len(own.images) == 1
+    assert "figures/02-curves.png" in own.links  # a page need not lead to itself
 
 
 def test_a_page_is_the_same_bytes_each_time(results, rows):

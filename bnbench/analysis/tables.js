@@ -1,0 +1,196 @@
+"use strict";
+// Tables that can be sorted, filtered and opened: a row shows the runs that its numbers rest on.
+// Without this script they are plain tables with every row.
+
+function element(tag, attributes = {}, ...children) {
+  const made = document.createElement(tag);
+  for (const [name, value] of Object.entries(attributes)) made.setAttribute(name, value);
+  made.append(...children);
+  return made;
+}
+
+const rowsOf = (part) => [...part.rows].filter((row) => !row.matches(".detail, .family"));
+
+// ---- sorting
+
+// What a cell is sorted by: "97.21 ± 0.35" is 97.21, "not reached" beyond all numbers, "–" absent.
+function sortKey(cell, isNumber) {
+  const text = cell.dataset.text ?? cell.textContent.trim();
+  if (text === "–" || text === "") return null;
+  if (!isNumber) return text;
+  const number = parseFloat(text.replaceAll(",", "").replace("−", "-"));
+  return Number.isNaN(number) ? Infinity : number;
+}
+
+function compare(a, b) {
+  if (typeof a === "string") return a.localeCompare(b, "en", { numeric: true });
+  return a === b ? 0 : a < b ? -1 : 1;
+}
+
+function sort(table, column) {
+  const headers = [...table.tHead.rows[0].cells];
+  const header = headers[column];
+  const isUp = header.getAttribute("aria-sort") !== "ascending";
+  for (const other of headers) other.removeAttribute("aria-sort");
+  header.setAttribute("aria-sort", isUp ? "ascending" : "descending");
+  const isNumber = header.classList.contains("number");
+  const body = table.tBodies[0];
+  const keyed = rowsOf(body).map((row) => [sortKey(row.cells[column], isNumber), row]);
+  keyed.sort(([a], [b]) => {
+    if (a === null || b === null) return (a === null) - (b === null); // absent: always last
+    return isUp ? compare(a, b) : compare(b, a);
+  });
+  for (const [, row] of keyed) {
+    const detail = row.nextElementSibling?.matches(".detail") ? row.nextElementSibling : null;
+    body.append(row, ...(detail ? [detail] : []));
+  }
+}
+
+function makeSortable(table) {
+  [...table.tHead.rows[0].cells].forEach((header, column) => {
+    const button = element("button", { type: "button", class: "sort" }, ...header.childNodes);
+    button.addEventListener("click", () => sort(table, column));
+    header.append(button);
+  });
+}
+
+// ---- filtering
+
+function filter(table, query, count) {
+  const words = query.toLowerCase().split(/\s+/).filter(Boolean);
+  let shown = 0;
+  let all = 0;
+  for (const body of table.tBodies) {
+    const family = body.querySelector(".family");
+    let own = 0;
+    for (const row of rowsOf(body)) {
+      const text = `${family?.textContent ?? ""} ${row.textContent}`.toLowerCase();
+      row.hidden = !words.every((word) => text.includes(word));
+      own += !row.hidden;
+      all += 1;
+      if (row.nextElementSibling?.matches(".detail")) row.nextElementSibling.hidden = row.hidden;
+    }
+    if (family) family.hidden = own === 0;
+    shown += own;
+  }
+  count.textContent = words.length ? `${shown} of ${all} rows` : "";
+}
+
+function makeFilterable(table) {
+  const frame = table.closest(".scroll");
+  const label = `Filter: ${frame.getAttribute("aria-label")}`;
+  const box = element("input", { type: "search", placeholder: "Filter rows", "aria-label": label });
+  const count = element("span", { role: "status" });
+  box.addEventListener("input", () => filter(table, box.value, count));
+  frame.before(element("div", { class: "filter" }, box, count));
+}
+
+// ---- what a row rests on
+
+function numeral(value, column) {
+  if (value === null) return "–";
+  return value.toFixed(column.startsWith("steps") ? 0 : 2);
+}
+
+function runLink(root, runs, arm, seed) {
+  const text = `seed ${seed}`;
+  return runs.arms[arm].folders ? element("a", { href: `${root}runs/${arm}/seed-${seed}/` }, text) : text;
+}
+
+function smallTable(header, rows) {
+  const cells = (tag, values) => values.map((value) => element(tag, tag === "th" ? { scope: "col" } : {}, value));
+  const table = element("table", {}, element("thead", {}, element("tr", {}, ...cells("th", header))));
+  table.append(element("tbody", {}, ...rows.map((row) => element("tr", {}, ...cells("td", row)))));
+  return table;
+}
+
+function runsOfArm(root, runs, arm) {
+  const rows = runs.arms[arm].runs.map(([seed, outcome, ...values]) => {
+    return [runLink(root, runs, arm, seed), outcome, ...values.map((value, k) => numeral(value, runs.columns[k]))];
+  });
+  return smallTable(["run", "outcome", ...runs.columns], rows);
+}
+
+// The difference seed by seed, as the mean of the row was made of them.
+function pairs(root, runs, treatment, baseline) {
+  const of = new Map(runs.arms[baseline].runs.map((run) => [run[0], run]));
+  const rows = runs.arms[treatment].runs
+    .filter(([seed]) => of.has(seed))
+    .map(([seed, , value]) => {
+      const other = of.get(seed)[2];
+      const difference = value === null || other === null ? null : value - other;
+      const sides = [element("span", {}, `${numeral(value, "")} (`, runLink(root, runs, treatment, seed), ")")];
+      sides.push(element("span", {}, `${numeral(other, "")} (`, runLink(root, runs, baseline, seed), ")"));
+      return [`seed ${seed}`, ...sides, difference === null ? "–" : difference.toFixed(2)];
+    });
+  return smallTable(["pair", "treatment (%)", "baseline (%)", "difference (pp)"], rows);
+}
+
+async function copy(text) {
+  try {
+    await navigator.clipboard.writeText(text);
+  } catch {
+    // a page that was opened as a file may not reach the clipboard by itself
+    const area = element("textarea", {}, text);
+    document.body.append(area);
+    area.select();
+    document.execCommand("copy");
+    area.remove();
+  }
+}
+
+function commandOf(arm, command) {
+  if (command) return copyable(element("pre", {}, element("code", {}, command)));
+  return element("p", { class: "note" }, `${arm} is of another version of bnbench: its config.yaml says what it is.`);
+}
+
+// A command with a button that copies it.
+function copyable(pre) {
+  const button = element("button", { type: "button", class: "copy" }, "Copy");
+  button.addEventListener("click", async () => {
+    await copy(pre.textContent);
+    button.textContent = "Copied";
+    setTimeout(() => { button.textContent = "Copy"; }, 2000);
+  });
+  return element("div", { class: "command" }, pre, button);
+}
+
+function detailOf(row, root, runs) {
+  const arms = row.dataset.arms.split(" ");
+  const content = element("div", { class: "content" });
+  content.append(arms.length > 1 ? pairs(root, runs, ...arms) : runsOfArm(root, runs, arms[0]));
+  content.append(element("p", { class: "note" }, "To train these runs again, beside what is there:"));
+  for (const arm of arms) content.append(commandOf(arm, runs.arms[arm].command));
+  const cell = element("td", { colspan: row.cells.length }, content);
+  return element("tr", { class: "detail" }, cell);
+}
+
+function makeOpenable(table) {
+  const source = document.getElementById(table.dataset.runs);
+  const runs = JSON.parse(source.textContent);
+  for (const row of rowsOf(table.tBodies[0])) {
+    const cell = row.cells[0];
+    cell.dataset.text = cell.textContent.trim();
+    const label = `Runs of ${cell.dataset.text}`;
+    const button = element("button", { type: "button", class: "open", "aria-expanded": "false", "aria-label": label });
+    const toggle = () => {
+      const isOpen = button.getAttribute("aria-expanded") === "true";
+      button.setAttribute("aria-expanded", String(!isOpen));
+      if (isOpen) row.nextElementSibling.remove();
+      else row.after(detailOf(row, source.dataset.root, runs));
+    };
+    button.addEventListener("click", toggle);
+    cell.prepend(button);
+    row.classList.add("openable");
+    for (const number of row.querySelectorAll("td.number")) number.addEventListener("click", toggle);
+  }
+}
+
+for (const pre of document.querySelectorAll("main pre")) {
+  const mark = document.createComment("");
+  pre.replaceWith(mark);
+  mark.replaceWith(copyable(pre));
+}
+for (const table of document.querySelectorAll("table[data-runs]")) makeOpenable(table);
+for (const table of document.querySelectorAll("table.sortable")) makeSortable(table);
+for (const table of document.querySelectorAll("table.sortable, table.scoreboard")) makeFilterable(table);
