@@ -193,3 +193,17 @@ def test_a_committed_scoreboard_comes_from_one_clean_commit(data):
     assert re.fullmatch("[0-9a-f]{40}", judged["git_commit"])
     assert judged["device"]
     assert judged["versions"]["torch"]
+
+
+@pytest.mark.parametrize("data", SEEDS_OF)
+def test_the_seeds_of_the_evidence_are_those_that_a_protocol_tells(data):
+    for name, claim in claims_on(data).items():
+        if claim.reason or claim.experiments == ("exact",):
+            continue
+        other = re.match(r"As ([CMPBD]\d)\.", claim.protocol)
+        protocol = claims_on(data)[other[1]].protocol if other else claim.protocol
+        told = [int(last) for last in re.findall(r"\b0-(\d+)\b", protocol)]
+        evidence = pd.read_csv(REFERENCE / data / "evidence" / f"{name}.csv")
+        for part, rows in evidence[evidence["role"] == "verdict"].groupby("part"):
+            assert list(rows["seed"]) == list(range(rows["seed"].max() + 1)), (name, part)
+            assert rows["seed"].max() in told, (name, part)
