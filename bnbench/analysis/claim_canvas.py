@@ -10,15 +10,17 @@ from bnbench.analysis.claim_views import Claim
 from bnbench.analysis.claim_words import COLOURS, verdict_label
 
 WIDTH = 8.4
+TITLE = 74  # characters of a line, of the widest letters that a claim has
 ROW, PANEL = 0.5, 0.75  # inches
 REGION = "#dff0e9"
+READING = "#7a848e"
 MARKERS = {"confirmed": "o", "refuted": "X", "inconclusive": "D"}  # a verdict has its own shape
 NUM_TOLD = 8  # parts in an alternative text; the rest is in the table
 
 
 def canvas_of(claim: Claim, num_rows: Sequence[int]) -> tuple[Canvas, list[Axes]]:
     """Panels of so many rows below each other, under the claim and its verdict."""
-    title = textwrap.fill(title_of(claim), 84)
+    title = textwrap.fill(title_of(claim), TITLE)
     height = sum(ROW * num + PANEL for num in num_rows) + 0.21 * title.count("\n") + 1.3
     canvas = Canvas(figsize=(WIDTH, height), layout="constrained", facecolor="white")
     canvas.suptitle(title, weight="bold", fontsize="large")
@@ -28,6 +30,9 @@ def canvas_of(claim: Claim, num_rows: Sequence[int]) -> tuple[Canvas, list[Axes]
     verdict = claim.row["verdict"]
     look = {"color": COLOURS[verdict], "weight": "bold", "loc": "left", "fontsize": "large"}
     axes[0].set_title(verdict_label(verdict), **look)
+    if claim.is_adjusted_away:
+        note = {"color": READING, "loc": "right", "fontsize": "small"}
+        axes[0].set_title("adjusted for many claims; the parts' verdicts are not", **note)
     for ax, num in zip(axes, num_rows, strict=True):
         ax.set_ylim(num - 0.4, -0.6)
         ax.grid(visible=False, axis="y")

@@ -19,7 +19,14 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLoca
 
 from bnbench.analysis import style
 from bnbench.analysis.claim_bounds import bounds
-from bnbench.analysis.claim_canvas import MARKERS, NUM_TOLD, REGION, canvas_of, title_of
+from bnbench.analysis.claim_canvas import (
+    MARKERS,
+    NUM_TOLD,
+    READING,
+    REGION,
+    canvas_of,
+    title_of,
+)
 from bnbench.analysis.claim_views import Claim, PartView, records
 from bnbench.analysis.claim_words import (
     COLOURS,
@@ -32,7 +39,6 @@ from bnbench.analysis.plots import Drawing
 
 LABEL = 30  # characters
 SEEDS_AT = 0.24  # how far below its mean a part's seeds are drawn, in rows
-READING = "#7a848e"
 BOUNDS = {"": "o", "at least": ">", "at most": "<"}
 
 

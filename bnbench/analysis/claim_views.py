@@ -91,6 +91,13 @@ class Claim(NamedTuple):
         """Whether its smallest detectable effect exceeds the smallest effect of interest."""
         return str(self.row["powered"]) == "False"
 
+    @property
+    def is_adjusted_away(self) -> bool:
+        """Whether its parts by themselves would decide it, and the adjustment leaves it open."""
+        verdicts = set(self.parts.loc[self.parts["role"] == "verdict", "verdict"])
+        decided = "refuted" in verdicts or verdicts == {"confirmed"}
+        return self.row["verdict"] == "inconclusive" and decided
+
     def part(self, name: str) -> PartView:
         """The view of a part; one that the registry says nothing of is called by its name."""
         known = {part.name: part for part in self.view.parts}

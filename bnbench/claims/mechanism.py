@@ -469,7 +469,7 @@ M8 = Claim(
     experiments=("least_squares",),
     protocol=(
         "Gradient descent on least squares with two features, one scaled by 1 to 100; drawn data, "
-        "seeds 0-9. See bnbench/problems."
+        "seeds 0-19. See bnbench/problems."
     ),
     rule=(
         "Slope of ln steps over ln condition number within 1 ± 0.1, and of the latter over ln "

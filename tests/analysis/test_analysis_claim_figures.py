@@ -1,15 +1,17 @@
 """Figures of claims: every mark where its number is, every panel with one scale and one unit."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
 from fake_claims import part, write_folder
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_hex
 
 from bnbench.analysis import style
-from bnbench.analysis.claim_canvas import MARKERS, REGION
+from bnbench.analysis.claim_canvas import MARKERS, READING, REGION
 from bnbench.analysis.claim_figures import forest, published, surface
-from bnbench.analysis.claim_forest import READING
 from bnbench.analysis.claim_views import ClaimView, read_claims
 from bnbench.analysis.claim_words import COLOURS
 
@@ -126,6 +128,34 @@ def test_a_verdict_is_a_word_a_symbol_and_a_shape_beside_its_colour(judged, verd
     assert to_hex(light.get_color()) == READING
     assert light.get_markersize() < mean.get_markersize()
     assert len(set(MARKERS.values())) == len(MARKERS)
+
+
+@pytest.mark.parametrize(
+    ("verdict", "parts", "noted"),
+    [
+        ("inconclusive", ["confirmed", "confirmed"], True),
+        ("inconclusive", ["refuted", "inconclusive"], True),
+        ("inconclusive", ["confirmed", "inconclusive"], False),
+        ("refuted", ["refuted", "confirmed"], False),
+        ("confirmed", ["confirmed", "confirmed"], False),
+    ],
+)
+def test_a_verdict_that_the_adjustment_took_back_says_so(judged, verdict, parts, noted):
+    reading = part("r", "", 1.0, role="reading")
+    claim = judged(verdict, *(part(f"p{i}", own, 1.0) for i, own in enumerate(parts)), reading)
+    note = forest(claim).canvas.axes[0].get_title(loc="right")
+    assert note == ("adjusted for many claims; the parts' verdicts are not" if noted else "")
+
+
+def test_a_title_as_wide_as_they_come_stays_on_the_canvas(judged):
+    claim = judged("confirmed", part("a", "confirmed", 1.0))
+    view = replace(claim.view, sentence=" ".join(["Normalizes"] * 15) + ".")
+    canvas = forest(claim._replace(view=view)).canvas
+    FigureCanvasAgg(canvas).draw()
+    (text,) = (text for text in canvas.texts if text.get_text() == canvas.get_suptitle())
+    text = text.get_window_extent()
+    assert text.x0 >= 0
+    assert text.x1 <= canvas.bbox.width
 
 
 def test_readings_come_after_what_decides(judged):
