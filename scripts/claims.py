@@ -27,7 +27,6 @@ from bnbench.tracking.run_dir import as_json, write_whole
 
 ONLY = "claims="
 DEFAULT = "digits"  # as in configs/config.yaml
-FACTS = "judged.json"
 REFERENCE = Path(__file__).parents[1] / "results" / "reference"
 
 
@@ -100,7 +99,7 @@ def judged(argv: list[str]) -> int:
         "started": started.isoformat(timespec="seconds"),
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),
     }
-    write_whole(study.folder / FACTS, as_json(facts))
+    write_whole(study.folder / report.JUDGED, as_json(facts))
     terms = {"Command": facts["command"], **report.facts(facts)}
     # beside what this project published, where these results have no other data set of their own
     folders = [*sorted(study.folder.parent.glob("*")), *sorted((REFERENCE / "claims").glob("*"))]

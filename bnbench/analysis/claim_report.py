@@ -22,7 +22,7 @@ from bnbench.analysis.claim_words import (
 )
 from bnbench.analysis.claim_words import numbers as digits
 from bnbench.analysis.labels import ABSENT
-from bnbench.analysis.pages import picture, render
+from bnbench.analysis.pages import kept_picture, picture, render
 from bnbench.analysis.plots import Drawing
 from bnbench.analysis.tables import Table
 from bnbench.tracking.run_dir import write_whole
@@ -112,6 +112,11 @@ def _section(folder: Path, claim: Claim, extra: Sequence[Drawing]) -> dict[str, 
     figures = [
         picture(drawing, folder / "figures" / f"{name}{f'-{number}' if number > 1 else ''}.png")
         for number, drawing in enumerate(drawings, start=1)
+    ]
+    figures += [
+        kept_picture(path, f"{name}, further")
+        for path in sorted((folder / "figures").glob(f"{name}-*.png"))
+        if path.stem not in [figure["file"] for figure in figures]
     ]
     has_evidence = (folder / "evidence" / f"{name}.csv").exists()
     return {

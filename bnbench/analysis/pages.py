@@ -70,7 +70,19 @@ def picture(drawing: Drawing, path: Path) -> dict[str, Any]:
     """Save a figure, and give what the templates say of it."""
     style.save(drawing.canvas, path)
     words = {"title": drawing.title, "caption": drawing.caption, "alt": drawing.alt}
-    return {**words, "file": path.stem, "curves": drawing.curves, **_pixels(path)}
+    return {**words, "curves": drawing.curves, **_files(path)}
+
+
+def kept_picture(path: Path, title: str) -> dict[str, Any]:
+    """The same for a figure that is there and cannot be drawn anew: its runs are elsewhere."""
+    caption = f"{title}. Drawn earlier, from runs that are not in these results."
+    return {"title": title, "caption": caption, "alt": caption, "curves": None, **_files(path)}
+
+
+def _files(path: Path) -> dict[str, Any]:
+    """The name of a figure, the formats that it is there in, and the image to embed."""
+    formats = [kind for kind in ("svg", "png") if path.with_suffix(f".{kind}").exists()]
+    return {"file": path.stem, "formats": formats, **_pixels(path)}
 
 
 def _pixels(path: Path) -> dict[str, Any]:

@@ -11,10 +11,12 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from bnbench.analysis import tables
-from bnbench.analysis.claim_report import boards
+from bnbench.analysis.claim_agreement import read_boards
+from bnbench.analysis.claim_report import PAGE, boards, write_claims
+from bnbench.analysis.claim_views import read_claims
 from bnbench.analysis.labels import ranges_label, value_label
 from bnbench.analysis.load import Experiment, finished, load
-from bnbench.analysis.pages import picture, render
+from bnbench.analysis.pages import kept_picture, picture, render
 from bnbench.analysis.plots import draw
 from bnbench.analysis.runs import run_details
 from bnbench.schema import Figure, FigureKind
@@ -26,6 +28,7 @@ FIGURES = [
     Figure(FigureKind.curves, "Validation accuracy by step", col="model.name"),
     Figure(FigureKind.curves, "Validation accuracy by samples seen", x="samples", col="model.name"),
 ]
+JUDGED = "judged.json"  # in a folder of claims: command, commit, versions, device
 ROOT = "../../../"  # of the results, seen from an experiment's own page
 
 
@@ -60,11 +63,29 @@ def write_report(results: Path) -> Report:
             section = {**_heading(name, data), "problem": problems[-1], "figures": []}
         sections.append(section)
     try:
+        complete_claims(results)
         claims = boards(results)
     except (OSError, ValueError) as error:
         claims = None
         problems.append(_line(results / "claims", error))
     return Report(_write(results / "report.html", sections, claims), problems)
+
+
+def complete_claims(results: Path) -> None:
+    """Write the pages of claims that have tables and none, such as those kept in a repository.
+
+    Raises:
+        ValueError: a file is damaged.
+        OSError: a file is missing, or cannot be written.
+    """
+    folders = sorted(path.parent for path in results.glob(f"claims/*/{JUDGED}"))
+    for folder in folders:
+        if not (folder / PAGE).exists():
+            views = [claim.view for claim in read_claims(folder)]
+            info = json.loads((folder / JUDGED).read_text(encoding="utf-8"))
+            terms = {"Command": info["command"], **facts(info)}
+            others = read_boards([other for other in folders if other != folder])
+            write_claims(folder, views, facts=terms, others=others)
 
 
 def _line(folder: Path, error: Exception) -> str:
@@ -136,12 +157,14 @@ def _declared(report: dict[str, Any]) -> Declared:
 def _figures(experiment: Experiment, specs: Iterable[Figure]) -> Iterable[dict[str, Any]]:
     for number, spec in enumerate(specs, start=1):
         drawing = draw(spec, experiment)
-        if drawing is None:
-            yield {"title": spec.title, "source": None}
-            continue
         words = re.sub(r"[^a-z0-9]+", "-", spec.title.lower()).strip("-")
         path = experiment.folder / "figures" / f"{number:02}-{words}.png"
-        yield picture(drawing, path)
+        if drawing is not None:
+            yield picture(drawing, path)
+        elif path.exists():
+            yield kept_picture(path, spec.title)
+        else:
+            yield {"title": spec.title, "source": None}
 
 
 def facts(info: Mapping[str, Any]) -> dict[str, str]:

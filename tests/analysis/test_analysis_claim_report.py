@@ -1,7 +1,9 @@
 """The pages and the terminal: every number in words, links that lead somewhere, escaped text."""
 
+import base64
 import doctest
 import io
+import json
 import math
 from pathlib import Path
 
@@ -175,6 +177,25 @@ def test_the_report_over_everything_begins_with_the_claims(results, folder):
     assert list(scoreboard(page)) == ["E1", "C1", "C2", "C3", "P4"]
     for link in page.links:
         assert link.startswith("#") or (results / link.partition("#")[0]).exists()
+
+
+@pytest.mark.slow
+def test_claims_that_are_kept_without_their_page_get_it_from_their_tables(results, folder):
+    write_experiment(results, "one", [write_run(results, config(), 0)])
+    written(folder)
+    further = (folder / "figures" / "C2.png").read_bytes()
+    (folder / "figures" / "C1-2.png").write_bytes(further)  # of curves, say: it needs the runs
+    (folder / "report.html").unlink()
+    facts = {"command": "make claims", "git_commit": "0123456789abcdef", "versions": {"torch": "2"}}
+    (folder / "judged.json").write_text(json.dumps(facts))
+    assert write_report(results).problems == []
+    page = Page(folder / "report.html")
+    assert list(scoreboard(page)) == ["E1", "C1", "C2", "C3", "P4"]
+    assert "0123456789ab" in page.text
+    alts = [image["alt"] for image in page.images]
+    assert alts[2] == "C1, further. Drawn earlier, from runs that are not in these results."
+    assert base64.b64decode(page.images[2]["src"].partition(",")[2]) == further
+    assert len(alts) == 5
 
 
 @pytest.mark.slow

@@ -1,5 +1,6 @@
 """The report: self-contained, escaped, complete, with numbers that a hand computes."""
 
+import base64
 import runpy
 import shutil
 import sys
@@ -262,6 +263,27 @@ def test_committed_results_keep_their_runs_csv(results, rows):
     assert problems == []
     assert (folder / "runs.csv").read_bytes() == before
     assert Page(page).table("arm")[0]["runs"] == "3"
+
+
+CURVES = {"kind": "curves", "title": "Accuracy by step"}
+
+
+def test_results_without_their_runs_show_the_figures_that_were_drawn_from_them(results, rows):
+    folder = write_experiment(results, "batch", rows, report={"figures": [CURVES, VERSUS]})
+    write_report(results)
+    drawn = (folder / "figures" / "01-accuracy-by-step.png").read_bytes()
+    shutil.rmtree(results / "runs")
+    (folder / "figures" / "01-accuracy-by-step.svg").unlink()
+    page = Page(write_report(results).page)
+    kept, anew = page.images
+    assert base64.b64decode(kept["src"].partition(",")[2]) == drawn
+    told = "Accuracy by step. Drawn earlier, from runs that are not in these results."
+    assert kept["alt"] == told
+    assert told in page.text
+    assert anew["alt"].startswith("Accuracy & batch. Test accuracy")
+    formats = [Path(link).name for link in page.links if "figures" in link]
+    there = ["01-accuracy-by-step.png", "02-accuracy-batch.svg", "02-accuracy-batch.png"]
+    assert formats == there
 
 
 @pytest.mark.parametrize(("outcome", "code"), [("made", 0), ("damaged", 1), ("nothing there", 2)])
