@@ -12,11 +12,11 @@ from omegaconf.errors import OmegaConfBaseException
 
 from bnbench.analysis import tables
 from bnbench.analysis.claim_report import boards
-from bnbench.analysis.labels import ranges_label, value_label
 from bnbench.analysis.load import Experiment, finished, load
 from bnbench.analysis.pages import picture, render
 from bnbench.analysis.plots import draw
 from bnbench.analysis.runs import run_details
+from bnbench.labels import ranges_label, value_label
 from bnbench.schema import Figure, FigureKind
 from bnbench.schema import Report as Declared
 from bnbench.tracking.experiment_dir import find, write_runs
