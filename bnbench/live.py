@@ -148,7 +148,9 @@ def finished_line(
     width: int,
 ) -> Table:
     """An arm that is finished: what it is called and what it came to."""
-    mark = ("✓", "green") if done == runs else ("✗", "bold red")
+    whole = done == runs
+    mark = ("✓", "green") if whole else ("✗", "bold red")
+    count = count_label(runs, "run") if whole else f"{done} of {runs} runs"
     told = Text("" if accuracy is None else f"test {100 * accuracy:5.1f} %")
     words = ", ".join(f"{count} {word}" for word, count in odd.items() if count)
     grid = _grid(max(1, min(width - MARGIN, WIDEST)))
@@ -162,7 +164,7 @@ def finished_line(
         Text(place, "dim"),
         Text(label),
         Text(words, "magenta"),
-        Text(count_label(runs, "run"), "dim") if done == runs else Text(f"{done} of {runs} runs", "red"),
+        Text(count, "dim" if whole else "red"),
         told,
     )
     return grid

@@ -1,9 +1,9 @@
 """The best arm of each experiment as a terminal shows it."""
 
 import math
-from collections.abc import Sequence
+import textwrap
+from collections.abc import Iterable, Sequence
 
-from rich import box
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -12,6 +12,7 @@ from bnbench.analysis.best import Best
 from bnbench.analysis.stats import Interval
 
 WIDTH = 100  # where no terminal says how wide it is, and no wider where one does
+NUMBER = len("+10.21 pp [+10.84, +11.58]")
 CAPTION = (
     "Best by mean validation accuracy, so that test accuracies are not chosen for being high. "
     "95 % t intervals over n seeds, none below 3; differences are paired by seed."
@@ -27,29 +28,36 @@ def show_best(found: Sequence[Best], console: Console) -> None:
         console.print(_line(found[0]), soft_wrap=True)
         return
     width = min(console.width, WIDTH) if console.is_terminal else WIDTH
-    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1), pad_edge=False, width=width)
-    table.add_column("question", ratio=5)
-    table.add_column("best arm", ratio=6)
-    table.add_column("test accuracy", no_wrap=True, justify="right")
-    table.add_column("n", no_wrap=True, justify="right")
+    header = Text("test accuracy", "dim"), Text("n", "dim")
+    console.print(_table([(Text(), *header)], width), crop=False)
     for number, best in enumerate(found):
         if number:
-            table.add_row()
-        table.add_row(
-            Text(f"{best.name} on {best.data}", style="bold"),
-            Text(best.arm, style="green"),
-            Text(percent(best.accuracy)),
-            Text(str(best.accuracy.n)),
-        )
-        against = difference = n = ""
+            console.print()
+        heading = Text.assemble((f"{best.name} on {best.data}", "bold"), "  ", _counts(best))
+        console.print(heading, soft_wrap=True)
+        for line in textwrap.wrap(best.question, width):
+            console.print(Text(line), soft_wrap=True)
+        arm = Text.assemble(("best     ", "dim"), (best.arm, "bold green"))
+        rows = [(arm, Text(percent(best.accuracy), "bold"), Text(str(best.accuracy.n)))]
         if best.against and best.difference:
-            against, difference = f"against {best.against}", points(best.difference)
-            n = str(best.difference.n)
-        told = Text(against)
-        told.append("\n" * bool(against)).append_text(_counts(best))
-        table.add_row(Text(best.question, style="dim"), told, Text(difference), Text(n))
-    console.print(table, width=width, crop=False)
-    console.print(Text(CAPTION, style="dim"), width=width)
+            arm = Text.assemble(("against  ", "dim"), best.against)
+            rows.append((arm, Text(points(best.difference)), Text(str(best.difference.n))))
+        console.print(_table(rows, width), crop=False)
+    console.print()
+    for line in textwrap.wrap(CAPTION, width):
+        console.print(Text(line, style="dim"), soft_wrap=True)
+
+
+def _table(rows: Iterable[tuple[Text, Text, Text]], width: int) -> Table:
+    """Rows of an arm, a number with its interval, and n; the same columns at each call."""
+    grid = Table.grid(padding=(0, 2), pad_edge=False)
+    grid.width = width
+    grid.add_column(ratio=1)
+    grid.add_column(width=NUMBER, justify="right", no_wrap=True)
+    grid.add_column(width=3, justify="right", no_wrap=True)
+    for row in rows:
+        grid.add_row(*row)
+    return grid
 
 
 def _line(best: Best) -> Text:
