@@ -92,7 +92,7 @@ def _rows(rows: Sequence[Row], width: int) -> Table:
         grid.add_column(no_wrap=True, justify="right")
     for row in rows:
         step = f"{row.step:,}/{row.steps:,}" if row.steps else f"{row.step:,}"
-        value = f"val {100 * row.accuracy:5.1f} %" if row.accuracy is not None else "starting"
+        value = f" val {100 * row.accuracy:4.1f} %" if row.accuracy is not None else "starting"
         cells: list[RenderableType] = ["", Elided(row.label)]
         if width >= NARROW:
             place = f"seed {row.seed} ({row.done + 1} of {row.runs})"
@@ -151,7 +151,7 @@ def finished_line(
     whole = done == runs
     mark = ("✓", "green") if whole else ("✗", "bold red")
     count = count_label(runs, "run") if whole else f"{done} of {runs} runs"
-    told = Text("" if accuracy is None else f"test {100 * accuracy:5.1f} %")
+    told = Text("" if accuracy is None else f" test {100 * accuracy:4.1f} %")
     words = ", ".join(f"{count} {word}" for word, count in odd.items() if count)
     grid = _grid(max(1, min(width - MARGIN, WIDEST)))
     grid.add_column(no_wrap=True)

@@ -277,7 +277,9 @@ def conclude(outcome: Outcome, num_todo: int, console: Console) -> None:
     for arm, seed, why in outcome.failures:
         console.print(f"FAILED {arm} seed {seed}: {why}", soft_wrap=True)
     if outcome.failures:
-        console.print(f"{len(outcome.failures)} of {num_todo} runs failed")
+        console.print(
+            f"{len(outcome.failures)} of {num_todo} runs failed; the same command tries them again"
+        )
     elif num_todo:
         console.print(f"{counted(num_todo, 'run')} finished in {clock(outcome.seconds)}")
     if waiting := not_sent(outcome.request):

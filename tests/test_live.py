@@ -138,7 +138,7 @@ def test_finished_arms_and_failures_are_printed_above(arms, terminal, end):
     assert "✗ failed \x1b[0mvgg, seed 1: RuntimeError: [red]boom" in told
     assert "mlp · [bold]no norm[/]" in told
     assert "1 diverged" in told
-    assert "test  50.0 %" in told
+    assert "test 50.0 %" in told
     assert (watching.failures, watching.diverged) == (1, 1)
     assert "1 of 2 runs" in terminal.file.getvalue()
     # the picture is gone, and the cursor is back
@@ -185,8 +185,8 @@ def test_the_rows_at_80_columns():
     # the middle of a label goes: both ends tell arms apart
     assert five.startswith("  vgg · batchno")
     assert "…" in five
-    assert "multiplier 5 seed 5 (2 of 3) step 41/1,140 val  50.0 %" in five
-    assert six.endswith("multiplier 6 seed 6 (2 of 3) step 41/1,140 val  60.0 %")
+    assert "multiplier 5 seed 5 (2 of 3) step 41/1,140  val 50.0 %" in five
+    assert six.endswith("multiplier 6 seed 6 (2 of 3) step 41/1,140  val 60.0 %")
     assert drawn(Picture(1, rows=[Row("vgg", 0, 0, 1)]))[1].rstrip().endswith("step 0 starting")
 
 

@@ -28,7 +28,8 @@ class Best:
         question: what it asks; may be empty.
         num_arms: arms that have a result.
         num_runs: their runs.
-        diverged: how many of these diverged.
+        failed: runs that have none, for an error.
+        diverged: how many of those with a result diverged.
         stuck: how many got stuck.
         arm: the best arm, in words.
         id: its id.
@@ -43,6 +44,7 @@ class Best:
     question: str
     num_arms: int
     num_runs: int
+    failed: int
     diverged: int
     stuck: int
     arm: str
@@ -82,7 +84,9 @@ def best_arm(folder: Path) -> Best | None:
         experiment.data,
         experiment.info.get("question") or "",
         len(table),
-        *(int(table[column].sum()) for column in ("runs", "diverged", "stuck")),
+        int(table["runs"].sum()),
+        int((runs["status"] == "failed").sum()),
+        *(int(table[column].sum()) for column in ("diverged", "stuck")),
         arm=arm_words(settings[arm], columns),
         id=arm,
         validation=float(means[arm]),

@@ -29,7 +29,7 @@ def show_best(found: Sequence[Best], console: Console) -> None:
         return
     width = min(console.width, WIDTH) if console.is_terminal else WIDTH
     header = Text("test accuracy", "dim"), Text("n", "dim")
-    console.print(_table([(Text(), *header)], width), crop=False)
+    console.print(_table([("", Text(), *header)], width), crop=False)
     for number, best in enumerate(found):
         if number:
             console.print()
@@ -37,21 +37,22 @@ def show_best(found: Sequence[Best], console: Console) -> None:
         console.print(heading, soft_wrap=True)
         for line in textwrap.wrap(best.question, width):
             console.print(Text(line), soft_wrap=True)
-        arm = Text.assemble(("best     ", "dim"), (best.arm, "bold green"))
-        rows = [(arm, Text(percent(best.accuracy), "bold"), Text(str(best.accuracy.n)))]
+        arm = Text(best.arm, "bold green")
+        rows = [("best", arm, Text(percent(best.accuracy), "bold"), Text(str(best.accuracy.n)))]
         if best.against and best.difference:
-            arm = Text.assemble(("against  ", "dim"), best.against)
-            rows.append((arm, Text(points(best.difference)), Text(str(best.difference.n))))
+            difference = Text(points(best.difference)), Text(str(best.difference.n))
+            rows.append(("against", Text(best.against), *difference))
         console.print(_table(rows, width), crop=False)
     console.print()
     for line in textwrap.wrap(CAPTION, width):
         console.print(Text(line, style="dim"), soft_wrap=True)
 
 
-def _table(rows: Iterable[tuple[Text, Text, Text]], width: int) -> Table:
-    """Rows of an arm, a number with its interval, and n; the same columns at each call."""
+def _table(rows: Iterable[tuple[str, Text, Text, Text]], width: int) -> Table:
+    """Rows of a word, an arm, a number with its interval, and n; the same columns at each call."""
     grid = Table.grid(padding=(0, 2), pad_edge=False)
     grid.width = width
+    grid.add_column(width=len("against"), style="dim")
     grid.add_column(ratio=1)
     grid.add_column(width=NUMBER, justify="right", no_wrap=True)
     grid.add_column(width=3, justify="right", no_wrap=True)
@@ -68,15 +69,19 @@ def _line(best: Best) -> Text:
         f" over {best.num_runs} {'seed' if best.num_runs == 1 else 'seeds'}",
         f", validation {100 * best.validation:.2f} %",
     )
-    for word, count in (("diverged", best.diverged), ("stuck", best.stuck)):
-        text.append(f", {count} {word}", "magenta") if count else None
-    return text
+    return _with_odd(text, best)
 
 
 def _counts(best: Best) -> Text:
     text = Text(f"{best.num_arms} arms, {best.num_runs} runs", style="dim")
-    for word, count in (("diverged", best.diverged), ("stuck", best.stuck)):
-        text.append(f", {count} {word}", "not dim magenta") if count else None
+    return _with_odd(text, best)
+
+
+def _with_odd(text: Text, best: Best) -> Text:
+    """A text with the numbers of runs that failed, diverged or got stuck."""
+    for word, style in (("failed", "red"), ("diverged", "magenta"), ("stuck", "magenta")):
+        if count := getattr(best, word):
+            text.append(", ").append(f"{count} {word}", f"not dim {style}")
     return text
 
 

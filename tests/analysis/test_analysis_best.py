@@ -59,7 +59,7 @@ def test_an_arm_is_not_better_for_the_runs_that_it_lost(chosen):
     lost[2]["status"] = "diverged"
     best = chosen(NONE, PRE, lost)
     assert best.arm == "batchnorm · pre"
-    assert (best.diverged, best.num_runs) == (1, 9)
+    assert (best.diverged, best.num_runs, best.failed) == (1, 9, 0)
 
 
 def test_the_arm_that_others_are_compared_with_may_be_the_best(chosen):
@@ -115,6 +115,13 @@ def test_a_single_arm_is_a_line(chosen):
         "mlp · batchnorm · pre: test accuracy 84.00 % [74.06, 93.94] over 3 seeds, "
         "validation 90.00 %, 1 stuck\n"
     )
+
+
+def test_runs_that_failed_diverged_or_got_stuck_are_counted(chosen):
+    odd = [run | {"seed": run["seed"] + 3} for run in NONE]
+    odd[0]["status"], odd[1]["status"], odd[2]["stuck"] = "failed", "diverged", True
+    text = shown([chosen(NONE, PRE, odd)])
+    assert "one on digits  2 arms, 8 runs, 1 failed, 1 diverged, 1 stuck\n" in text
 
 
 def test_few_seeds_have_no_interval():
