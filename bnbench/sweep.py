@@ -27,8 +27,9 @@ from rich.console import Console
 
 from bnbench import cli
 from bnbench.checks import RequestError
-from bnbench.config import science, typed
+from bnbench.config import flatten, num_steps, science, typed
 from bnbench.grid import check_overrides
+from bnbench.labels import arm_labels
 from bnbench.launch import Work, train_missing
 from bnbench.process import STOPPED, follow, leading
 from bnbench.progress import Watcher, clock
@@ -66,8 +67,14 @@ class Outcome:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """The entry point of `scripts/train.py` and of the command `bnbench`; returns its exit code."""
-    outcome = sweep(sys.argv[1:] if argv is None else list(argv))
-    return outcome if isinstance(outcome, int) else outcome.exit_code
+    given = sys.argv[1:] if argv is None else list(argv)
+    outcome = sweep(given)
+    if isinstance(outcome, int):
+        return outcome
+    from bnbench.ending import end  # pandas and scipy are slow to import
+
+    end(outcome.request, given, bool(outcome.failures), terminal(), None)
+    return outcome.exit_code
 
 
 def sweep(argv: list[str]) -> Outcome | int:
@@ -153,7 +160,7 @@ def run(read: Callable[[], cli.Request], command: str) -> Outcome:
     Where learning rates are to be found, what is wanted next depends on what was trained: the
     request is read again until it wants nothing new.
     """
-    console = Console(file=sys.stdout, markup=False, highlight=False)
+    console = terminal()
     started, clock_started = datetime.now(UTC), time.monotonic()
     work, todo, number = None, {}, 0
     while True:
@@ -166,7 +173,12 @@ def run(read: Callable[[], cli.Request], command: str) -> Outcome:
         describe_experiments(request, command, started, None)
         todo |= {path: arm for arm, paths in lacking.items() for path in paths}
         if lacking:
-            with Watcher(lacking, work.settled, work.failed, console):
+            with Watcher(
+                *(lacking, work.settled, work.failed, console),
+                labels=labels(request),
+                steps={arm.id: num_steps(arm.config) for arm in request.arms.values()},
+                reason=work.reason,
+            ):
                 train_missing(work, task)
         if not lacking or request.found == request.tuned:
             break
@@ -180,6 +192,25 @@ def run(read: Callable[[], cli.Request], command: str) -> Outcome:
     outcome = Outcome(request, failures, seconds)
     conclude(outcome, len(todo), console)
     return outcome
+
+
+def terminal() -> Console:
+    """Where a sweep prints; what an odd encoding lacks becomes a question mark."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")
+    # FORCE_COLOR makes rich take a file for a terminal: colours it may have, no moving picture
+    moves = None if sys.stdout.isatty() else False
+    return Console(file=sys.stdout, markup=False, highlight=False, force_interactive=moves)
+
+
+def labels(request: cli.Request) -> dict[str, str]:
+    """What people call the arms of a request: as in the report of the first to ask for them."""
+    found: dict[str, str] = {}
+    for experiment in request.experiments:
+        settings = {arm: flatten(science(request.arms[arm].config)) for arm in experiment.runs}
+        name = f"{experiment.name}: " if len(request.experiments) > 1 else ""
+        found = {arm: name + words for arm, words in arm_labels(settings).items()} | found
+    return found
 
 
 def write_tables(request: cli.Request) -> None:
@@ -246,7 +277,9 @@ def conclude(outcome: Outcome, num_todo: int, console: Console) -> None:
     for arm, seed, why in outcome.failures:
         console.print(f"FAILED {arm} seed {seed}: {why}", soft_wrap=True)
     if outcome.failures:
-        console.print(f"{len(outcome.failures)} of {num_todo} runs failed")
+        console.print(
+            f"{len(outcome.failures)} of {num_todo} runs failed; the same command tries them again"
+        )
     elif num_todo:
         console.print(f"{counted(num_todo, 'run')} finished in {clock(outcome.seconds)}")
     if waiting := not_sent(outcome.request):

@@ -3,7 +3,7 @@
 import sys
 
 from bnbench.refusal import complain
-from bnbench.sweep import sweep
+from bnbench.sweep import sweep, terminal
 
 
 def main() -> int:
@@ -12,21 +12,16 @@ def main() -> int:
     if isinstance(outcome, int):
         return outcome
     from bnbench.analysis.report import write_report  # seaborn is slow to import
+    from bnbench.ending import end
 
-    results = outcome.request.results
-    first = outcome.request.experiments[0]
     try:
-        report = write_report(results)
+        report = write_report(outcome.request.results)
     except OSError as error:  # a full disk, a folder that cannot be written
         complain(f"no report: {error}")
         return 1
-    print(f"report:      {report.page}")
-    data = "" if first.data == "digits" else f"DATA={first.data} "
-    print(f'try next:    make sweep EXP={first.name} {data}ARGS="optim.schedule=cosine"')
-    runs = results / "wandb"
-    print(f"compare:     .venv/bin/wandb leet {runs}, or `make sync` and `make dashboard`")
     for problem in report.problems:
         complain(problem)
+    end(outcome.request, sys.argv[1:], bool(outcome.failures), terminal(), report.page)
     return outcome.exit_code or int(bool(report.problems))
 
 

@@ -47,18 +47,21 @@ MAY_IMPORT = {
     "cost": {"config", "cli", "curves"},
     "bench_arms": {"config", "cost", "data", "evaluation", "train"},
     "measure": {"exact", "problems", "tracking"},
-    "progress": {"tracking"},
+    "labels": set(),
+    "live": {"labels"},
+    "progress": {"live", "tracking"},
     "launch": {"config", "cli", "clusters", "refusal", "tracking"},
     "process": set(),
     "sweep": {
         *("config", "checks", "grid", "provenance", "refusal", "cli", "launch", "process"),
-        *("tracking", "progress"),
+        *("tracking", "progress", "labels"),
     },
+    "ending": {"analysis", "cli", "refusal", "tracking"},
     "claims": {"analysis", "curves", "tracking", "tuning"},
-    "analysis": {"config", "curves", "tracking"},
-    "dashboard": {"analysis", "config", "tracking"},
+    "analysis": {"config", "curves", "labels", "tracking"},
+    "dashboard": {"analysis", "config", "labels", "tracking"},
 }
-LAZY = {("sweep", "train")}  # inside a worker only
+LAZY = {("sweep", "train"), ("sweep", "ending")}  # in a worker only, and when all is trained
 
 
 def modules():
@@ -93,12 +96,17 @@ def test_imports_run_one_way(path):
 @pytest.mark.parametrize(
     "module",
     [
-        *("cli", "sweep", "tracking.wandb_log", "analysis.report", "data.files"),
+        *("cli", "sweep", "ending", "tracking.wandb_log", "analysis.report", "data.files"),
         "dashboard.specification",
     ],
 )
 def test_the_light_half_imports_without_torch(module):
     code = f"import sys, bnbench.{module}; sys.exit('torch' in sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_a_sweep_starts_without_pandas():
+    code = "import sys, bnbench.sweep; sys.exit('pandas' in sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)
 
 

@@ -295,7 +295,7 @@ def test_a_node_of_a_ray_cluster_that_dies_costs_no_run(cluster, tmp_path):
     assert process.returncode == 0, (output, errors)
     assert "8 runs finished" in output
     assert "the node it was running on is dead" in output  # once, and no dump of Ray's
-    assert len(output.splitlines()) < 15
+    assert len(output.splitlines()) < 25
     assert errors == ""
     assert curves(tmp_path) == curves(quiet)
     # only what the dead node was training, if it was in a run, was begun again

@@ -6,8 +6,8 @@ from typing import Any
 import pandas as pd
 
 from bnbench.analysis.frames import Panels
-from bnbench.analysis.labels import column_label, count_label, metric_label, value_label
 from bnbench.analysis.stats import MIN_SEEDS
+from bnbench.labels import column_label, count_label, metric_label, value_label
 from bnbench.schema import TRANSDUCTIVE, Figure, Policy
 
 

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 from bnbench.analysis.claim_views import Claim, read_claims
 from bnbench.analysis.claim_words import shown
-from bnbench.analysis.labels import count_label
+from bnbench.labels import count_label
 
 Boards = Mapping[str, Sequence[Claim]]  # data set -> its claims
 DECIDED = {"confirmed", "refuted"}

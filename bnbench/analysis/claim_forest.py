@@ -34,8 +34,8 @@ from bnbench.analysis.claim_words import (
     found,
     verdict_label,
 )
-from bnbench.analysis.labels import count_label
 from bnbench.analysis.plots import Drawing
+from bnbench.labels import count_label
 
 LABEL = 30  # characters
 SEEDS_AT = 0.24  # how far below its mean a part's seeds are drawn, in rows

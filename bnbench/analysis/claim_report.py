@@ -21,10 +21,10 @@ from bnbench.analysis.claim_words import (
     with_unit,
 )
 from bnbench.analysis.claim_words import numbers as digits
-from bnbench.analysis.labels import ABSENT
 from bnbench.analysis.pages import kept_picture, picture, render
 from bnbench.analysis.plots import Drawing
 from bnbench.analysis.tables import Table
+from bnbench.labels import ABSENT
 from bnbench.tracking.run_dir import write_whole
 
 PAGE = "report.html"

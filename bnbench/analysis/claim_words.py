@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from bnbench.analysis.claim_views import VERDICTS, Claim, PartView, records
-from bnbench.analysis.labels import ABSENT, count_label
+from bnbench.labels import ABSENT, count_label
 
 SYMBOLS = dict(zip(VERDICTS, "✓✗?–", strict=True))  # a verdict is never told by colour alone
 COLOURS = dict(zip(VERDICTS, ("#00704f", "#b3400a", "#5a4b9c", "#5a6570"), strict=True))

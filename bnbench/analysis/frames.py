@@ -11,7 +11,6 @@ import numpy as np
 import pandas as pd
 
 from bnbench.analysis import style
-from bnbench.analysis.labels import ABSENT, is_accuracy, setting_label
 from bnbench.analysis.load import (
     CLEAN_POLICIES,
     MEASURED,
@@ -21,6 +20,7 @@ from bnbench.analysis.load import (
     final,
     finished,
 )
+from bnbench.labels import ABSENT, is_accuracy, setting_label
 from bnbench.schema import Figure
 
 NOT_CONFIG = {

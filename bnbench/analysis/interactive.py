@@ -11,9 +11,9 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.colors import to_hex
 
-from bnbench.analysis.labels import ABSENT, column_label, metric_label, setting_label
 from bnbench.analysis.marks import Look
 from bnbench.analysis.stats import MIN_SEEDS, interval_table
+from bnbench.labels import ABSENT, column_label, metric_label, setting_label
 from bnbench.schema import Figure
 
 MAX_POINTS = 100  # of a line; a curve has about 60, the loss of every training step has more

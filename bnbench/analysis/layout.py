@@ -17,7 +17,7 @@ from matplotlib.ticker import (
     NullLocator,
 )
 
-from bnbench.analysis.labels import column_label, is_accuracy, metric_label
+from bnbench.labels import column_label, is_accuracy, metric_label
 from bnbench.schema import Figure
 
 MAX_TICKS = 8  # up to so many distinct values each is its own tick

@@ -85,6 +85,25 @@ def load(folder: Path) -> Experiment:
     Raises:
         ValueError: a file is damaged or malformed; one line that names the file.
     """
+    bare, results = load_runs(folder), folder.parents[2]
+    ended = finished(bare.runs)
+    folders = [
+        run_path(results, arm, seed) for arm, seed in zip(ended["arm"], ended["seed"], strict=True)
+    ]
+    summaries = list(map(_summary, folders))
+    tables = []
+    for file, columns in (("metrics.csv", CURVES), ("shifts.csv", SHIFTS)):
+        sources = [(path / file, summary) for path, summary in zip(folders, summaries, strict=True)]
+        tables.append(_long(sources, ended, columns))
+    return replace(bare, curves=tables[0], shifts=tables[1])
+
+
+def load_runs(folder: Path) -> Experiment:
+    """As `load`, without curves and shifts: what the runs ended with is quick to read.
+
+    Raises:
+        ValueError: a file is damaged or malformed; one line that names the file.
+    """
     results, name, data = folder.parents[2], folder.parent.name, folder.name
     info = read_experiment(folder)
     if is_record(results, name, data):
@@ -96,16 +115,8 @@ def load(folder: Path) -> Experiment:
             others = len(table.damaged) - 1
             raise ValueError(table.damaged[0] + (f" (and {others} more)" if others else ""))
         runs = _runs(folder / "arms.csv", table.header, table.cells())
-    ended = finished(runs)
-    folders = [
-        run_path(results, arm, seed) for arm, seed in zip(ended["arm"], ended["seed"], strict=True)
-    ]
-    summaries = list(map(_summary, folders))
-    tables = []
-    for file, columns in (("metrics.csv", CURVES), ("shifts.csv", SHIFTS)):
-        sources = [(path / file, summary) for path, summary in zip(folders, summaries, strict=True)]
-        tables.append(_long(sources, ended, columns))
-    return Experiment(name, data, folder, info, runs, *tables)
+    none = pd.DataFrame({"arm": [], "seed": []})
+    return Experiment(name, data, folder, info, runs, none, none)
 
 
 def finished(runs: pd.DataFrame) -> pd.DataFrame:

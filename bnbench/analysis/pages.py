@@ -19,8 +19,8 @@ from PIL import Image
 
 from bnbench.analysis import style
 from bnbench.analysis.claim_words import verdict_label
-from bnbench.analysis.labels import count_label
 from bnbench.analysis.plots import Drawing
+from bnbench.labels import count_label
 
 HERE = Path(__file__).parent
 PLOTLY = HERE / "plotly" / "plotly-basic.min.js"

@@ -18,9 +18,9 @@ from matplotlib.lines import Line2D
 from bnbench.analysis import frames, layout, style
 from bnbench.analysis.captions import alt_text, caption_text, note_text
 from bnbench.analysis.interactive import curves
-from bnbench.analysis.labels import SELF_EXPLAINING, column_label, value_label
 from bnbench.analysis.load import Experiment
 from bnbench.analysis.marks import CROSS, MARKS, Look, crosses
+from bnbench.labels import SELF_EXPLAINING, column_label, value_label
 from bnbench.schema import Figure
 
 DODGE = 0.012  # between the error bars of two lines at one x, as a share of the axis

@@ -14,11 +14,11 @@ from bnbench.analysis import tables
 from bnbench.analysis.claim_agreement import read_boards
 from bnbench.analysis.claim_report import PAGE, boards, write_claims
 from bnbench.analysis.claim_views import read_claims
-from bnbench.analysis.labels import ranges_label, value_label
 from bnbench.analysis.load import Experiment, finished, load
 from bnbench.analysis.pages import kept_picture, picture, render
 from bnbench.analysis.plots import draw
 from bnbench.analysis.runs import run_details
+from bnbench.labels import ranges_label, value_label
 from bnbench.schema import Figure, FigureKind
 from bnbench.schema import Report as Declared
 from bnbench.tracking.experiment_dir import find, write_runs

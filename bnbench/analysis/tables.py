@@ -6,12 +6,18 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from bnbench.analysis.labels import ABSENT, column_label, setting_label, value_label
 from bnbench.analysis.load import STATUSES, config_columns, finished
 from bnbench.analysis.stats import Interval, arm_table, comparisons, thresholds
 from bnbench.analysis.style import NORM_COLOURS, OTHER_NORM, ordered
-
-NAMES = ["model.name", "norm.name", "placement"]
+from bnbench.labels import (
+    ABSENT,
+    NAMES,
+    UNTOLD,
+    arm_words,
+    column_label,
+    setting_label,
+    value_label,
+)
 
 
 class Table(NamedTuple):
@@ -104,14 +110,14 @@ def _ranks(values: pd.Series) -> dict[Any, int]:
 def _varying(settings: pd.DataFrame) -> list[str]:
     """The settings that tell arms apart, beyond the names and what comes with the model."""
     number = settings.groupby("model.name").nunique().max()
-    skipped = (*NAMES, "train.policies")
+    skipped = (*NAMES, *UNTOLD)
     return [c for c in map(str, settings) if c not in skipped and number[c] > 1]
 
 
 def _name(settings: pd.Series) -> str:
     """An arm in words, by what tells it from the others."""
-    told = settings[settings.notna() & ~((settings.index == "placement") & (settings == "none"))]
-    return " · ".join(setting_label(str(column), value) for column, value in told.items())
+    told = {str(column): value for column, value in settings.items()}
+    return arm_words(told, told)
 
 
 def _difference(settings: pd.DataFrame, treatment: str, baseline: Any) -> str:

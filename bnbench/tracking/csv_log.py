@@ -3,6 +3,7 @@
 import csv
 import os
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from bnbench.tracking.run_dir import is_intact, replacing
 METRICS = ("step", "samples", "split", "layer", "metric", "value")
 SEVERITY_DIGITS = set("12345")
 SHIFTS = ("shift", "severity", "policy", "metric", "value")
+TAIL = 16_384  # bytes at the end of a metrics.csv, which hold what was evaluated last
 
 Point = Mapping[tuple[str, str, str], float]  # (split, layer or "", metric) -> value
 
@@ -58,6 +60,27 @@ def read_points(path: Path) -> list[tuple[int, int, dict[tuple[str, str, str], f
     except (ValueError, csv.Error) as error:
         raise ValueError(f"{path}: {error}") from None
     return points
+
+
+def latest(path: Path, key: tuple[str, str, str]) -> tuple[int, float] | None:
+    """The last step at which a metrics.csv has (split, layer, metric), and its value.
+
+    For looks at a run that is being trained: only the end of the file is read, and a line that is
+    half written, or is none at all, is passed over. None where there is no such line.
+    """
+    try:
+        with path.open("rb") as file:
+            start = max(0, file.seek(0, os.SEEK_END) - TAIL)
+            file.seek(start)
+            whole = file.read().split(b"\n")[1 if start else 0 : -1]
+    except OSError:
+        return None
+    for line in reversed(whole):
+        fields = line.decode(errors="replace").split(",")
+        if len(fields) == len(METRICS) and tuple(fields[2:5]) == key:
+            with suppress(ValueError):
+                return int(fields[0]), float(fields[5])
+    return None
 
 
 def write_table(path: Path, header: Iterable[str], rows: Iterable[Iterable[Any]]) -> None:

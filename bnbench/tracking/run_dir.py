@@ -70,6 +70,17 @@ def state(path: Path) -> State:
     return State.failed if (path / "error.txt").exists() else State.interrupted
 
 
+def is_held(path: Path) -> bool:
+    """Whether a process trains or evaluates a run now."""
+    try:
+        with locked(path, shared=True):
+            return False
+    except RunBusyError:
+        return True
+    except OSError:  # nobody ever has, or the disk is gone
+        return False
+
+
 def last_error(path: Path) -> str:
     """Why a run failed: the last line of its error.txt."""
     try:

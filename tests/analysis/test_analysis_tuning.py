@@ -6,10 +6,10 @@ from report_page import Page
 
 from bnbench.analysis import load
 from bnbench.analysis.frames import panels
-from bnbench.analysis.labels import ranges_label
 from bnbench.analysis.plots import draw
 from bnbench.analysis.report import write_report
 from bnbench.analysis.stats import comparisons
+from bnbench.labels import ranges_label
 from bnbench.schema import Figure, FigureKind
 
 RATES = (0.03, 0.1, 0.3)

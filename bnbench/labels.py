@@ -2,6 +2,7 @@
 
 import json
 import math
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from itertools import groupby
 from typing import Any
@@ -31,6 +32,8 @@ POLICIES = {
 }
 UNITS = {"accuracy": "%", "loss": "nats"}
 ABSENT = "–"  # a setting that an arm does not have
+NAMES = ("model.name", "norm.name", "placement")
+UNTOLD = ("train.policies",)  # settings that tell how an arm was measured
 SELF_EXPLAINING = ("norm.name", "model.name", "optim.name", "placement", "shift")
 
 
@@ -91,3 +94,39 @@ def ranges_label(numbers: list[int]) -> str:
 def count_label(number: int, noun: str) -> str:
     """`1 seed`, `2 seeds`."""
     return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
+def arm_words(settings: Mapping[str, Any], columns: Iterable[str]) -> str:
+    """An arm in words, by some of its settings; what it does not have is left out."""
+    told = ((column, settings.get(column)) for column in columns)
+    return " · ".join(setting_label(*setting) for setting in told if _is_had(*setting))
+
+
+def telling(settings: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """The columns that tell arms apart: `NAMES` that differ, then what else does within a model.
+
+    All of `NAMES` where they tell nothing, as of a single arm.
+
+    Args:
+        settings: arm id -> its science config with dotted keys.
+    """
+    values: dict[str, dict[str, set[str]]] = {}  # column -> model -> values
+    for own in settings.values():
+        for column, value in own.items():
+            if column not in UNTOLD and _is_had(column, value):
+                models = values.setdefault(column, {})
+                models.setdefault(own["model.name"], set()).add(str(value))
+    names = [c for c in NAMES if len(set().union(*values.get(c, {}).values())) > 1]
+    varying = [c for c in values if c not in NAMES and max(map(len, values[c].values())) > 1]
+    return [*names, *varying] if names or varying else list(NAMES)
+
+
+def arm_labels(settings: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
+    """Arms in the words of the report, each by what tells it from the others (`telling`)."""
+    columns = telling(settings)
+    return {arm: arm_words(own, columns) for arm, own in settings.items()}
+
+
+def _is_had(column: str, value: Any) -> bool:
+    is_nan = isinstance(value, float) and math.isnan(value)
+    return value is not None and not is_nan and (column, value) != ("placement", "none")

@@ -1,0 +1,110 @@
+"""The best arm of an experiment: chosen on validation, told by what it does on test.
+
+An arm that was chosen for its test accuracy would be the luckiest of them there. The numbers are
+those of the report: `stats.arm_table` and `stats.comparisons`.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from bnbench.analysis.load import Experiment, config_columns, final, finished, load_runs
+from bnbench.analysis.stats import Interval, arm_table, comparisons
+from bnbench.labels import arm_words, telling
+
+VALIDATION = "val/accuracy"
+
+
+@dataclass(frozen=True)
+class Best:
+    """What an experiment comes to.
+
+    Attributes:
+        name: of the experiment.
+        data: the data set.
+        question: what it asks; may be empty.
+        num_arms: arms that have a result.
+        num_runs: their runs.
+        failed: runs that have none, for an error.
+        diverged: how many of those with a result diverged.
+        stuck: how many got stuck.
+        arm: the best arm, in words.
+        id: its id.
+        validation: its mean final validation accuracy, by which it is the best.
+        accuracy: its final test accuracy.
+        against: the arm that the experiment compares it with, in words; None where there is none.
+        difference: best minus that arm, paired by seed, in percentage points.
+    """
+
+    name: str
+    data: str
+    question: str
+    num_arms: int
+    num_runs: int
+    failed: int
+    diverged: int
+    stuck: int
+    arm: str
+    id: str
+    validation: float
+    accuracy: Interval
+    against: str | None = None
+    difference: Interval | None = None
+
+
+def best_arm(folder: Path) -> Best | None:
+    """The best arm of `results/experiments/<name>/<data>`; None where no arm has a result.
+
+    Of equals it is the first. A run whose validation accuracy is no number counts as 0: an arm is
+    not better for what it lost.
+
+    Raises:
+        ValueError: the experiment cannot be read; one line that names the file.
+    """
+    experiment = load_runs(folder)
+    runs = experiment.reporting().runs
+    ended = finished(runs)
+    if ended.empty:
+        return None
+    table = arm_table(runs).set_index("arm")
+    validation = final(ended, VALIDATION)
+    validation = validation.where(validation.abs() < np.inf, 0.0)
+    means = validation.groupby(ended["arm"], sort=False).mean()
+    arm = str(means.idxmax())
+    config = ended.drop_duplicates("arm").set_index("arm")[config_columns(runs)]
+    settings: dict[str, Any] = {str(key): own.to_dict() for key, own in config.iterrows()}
+    columns = telling(settings)
+    other, difference = _compared(experiment, runs, arm)
+    differs = [c for c in columns if other and str(settings[other][c]) != str(settings[arm][c])]
+    return Best(
+        experiment.name,
+        experiment.data,
+        experiment.info.get("question") or "",
+        len(table),
+        int(table["runs"].sum()),
+        int((runs["status"] == "failed").sum()),
+        *(int(table[column].sum()) for column in ("diverged", "stuck")),
+        arm=arm_words(settings[arm], columns),
+        id=arm,
+        validation=float(means[arm]),
+        accuracy=table["accuracy"][arm],
+        against=arm_words(settings[other], differs) if other else None,
+        difference=difference,
+    )
+
+
+def _compared(
+    experiment: Experiment, runs: pd.DataFrame, arm: str
+) -> tuple[str | None, Interval | None]:
+    """The arm of the first declared comparison in which `arm` is the treatment, and by how much."""
+    declared: list[dict[str, Any]] = (experiment.info.get("report") or {}).get("compare") or []
+    for spec in declared:
+        table = comparisons(runs, spec["baseline"], experiment.found)
+        rows = table[(table["treatment"] == arm) & (table["n"] > 0)]
+        for row in rows.to_dict("records"):
+            numbers = (row[key] for key in ("estimate", "low", "high", "n"))
+            return str(row["baseline"]), Interval(*numbers)
+    return None, None
