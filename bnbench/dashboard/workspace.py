@@ -15,6 +15,7 @@ from typing import Any
 import wandb_workspaces.reports.v2 as wr
 import wandb_workspaces.workspaces as ws
 from wandb_workspaces import expr
+from wandb_workspaces.reports.v2.interface import ParallelCoordinatesPlotColumn
 
 from bnbench.dashboard.records import (
     Bars,
@@ -153,7 +154,7 @@ def _(part: Parallel, limit: int) -> wr.ParallelCoordinatesPlot:
     return wr.ParallelCoordinatesPlot(
         title=part.title,
         columns=[
-            wr.ParallelCoordinatesPlotColumn(metric=metric(key), log=key in part.log or None)
+            ParallelCoordinatesPlotColumn(metric=metric(key), log=key in part.log or None)
             for key in part.keys
         ],
     )
