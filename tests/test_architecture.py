@@ -57,6 +57,7 @@ MAY_IMPORT = {
     "claims": {"analysis", "curves", "tracking", "tuning"},
     "analysis": {"config", "curves", "tracking"},
     "dashboard": {"analysis", "config", "tracking"},
+    "gallery": {"analysis", "config", "models", "probes", "problems", "tracking", "train"},
 }
 LAZY = {("sweep", "train")}  # inside a worker only
 
