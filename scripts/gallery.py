@@ -32,10 +32,11 @@ def main() -> int:
     from bnbench.gallery.make import make, write_index
 
     torch.set_num_threads(1)
+    exit_code = 0
     try:
         for experiment in request.experiments:
             configs = {arm: request.arms[arm].config for arm in experiment.runs}
-            pictures = make(request.results, experiment.data, configs)
+            pictures, problems = make(request.results, experiment.data, configs)
             folder = request.results / "gallery" / experiment.data
             facts = {
                 "command": shlex.join(["python", "scripts/gallery.py", *argv]),
@@ -48,13 +49,16 @@ def main() -> int:
             for picture in pictures:
                 print(f"{folder / picture.files[0]}: {picture.title}")
             print(f"gallery: {folder / 'index.md'}")
-    except (OSError, ValueError) as error:  # a full disk, runs that cannot be drawn
+            for problem in problems:
+                complain(problem)
+                exit_code = 1
+    except (OSError, ValueError) as error:  # a full disk, damaged files
         complain(str(error))
         return 1
     except KeyboardInterrupt:
         print("\ninterrupted; the same command finishes what is missing", file=sys.stderr)
         return 130
-    return 0
+    return exit_code
 
 
 if __name__ == "__main__":

@@ -1,10 +1,12 @@
 """The pictures that stand still: planes through nets, the loss along gradients, bands by layer."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import matplotlib as mpl
 import numpy as np
+from matplotlib.cm import ScalarMappable
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 
@@ -74,11 +76,10 @@ def draw_planes(planes: Sequence[PlaneOf], title: str, caption: str) -> Figure:
     with mpl.rc_context(THEME):
         figure = slides.slide(title, caption)
         axes = figure.subplots(1, len(planes), sharey=True, squeeze=False)[0]
-        drawn = None
         for ax, plane in zip(axes, planes, strict=True):
             height = np.clip(np.nan_to_num(plane.loss, nan=HIGH), LOW, HIGH)
             shades = {"levels": levels, "norm": LogNorm(LOW, HIGH), "cmap": "viridis"}
-            drawn = ax.contourf(plane.axis, plane.axis, height, **shades)
+            ax.contourf(plane.axis, plane.axis, height, **shades)
             look = {"colors": "white", "linewidths": [0.9, 2.2, 0.9]}
             lines = ax.contour(plane.axis, plane.axis, height, levels=[0.05, BASIN, 5], **look)
             ax.clabel(lines, fmt="%g", fontsize=12)
@@ -91,7 +92,8 @@ def draw_planes(planes: Sequence[PlaneOf], title: str, caption: str) -> Figure:
             ax.set_xlabel("along direction 1")
         axes[0].set_ylabel("along direction 2")
         look = {"location": "bottom", "shrink": 0.6, "aspect": 45, "pad": 0.02}
-        bar = figure.colorbar(drawn, ax=list(axes), **look)
+        scale = ScalarMappable(LogNorm(LOW, HIGH), "viridis")
+        bar = figure.colorbar(scale, ax=list(axes), **look)
         ticks = [0.001, 0.01, 0.1, 1, 10]
         bar.set_ticks(ticks, labels=[f"{tick:g}" for tick in ticks])
         bar.set_label("training loss (nats)")
@@ -105,6 +107,19 @@ Curves = Mapping[str, np.ndarray]  # norm -> values (seeds, T)
 def middle(values: np.ndarray) -> np.ndarray:
     """The median over seeds at each step, NaN where one is none."""
     return np.median(values, axis=0)
+
+
+def halves(steps: np.ndarray, curves: Curves) -> tuple[float, float]:
+    """How many times as large the medians are with BN, in either half of the steps.
+
+    The geometric mean over the points of a half; NaN where it has none with positive numbers.
+    """
+    with np.errstate(divide="ignore", invalid="ignore"):
+        log = np.log(middle(curves["batchnorm"]) / middle(curves["none"]))
+    late = steps > steps[-1] / 2
+    parts = (log[part & np.isfinite(log)] for part in (~late, late))
+    first, second = (float(np.exp(x.mean())) if len(x) else math.nan for x in parts)
+    return first, second
 
 
 def draw_gradient(

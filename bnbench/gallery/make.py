@@ -4,7 +4,7 @@ The plane through each net is measured once and kept as CSV while its weights ar
 other numbers stand in the runs. Pictures are drawn anew each time.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -43,7 +43,7 @@ class Picture:
 
 def make(
     results: Path, data: str, configs: Mapping[str, Config], say: Callable[[str], None] = print
-) -> list[Picture]:
+) -> tuple[list[Picture], list[str]]:
     """Draw all pictures of one data set to `results/gallery/<data>`.
 
     Args:
@@ -52,37 +52,42 @@ def make(
         configs: arm -> its configuration, with its seeds.
         say: is told a line for each picture and each plane.
 
-    Raises:
-        ValueError: the runs for a picture are not there, or one of them diverged.
+    Returns:
+        The pictures, and a line for each reason why one could not be drawn: a run that diverged,
+        weights that are not there.
     """
     folder = results / "gallery" / data
     folder.mkdir(parents=True, exist_ok=True)
     experiment = load(results / "experiments" / EXPERIMENT / data)
-    check_done(experiment)
-    by_probe = {
-        probe: {arm: c for arm, c in configs.items() if probe in c.probes}
-        for probe in (Probe.landscape, Probe.histogram)
-    }
+    of_values, along = (
+        {arm: config for arm, config in configs.items() if probe in config.probes}
+        for probe in (Probe.histogram, Probe.landscape)
+    )
     plain = {arm: config for arm, config in configs.items() if not config.probes}
-    makers: list[Callable[[], Picture]] = [
-        lambda: descent_picture(folder),
-        lambda: bands_picture(folder, experiment, by_probe[Probe.histogram]),
-        lambda: densities_picture(folder, experiment, by_probe[Probe.histogram]),
-        lambda: gradient_picture(folder, experiment, by_probe[Probe.landscape]),
-        lambda: planes_picture(folder, results, plain, say),
+    makers: list[tuple[Mapping[str, Config], Callable[[Mapping[str, Config]], Picture]]] = [
+        ({}, lambda _: descent_picture(folder)),
+        (of_values, lambda arms: bands_picture(folder, experiment, arms)),
+        (of_values, lambda arms: densities_picture(folder, experiment, arms)),
+        (along, lambda arms: gradient_picture(folder, experiment, arms)),
+        (plain, lambda arms: planes_picture(folder, results, arms, say)),
     ]
-    pictures = []
-    for number, maker in enumerate(makers, 1):
-        picture = maker()
+    pictures, problems = [], []
+    for number, (arms, maker) in enumerate(makers, 1):
+        try:
+            check_done(experiment, arms)
+            picture = maker(arms)
+        except ValueError as error:
+            problems.append(str(error))
+            continue
         pictures.append(picture)
         say(f"[{number}/{len(makers)}] {picture.name}  {', '.join(picture.files)}")
-    return pictures
+    return pictures, list(dict.fromkeys(problems))
 
 
-def check_done(experiment: Experiment) -> None:
-    """Refuse runs that have no result or diverged: they have nothing that could be drawn."""
+def check_done(experiment: Experiment, arms: Collection[str]) -> None:
+    """Refuse arms of which a run has no result or diverged: there is nothing to draw of it."""
     for run in experiment.runs.to_dict("records"):
-        if run["status"] != "done":
+        if run["arm"] in arms and run["status"] != "done":
             raise ValueError(f"{run['arm']} seed {run['seed']}: {run['status']}, cannot be drawn")
 
 
@@ -90,9 +95,8 @@ def net_words(config: Config) -> str:
     """What was run, for a caption: `ReLU MLP 6×128 on digits, 400 steps of 64 images`."""
     widths = [w for w, count in stages(config.model.widths, config.model.depth)
               for _ in range(count)]  # fmt: skip
-    optim = f"SGD with momentum {config.optim.momentum:g}" if hasattr(
-        config.optim, "momentum"
-    ) else config.optim.name  # fmt: skip
+    momentum = getattr(config.optim, "momentum", None)
+    optim = config.optim.name if momentum is None else f"SGD with momentum {momentum:g}"
     return (
         f"{NETS.get(config.model.name, config.model.name)} {value_label(widths)} on "
         f"{config.data.name}, {num_steps(config):,} steps of {config.batch_size} images, {optim}"
@@ -133,11 +137,6 @@ def by_layer(experiment: Experiment, arm: str, metric: str) -> pd.DataFrame:
     return own.pivot(index="step", columns="layer", values="value").sort_index(axis=1)
 
 
-def only_seed(config: Config) -> int:
-    """The first seed of an arm, which is the one that is drawn."""
-    return config.seeds[0]
-
-
 def of_seed(experiment: Experiment, seed: int) -> Experiment:
     """The curves of one seed alone."""
     curves = experiment.curves
@@ -148,7 +147,7 @@ def bands_picture(folder: Path, experiment: Experiment, configs: Mapping[str, Co
     """The 15th, 50th and 85th percentiles by layer over training."""
     arms = by_norm(configs)
     config = configs[arms["none"]]
-    own = of_seed(experiment, only_seed(config))
+    own = of_seed(experiment, config.seeds[0])
     tables = {norm: [by_layer(own, arm, p) for p in SHARES] for norm, arm in arms.items()}
     bands = {norm: np.stack(list(map(np.asarray, some)), 2) for norm, some in tables.items()}
     steps = tables["none"][0].index.to_numpy()
@@ -188,7 +187,7 @@ def densities_picture(
     """The densities of all layers, moving over training."""
     arms = by_norm(configs)
     config = configs[arms["none"]]
-    own = of_seed(experiment, only_seed(config))
+    own = of_seed(experiment, config.seeds[0])
     nets = [densities(own, norm, arm) for norm, arm in arms.items()]
     layers = nets[0].shares.shape[1]
     flat = {
@@ -225,12 +224,7 @@ def gradient_picture(
             table = own[own["step"] > 0].pivot(index="seed", columns="step", values="value")
             quantities[metric][norm] = np.asarray(table)
             steps = table.columns.to_numpy()
-    smooth = {norm: drawings.middle(v) for norm, v in quantities["smoothness"].items()}
-    late = steps > steps[-1] / 2
-    ratios = [
-        float(np.exp(np.nanmean(np.log(smooth["batchnorm"][part] / smooth["none"][part]))))
-        for part in (~late, late)
-    ]
+    ratios = drawings.halves(steps, quantities["smoothness"])
     title = (
         f"With BN the gradient changes {ratios[0]:.2g} times as fast along itself in the first "
         f"half of training, {ratios[1]:.2g} times as fast in the second"

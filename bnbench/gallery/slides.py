@@ -14,6 +14,7 @@ import numpy as np
 import seaborn as sns
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 from PIL import Image
 
 from bnbench.analysis import style
@@ -40,12 +41,12 @@ ACCENT = style.NORM_COLOURS["lrn"]  # vermilion: of what moves
 
 def slide(title: str, caption: str) -> Figure:
     """An empty figure of 16:9 under its title, above a caption in small type."""
-    figure = Figure(figsize=SIZE, layout="constrained", facecolor="white")
+    room = ConstrainedLayoutEngine(w_pad=0.12, h_pad=0.1, wspace=0.03, hspace=0.03)
+    figure = Figure(figsize=SIZE, layout=room, facecolor="white")
     FigureCanvasAgg(figure)
     figure.suptitle(balanced(title), weight="bold", fontsize=21)
     small = {"fontsize": 11.5, "color": "#4a4f57", "style": "normal", "weight": "normal"}
     figure.supxlabel(textwrap.fill(caption, CAPTION_WIDTH), x=0.01, ha="left", **small)
-    figure.get_layout_engine().set(w_pad=0.12, h_pad=0.1, wspace=0.03, hspace=0.03)
     return figure
 
 

@@ -1,6 +1,8 @@
 """Films and slides: their frames, their bytes, and what they show."""
 
 import doctest
+import math
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -30,12 +32,12 @@ def nets(steps=(0, 1, 2, 5)):
 
 
 def opened(path):
-    image = Image.open(path)
     frames = []
-    for number in range(image.n_frames):
-        image.seek(number)
-        frames.append((np.asarray(image.convert("RGB")).copy(), image.info["duration"]))
-    return image, frames
+    with Image.open(path) as image:
+        for number in range(image.n_frames):
+            image.seek(number)
+            frames.append((np.asarray(image.convert("RGB")).copy(), image.info["duration"]))
+        return image.size, image.info["loop"], frames
 
 
 def test_a_density_is_a_share_per_unit():
@@ -47,18 +49,18 @@ def test_a_density_is_a_share_per_unit():
 def test_a_film_has_a_frame_for_each_place_and_ends_as_the_picture(tmp_path):
     files = densities_film(nets(), "A title", "A caption.", tmp_path / "x", count=9)
     assert files == ["x.gif", "x.png", "x.svg"]
-    image, frames = opened(tmp_path / "x.gif")
-    assert image.size == (960, 540)
-    assert image.info["loop"] == 0  # for ever
+    size, loop, frames = opened(tmp_path / "x.gif")
+    assert (size, loop) == ((960, 540), 0)  # for ever
     assert [duration for _, duration in frames] == [films.HOLD_FIRST, 220, 220, films.HOLD_LAST]
     assert all((frame[0, 0] == 255).all() for frame, _ in frames)
-    moved = [np.abs(a.astype(int) - b).max() for (a, _), (b, _) in zip(frames, frames[1:])]
+    moved = [np.abs(a.astype(int) - b).max() for (a, _), (b, _) in pairwise(frames)]
     assert min(moved) > 50
     # what stands still does so to the pixel: title and caption, left and right edge
     for part in (slice(0, 30), slice(500, 540)):
         assert all((frame[part] == frames[0][0][part]).all() for frame, _ in frames)
-    still = Image.open(tmp_path / "x.png").convert("RGB").resize((960, 540))
-    assert np.abs(np.asarray(still).astype(int) - frames[-1][0]).mean() < 4
+    with Image.open(tmp_path / "x.png") as image:
+        still = np.asarray(image.convert("RGB").resize((960, 540))).astype(int)
+    assert np.abs(still - frames[-1][0]).mean() < 4
     svg = (tmp_path / "x.svg").read_text(encoding="utf-8")
     assert "step 5, accuracy 50 %" in svg
 
@@ -94,7 +96,7 @@ def test_places_are_distinct_in_order_and_have_both_ends(steps, count, expected)
 def test_the_way_down_has_a_frame_for_each_step(tmp_path):
     ways = descents()
     descent_film(ways, tmp_path / "x")
-    _, frames = opened(tmp_path / "x.gif")
+    *_, frames = opened(tmp_path / "x.gif")
     assert len(frames) == ways[0].steps + 1
     assert (tmp_path / "x.gif").stat().st_size < 1_500_000
 
@@ -112,6 +114,21 @@ def test_the_basin_is_what_is_drawn_below_the_level():
     figure = drawings.draw_planes(planes, "A title", "A caption.")
     scales = {ax.collections[0].norm.vmax for ax in figure.axes[:3]}
     assert scales == {drawings.HIGH}
+
+
+def test_halves_are_geometric_means_of_ratios_of_medians():
+    steps = np.array([1, 2, 3, 4])
+    curves = {
+        "none": np.array([[1.0, 1.0, 1.0, 1.0], [9.0, 9.0, 1.0, 0.0], [0.0, 0.0, 9.0, 0.0]]),
+        "batchnorm": np.array([[2.0, 8.0, 5.0, 1.0]] * 3),
+    }
+    # 2/1 and 8/1 in the first half; 5/1 in the second, where 1/0 is no ratio
+    assert drawings.halves(steps, curves) == pytest.approx((4, 5))
+    first, second = drawings.halves(
+        np.array([1, 9, 9, 9]), {norm: v * 0 for norm, v in curves.items()}
+    )
+    assert math.isnan(first)
+    assert math.isnan(second)
 
 
 def test_medians_are_over_seeds():

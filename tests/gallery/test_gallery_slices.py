@@ -95,7 +95,11 @@ def test_a_plane_through_a_quadratic_is_its_closed_form():
             expected = 1.0
             for i in range(2):
                 for j in range(2):
-                    w = weights[i][j] + a * ways[0]["w"][i, j].item() + b * ways[1]["w"][i, j].item()
+                    w = (
+                        weights[i][j]
+                        + a * ways[0]["w"][i, j].item()
+                        + b * ways[1]["w"][i, j].item()
+                    )
                     expected += curvatures[i][j] * w**2 / 2
             assert loss == pytest.approx(expected, rel=1e-12)
 
