@@ -21,8 +21,7 @@ from bnbench.analysis import style
 
 SIZE = (12.8, 7.2)  # inches
 FILM_DPI = 75  # 960 x 540
-FILM_COLOURS = 96
-NEARLY = 250  # from here on in all three channels a colour is meant to be white
+FILM_COLOURS = 96  # and white
 TITLE_WIDTH, CAPTION_WIDTH = 68, 150  # characters in a line
 THEME: dict[Any, Any] = {
     **style.THEME,
@@ -89,8 +88,7 @@ def film(
         frames = [frame(figure, show, number) for number in range(len(durations))]
     strips = [np.asarray(frames[number]) for number in sorted({0, last // 8, last // 2, last})]
     palette = Image.fromarray(np.concatenate(strips)).quantize(FILM_COLOURS)
-    palette.putpalette(with_white(palette.getpalette() or []))
-    one, *others = (image.quantize(palette=palette, dither=Image.Dither.NONE) for image in frames)
+    one, *others = (in_palette(image, palette) for image in frames)
     path.parent.mkdir(parents=True, exist_ok=True)
     moving = path.with_suffix(".gif")
     look = {"duration": list(durations), "loop": 0, "optimize": False}
@@ -99,14 +97,14 @@ def film(
     return [moving.name, *save(figure, path)]
 
 
-def with_white(colours: Sequence[int]) -> list[int]:
-    """A palette (r, g, b, r, …) in which what is nearly white is white: the ground is not tinted.
-
-    >>> with_white([0, 0, 0, 253, 254, 252])
-    [0, 0, 0, 255, 255, 255]
-    """
-    triples = [colours[k : k + 3] for k in range(0, len(colours), 3)]
-    return [255 if min(triple) >= NEARLY else channel for triple in triples for channel in triple]
+def in_palette(image: Image.Image, palette: Image.Image) -> Image.Image:
+    """A frame in the colours of a palette, and white where it is white: no tint on the ground."""
+    nearest = image.quantize(palette=palette, dither=Image.Dither.NONE)
+    places = np.array(nearest)
+    places[(np.asarray(image) == 255).all(2)] = FILM_COLOURS
+    found = Image.fromarray(places)
+    found.putpalette([*(palette.getpalette() or [])[: 3 * FILM_COLOURS], 255, 255, 255])
+    return found
 
 
 def frame(figure: Figure, show: Callable[[int], None], number: int) -> Image.Image:
