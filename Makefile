@@ -25,7 +25,7 @@ JOBS_ray             := ray.init.num_cpus
 JOBS_slurm           := array_parallelism
 
 .DEFAULT_GOAL := help
-.PHONY: help sweep test check report claims bench cost status data sync dashboard clean distclean
+.PHONY: help sweep test check report claims gallery bench cost status data sync dashboard clean distclean
 
 help:  ## show this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -60,6 +60,9 @@ report: .venv/ready  ## write results/report.html anew from what is there
 
 claims: .venv/ready $(addprefix .venv/ready-,$(EXTRA_$(LAUNCHER)))  ## run what the claims lack, judge them, show the scoreboard (ARGS=claims=C1,M6 for some)
 	@$(RUN) scripts/claims.py $(OVERRIDES)
+
+gallery: .venv/ready $(addprefix .venv/ready-,$(EXTRA_$(LAUNCHER)))  ## pictures for a slide, two of them moving: loss landscape, error surface, activations (some minutes)
+	@$(RUN) scripts/gallery.py $(OVERRIDES)
 
 bench: .venv/ready  ## time the training loop and the layer (paired ratios, some minutes)
 	@$(RUN) scripts/bench.py $(if $(DATA),--data '$(DATA)') $(ARGS)

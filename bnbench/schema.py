@@ -48,7 +48,7 @@ ShiftName = StrEnum(
     ["gaussian_noise", "contrast", "brightness", "blur", "translate", "invert", "class_sorted"],
 )
 Probe = StrEnum(  # probes/ and docs/probes.md say what each measures
-    "Probe", ["gradients", "activations", "drift", "saturation", "ics", "landscape"]
+    "Probe", ["gradients", "activations", "histogram", "drift", "saturation", "ics", "landscape"]
 )
 LrScaling = StrEnum("LrScaling", ["none", "linear", "sqrt"])
 SaveWeights = StrEnum("SaveWeights", ["auto", "always", "never"])
@@ -61,6 +61,7 @@ PROBED = {  # the metrics of each probe, and whether each layer has its own
     Probe.activations: dict.fromkeys(
         ("preactivation_mean", "preactivation_std", "p15", "p50", "p85"), True
     ),
+    Probe.histogram: dict.fromkeys((f"share_{k:02}" for k in range(66)), True),
     Probe.drift: {"drift": True, "drift_shape": True},
     Probe.saturation: {"saturation": True, "gamma": True},
     Probe.ics: dict.fromkeys(("ics_cosine", "ics_distance", "ics_relative"), True),

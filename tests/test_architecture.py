@@ -60,6 +60,16 @@ MAY_IMPORT = {
     "claims": {"analysis", "curves", "tracking", "tuning"},
     "analysis": {"config", "curves", "labels", "tracking"},
     "dashboard": {"analysis", "config", "labels", "tracking"},
+    "gallery": {
+        "analysis",
+        "config",
+        "labels",
+        "models",
+        "probes",
+        "problems",
+        "tracking",
+        "train",
+    },
 }
 LAZY = {("sweep", "train"), ("sweep", "ending")}  # in a worker only, and when all is trained
 

@@ -187,7 +187,7 @@ def _runs(path: Path, header: Sequence[str], rows: Iterable[Iterable[Any]]) -> p
             na_values=["", "nan"],
             dtype={"arm": str},
             low_memory=False,
-        )
+        ).copy()  # hundreds of columns, as probes give, become one block for all that is added
         _check(runs)
         return runs.assign(
             stuck=runs["stuck"].astype(str).str.lower() == "true",

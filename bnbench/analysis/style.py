@@ -98,11 +98,11 @@ def dashes(column: str | None, values: Sequence[Any]) -> dict[Any, Any]:
     }
 
 
-def save(figure: Figure, path: Path) -> None:
+def save(figure: Figure, path: Path, theme: dict[Any, Any] = THEME) -> None:
     """Write `path` as .png and .svg, byte for byte the same each time."""
     path.parent.mkdir(parents=True, exist_ok=True)
     pixels = BytesIO()
-    with mpl.rc_context(THEME):
+    with mpl.rc_context(theme):
         figure.savefig(pixels, format="png", dpi=DPI)
         figure.savefig(path.with_suffix(".svg"), metadata={"Date": None, "Creator": None})
     # A palette makes the file, and the report that embeds it, three times smaller.

@@ -5,7 +5,7 @@ docs/probes.md has the formulas and their sources. A probe is made for each run.
 
 from collections.abc import Callable
 
-from bnbench.probes.activations import Drift, activations, saturation
+from bnbench.probes.activations import Drift, activations, histogram, saturation
 from bnbench.probes.gradients import gradients, ics
 from bnbench.probes.landscape import landscape
 from bnbench.probes.passes import Batch as Batch
@@ -14,6 +14,7 @@ from bnbench.probes.passes import Probe as Probe
 PROBES: dict[str, Callable[[], Probe]] = {
     "gradients": lambda: gradients,
     "activations": lambda: activations,
+    "histogram": lambda: histogram,
     "drift": Drift,
     "saturation": lambda: saturation,
     "ics": lambda: ics,

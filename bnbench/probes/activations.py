@@ -12,6 +12,7 @@ from bnbench.probes.passes import Batch, Values, measure_preactivations
 
 SHARES = {"p15": 0.15, "p50": 0.5, "p85": 0.85}  # Ioffe & Szegedy 2015, figure 1(b, c)
 STEEPEST = {nn.ReLU: 1.0, nn.Sigmoid: 0.25, nn.Tanh: 1.0}  # the largest derivative
+REACH, BINS = 8.0, 64  # of the histogram: equal bins from -8 to 8, and two for what is beyond
 FLAT = 0.2  # of it; below a derivative is one of saturation: 0.05 for the sigmoid
 
 
@@ -28,6 +29,22 @@ def activations(model: nn.Module, batch: Batch) -> Values:
         return values | dict(zip(SHARES, of_units.mean(1).tolist(), strict=True))
 
     return measure_preactivations(model, batch.images, measure)
+
+
+def histogram(model: nn.Module, batch: Batch) -> Values:
+    """The share of all values of a layer in each bin, on the reference images.
+
+    `share_00` is below -REACH, `share_01` in the first of BINS equal bins, each with its lower edge
+    and without its upper, and the last, `share_65`, from REACH on.
+    """
+
+    def measure(_layer: str, _block: nn.Module, x: Tensor) -> dict[str, float]:
+        edges = torch.linspace(-REACH, REACH, BINS + 1, dtype=torch.float64, device=x.device)
+        bins = torch.bucketize(x.double().flatten(), edges, right=True)
+        shares = bins.bincount(minlength=BINS + 2).double() / bins.numel()
+        return {f"share_{k:02}": share for k, share in enumerate(shares.tolist())}
+
+    return measure_preactivations(model, batch.reference, measure)
 
 
 def saturation(model: nn.Module, batch: Batch) -> Values:

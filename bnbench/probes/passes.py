@@ -65,6 +65,12 @@ def parameters(model: nn.Module) -> Parameters:
     return {name: parameter.detach() for name, parameter in model.named_parameters()}
 
 
+@torch.no_grad()
+def loss_at(model: nn.Module, batch: Batch, at: Parameters) -> float:
+    """The training-mode loss on a batch, the mean cross-entropy in nats, at other parameters."""
+    return F.cross_entropy(_forward(model, at, batch.images), batch.labels).item()
+
+
 @torch.enable_grad()
 def loss_and_gradients(
     model: nn.Module, batch: Batch, at: Mapping[str, Tensor], of: Mapping[str, str] | None = None

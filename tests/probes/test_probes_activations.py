@@ -18,8 +18,10 @@ from torch import nn
 from bnbench.models import VGG
 from bnbench.probes import Batch
 from bnbench.probes.activations import (
+    BINS,
     Drift,
     activations,
+    histogram,
     kolmogorov_smirnov,
     percentiles,
     saturation,
@@ -189,3 +191,26 @@ def test_a_layer_with_an_infinite_value_is_not_a_number():
 
 def test_the_examples_hold():
     assert doctest.testmod(sys.modules["bnbench.probes.activations"]).failed == 0
+
+
+def test_a_histogram_by_hand():
+    """Bins have their lower edge and lack their upper; what is beyond has a bin on either side."""
+    model = identity(width=1)
+    values = [-9.0, -8.0, -7.76, -7.75, -0.01, 0.0, 0.2, 7.99, 8.0, 100.0]
+    found = histogram(model, of([[value] for value in values]))
+    assert len(found) == BINS + 2
+    counts = {int(metric[-2:]): round(10 * share) for (_, metric), share in found.items() if share}
+    assert counts == {0: 1, 1: 2, 2: 1, 32: 1, 33: 2, 64: 1, 65: 2}
+
+
+def test_histograms_are_numpys_and_of_the_reference():
+    model, x = identity(), torch.randn(50, 4, dtype=torch.float64) * 3
+    found = histogram(model, replace(of(x), images=torch.zeros(1, 4, dtype=torch.float64)))
+    inner, _ = np.histogram(x, bins=np.linspace(-8, 8, 65))
+    assert [found["1", f"share_{k:02}"] for k in range(1, 65)] == pytest.approx(list(inner / 200))
+    assert sum(found.values()) == pytest.approx(1)
+
+
+def test_a_value_that_is_not_finite_has_no_histogram():
+    found = histogram(identity(), of([[math.nan, 0, 0, 0]]))
+    assert all(map(math.isnan, found.values()))

@@ -1,0 +1,184 @@
+"""The pictures that stand still: planes through nets, the loss along gradients, bands by layer."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import LogNorm
+from matplotlib.figure import Figure
+
+from bnbench.gallery import slides
+from bnbench.gallery.slides import SIDES, THEME
+
+LOW, HIGH = 1e-3, 30.0  # nats; the scale of colours, the same for all planes
+BASIN = 0.5  # nats: below it lies what is called the basin
+QUANTITIES = {  # of the runs with the loss along the gradient: metric -> heading
+    "loss": "training loss (nats)",
+    "loss_range": "range of the loss within a step (nats)",
+    "predictiveness": "change of the gradient within a step",
+    "smoothness": "change of the gradient per distance",
+}
+
+
+@dataclass(frozen=True)
+class PlaneOf:
+    """The loss on a plane through one net.
+
+    Attributes:
+        norm: `none` or `batchnorm`.
+        rate: that it was trained at.
+        axis: the weights of both directions, (n,).
+        loss: in nats, (n, n), a row for each weight of the second.
+        others: basins of the same kind of net with other seeds, as shares.
+    """
+
+    norm: str
+    rate: float
+    axis: np.ndarray
+    loss: np.ndarray
+    others: Sequence[float]
+
+    @property
+    def basin(self) -> float:
+        """The share of the plane where the loss is below BASIN."""
+        return share_below(self.loss)
+
+    @property
+    def name(self) -> str:
+        """What it is called: `with BN, rate 0.1`."""
+        return f"{SIDES[self.norm][0]}, rate {self.rate:g}"
+
+
+def share_below(loss: np.ndarray) -> float:
+    """The share of points where the loss is below BASIN; one that is no number is not.
+
+    >>> share_below(np.array([[0.1, 0.6], [0.4, np.nan]]))
+    0.5
+    """
+    return float((loss < BASIN).mean())
+
+
+def planes_title(planes: Sequence[PlaneOf]) -> str:
+    """What one sees."""
+    told = []
+    for norm in dict.fromkeys(plane.norm for plane in planes):
+        shares = [f"{100 * plane.basin:.0f}" for plane in planes if plane.norm == norm]
+        told.append(f"{' and '.join(shares)} % of the plane {SIDES[norm][0]}")
+    return f"The loss stays below {BASIN} nats on {', on '.join(told)}"
+
+
+def draw_planes(planes: Sequence[PlaneOf], title: str, caption: str) -> Figure:
+    """Contours of the loss around trained weights, side by side on one scale."""
+    levels = np.geomspace(LOW, HIGH, 19)
+    with mpl.rc_context(THEME):
+        figure = slides.slide(title, caption)
+        axes = figure.subplots(1, len(planes), sharey=True, squeeze=False)[0]
+        for ax, plane in zip(axes, planes, strict=True):
+            height = np.clip(np.nan_to_num(plane.loss, nan=HIGH), LOW, HIGH)
+            shades = {"levels": levels, "norm": LogNorm(LOW, HIGH), "cmap": "viridis"}
+            ax.contourf(plane.axis, plane.axis, height, **shades)
+            look = {"colors": "white", "linewidths": [0.9, 2.2, 0.9]}
+            lines = ax.contour(plane.axis, plane.axis, height, levels=[0.05, BASIN, 5], **look)
+            ax.clabel(lines, fmt="%g", fontsize=12)
+            ax.plot(0, 0, "*", color="white", markersize=15, mec="#2b2f36")
+            ax.set_title(plane.name, color=SIDES[plane.norm][1], weight="bold")
+            ax.set_xticks([-1, 0, 1])
+            ax.set_yticks([-1, 0, 1])
+            ax.set_aspect("equal")
+            ax.grid(visible=False)
+            ax.set_xlabel("along direction 1")
+        axes[0].set_ylabel("along direction 2")
+        look = {"location": "bottom", "shrink": 0.6, "aspect": 45, "pad": 0.02}
+        scale = ScalarMappable(LogNorm(LOW, HIGH), "viridis")
+        bar = figure.colorbar(scale, ax=list(axes), **look)
+        ticks = [0.001, 0.01, 0.1, 1, 10]
+        bar.set_ticks(ticks, labels=[f"{tick:g}" for tick in ticks])
+        bar.set_label("training loss (nats)")
+        bar.minorticks_off()
+    return figure
+
+
+Curves = Mapping[str, np.ndarray]  # norm -> values (seeds, T)
+
+
+def middle(values: np.ndarray) -> np.ndarray:
+    """The median over seeds at each step, NaN where one is none."""
+    return np.median(values, axis=0)
+
+
+def halves(steps: np.ndarray, curves: Curves) -> tuple[float, float]:
+    """How many times as large the medians are with BN, in either half of the steps.
+
+    The geometric mean over the points of a half; NaN where it has none with positive numbers.
+    """
+    with np.errstate(divide="ignore", invalid="ignore"):
+        log = np.log(middle(curves["batchnorm"]) / middle(curves["none"]))
+    late = steps > steps[-1] / 2
+    parts = (log[part & np.isfinite(log)] for part in (~late, late))
+    first, second = (float(np.exp(x.mean())) if len(x) else math.nan for x in parts)
+    return first, second
+
+
+def draw_gradient(
+    steps: np.ndarray, quantities: Mapping[str, Curves], title: str, caption: str
+) -> Figure:
+    """What lies along the gradient over training: a thin line for each seed, thick the median.
+
+    Args:
+        steps: from 1 on, (T,).
+        quantities: a key of QUANTITIES -> norm -> values.
+        title: of the slide.
+        caption: of the slide.
+    """
+    with mpl.rc_context(THEME):
+        figure = slides.slide(title, caption)
+        axes = figure.subplots(2, 2, sharex=True).ravel()
+        for ax, (metric, heading) in zip(axes, QUANTITIES.items(), strict=True):
+            for norm, values in quantities[metric].items():
+                name, colour = SIDES[norm]
+                ax.plot(steps, values.T, color=colour, alpha=0.3, linewidth=1)
+                ax.plot(steps, middle(values), color=colour, linewidth=3, label=name)
+            ax.set_yscale("log")
+            ax.set_title(heading, fontsize=15)
+        for ax in axes[2:]:
+            ax.set_xlabel("training step")
+        axes[0].legend(loc="lower left", fontsize=14)
+    return figure
+
+
+def draw_bands(
+    steps: np.ndarray, bands: Mapping[str, np.ndarray], title: str, caption: str
+) -> Figure:
+    """Percentiles of what enters the activations, by layer over training.
+
+    Args:
+        steps: (T,).
+        bands: norm -> the 15th, 50th and 85th percentile, (T, layers, 3).
+        title: of the slide.
+        caption: of the slide.
+    """
+    layers = next(iter(bands.values())).shape[1]
+    with mpl.rc_context(THEME):
+        figure = slides.slide(title, caption)
+        grid = figure.subplots(len(bands), layers, sharex=True, sharey=True, squeeze=False)
+        for row, (norm, values) in zip(grid, bands.items(), strict=True):
+            name, colour = SIDES[norm]
+            for layer, ax in enumerate(row):
+                low, mid, high = values[:, layer].T
+                ax.fill_between(steps, low, high, color=colour, alpha=0.35, linewidth=0)
+                ax.plot(steps, mid, color=colour)
+                ax.set_xscale("symlog", linthresh=1)
+                ax.set_xlim(0, steps[-1])
+                ax.minorticks_off()
+            row[0].set_ylabel(name, color=colour, weight="bold")
+        figure.supylabel("value that enters the sigmoid", fontsize=16)
+        for layer, ax in enumerate(grid[0], 1):
+            ax.set_title(f"layer {layer}")
+        ticks = [tick for tick in (0, 1, 10, 100, 1000, 10000) if tick <= steps[-1]]
+        for ax in grid[-1]:
+            ax.set_xlabel("step")
+            ax.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
+    return figure

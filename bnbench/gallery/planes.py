@@ -1,0 +1,81 @@
+"""The plane through the weights of a run, measured once and kept while they are the same."""
+
+import csv
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bnbench.gallery.slices import direction, plane
+from bnbench.probes import Batch
+from bnbench.probes.passes import parameters
+from bnbench.schema import Config
+from bnbench.tracking.csv_log import write_table
+from bnbench.tracking.run_dir import (
+    as_json,
+    digest,
+    is_intact,
+    read_summary,
+    run_path,
+    write_whole,
+)
+from bnbench.train import build, load_weights
+
+VERSION = 1  # of what the numbers mean; planes of another version are measured anew
+HALF = 1.0  # the planes reach so far either way, in multiples of the directions
+IMAGES = 500  # training images that the loss is taken on
+HEADER = ("a", "b", "loss")
+
+
+def measured_plane(
+    folder: Path,
+    results: Path,
+    arm: str,
+    config: Config,
+    seed: int,
+    points: int,
+    say: Callable[[str], None],
+) -> np.ndarray:
+    """The plane through one run's weights, (points, points); kept, or measured and written.
+
+    Raises:
+        ValueError: the run kept no weights.
+    """
+    path = run_path(results, arm, seed)
+    summary = read_summary(path)
+    weights = summary.get("sha256", {}).get("weights.pt")
+    facts = {"version": VERSION, "arm": arm, "seed": seed, "weights": weights, "points": points,
+             "half": HALF, "images": IMAGES}  # fmt: skip
+    file = folder / "planes" / f"{arm}-seed-{seed}.csv"
+    note = file.with_suffix(".json")
+    if not is_kept(file, note, facts):
+        run = build(config, seed)
+        kept = is_intact(path, summary, "weights.pt")
+        if not kept or not load_weights(run, path / "weights.pt"):
+            raise ValueError(f"{path / 'weights.pt'}: missing or damaged (train.save_weights)")
+        images, labels = (x[:IMAGES] for x in run.splits["train"])
+        at = parameters(run.model)
+        ways = (direction(at, seed, "one"), direction(at, seed, "other"))
+        axis = np.linspace(-HALF, HALF, points).tolist()
+        rows = plane(run.model, Batch(images, labels, 0.0, images), ways, axis)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        table = [
+            (a, b, value)
+            for b, row in zip(axis, rows, strict=True)
+            for a, value in zip(axis, row, strict=True)
+        ]
+        write_table(file, HEADER, table)
+        write_whole(note, as_json({**facts, "sha256": digest(file)}))
+        say(f"{arm} seed {seed}: {points}×{points} points of its plane")
+    with file.open(newline="", encoding="utf-8") as lines:
+        losses = [float(row["loss"]) for row in csv.DictReader(lines)]
+    return np.array(losses).reshape(points, points)
+
+
+def is_kept(file: Path, note: Path, facts: Mapping[str, Any]) -> bool:
+    """Whether a plane was measured with these facts and is whole."""
+    try:
+        return note.read_text(encoding="utf-8") == as_json({**facts, "sha256": digest(file)})
+    except OSError:
+        return False

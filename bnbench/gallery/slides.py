@@ -1,0 +1,116 @@
+"""What all pictures of the gallery share: a slide of 16:9 with a title and a caption, and films.
+
+Matplotlib's own writer gives each frame of a GIF colours of its own, which flicker, and all frames
+one duration; so films are put together here, in one palette.
+"""
+
+import textwrap
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+import seaborn as sns
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
+from PIL import Image
+
+from bnbench.analysis import style
+
+SIZE = (12.8, 7.2)  # inches
+FILM_DPI = 75  # 960 x 540
+FILM_COLOURS = 96  # and white
+TITLE_WIDTH, CAPTION_WIDTH = 68, 150  # characters in a line
+THEME: dict[Any, Any] = {
+    **style.THEME,
+    **sns.plotting_context("talk", font_scale=0.95),
+    "axes.titlesize": 17,
+    "axes.labelpad": 5.0,
+    "grid.linewidth": 0.8,
+    "lines.linewidth": 2.4,
+}
+SIDES = {  # by norm: what a net is called, and its colour
+    "none": ("without BN", style.NORM_COLOURS["none"]),
+    "batchnorm": ("with BN", style.NORM_COLOURS["batchnorm"]),
+}
+ACCENT = style.NORM_COLOURS["lrn"]  # vermilion: of what moves
+
+
+def slide(title: str, caption: str) -> Figure:
+    """An empty figure of 16:9 under its title, above a caption in small type."""
+    room = ConstrainedLayoutEngine(w_pad=0.12, h_pad=0.1, wspace=0.03, hspace=0.03)
+    figure = Figure(figsize=SIZE, layout=room, facecolor="white")
+    FigureCanvasAgg(figure)
+    figure.suptitle(balanced(title), weight="bold", fontsize=21)
+    small = {"fontsize": 11.5, "color": "#4a4f57", "style": "normal", "weight": "normal"}
+    figure.supxlabel(textwrap.fill(caption, CAPTION_WIDTH), x=0.01, ha="left", **small)
+    return figure
+
+
+def balanced(title: str) -> str:
+    """A title in as few lines as it needs, of about one length.
+
+    >>> balanced("a" * 40 + " " + "b" * 40).count(chr(10))
+    1
+    """
+    lines = -(-len(title) // TITLE_WIDTH)
+    return textwrap.fill(title, min(TITLE_WIDTH, len(title) // lines + 6))
+
+
+def save(figure: Figure, path: Path) -> list[str]:
+    """Write a slide as .png and .svg; the names of the files."""
+    style.save(figure, path, THEME)
+    return [path.with_suffix(suffix).name for suffix in (".png", ".svg")]
+
+
+def film(
+    figure: Figure, path: Path, show: Callable[[int], None], durations: Sequence[int]
+) -> list[str]:
+    """Write a slide that moves as an endless GIF, and its last frame as .png and .svg.
+
+    Args:
+        figure: the slide; its layout is made for the last frame and then stays as it is.
+        path: where to, without a suffix.
+        show: puts the artists of a frame in place.
+        durations: of each frame, in ms; a browser shows none for less than 20.
+
+    Returns:
+        The names of the files.
+    """
+    last = len(durations) - 1
+    with mpl.rc_context(THEME):
+        show(last)
+        figure.canvas.draw()
+        figure.set_layout_engine("none")
+        figure.set_dpi(FILM_DPI)
+        frames = [frame(figure, show, number) for number in range(len(durations))]
+    strips = [np.asarray(frames[number]) for number in sorted({0, last // 8, last // 2, last})]
+    palette = Image.fromarray(np.concatenate(strips)).quantize(FILM_COLOURS)
+    one, *others = (in_palette(image, palette) for image in frames)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    moving = path.with_suffix(".gif")
+    look = {"duration": list(durations), "loop": 0, "optimize": False}
+    one.save(moving, save_all=True, append_images=others, **look)
+    show(last)
+    return [moving.name, *save(figure, path)]
+
+
+def in_palette(image: Image.Image, palette: Image.Image) -> Image.Image:
+    """A frame in the colours of a palette, and white where it is white: no tint on the ground."""
+    nearest = image.quantize(palette=palette, dither=Image.Dither.NONE)
+    places = np.array(nearest)
+    places[(np.asarray(image) == 255).all(2)] = FILM_COLOURS
+    found = Image.fromarray(places)
+    found.putpalette([*(palette.getpalette() or [])[: 3 * FILM_COLOURS], 255, 255, 255])
+    return found
+
+
+def frame(figure: Figure, show: Callable[[int], None], number: int) -> Image.Image:
+    """One frame of a film, as pixels."""
+    show(number)
+    canvas = figure.canvas
+    assert isinstance(canvas, FigureCanvasAgg)
+    canvas.draw()
+    return Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")

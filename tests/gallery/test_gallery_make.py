@@ -1,0 +1,152 @@
+"""The whole way of `make gallery`: from nothing, and again; what is kept and what is refused."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from bnbench.gallery import planes
+from bnbench.gallery.make import Picture, by_norm, write_index
+from bnbench.gallery.planes import is_kept
+from bnbench.probes import Batch
+from bnbench.probes.passes import loss_at, parameters
+from bnbench.tracking.run_dir import digest, run_path
+from bnbench.train import build, load_weights, train_arm
+
+ROOT = Path(__file__).parents[2]
+PICTURES = ["two-features", "activation-bands", "activations", "along-the-gradient",
+            "loss-landscape"]  # fmt: skip
+
+
+@pytest.fixture
+def arm(read):
+    """A tiny VGG with BN, trained for two steps."""
+    request = read(
+        "model=vgg", "model.widths=[2,2]", "model.depth=[1]", "data=synthetic", "seeds=[0]",
+        "train.steps=2", "track=csv", "device=cpu", "batch_size=4",
+    )  # fmt: skip
+    (arm,) = request.arms.values()
+    train_arm(arm.config)
+    return arm
+
+
+def measured(arm, folder, points=3):
+    said: list[str] = []
+    results = Path(arm.config.results)
+    found = planes.measured_plane(folder, results, arm.id, arm.config, 0, points, said.append)
+    return found, said
+
+
+def test_the_middle_of_a_plane_is_the_trained_nets_loss(arm, tmp_path):
+    found, said = measured(arm, tmp_path)
+    run = build(arm.config, 0)
+    assert load_weights(run, run_path(Path(arm.config.results), arm.id, 0) / "weights.pt")
+    images, labels = (x[: planes.IMAGES] for x in run.splits["train"])
+    own = loss_at(run.model, Batch(images, labels, 0.0, images), parameters(run.model))
+    assert found[1, 1] == own
+    assert len(np.unique(found)) == 9
+    assert said == [f"{arm.id} seed 0: 3×3 points of its plane"]
+
+
+def test_a_plane_is_kept_while_it_is_whole_and_of_these_weights(arm, tmp_path, monkeypatch):
+    first, _ = measured(arm, tmp_path)
+    file = tmp_path / "planes" / f"{arm.id}-seed-0.csv"
+    before = file.read_bytes()
+    again, said = measured(arm, tmp_path)
+    assert (said, again.tolist()) == ([], first.tolist())
+    file.write_bytes(before.replace(b"0", b"1", 1))  # damaged
+    assert measured(arm, tmp_path)[1]
+    assert file.read_bytes() == before
+    assert measured(arm, tmp_path, points=5)[1]  # another grid
+    monkeypatch.setattr(planes, "VERSION", planes.VERSION + 1)
+    assert measured(arm, tmp_path, points=5)[1]
+    assert not is_kept(tmp_path / "none.csv", tmp_path / "none.json", {})
+
+
+def test_weights_that_the_run_did_not_write_are_not_drawn(arm, tmp_path):
+    path = run_path(Path(arm.config.results), arm.id, 0) / "weights.pt"
+    weights = torch.load(path, weights_only=True)
+    torch.save({name: tensor + 1 for name, tensor in weights.items()}, path)
+    with pytest.raises(ValueError, match=r"weights\.pt: missing or damaged"):
+        measured(arm, tmp_path)
+
+
+def test_a_pair_is_one_net_with_bn_and_one_without(read):
+    request = read("norm=batchnorm,none", "data=synthetic", multirun=True)
+    configs = {arm.id: arm.config for arm in request.arms.values()}
+    assert [configs[arm].norm.name for arm in by_norm(configs).values()] == ["none", "batchnorm"]
+    configs.popitem()
+    with pytest.raises(ValueError, match="expected one arm with BN and one without"):
+        by_norm(configs)
+
+
+def test_the_index_names_what_is_there(tmp_path):
+    for file in ("x.gif", "x.png"):
+        (tmp_path / file).write_bytes(file.encode())
+    picture = Picture("x", "A title", "A caption.", ["x.gif", "x.png"])
+    write_index(tmp_path, [picture], {"command": "python scripts/gallery.py", "git_commit": "abc"})
+    index = (tmp_path / "index.md").read_text(encoding="utf-8")
+    assert "![A title](x.gif)" in index
+    assert "[x.png](x.png)" in index
+    facts = json.loads((tmp_path / "gallery.json").read_text(encoding="utf-8"))
+    assert facts["git_commit"] == "abc"
+    (told,) = facts["pictures"]
+    assert told["sha256"] == {file: digest(tmp_path / file) for file in ("x.gif", "x.png")}
+
+
+def gallery(results, *words):
+    """Run the script on tiny nets; its output and exit code."""
+    command = [
+        *(sys.executable, "-W", "error", str(ROOT / "scripts" / "gallery.py")),
+        *(f"results={results}", "data=synthetic", "device=cpu", "hydra.launcher.n_jobs=1"),
+        *("model.widths=[3,2]", "train.steps=3", "train.eval_points=1"),
+        *("batch_size=8", *words),
+    ]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+    return subprocess.run(command, capture_output=True, text=True, env=environment)
+
+
+@pytest.mark.slow
+def test_a_gallery_from_nothing_and_again(tmp_path):
+    results = tmp_path / "results"
+    calm = "optim.base_lr=0.001", "seeds=[0,1]"
+    first = gallery(results, *calm)
+    assert first.returncode == 0, first.stderr
+    folder = results / "gallery" / "synthetic"
+    facts = json.loads((folder / "gallery.json").read_text(encoding="utf-8"))
+    assert [picture["name"] for picture in facts["pictures"]] == PICTURES
+    assert {"command", "git_commit", "versions", "device", "started", "finished"} <= facts.keys()
+    written = {file: h for picture in facts["pictures"] for file, h in picture["sha256"].items()}
+    assert len(written) == 12
+    assert all(digest(folder / file) == h for file, h in written.items())
+    said = first.stdout.splitlines()
+    assert said[-1] == f"gallery: {folder / 'index.md'}"
+    assert [line.split()[1] for line in said if line.startswith("[") and "/5]" in line] == PICTURES
+    second = gallery(results, *calm)
+    assert second.returncode == 0, second.stderr
+    assert "0 to train" in second.stdout
+    assert "points of its plane" not in second.stdout
+    again = json.loads((folder / "gallery.json").read_text(encoding="utf-8"))
+    assert again["pictures"] == facts["pictures"]  # the same bytes
+    # a bad request is one line, and no picture
+    refused = gallery(tmp_path / "none", "batch_size=0")
+    assert refused.returncode == 2
+    assert len(refused.stderr.splitlines()) == 1
+    assert not (tmp_path / "none").exists()
+
+
+@pytest.mark.slow
+def test_pictures_of_runs_that_diverge_are_left_out(tmp_path):
+    some = gallery(tmp_path / "results", "optim.base_lr=1e30", "seeds=[0]")
+    assert some.returncode == 1
+    lines = some.stderr.splitlines()
+    assert len(lines) == 3
+    assert all(line.endswith("diverged, cannot be drawn") for line in lines)
+    folder = tmp_path / "results" / "gallery" / "synthetic"
+    facts = json.loads((folder / "gallery.json").read_text(encoding="utf-8"))
+    assert [picture["name"] for picture in facts["pictures"]] == ["two-features"]
