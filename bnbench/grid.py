@@ -39,6 +39,8 @@ def check_overrides(overrides: Sequence[Override], swept: bool = False) -> None:
             raise RequestError(f"{line}: no part can be moved, expected {key}=<value>")
         if fleeting := FLEETING.search(line):
             raise RequestError(f"{line}: {fleeting[1]} differs in each worker, expected a value")
+        if key == "scale":  # optional in Hydra's eyes: an unknown one would be passed over
+            raise RequestError(f"{line}: follows from data and experiment, expected those")
         is_hydra = key == "hydra" or override.is_hydra_override()
         is_whole = key.split(".")[0] in ("arms", "report") or (swept and key == "experiment")
         if (is_hydra or is_whole) and (swept or override.is_sweep_override()):

@@ -46,7 +46,7 @@ INTERRUPTED = 130  # the exit code of a request that Ctrl-C or SIGTERM ended
 GROWTH_MB = 300  # that one request may take; a configuration takes less than one
 
 GROUPS = {
-    folder.name: sorted(path.stem for path in folder.glob("*.yaml"))
+    folder.name: sorted(str(p.relative_to(folder).with_suffix("")) for p in folder.rglob("*.yaml"))
     for folder in sorted(sweep.CONFIGS.iterdir())
     if folder.is_dir() and folder.name != "hydra"
 }

@@ -248,6 +248,9 @@ REFUSED = {
     "experiment=../model/mlp": "experiment=../model/mlp: expected one of batch_size, claim_",
     "experiment=": "experiment=: expected one of batch_size, claim_accuracy",
     "~experiment": "~experiment: expected experiment=null for none",
+    "scale=nothing": "scale=nothing: follows from data and experiment, expected those",
+    "~scale": "~scale: follows from data and experiment, expected those",
+    "arms=[{scale:fashion_mnist/claim_ics}]": "scale=fashion_mnist/claim_ics: follows from data",
     # what could not be drawn when all is trained
     "report.figures=[{kind:curves,title:T,x:nope}]": "report.figures[0].x=nope: expected a column",
     "report.compare=[{baseline:{norm:none}}]": "report.compare[0].baseline: norm: expected one of",
