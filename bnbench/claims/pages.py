@@ -9,6 +9,7 @@ from bnbench.analysis.claim_agreement import Boards
 from bnbench.analysis.claim_figures import published, surface
 from bnbench.analysis.claim_report import write_claims
 from bnbench.analysis.claim_views import ClaimView, PartView
+from bnbench.analysis.labels import name_label
 from bnbench.analysis.plots import Drawing
 from bnbench.analysis.stats import interval_table
 from bnbench.claims.judge import Verdict
@@ -87,6 +88,6 @@ def beside_published(claim: Claim, overlay: Overlay, study: Study) -> Drawing:
         table = interval_table(study.curves(arm, runs, CURVE), "step", "value").reset_index()
         columns = {"estimate": "accuracy"}
         tables.append(table.rename(columns=columns).drop(columns="n").assign(series=name))
-    what = f"{study.data}, {overlay.what}, n = {min(num_seeds)}"
+    what = f"{name_label('data.name', study.data)}, {overlay.what}, n = {min(num_seeds)}"
     title = f"{claim.id}: our curves beside the published ones"
     return published(pd.concat(tables), overlay.figure, what, title)

@@ -236,8 +236,8 @@ def test_curves_are_drawn_when_seen_and_shown_arm_by_arm(visit):
     names = page.locator(".legend").first.get_by_role("button")
     assert names.all_inner_texts() == [
         "no norm",
-        "batchnorm · pre",
-        "batchnorm · post",
+        "BatchNorm · pre",
+        "BatchNorm · post",
         "layernorm · pre",
     ]
     visible = """() => {
@@ -252,7 +252,7 @@ def test_curves_are_drawn_when_seen_and_shown_arm_by_arm(visit):
     names.first.press("Space")
     assert sorted(page.evaluate(visible)) == everything
     names.nth(1).dblclick()
-    assert page.evaluate(visible) == ["batchnorm · pre"]
+    assert page.evaluate(visible) == ["BatchNorm · pre"]
     names.nth(1).dblclick()
     assert sorted(page.evaluate(visible)) == everything
 
