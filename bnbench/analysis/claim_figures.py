@@ -102,7 +102,8 @@ def published(ours: pd.DataFrame, figure: str, what: str, title: str) -> Drawing
         below(canvas, _handles(drawn), "left: mean over seeds, band: 95 % t interval, unadjusted")
     caption = (
         f"Left, bnbench: {what}; mean and 95 % t interval over seeds, unadjusted, validation "
-        f"accuracy. Colours are norms, dashes learning rates. Right: {source}, {theirs_on}, one run each. Both have the same accuracy axis, which "
+        f"accuracy. Colours are norms, dashes learning rates. Right: {source}, {theirs_on}, one "
+        "run each. Both have the same accuracy axis, which "
         "starts above 0, and scales of their own for the steps."
     )
     ends = "; ".join(f"{key} ends at {100 * value:.1f} %" for key, value in last.items())

@@ -28,6 +28,7 @@ from bnbench.schema import Figure
 COLUMN, PAGE = 4.8, 9.8
 MARGIN = 0.5  # of a panel's width, for what stands beside its axes
 EDGE, GAP = 0.06, 0.04  # of the canvas; between two labels
+HARD = "\N{NO-BREAK SPACE}"
 MAX_TICKS = 8  # up to so many distinct values each is its own tick
 PLAIN = FuncFormatter(lambda value, _: f"{value:g}")
 
@@ -96,7 +97,12 @@ def inscribe(
     for ax in axes[-across:]:
         ax.set_xlabel(axis_label(spec.x))
     for ax in axes:
-        ax.set_title(wrapped(canvas, ax.get_title(), panel - MARGIN, fontsize="medium"))
+        given = ax.get_title()
+        settings = given.replace(" ", HARD).replace(f",{HARD}", ", ")
+        for words in (settings, given):  # a setting is broken only where it is too long
+            ax.set_title(wrapped(canvas, words, panel - MARGIN, fontsize="medium"))
+            if extent(canvas, ax.title)[0] <= panel - MARGIN:
+                break
     entitle(canvas, title)
     below(canvas, handles, note)
     if any(isinstance(ax.xaxis.get_major_locator(), FixedLocator) for ax in axes):

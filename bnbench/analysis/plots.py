@@ -24,7 +24,6 @@ from bnbench.analysis.load import Experiment
 from bnbench.analysis.marks import CROSS, MARKS, Look, crosses, cut
 from bnbench.schema import Figure
 
-BESIDE = "\N{NO-BREAK SPACE}·\N{NO-BREAK SPACE}"
 MARK_EVERY = 0.16  # of the axes' diagonal, between the markers of a curve
 DODGE = 0.012  # between the error bars of two lines at one x, as a share of the axis
 GREY = "#4d4d4d"
@@ -86,7 +85,7 @@ def draw(spec: Figure, experiment: Experiment) -> Drawing | None:
         note = note_text(spec, counts, is_geometric)
         handles = _legend(spec, frame, hues, dashes)
         data_set = name_label("data.name", experiment.data)
-        title = f"{spec.title}{BESIDE}{data_set}"
+        title = f"{spec.title}{layout.HARD}·{layout.HARD}{data_set}"
         layout.inscribe(canvas, axes, across, spec, title, note, handles)
         titles = [title for title, _ in panels]
         data = curves(spec, lines, titles, across, differ, is_geometric)

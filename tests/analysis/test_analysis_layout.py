@@ -67,6 +67,8 @@ def test_labels_of_many_rates_in_many_panels_do_not_touch(make, models, rates):
     spec.row, spec.col = ("batch_size", "model.name") if len(models) > 1 else (None, None)
     drawing = draw(spec, make(*((arm, 1, 0) for arm in arms)))
     check(drawing.canvas)
+    title = drawing.canvas._suptitle.get_text()
+    assert " ".join(title.split()) == f"{LONG} · digits"
     labels = [label.get_text() for label in drawing.canvas.axes[0].get_xticklabels()]
     assert len([label for label in labels if label]) >= 2
 
