@@ -14,6 +14,7 @@ COLUMNS = {
     "norm.name": "norm",
     "model.name": "model",
     "optim.name": "optimiser",
+    "optim.base_lr": "base learning rate",
     "optim.lr": "learning rate",
     "optim.lr_mult": "learning rate multiplier",
     "train.steps": "training steps",

@@ -19,7 +19,7 @@ from matplotlib.lines import Line2D
 from bnbench.analysis import frames, layout, style
 from bnbench.analysis.captions import alt_text, caption_text, note_text
 from bnbench.analysis.interactive import curves
-from bnbench.analysis.labels import SELF_EXPLAINING, column_label, name_label
+from bnbench.analysis.labels import ABSENT, SELF_EXPLAINING, column_label, name_label
 from bnbench.analysis.load import Experiment
 from bnbench.analysis.marks import CROSS, MARKS, Look, crosses, cut
 from bnbench.schema import Figure
@@ -139,8 +139,8 @@ def _legend(
         look.pop("markevery", None)
         look |= {"linestyle": style.SOLID, "label": name}
         handles.append(Line2D([], [], **look))
-    told = [dash for dash in dashes if dash not in ("none", "")]
-    for dash in told if len(told) > 1 else []:
+    told = [dash for dash in dashes if dash not in ("none", "", ABSENT)]
+    for dash in told if len(told) > 1 or ABSENT in dashes else []:
         dashed = style.dashes(spec.style, dashes)[dash]
         label = f"{column_label(spec.style or '')}: {name_label(spec.style or '', dash)}"
         handles.append(Line2D([], [], color=GREY, linestyle=dashed, label=label))

@@ -17,6 +17,8 @@ import seaborn as sns
 from matplotlib.figure import Figure
 from PIL import Image
 
+from bnbench.analysis.labels import ABSENT
+
 NORM_COLOURS = {
     "none": "#4d4d4d",
     "batchnorm": "#0072b2",
@@ -101,11 +103,15 @@ def markers(column: str, values: Sequence[Any]) -> dict[Any, Any]:
 
 
 def dashes(column: str | None, values: Sequence[Any]) -> dict[Any, Any]:
-    """The dash of each value: fixed for placements and policies, else in turn."""
+    """The dash of each value: fixed for placements and policies, else in turn.
+
+    An arm without the setting has a solid line.
+    """
     fixed = DASHES.get(column or "", {})
+    in_turn = sorted(values, key=lambda value: value != ABSENT)
     return {
         value: fixed.get(value, FREE_DASHES[place % len(FREE_DASHES)])
-        for place, value in enumerate(values)
+        for place, value in enumerate(in_turn)
     }
 
 

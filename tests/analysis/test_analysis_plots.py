@@ -203,6 +203,14 @@ def test_a_placement_keeps_its_dash():
     assert style.dashes("placement", ["none", "pre"]) == {"none": "-", "pre": "-"}
 
 
+def test_an_arm_without_the_setting_of_the_dash_is_solid_and_not_in_the_legend(make):
+    arms = [config(), *(config(norm="lrn", norm__size=size) for size in (3, 5))]
+    drawing = draw(curves(style="norm.size"), make(*((arm, 3, 0) for arm in arms)))
+    solid = [line for line in lines(drawing) if not line.is_dashed()]
+    assert [to_hex(line.get_color()) for line in solid] == [style.NORM_COLOURS["batchnorm"]]
+    assert legend(drawing) == ["BatchNorm", "LRN", "norm size: 3", "norm size: 5"]
+
+
 def test_a_curve_is_the_mean_over_seeds_with_its_t_band(make):
     experiment = make((config(), 4, 0))
     drawing = draw(curves(), experiment)

@@ -238,7 +238,7 @@ def test_curves_are_drawn_when_seen_and_shown_arm_by_arm(visit):
         "no norm",
         "BatchNorm · pre",
         "BatchNorm · post",
-        "layernorm · pre",
+        "LayerNorm · pre",
     ]
     visible = """() => {
       const shown = document.querySelector(".plot").data.filter((trace) => trace.visible);
@@ -263,7 +263,7 @@ def test_hovering_says_arm_step_mean_and_interval(visit):
     plot.scroll_into_view_if_needed()
     place = page.evaluate("""() => {
       const plot = document.querySelector(".plot");
-      const trace = plot.data.find((t) => t.hovertemplate && t.name === "layernorm · pre");
+      const trace = plot.data.find((t) => t.hovertemplate && t.name === "LayerNorm · pre");
       const { xaxis, yaxis } = plot._fullLayout;
       const box = plot.getBoundingClientRect();
       const k = trace.x.length - 4;
