@@ -2,6 +2,7 @@
 
 from itertools import combinations, pairwise
 
+import pandas as pd
 import pytest
 from fake_claims import part, write_folder
 from fake_results import config
@@ -10,7 +11,7 @@ from matplotlib.figure import Figure as Canvas
 from matplotlib.text import Text
 
 from bnbench.analysis import layout, style
-from bnbench.analysis.claim_figures import forest
+from bnbench.analysis.claim_figures import SERIES, forest, published
 from bnbench.analysis.claim_views import ClaimView, PartView, read_claims
 from bnbench.analysis.labels import metric_label, name_label, plain_label, setting_name
 from bnbench.analysis.plots import draw
@@ -88,6 +89,16 @@ def test_a_claim_with_long_words_stays_on_its_canvas(tmp_path):
     canvas = forest(read_claims(tmp_path)[0]).canvas
     check(canvas)
     assert canvas.axes[0].get_yticklabels()[0].get_text().startswith("Gaussian noise")
+
+
+def test_published_curves_and_all_ours_stay_on_their_canvas():
+    points = [(name, step, 0.9, 0.8, 1.0) for name in SERIES for step in (1, 100)]
+    ours = pd.DataFrame(points, columns=["series", "step", "accuracy", "low", "high"])
+    drawing = published(ours, "fig2", "Fashion-MNIST, VGG of 2+2 convolutions, n = 10", LONG)
+    check(drawing.canvas)
+    note = drawing.canvas.legends[0].get_title().get_text()
+    assert "95 % t interval, unadjusted" in note
+    assert "95 % t interval" in drawing.caption
 
 
 @pytest.mark.parametrize(("num", "ncols", "wanted"), [(4, 3, 2), (6, 4, 3), (7, 3, 3), (1, 1, 1)])
