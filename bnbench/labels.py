@@ -2,7 +2,8 @@
 
 import json
 import math
-from collections.abc import Iterable, Mapping
+import re
+from collections.abc import Hashable, Iterable, Mapping
 from contextlib import suppress
 from itertools import groupby
 from typing import Any
@@ -13,11 +14,21 @@ COLUMNS = {
     "norm.name": "norm",
     "model.name": "model",
     "optim.name": "optimiser",
+    "optim.base_lr": "base learning rate",
     "optim.lr": "learning rate",
     "optim.lr_mult": "learning rate multiplier",
     "train.steps": "training steps",
     "train.trainable": "trained parameters",
     "policy": "statistics",
+    "data.batches": "batches",
+    "model.activation": "activation",
+    "model.dropout": "dropout",
+    "model.init": "initial weights",
+    "norm.affine": "gamma and beta",
+    "norm.ghost_size": "ghost size",
+    "norm.momentum": "momentum of the EMA",
+    "optim.lr_end": "last / first learning rate",
+    "optim.weight_decay": "weight decay",
 }
 SPLITS = {"train": "training", "val": "validation", "test": "test"}
 POLICIES = {
@@ -30,10 +41,75 @@ POLICIES = {
     "blend": "blended statistics",
     "recalibrated": "recalibrated layers",
 }
-UNITS = {"accuracy": "%", "loss": "nats"}
 ABSENT = "–"  # a setting that an arm does not have
-NAMES = ("model.name", "norm.name", "placement")
+FIRST = ("model.name", "norm.name", "placement")
 UNTOLD = ("train.policies",)  # settings that tell how an arm was measured
+UNITS = {"accuracy": "%", "loss": "nats", "loss_range": "nats"}
+PROBES = {  # what probes measure (docs/probes.md), where the name of the metric says too little
+    "gradient_growth": "growth of the gradient per layer (ratio)",
+    "drift": "drift of the median (share of the spread)",
+    "drift_shape": "drift of the shape (Kolmogorov-Smirnov distance)",
+    "saturation": "share of saturated values",
+    "ics_cosine": "cosine of the gradients",
+    "ics_distance": "distance of the gradients",
+    "ics_relative": "relative distance of the gradients",
+    "loss_range": "range of the loss",
+    "predictiveness": "greatest change of the gradient",
+    "smoothness": "effective smoothness",
+}
+AXES = {  # columns with their units
+    "batch_size": "batch size (images)",
+    "norm.ghost_size": "size of a ghost (images)",
+    "severity": "severity of the shift",
+}
+SWITCH = {True: "on", False: "off"}  # 1 and 0 where a table was read from CSV
+NAMES: dict[str, dict[Any, str]] = {  # values whose names in the configuration are no words
+    "norm.name": {
+        "none": "no norm",
+        "batchnorm": "BatchNorm",
+        "torch_batchnorm": "BatchNorm of torch",
+        "layernorm": "LayerNorm",
+        "groupnorm": "GroupNorm",
+        "instancenorm": "InstanceNorm",
+        "lrn": "LRN",
+        "ghost_batchnorm": "ghost BatchNorm",
+        "batch_renorm": "Batch Renorm",
+        "noisy_batchnorm": "noisy BatchNorm",
+        "noise": "noise alone",
+        "l1_batchnorm": "L1 BatchNorm",
+        "linf_batchnorm": "L∞ BatchNorm",
+        "sync_batchnorm": "SyncBatchNorm",
+        "l2norm": "L2 norm",
+        "batchnorm_lrn": "BatchNorm, then LRN",
+    },
+    "model.name": {
+        "mlp": "MLP",
+        "sigmoid_mlp": "sigmoid MLP",
+        "vgg": "VGG",
+        "sigmoid_vgg": "sigmoid VGG",
+        "vgg11": "VGG-11",
+        "vgg16": "VGG-16",
+    },
+    "data.name": {"fashion_mnist": "Fashion-MNIST", "mnist": "MNIST", "cifar10": "CIFAR-10"},
+    "optim.name": {"sgd": "SGD", "adam": "Adam"},
+    "model.activation": {"relu": "ReLU"},
+    "model.init": {
+        "he": "He",
+        "xavier": "Xavier",
+        "xavier_sigmoid": "Xavier for sigmoids",
+        "gaussian": "Gaussian",
+    },
+    "train.trainable": {ABSENT: "all", "norm": "norms"},
+    "shift": {"gaussian_noise": "Gaussian noise", "class_sorted": "sorted by class"},
+    "policy": {
+        "ema": "EMA",
+        "algorithm2": "Algorithm 2",
+        "adabn": "AdaBN",
+        "batch": "test batch",
+    },
+    **dict.fromkeys(("norm.affine", "norm.scale", "norm.bias"), SWITCH),
+}
+TRAINING = "train@batch"  # of the training steps, in training mode, and what probes find
 SELF_EXPLAINING = ("norm.name", "model.name", "optim.name", "placement", "shift")
 
 
@@ -45,10 +121,16 @@ def column_label(column: str) -> str:
 def metric_label(key: str) -> str:
     """A metric key as words with its unit: `val@precise/accuracy` is a validation accuracy in %."""
     split, metric, *layer = key.split("/", 2)
+    of = f" of {'layer ' * layer[0].isdigit()}{layer[0]}" if layer else ""
+    if split == TRAINING:
+        named = metric.replace("_", " ")
+        words = f"training {named} in training mode" if key == f"{TRAINING}/loss" else named
+        words, _, unit = PROBES.get(metric, words).partition(" (")
+        unit = unit.rstrip(")") or UNITS.get(metric)
+        return f"{words}{of} ({unit})" if unit else words + of
     split, _, policy = split.partition("@")
     words = f"{SPLITS.get(split, split)} {metric.replace('_', ' ')}"
-    if layer:
-        words += f" of {'layer ' * layer[0].isdigit()}{layer[0]}"
+    words += of
     words += f", {POLICIES.get(policy, policy)}" if policy else ""
     return f"{words} ({UNITS[metric]})" if metric in UNITS else words
 
@@ -84,6 +166,37 @@ def setting_label(column: str, value: Any) -> str:
     return f"{column_label(column)} {value_label(value)}"
 
 
+def axis_label(column: str) -> str:
+    """A column as words with its unit, for an axis."""
+    return AXES.get(column, column_label(column))
+
+
+def name_label(column: str, value: Any) -> str:
+    """A value as figures call it: `gaussian_noise` is Gaussian noise, `mlp` is MLP.
+
+    Tables keep the names of the configuration, which a command line wants.
+    """
+    known = NAMES.get(column, {})
+    if isinstance(value, Hashable) and value in known:
+        return known[value]
+    text = value_label(value)
+    return text.replace("_", " ") if isinstance(value, str) else text
+
+
+def setting_name(column: str, value: Any) -> str:
+    """One setting as figures call it: `learning rate 0.3`, and `MLP` alone, which says enough."""
+    name = name_label(column, value)
+    return name if column in SELF_EXPLAINING else f"{column_label(column)} {name}"
+
+
+def plain_label(text: str) -> str:
+    """A text with the shifts and data sets in it as words: `gaussian_noise` is Gaussian noise."""
+    for column in ("shift", "data.name"):
+        for name, words in NAMES[column].items():
+            text = re.sub(rf"\b{name}\b", words, text)
+    return text
+
+
 def ranges_label(numbers: list[int]) -> str:
     """Sorted integers in few words: [0, 1, 2, 7] is `0–2, 7`."""
     runs = groupby(enumerate(numbers), lambda item: item[1] - item[0])
@@ -103,9 +216,9 @@ def arm_words(settings: Mapping[str, Any], columns: Iterable[str]) -> str:
 
 
 def telling(settings: Mapping[str, Mapping[str, Any]]) -> list[str]:
-    """The columns that tell arms apart: `NAMES` that differ, then what else does within a model.
+    """The columns that tell arms apart: `FIRST` that differ, then what else does within a model.
 
-    All of `NAMES` where they tell nothing, as of a single arm.
+    All of `FIRST` where they tell nothing, as of a single arm.
 
     Args:
         settings: arm id -> its science config with dotted keys.
@@ -116,9 +229,9 @@ def telling(settings: Mapping[str, Mapping[str, Any]]) -> list[str]:
             if column not in UNTOLD and _is_had(column, value):
                 models = values.setdefault(column, {})
                 models.setdefault(own["model.name"], set()).add(str(value))
-    names = [c for c in NAMES if len(set().union(*values.get(c, {}).values())) > 1]
-    varying = [c for c in values if c not in NAMES and max(map(len, values[c].values())) > 1]
-    return [*names, *varying] if names or varying else list(NAMES)
+    names = [c for c in FIRST if len(set().union(*values.get(c, {}).values())) > 1]
+    varying = [c for c in values if c not in FIRST and max(map(len, values[c].values())) > 1]
+    return [*names, *varying] if names or varying else list(FIRST)
 
 
 def arm_labels(settings: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:

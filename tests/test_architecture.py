@@ -57,7 +57,7 @@ MAY_IMPORT = {
         *("tracking", "progress", "labels"),
     },
     "ending": {"analysis", "cli", "refusal", "tracking"},
-    "claims": {"analysis", "curves", "tracking", "tuning"},
+    "claims": {"analysis", "curves", "labels", "tracking", "tuning"},
     "analysis": {"config", "curves", "labels", "tracking"},
     "dashboard": {"analysis", "config", "labels", "tracking"},
     "gallery": {

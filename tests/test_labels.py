@@ -5,7 +5,7 @@ import pytest
 
 from bnbench.analysis import tables
 from bnbench.config import flatten, science
-from bnbench.labels import NAMES, arm_labels, arm_words, telling
+from bnbench.labels import FIRST, arm_labels, arm_words, telling
 
 
 def settings(request):
@@ -20,7 +20,7 @@ def test_what_tells_arms_apart_is_what_the_report_tells(read, name):
         orient="index",
     ).where(lambda cells: cells != "None")
     told = tables._varying(table)
-    assert [column for column in telling(arms) if column not in NAMES] == told
+    assert [column for column in telling(arms) if column not in FIRST] == told
     assert len(set(arm_labels(arms).values())) == len(arms)
 
 

@@ -7,11 +7,14 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator
 
+from bnbench.analysis.layout import PAGE, below, entitle
 from bnbench.analysis.style import THEME, save
 
 COLOURS = {"native": "#56b4e9", "cpp": "#d55e00", "reference": "#0072b2"}
 MARKERS = {"native": "o", "cpp": "s", "reference": "D"}
+NOTE = "median of the rounds, bar: 10th to 90th percentile"
 STEP = 0.2  # between the backends of one case
 
 
@@ -22,7 +25,7 @@ def draw(table: Path, folder: Path) -> None:
     cases = list(dict.fromkeys(rows["case"]))
     works = list(dict.fromkeys(rows["work"]))
     with mpl.rc_context(THEME):
-        figure = Figure(figsize=(13, 0.55 * len(cases) + 2), layout="constrained")
+        figure = Figure(figsize=(PAGE, 0.5 * len(cases) + 0.8), layout="constrained")
         axes = figure.subplots(1, len(works) + 1, sharey=True)
         for axis, work in zip(axes, works, strict=False):
             speed(axis, rows[rows["work"] == work], cases)
@@ -30,9 +33,8 @@ def draw(table: Path, folder: Path) -> None:
         accuracy(axes[-1], rows[rows["work"] == works[0]], cases)
         axes[0].set_yticks(range(len(cases)), cases)
         axes[0].set_ylim(len(cases) - 0.5, -0.5)
-        handles, labels = axes[0].get_legend_handles_labels()
-        figure.legend(handles, labels, loc="outside lower center", ncols=len(labels))
-        figure.suptitle("BatchNorm by backend, float32 on one CPU thread", fontweight="bold")
+        entitle(figure, "BatchNorm by backend, float32 on one CPU thread")
+        below(figure, axes[0].get_legend_handles_labels()[0], NOTE)
     save(figure, folder / "bench_layer")
 
 
@@ -53,7 +55,7 @@ def speed(axis: Axes, rows: pd.DataFrame, cases: list[str]) -> None:
     axis.axvline(1, color="#8a8f98", linewidth=0.8)
     axis.set_xscale("log", base=2)
     axis.xaxis.set_major_formatter("{x:g}")
-    axis.set_xlabel("times as fast as torch's")
+    axis.set_xlabel("times as fast\nas torch's")
 
 
 def accuracy(axis: Axes, rows: pd.DataFrame, cases: list[str]) -> None:
@@ -68,8 +70,9 @@ def accuracy(axis: Axes, rows: pd.DataFrame, cases: list[str]) -> None:
             markersize=5,
         )
     axis.set_xscale("log")
-    axis.set_title("error of y at mean 1e4")
-    axis.set_xlabel("share of the greatest |y|")
+    axis.set_title("error of y at mean 10⁴")
+    axis.xaxis.set_major_locator(LogLocator(numticks=4))
+    axis.set_xlabel("share of the\ngreatest |y|")
 
 
 def places(backend: str, cases: list[str]) -> list[float]:

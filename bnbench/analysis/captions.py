@@ -7,11 +7,17 @@ import pandas as pd
 
 from bnbench.analysis.frames import Panels
 from bnbench.analysis.stats import MIN_SEEDS
-from bnbench.labels import column_label, count_label, metric_label, value_label
+from bnbench.labels import (
+    axis_label,
+    column_label,
+    count_label,
+    metric_label,
+    name_label,
+)
 from bnbench.schema import TRANSDUCTIVE, Figure, Policy
 
 
-def note_text(spec: Figure, counts: Sequence[int]) -> str:
+def note_text(spec: Figure, counts: Sequence[int], is_geometric: bool = False) -> str:
     """What n is and what is drawn of it, as it stands in the figure."""
     if not counts:
         return "every run diverged"
@@ -20,15 +26,20 @@ def note_text(spec: Figure, counts: Sequence[int]) -> str:
     unit, shown = ("point", "bar") if spec.kind == "versus" else ("line", "band")
     note = f"n = {number} per {unit}"
     if most >= MIN_SEEDS:
-        note += f"; mean over seeds, {shown}: 95 % t interval, unadjusted"
+        mean, of = ("geometric mean", " of the logarithms") if is_geometric else ("mean", "")
+        note += f"; {mean} over seeds, {shown}: 95 % t interval{of}, unadjusted"
     if few < MIN_SEEDS:
         note += f"; n < {MIN_SEEDS}: each seed, no {shown}"
     return note
 
 
-def caption_text(spec: Figure, note: str, differ: Sequence[str], frame: pd.DataFrame) -> str:
-    """What the figure shows, for the page that it stands on."""
+def caption_text(
+    spec: Figure, note: str, differ: Sequence[str], frame: pd.DataFrame, is_cut: bool = False
+) -> str:
+    """What the figure shows, for the page that it stands on; `is_cut`: a bar leaves the axes."""
     words = [f"{_what(spec)}. {note}."]
+    if is_cut:
+        words.append("An arrowhead: the interval goes on beyond the axes.")
     if spec.tuning:
         words.append("The runs that learning rates were tuned on.")
     if differ:
@@ -51,7 +62,7 @@ def caption_text(spec: Figure, note: str, differ: Sequence[str], frame: pd.DataF
 
 def alt_text(spec: Figure, hues: Sequence[Any], panels: Panels) -> str:
     """The figure in words for those who do not see it; its numbers are in the tables."""
-    lines = f"{column_label(spec.hue)}: {', '.join(map(value_label, hues))}"
+    lines = f"{column_label(spec.hue)}: {', '.join(name_label(spec.hue, hue) for hue in hues)}"
     titles = "; ".join(title for title, _ in panels if title)
     return f"{spec.title}. {_what(spec)}; {lines}{f'; panels: {titles}' if titles else ''}."
 
@@ -59,4 +70,4 @@ def alt_text(spec: Figure, hues: Sequence[Any], panels: Panels) -> str:
 def _what(spec: Figure) -> str:
     what = metric_label(spec.y)
     scale = " (log scale)" if spec.logx else ""
-    return f"{what[0].upper()}{what[1:]} against {column_label(spec.x)}{scale}"
+    return f"{what[0].upper()}{what[1:]} against {axis_label(spec.x)}{scale}"

@@ -13,6 +13,7 @@ from bnbench.analysis import style
 from bnbench.analysis.claim_canvas import MARKERS, NUM_TOLD, REGION, canvas_of, title_of
 from bnbench.analysis.claim_views import Claim, records
 from bnbench.analysis.claim_words import COLOURS, SYMBOLS, exact_words, found, verdict_label
+from bnbench.analysis.layout import below
 from bnbench.analysis.plots import Drawing
 
 LABEL = 30  # characters
@@ -60,7 +61,7 @@ def bounds(claim: Claim) -> Drawing:
             Line2D([], [], **green, marker="|", markersize=12, markeredgewidth=1.6, label="bound"),
             Patch(facecolor=REGION, label="keeps the bound"),
         ]
-        canvas.legend(handles=handles, loc="outside lower center", ncols=3, fontsize="small")
+        below(canvas, handles, fontsize="small")
     caption = (
         "Every measured number beside the bound that it must keep. There are no seeds: the numbers "
         "are the same at every call."

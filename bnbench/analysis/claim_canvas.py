@@ -1,6 +1,5 @@
 """What the figures of claims share: a title, the verdict, rows below each other, the marks."""
 
-import textwrap
 from collections.abc import Sequence
 
 from matplotlib.axes import Axes
@@ -8,10 +7,10 @@ from matplotlib.figure import Figure as Canvas
 
 from bnbench.analysis.claim_views import Claim
 from bnbench.analysis.claim_words import COLOURS, verdict_label
+from bnbench.analysis.layout import entitle
 
 WIDTH = 8.4
-TITLE = 74  # characters of a line, of the widest letters that a claim has
-ROW, PANEL = 0.5, 0.75  # inches
+ROW, PANEL, HEAD = 0.5, 0.75, 0.35  # inches
 REGION = "#dff0e9"
 READING = "#7a848e"
 MARKERS = {"confirmed": "o", "refuted": "X", "inconclusive": "D"}  # a verdict has its own shape
@@ -20,10 +19,9 @@ NUM_TOLD = 8  # parts in an alternative text; the rest is in the table
 
 def canvas_of(claim: Claim, num_rows: Sequence[int]) -> tuple[Canvas, list[Axes]]:
     """Panels of so many rows below each other, under the claim and its verdict."""
-    title = textwrap.fill(title_of(claim), TITLE)
-    height = sum(ROW * num + PANEL for num in num_rows) + 0.21 * title.count("\n") + 1.3
+    height = sum(ROW * num + PANEL for num in num_rows) + HEAD
     canvas = Canvas(figsize=(WIDTH, height), layout="constrained", facecolor="white")
-    canvas.suptitle(title, weight="bold", fontsize="large")
+    entitle(canvas, title_of(claim))
     ratios = [num + 0.4 for num in num_rows]
     grid = canvas.subplots(len(num_rows), 1, squeeze=False, height_ratios=ratios)
     axes = list(grid[:, 0])

@@ -13,19 +13,21 @@ from matplotlib.ticker import EngFormatter, MaxNLocator
 
 from bnbench.analysis import style
 from bnbench.analysis.claim_forest import forest
+from bnbench.analysis.layout import below, entitle
 from bnbench.analysis.plots import Drawing
 
 __all__ = ["forest", "published", "surface"]
 
 DIGITISED = Path(__file__).with_name("ioffe2015_digitised.csv")
-SERIES = {  # as both panels call them: name -> colour, dash
-    "without BN": (style.NORM_COLOURS["none"], style.SOLID),
-    "with BN": (style.NORM_COLOURS["batchnorm"], style.SOLID),
-    "BN ×5": ("#e69f00", style.SOLID),
-    "BN ×30": ("#009e73", style.SOLID),
-    "BN ×5, sigmoid": ("#cc79a7", style.SOLID),
-    "without BN ×5": (style.NORM_COLOURS["none"], style.DASHED),
-    "without BN ×30": (style.NORM_COLOURS["none"], style.DOTTED),
+NONE, BN = style.NORM_COLOURS["none"], style.NORM_COLOURS["batchnorm"]
+SERIES = {  # as both panels call them: name -> colour of the norm, dash of the rate
+    "without BN": (NONE, style.SOLID),
+    "with BN": (BN, style.SOLID),
+    "BN ×5": (BN, style.DASHED),
+    "BN ×30": (BN, style.DOTTED),
+    "BN ×5, sigmoid": (BN, style.DASHDOT),
+    "without BN ×5": (NONE, style.DASHED),
+    "without BN ×30": (NONE, style.DOTTED),
 }
 THEIRS = {
     "without_bn": "without BN",
@@ -80,7 +82,7 @@ def published(ours: pd.DataFrame, figure: str, what: str, title: str) -> Drawing
     theirs = digitised[digitised["figure"] == figure].replace({"series": THEIRS})
     source = f"Ioffe & Szegedy 2015, {name} (digitised)"
     with mpl.rc_context(style.THEME):
-        canvas = Canvas(figsize=(8.4, 4.2), layout="constrained", facecolor="white")
+        canvas = Canvas(figsize=(8.4, 3.4), layout="constrained", facecolor="white")
         left, right = canvas.subplots(1, 2, sharey=True)
         for ax, table, heading in (
             (left, ours, f"bnbench\n{what}"),
@@ -95,12 +97,13 @@ def published(ours: pd.DataFrame, figure: str, what: str, title: str) -> Drawing
         left.set_ylim(min(start, 100 * last.min() - 3), 100)
         left.set_ylabel("accuracy (%)")
         right.tick_params(labelleft=True)
-        canvas.suptitle(title, weight="bold", fontsize="large")
+        entitle(canvas, title)
         drawn = [key for key in SERIES if key in {*ours["series"], *theirs["series"]}]
-        canvas.legend(handles=_handles(drawn), loc="outside lower center", ncols=min(len(drawn), 5))
+        below(canvas, _handles(drawn), "left: mean over seeds, band: 95 % t interval, unadjusted")
     caption = (
-        f"Left, bnbench: {what}; mean and 95 % interval over seeds, validation accuracy. "
-        f"Right: {source}, {theirs_on}, one run each. Both have the same accuracy axis, which "
+        f"Left, bnbench: {what}; mean and 95 % t interval over seeds, unadjusted, validation "
+        f"accuracy. Colours are norms, dashes learning rates. Right: {source}, {theirs_on}, one "
+        "run each. Both have the same accuracy axis, which "
         "starts above 0, and scales of their own for the steps."
     )
     ends = "; ".join(f"{key} ends at {100 * value:.1f} %" for key, value in last.items())
@@ -141,7 +144,7 @@ def surface(table: pd.DataFrame, title: str) -> Drawing:
         raise ValueError("features: expected rows of scaled or standardised")
     told = []
     with mpl.rc_context(style.THEME):
-        canvas = Canvas(figsize=(8.4, 4.4), layout="constrained", facecolor="white")
+        canvas = Canvas(figsize=(8.4, 3.8), layout="constrained", facecolor="white")
         grid = canvas.subplots(1, len(names), squeeze=False)[0]
         for ax, name in zip(grid, names, strict=True):
             own = table[table["features"] == name]
@@ -153,7 +156,7 @@ def surface(table: pd.DataFrame, title: str) -> Drawing:
             ax.set_title(f"{name} features\n{told[-1].partition(': ')[2]}", fontsize="medium")
             ax.set_xlabel("weight of feature 1")
         grid[0].set_ylabel("weight of feature 2")
-        canvas.suptitle(title, weight="bold", fontsize="large")
+        entitle(canvas, title)
         handles = [
             Line2D([], [], **look, color=PATH, label=label)
             for label, look in {
@@ -162,7 +165,7 @@ def surface(table: pd.DataFrame, title: str) -> Drawing:
                 "last step": LAST,
             }.items()
         ]
-        canvas.legend(handles=handles, loc="outside lower center", ncols=3)
+        below(canvas, handles)
     caption = (
         "Contours of the loss, each a constant factor from the next, and the path of gradient "
         f"descent. {'; '.join(told)}."

@@ -34,8 +34,9 @@ from bnbench.analysis.claim_words import (
     found,
     verdict_label,
 )
+from bnbench.analysis.layout import below
 from bnbench.analysis.plots import Drawing
-from bnbench.labels import count_label
+from bnbench.labels import count_label, plain_label
 
 LABEL = 30  # characters
 SEEDS_AT = 0.24  # how far below its mean a part's seeds are drawn, in rows
@@ -64,7 +65,7 @@ def forest(claim: Claim) -> Drawing | None:
             named = not unit or f"({unit})" in statistic
             ax.set_xlabel(statistic if named else f"{statistic} ({unit})")
         handles = _legend([row for _, row in rows], claim.evidence)
-        canvas.legend(handles=handles, loc="outside lower center", ncols=2, fontsize="small")
+        below(canvas, handles, fontsize="small")
     return Drawing(canvas, title_of(claim), _caption(claim), _alt(claim, rows))
 
 
@@ -90,7 +91,9 @@ def _panel(ax: Axes, rows: Sequence[tuple[PartView, dict[str, Any]]], seeds: pd.
     for place, ((_, row), points) in enumerate(zip(rows, drawn, strict=True)):
         _region(ax, place, row, limits)
         _row(ax, place, row, points)
-    ax.set_yticks(range(len(rows)), [textwrap.fill(part.label, LABEL) for part, _ in rows])
+    ax.set_yticks(
+        range(len(rows)), [textwrap.fill(plain_label(part.label), LABEL) for part, _ in rows]
+    )
     for label, (part, row), place in zip(ax.get_yticklabels(), rows, range(len(rows)), strict=True):
         decides = row["role"] == "verdict"
         label.set_color("#1d2329" if decides else READING)
@@ -216,7 +219,7 @@ def _legend(rows: Sequence[dict[str, Any]], evidence: pd.DataFrame) -> list[Any]
     if not evidence.empty and evidence["bound"].isin(["at least", "at most"]).any():
         handles.append(mark(">", "one seed: at least (or, <, at most) this", alpha=0.5))
     if levels:
-        label = f"mean with {' or '.join(levels)} interval"
+        label = f"mean with {' or '.join(levels)} interval, unadjusted"
         handles.append(mark("o", label, linestyle="-", linewidth=2, markersize=7))
     if any(
         row["sesoi_low"] == row["sesoi_low"] or row["sesoi_high"] == row["sesoi_high"]
@@ -230,7 +233,8 @@ def _legend(rows: Sequence[dict[str, Any]], evidence: pd.DataFrame) -> list[Any]
 def _caption(claim: Claim) -> str:
     """What is drawn, and how many seeds had nothing to say."""
     words = (
-        "Each part of the claim with its seeds, mean and interval; the region that would confirm "
+        "Each part of the claim with its seeds, mean and interval (t; of a share of seeds the "
+        "exact one), unadjusted; the region that would confirm "
         "is shaded. A part's own verdict is before the adjustment for many claims."
     )
     if lacking := int(claim.parts["estimate"].isna().sum()):

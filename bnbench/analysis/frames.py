@@ -20,7 +20,7 @@ from bnbench.analysis.load import (
     final,
     finished,
 )
-from bnbench.labels import ABSENT, is_accuracy, setting_label
+from bnbench.labels import ABSENT, is_accuracy, setting_name
 from bnbench.schema import Figure
 
 NOT_CONFIG = {
@@ -63,7 +63,7 @@ def panels(experiment: Experiment, spec: Figure) -> tuple[Panels, int]:
     if spec.row and spec.col and not spec.panels:
         return _grid(frame, spec.row, spec.col)
     parts = [(title, part) for title, part in _parts(frame, spec) if not part.empty]
-    return parts, {2: 2, 4: 2}.get(len(parts), 3) if len(parts) > 1 else 1
+    return parts, _across(len(parts))
 
 
 def apart(frame: pd.DataFrame, spec: Figure) -> list[str]:
@@ -143,17 +143,23 @@ def _parts(frame: pd.DataFrame, spec: Figure) -> Panels:
         return [("", frame)]
     values = _named(frame[facet])
     return [
-        (setting_label(facet, value), frame[values == value])
+        (setting_name(facet, value), frame[values == value])
         for value in style.ordered(facet, values)
     ]
 
 
 def _grid(frame: pd.DataFrame, row: str, col: str) -> tuple[Panels, int]:
-    """Every row with every column, empty or not, so that places mean something."""
+    """Every row with every column; where some have no points, the others one after another."""
     rows, cols = _named(frame[row]), _named(frame[col])
     across = style.ordered(col, cols)
     cells = []
     for down, over in product(style.ordered(row, rows), across):
-        title = f"{setting_label(row, down)}, {setting_label(col, over)}"
+        title = f"{setting_name(row, down)}, {setting_name(col, over)}"
         cells.append((title, frame[(rows == down) & (cols == over)]))
-    return cells, len(across)
+    full = [(title, part) for title, part in cells if not part.empty]
+    return full, len(across) if len(full) == len(cells) else _across(len(full))
+
+
+def _across(num_panels: int) -> int:
+    """How many panels stand in a row."""
+    return {1: 1, 2: 2, 4: 2}.get(num_panels, 3)

@@ -13,7 +13,12 @@ from matplotlib.colors import to_hex
 
 from bnbench.analysis.marks import Look
 from bnbench.analysis.stats import MIN_SEEDS, interval_table
-from bnbench.labels import ABSENT, column_label, metric_label, setting_label
+from bnbench.labels import (
+    ABSENT,
+    axis_label,
+    metric_label,
+    setting_name,
+)
 from bnbench.schema import Figure
 
 MAX_POINTS = 100  # of a line; a curve has about 60, the loss of every training step has more
@@ -24,7 +29,12 @@ Line = tuple[Axes, pd.DataFrame, Look]
 
 
 def curves(
-    spec: Figure, lines: Sequence[Line], titles: Sequence[str], across: int, differ: Sequence[str]
+    spec: Figure,
+    lines: Sequence[Line],
+    titles: Sequence[str],
+    across: int,
+    differ: Sequence[str],
+    is_geometric: bool = False,
 ) -> dict[str, Any] | None:
     """The lines of a drawn figure of curves as plain values; None where it stays an image.
 
@@ -34,18 +44,19 @@ def curves(
         titles: of the panels.
         across: panels in a row.
         differ: settings that lines of one look differ in.
+        is_geometric: whether means are geometric.
     """
     if spec.kind != "curves" or sum(table["line"].nunique() for _, table, _ in lines) > MAX_LINES:
         return None
     drawn = []
     for _, table, look in lines:
-        drawn += _lines(spec, table, look, differ)
+        drawn += _lines(spec, table, look, differ, is_geometric)
     drawn = [line for line in drawn if line["x"]]
     if not drawn or len(drawn) > MAX_LINES:
         return None
     ends = {id(ax): [float(f"{end:.{DIGITS}g}") for end in ax.get_ylim()] for ax, _, _ in lines}
     return {
-        "x": column_label(spec.x),
+        "x": axis_label(spec.x),
         "y": metric_label(spec.y),
         "logx": spec.logx,
         "logy": spec.logy,
@@ -57,7 +68,7 @@ def curves(
 
 
 def _lines(
-    spec: Figure, table: pd.DataFrame, look: Look, differ: Sequence[str]
+    spec: Figure, table: pd.DataFrame, look: Look, differ: Sequence[str], is_geometric: bool
 ) -> Iterable[dict[str, Any]]:
     """The mean of each arm over seeds that did not diverge, or these seeds; diverged ones alone."""
     for _, line in table.groupby("line", sort=False):
@@ -71,7 +82,7 @@ def _lines(
         }
         kept = line[line["status"] != "diverged"]
         if kept["seed"].nunique() >= MIN_SEEDS:
-            means = interval_table(kept, "x", "y").reset_index(names="x")
+            means = interval_table(kept, "x", "y", is_geometric=is_geometric).reset_index(names="x")
             columns = {"y": "estimate", "low": "low", "high": "high", "n": "n"}
             yield head | _points(spec, means, columns)
             kept = kept.iloc[:0]
@@ -85,10 +96,10 @@ def _lines(
 
 def _name(spec: Figure, row: pd.Series, differ: Sequence[str]) -> str:
     """What the legend calls a line: what its look and its panel do not tell of it too."""
-    words = [setting_label(spec.hue, row["hue"])]
+    words = [setting_name(spec.hue, row["hue"])]
     if spec.style and row["style"] not in ("none", "", ABSENT):
-        words.append(setting_label(spec.style, row["style"]))
-    words += [setting_label(column, row[column]) for column in differ if pd.notna(row[column])]
+        words.append(setting_name(spec.style, row["style"]))
+    words += [setting_name(column, row[column]) for column in differ if pd.notna(row[column])]
     return " · ".join(words)
 
 

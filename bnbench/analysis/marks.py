@@ -1,7 +1,7 @@
 """Draw lines of one look on their axes: a mean with a band or bars, thin seeds, diverged runs.
 
 A `line` is a table of points with `x`, `y`, `arm`, `seed` and `status`; a `look` is its colour,
-dash, width and marker, as keywords of `Axes.plot`.
+dash, width and marker, as keywords of `Axes.plot`. `is_geometric` says that means are geometric.
 """
 
 from collections.abc import Callable, Sequence
@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.collections import LineCollection
 
 from bnbench.analysis.stats import MIN_SEEDS, interval_table
 
@@ -18,10 +19,11 @@ Look = dict[str, Any]
 THIN: Look = {"linewidth": 0.9, "alpha": 0.75, "marker": ""}
 DOTS: Look = {"linestyle": "none", "marker": "o", "markersize": 3, "alpha": 0.75}
 ON_TOP: Look = {"clip_on": False, "zorder": 5}
-CROSS: Look = {"linestyle": "none", "marker": "X", "markersize": 8, "markeredgecolor": "white"}
+CROSS: Look = {"linestyle": "none", "marker": "X", "markersize": 6.5, "markeredgecolor": "white"}
+CROSS |= {"markevery": None}  # each is one point
 
 
-def band(ax: Axes, lines: pd.DataFrame, look: Look) -> list[int]:
+def band(ax: Axes, lines: pd.DataFrame, look: Look, is_geometric: bool = False) -> list[int]:
     """The mean of each line over its runs that did not diverge, with its band.
 
     The lines, told apart by the column `line`, are one artist: a thousand are drawn in a second.
@@ -35,7 +37,7 @@ def band(ax: Axes, lines: pd.DataFrame, look: Look) -> list[int]:
         num_runs = line["seed"].nunique()
         counts.append(num_runs)
         if num_runs >= MIN_SEEDS:
-            table = interval_table(line, "x", "y")
+            table = interval_table(line, "x", "y", is_geometric=is_geometric)
             means.append(table[["estimate", "low", "high"]].reset_index().to_numpy())
         else:
             in_order = line.sort_values("x")
@@ -57,15 +59,18 @@ def _joined(lines: Sequence[np.ndarray]) -> np.ndarray:
     return np.concatenate([first, *(part for line in others for part in (gap, line))])
 
 
-def bars(ax: Axes, line: pd.DataFrame, look: Look) -> list[int]:
+def bars(ax: Axes, line: pd.DataFrame, look: Look, is_geometric: bool = False) -> list[int]:
     """The mean of the final values at each x, with its bar; returns how many they are at each.
 
     Diverged runs enter as measured. Where there are fewer than `MIN_SEEDS` values each is drawn.
     """
-    table = interval_table(line, "x", "y")
+    table = interval_table(line, "x", "y", is_geometric=is_geometric)
     ax.plot(table.index, table["estimate"], **look)
     sure = table[table["n"] >= MIN_SEEDS]
     ax.vlines(sure.index, sure["low"], sure["high"], color=look["color"], linewidth=1.3)
+    edge: Look = {"linestyle": "none", "color": look["color"], "markersize": 5}
+    for end in ("low", "high"):
+        ax.plot(sure.index, sure[end], marker="_", **edge)
     few = line[line["x"].isin(table.index[table["n"] < MIN_SEEDS])]
     ax.plot(few["x"], few["y"], **look | DOTS)
     return table["n"].tolist()
@@ -88,7 +93,21 @@ def crosses(ax: Axes, line: pd.DataFrame, look: Look) -> None:
     ax.set_ylim(low, high)
 
 
-MARKS: dict[str, Callable[[Axes, pd.DataFrame, Look], list[int]]] = {
+def cut(ax: Axes) -> bool:
+    """An arrowhead where a bar leaves the axes, whose limits are settled; whether one does."""
+    low, high = ax.get_ylim()
+    drawn = [own for own in ax.collections if isinstance(own, LineCollection)]
+    ends = [(own, *segment) for own in drawn for segment in own.get_segments()]
+    for own, (x, start), (_, end) in ends:
+        for marker, edge, is_out in (("v", low, start < low), ("^", high, end > high)):
+            if is_out:
+                look = ON_TOP | {"color": own.get_color()[0], "markersize": 4}
+                ax.plot(x, edge, marker=marker, linestyle="none", **look)
+    ax.set_ylim(low, high)
+    return any(start < low or end > high for _, (_, start), (_, end) in ends)
+
+
+MARKS: dict[str, Callable[..., list[int]]] = {
     "curves": band,
     "versus": bars,
     "severity": band,

@@ -6,6 +6,7 @@ drawn thin up to an ×. Final values (`versus`) take a diverged run as measured 
 """
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import matplotlib as mpl
@@ -19,10 +20,11 @@ from bnbench.analysis import frames, layout, style
 from bnbench.analysis.captions import alt_text, caption_text, note_text
 from bnbench.analysis.interactive import curves
 from bnbench.analysis.load import Experiment
-from bnbench.analysis.marks import CROSS, MARKS, Look, crosses
-from bnbench.labels import SELF_EXPLAINING, column_label, value_label
+from bnbench.analysis.marks import CROSS, MARKS, Look, crosses, cut
+from bnbench.labels import ABSENT, SELF_EXPLAINING, column_label, name_label
 from bnbench.schema import Figure
 
+MARK_EVERY = 0.16  # of the axes' diagonal, between the markers of a curve
 DODGE = 0.012  # between the error bars of two lines at one x, as a share of the axis
 GREY = "#4d4d4d"
 DRAWN = ("x", "y", "arm", "seed", "status")  # what the marks need of a point
@@ -55,6 +57,8 @@ def draw(spec: Figure, experiment: Experiment) -> Drawing | None:
     differ = frames.apart(frame, spec)
     hues = style.ordered(spec.hue, frame["hue"])
     dashes = style.ordered(spec.style or "", frame["style"])
+    drawn_y = frame.loc[np.isfinite(frame["y"]), "y"]
+    is_geometric = spec.logy and bool((drawn_y > 0).all())  # a log axis shows ratios
     with mpl.rc_context(style.THEME):
         canvas, axes = layout.canvas_of(len(panels), across)
         keys = ["panel", "hue", "style"]
@@ -68,34 +72,41 @@ def draw(spec: Figure, experiment: Experiment) -> Drawing | None:
             lines.append((axes[place], line, look))
         if spec.kind == "versus":
             lines = _dodged(lines, spec.logx)
-        counts = [n for ax, line, look in lines for n in MARKS[spec.kind](ax, line, look)]
+        mark = partial(MARKS[spec.kind], is_geometric=is_geometric)
+        counts = [n for ax, line, look in lines for n in mark(ax, line, look)]
         if not counts:
             layout.fit(axes[0], frame["y"])
         for ax, (title, part) in zip(axes, panels, strict=True):
             ax.set_title(title, fontsize="medium")
-            ax.set_visible(not part.empty)
             layout.scale(ax, np.unique(part["x"]), spec)
+        cuts = [cut(ax) for ax in axes if spec.kind == "versus"]
         for ax, line, look in lines:
             crosses(ax, line, look)
-        note = note_text(spec, counts)
+        note = note_text(spec, counts, is_geometric)
         handles = _legend(spec, frame, hues, dashes)
-        layout.inscribe(canvas, axes, across, spec, note, handles)
-        data = curves(spec, lines, [title for title, _ in panels], across, differ)
-    caption = caption_text(spec, note, differ, frame)
+        data_set = name_label("data.name", experiment.data)
+        title = f"{spec.title}{layout.HARD}·{layout.HARD}{data_set}"
+        layout.inscribe(canvas, axes, across, spec, title, note, handles)
+        titles = [title for title, _ in panels]
+        data = curves(spec, lines, titles, across, differ, is_geometric)
+    caption = caption_text(spec, note, differ, frame, any(cuts))
     return Drawing(canvas, spec.title, caption, alt_text(spec, hues, panels), data)
 
 
 def _look(spec: Figure, hues: Sequence[Any], dashes: Sequence[Any], hue: Any, dash: Any) -> Look:
+    place = hues.index(hue)
     look: Look = {
         "color": style.colours(spec.hue, hues)[hue],
         "linestyle": style.dashes(spec.style, dashes)[dash],
         "linewidth": 1.6,
-        "zorder": 3 - hues.index(hue) / 100,
+        "zorder": 3 - place / 100,
+        "marker": style.markers(spec.hue, hues)[hue],
+        "markersize": 4.5,
     }
     if spec.kind != "versus":  # lines may coincide: the first is on top and the thinnest
-        look["linewidth"] += min(0.35 * hues.index(hue), 1.2)
-    if spec.kind != "curves":
-        look |= {"marker": style.MARKERS.get(hue, "o"), "markersize": 4.5}
+        look["linewidth"] += min(0.2 * place, 0.8)
+    if spec.kind == "curves":  # … and each has its markers where the others have none
+        look["markevery"] = ((place + 0.5) / len(hues) * MARK_EVERY, MARK_EVERY)
     return look
 
 
@@ -121,16 +132,17 @@ def _legend(
     handles = []
     for hue in hues:
         look = _look(spec, hues, dashes, hue, dashes[0])
-        name = value_label(hue)
+        name = name_label(spec.hue, hue)
         name = name if spec.hue in SELF_EXPLAINING else f"{column_label(spec.hue)}: {name}"
         if hue in lost:
             name += f" ({lost[hue]} of {total[hue]} diverged)"
+        look.pop("markevery", None)
         look |= {"linestyle": style.SOLID, "label": name}
         handles.append(Line2D([], [], **look))
-    told = [dash for dash in dashes if dash not in ("none", "")]
-    for dash in told if len(told) > 1 else []:
+    told = [dash for dash in dashes if dash not in ("none", "", ABSENT)]
+    for dash in told if len(told) > 1 or ABSENT in dashes else []:
         dashed = style.dashes(spec.style, dashes)[dash]
-        label = f"{column_label(spec.style or '')}: {value_label(dash)}"
+        label = f"{column_label(spec.style or '')}: {name_label(spec.style or '', dash)}"
         handles.append(Line2D([], [], color=GREY, linestyle=dashed, label=label))
     if len(lost):
         cross: Look = CROSS | {"color": GREY, "label": "diverged run"}

@@ -62,18 +62,26 @@ def mean_interval(values: Iterable[float], level: float = 0.95) -> Interval:
     return Interval(mean, mean - half, mean + half, n)
 
 
-def interval_table(frame: pd.DataFrame, by: str, value: str, level: float = 0.95) -> pd.DataFrame:
-    """`mean_interval` of the column `value` for each value of `by`, which is the index, sorted."""
+def interval_table(
+    frame: pd.DataFrame, by: str, value: str, level: float = 0.95, is_geometric: bool = False
+) -> pd.DataFrame:
+    """`mean_interval` of the column `value` for each value of `by`, which is the index, sorted.
+
+    With `is_geometric` it is that of the logarithms, as a geometric mean and its bounds, which are
+    positive; every value must be.
+    """
     finite = np.isfinite(frame[value].to_numpy())
     values = frame[value].to_numpy()[finite]
+    values = np.log(values) if is_geometric else values
     keys, group = np.unique(frame[by].to_numpy()[finite], return_inverse=True)
     n = np.bincount(group)
     mean = np.bincount(group, values) / n
     with np.errstate(over="ignore"):
         squares = np.bincount(group, (values - mean[group]) ** 2)
     half = half_width(np.sqrt(squares / np.maximum(n - 1, 1)), n, level)
-    columns = {"estimate": mean, "low": mean - half, "high": mean + half, "n": n}
-    return pd.DataFrame(columns, index=pd.Index(keys, name=by))
+    columns = {"estimate": mean, "low": mean - half, "high": mean + half}
+    columns = {key: np.exp(v) for key, v in columns.items()} if is_geometric else columns
+    return pd.DataFrame(columns | {"n": n}, index=pd.Index(keys, name=by))
 
 
 def paired_difference(treatment: pd.Series, baseline: pd.Series, level: float = 0.95) -> Interval:

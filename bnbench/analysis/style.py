@@ -1,19 +1,23 @@
 """The one look of all figures: a colour and marker per norm, a dash per placement, the same theme.
 
-The colours are those of Okabe & Ito (2008) and, for the variants of batch normalisation, of Tol's
-schemes "muted" (2021) and of twelve colours (2012): people with any colour vision tell those of one
-scheme apart.
+The colours are those of Okabe & Ito (2008) and, for the variants of batch normalisation, ones that
+were searched for: far from each other and from these under any colour vision, the farther where a
+shipped experiment shows both. A test simulates how people see them.
 """
 
 from collections.abc import Iterable, Sequence
 from io import BytesIO
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
+import numpy as np
 import seaborn as sns
 from matplotlib.figure import Figure
 from PIL import Image
+
+from bnbench.labels import ABSENT
 
 NORM_COLOURS = {
     "none": "#4d4d4d",
@@ -23,20 +27,22 @@ NORM_COLOURS = {
     "groupnorm": "#009e73",
     "instancenorm": "#cc79a7",
     "lrn": "#d55e00",
-    "ghost_batchnorm": "#332288",
-    "batch_renorm": "#882255",
-    "noisy_batchnorm": "#999933",
-    "noise": "#ddcc77",
-    "l1_batchnorm": "#44aa99",
-    "linf_batchnorm": "#117733",
-    "sync_batchnorm": "#88ccee",
-    "l2norm": "#aa4499",
+    "ghost_batchnorm": "#5700b3",
+    "batch_renorm": "#581760",
+    "noisy_batchnorm": "#90613d",
+    "noise": "#e4ca74",
+    "l1_batchnorm": "#9f48ff",
+    "linf_batchnorm": "#a91900",
+    "sync_batchnorm": "#b1d3ba",
+    "l2norm": "#001bff",
     "batchnorm_lrn": "#661100",
 }
 # there are no more filled markers by a letter than these: (4, 1, 0) is a star with four points
 MARKERS = dict(zip(NORM_COLOURS, [*"sov^DPX<>phH8d*", (4, 1, 0)], strict=True))
 OTHER_NORM = "#8c6d31"  # one that the table does not know yet
+LIGHT_TO_DARK = (0.75, 0.05)  # of viridis; what is lighter is lost on white
 SOLID, DASHED, DOTTED = "-", (0, (4, 1.6)), (0, (1, 1.3))
+DASHDOT = (0, (6, 1.5, 1, 1.5))
 DASHES: dict[str, dict[str, Any]] = {
     "placement": {"pre": SOLID, "post": DASHED, "none": SOLID},
     "policy": {
@@ -44,14 +50,14 @@ DASHES: dict[str, dict[str, Any]] = {
         "ema": SOLID,
         "precise": DASHED,
         "batch": DOTTED,
-        "adabn": (0, (6, 1.5, 1, 1.5)),
+        "adabn": DASHDOT,
         "blend": (0, (3, 1, 1, 1, 1, 1)),
-        "algorithm2": (0, (8, 2)),
+        "algorithm2": (0, (9, 2.5)),
         "cumulative": (0, (2, 1)),
-        "recalibrated": (0, (5, 1, 2, 1)),
+        "recalibrated": (0, (6, 1.5, 1, 1.5, 1, 1.5, 1, 1.5)),
     },
 }
-FREE_DASHES = (SOLID, DASHED, DOTTED, (0, (6, 1.5, 1, 1.5)))
+FREE_DASHES = (SOLID, DASHED, DOTTED, DASHDOT)
 
 THEME: dict[Any, Any] = {
     **sns.plotting_context("paper", font_scale=1.1),
@@ -64,6 +70,7 @@ THEME: dict[Any, Any] = {
     "grid.color": "#e6e8eb",
     "grid.linewidth": 0.8,
     "legend.frameon": False,
+    "legend.handlelength": 2.8,  # two periods of the longest dash
     "svg.hashsalt": "bnbench",
 }
 DPI = 144
@@ -81,20 +88,30 @@ def ordered(column: str, values: Iterable[Any]) -> list[Any]:
 
 
 def colours(column: str, values: Sequence[Any]) -> dict[Any, Any]:
-    """The colour of each value: fixed for norms, light to dark for numbers, else a palette."""
+    """The colour of each value: fixed for norms, which no other value takes, else light to dark."""
     if column == "norm.name":
         return {value: NORM_COLOURS.get(value, OTHER_NORM) for value in values}
-    if any(isinstance(value, str) for value in values):
-        return dict(zip(values, sns.color_palette("colorblind", len(values)), strict=True))
-    return dict(zip(values, sns.color_palette("viridis_r", len(values) + 1)[1:], strict=True))
+    places = np.linspace(*LIGHT_TO_DARK, len(values))
+    return dict(zip(values, map(tuple, mpl.colormaps["viridis"](places)[:, :3]), strict=True))
+
+
+def markers(column: str, values: Sequence[Any]) -> dict[Any, Any]:
+    """The marker of each value: fixed for norms, else in turn."""
+    if column == "norm.name":
+        return {value: MARKERS.get(value, "o") for value in values}
+    return dict(zip(values, cycle(MARKERS.values())))
 
 
 def dashes(column: str | None, values: Sequence[Any]) -> dict[Any, Any]:
-    """The dash of each value: fixed for placements and policies, else in turn."""
+    """The dash of each value: fixed for placements and policies, else in turn.
+
+    An arm without the setting has a solid line.
+    """
     fixed = DASHES.get(column or "", {})
+    in_turn = sorted(values, key=lambda value: value != ABSENT)
     return {
         value: fixed.get(value, FREE_DASHES[place % len(FREE_DASHES)])
-        for place, value in enumerate(values)
+        for place, value in enumerate(in_turn)
     }
 
 

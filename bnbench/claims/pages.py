@@ -16,6 +16,7 @@ from bnbench.claims.records import Claim, Overlay, Part
 from bnbench.claims.statistics import CURVE
 from bnbench.claims.study import LackingError, Study
 from bnbench.claims.table import FAMILIES
+from bnbench.labels import name_label
 
 UNITS = ("pp", "%")  # that a statistic may name in brackets
 
@@ -87,6 +88,6 @@ def beside_published(claim: Claim, overlay: Overlay, study: Study) -> Drawing:
         table = interval_table(study.curves(arm, runs, CURVE), "step", "value").reset_index()
         columns = {"estimate": "accuracy"}
         tables.append(table.rename(columns=columns).drop(columns="n").assign(series=name))
-    what = f"{study.data}, {overlay.what}, n = {min(num_seeds)}"
+    what = f"{name_label('data.name', study.data)}, {overlay.what}, n = {min(num_seeds)}"
     title = f"{claim.id}: our curves beside the published ones"
     return published(pd.concat(tables), overlay.figure, what, title)

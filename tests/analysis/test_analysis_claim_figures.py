@@ -11,7 +11,7 @@ from matplotlib.colors import to_hex
 
 from bnbench.analysis import style
 from bnbench.analysis.claim_canvas import MARKERS, READING, REGION
-from bnbench.analysis.claim_figures import forest, published, surface
+from bnbench.analysis.claim_figures import SERIES, forest, published, surface
 from bnbench.analysis.claim_views import ClaimView, read_claims
 from bnbench.analysis.claim_words import COLOURS
 
@@ -186,7 +186,7 @@ def test_the_levels_of_the_intervals_are_told(judged):
     claim = judged("confirmed", part("a", "confirmed", 1.0, level=0.90, sesoi=(-2, 2)))
     drawing = forest(claim)
     words = [text.get_text() for text in drawing.canvas.legends[0].texts]
-    assert "mean with 90 % interval" in words
+    assert "mean with 90 % interval, unadjusted" in words
     assert "C1: BN helps. ✓ confirmed." in drawing.alt
 
 
@@ -235,7 +235,10 @@ def test_ours_and_theirs_have_the_same_axes_and_colours():
     for name, line in mine.items():
         assert line.get_color() == theirs[name].get_color()
     assert mine["with BN"].get_ydata() == pytest.approx([10, 80, 90])
-    assert len({line.get_color() for line in theirs.values()}) == len(theirs)
+    assert len(set(SERIES.values())) == len(SERIES)  # the dash tells the rate, the colour the norm
+    blue, grey = (style.NORM_COLOURS[norm] for norm in ("batchnorm", "none"))
+    for name, line in theirs.items():
+        assert line.get_color() == (grey if name.startswith("without") else blue)
 
 
 def test_the_published_curves_cross_where_the_paper_says():

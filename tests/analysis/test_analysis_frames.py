@@ -23,10 +23,10 @@ def test_panels_by_column_by_grid_and_by_query(make):
     def titles(spec):
         return [title for title, _ in panels(experiment, spec)[0]]
 
-    assert titles(curves(col="model.name")) == ["mlp", "vgg"]
+    assert titles(curves(col="model.name")) == ["MLP", "VGG"]
     assert titles(curves(row="model.name", col="batch_size")) == [
-        "mlp, batch size 64",
-        "vgg, batch size 64",
+        "MLP, batch size 64",
+        "VGG, batch size 64",
     ]
     chosen = [Panel("BN", "`norm.name` == 'batchnorm'"), Panel("late", "step > 100")]
     (_, bn), (_, late) = panels(experiment, curves(panels=chosen))[0]
@@ -34,6 +34,19 @@ def test_panels_by_column_by_grid_and_by_query(make):
     assert set(late["step"]) == {POINTS[-1]}
     assert titles(curves(col="model.name", where="batch_size == 64 and step > 900")) == []
     assert draw(curves(where="batch_size == 8"), experiment) is None
+
+
+def test_a_grid_that_is_not_full_has_no_holes(make):
+    arms = [config("mlp"), config("mlp", batch_size=8), config("vgg")]
+    spec = curves(row="model.name", col="batch_size")
+    cells, across = panels(make(*((arm, 1, 0) for arm in arms)), spec)
+    assert [title for title, _ in cells] == [
+        "MLP, batch size 8",
+        "MLP, batch size 64",
+        "VGG, batch size 64",
+    ]
+    assert across == 3
+    assert all(len(part) for _, part in cells)
 
 
 @pytest.mark.parametrize(

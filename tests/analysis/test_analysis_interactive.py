@@ -24,7 +24,7 @@ def test_a_line_is_the_mean_of_an_arm_with_its_interval(make):
     experiment = make((config(norm="none"), 3, 0), (config(placement="post"), 3, 0))
     data = drawn(experiment)
     none, post = data["lines"]
-    assert (none["name"], post["name"]) == ("no norm", "batchnorm · post")
+    assert (none["name"], post["name"]) == ("no norm", "BatchNorm · post")
     assert (none["arm"], none["colour"], none["dash"]) == (
         arm_of(config(norm="none")),
         "#4d4d4d",
@@ -66,8 +66,8 @@ def test_few_seeds_and_diverged_runs_are_lines_of_their_own(make):
 def test_lines_of_one_look_are_told_by_what_they_differ_in(make):
     data = drawn(make((config(batch_size=8), 1, 0), (config(batch_size=64), 1, 0)), style=None)
     assert [line["name"] for line in data["lines"]] == [
-        "batchnorm · batch size 8",
-        "batchnorm · batch size 64",
+        "BatchNorm · batch size 8",
+        "BatchNorm · batch size 64",
     ]
 
 
@@ -76,7 +76,7 @@ def test_panels_and_scales_are_those_of_the_image(make):
     drawing = draw(Figure(FigureKind.curves, "Curves", col="model.name", logx=True), experiment)
     data = drawing.curves
     assert (data["panels"], data["across"], data["logx"], data["logy"]) == (
-        ["mlp", "vgg"],
+        ["MLP", "VGG"],
         2,
         True,
         False,

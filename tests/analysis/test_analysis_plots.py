@@ -1,10 +1,12 @@
 """Figures: fixed looks, lines that are means over the seeds of one arm, diverged runs in sight."""
 
 from itertools import combinations
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+import yaml
 from fake_results import (
     POINTS,
     arm_of,
@@ -21,6 +23,8 @@ from bnbench.analysis.captions import caption_text
 from bnbench.analysis.plots import draw
 from bnbench.analysis.stats import mean_interval
 from bnbench.schema import NORM_CONFIGS, Figure, FigureKind, Policy
+
+EXPERIMENTS = Path(__file__).parents[2] / "configs" / "experiment"
 
 
 def curves(**changes):
@@ -106,6 +110,88 @@ def test_a_norm_keeps_its_colour_whatever_stands_beside_it(norms):
     assert style.colours("norm.name", norms)["batchnorm"] == "#0072b2"
 
 
+def norms_together():
+    """The norms that each shipped experiment shows in one figure."""
+    for path in sorted(EXPERIMENTS.glob("*.yaml")):
+        declared = yaml.safe_load(path.read_text(encoding="utf-8"))
+        swept = declared.get("hydra", {}).get("sweeper", {}).get("params", {})
+        asked = [
+            swept.get("norm", ""),
+            *(arm.get("norm", "batchnorm") for arm in declared.get("arms", [])),
+        ]
+        norms = {name.strip() for names in asked for name in names.split(",")} - {""}
+        if len(norms) > 1:
+            yield pytest.param(sorted(norms), id=path.stem)
+
+
+@pytest.mark.parametrize("norms", [*norms_together()])
+def test_norms_of_one_figure_are_told_apart_with_any_colour_vision(norms):
+    for vision in VISIONS:
+        seen = [lab(style.NORM_COLOURS[norm], vision) for norm in norms]
+        assert min(np.linalg.norm(a - b) for a, b in combinations(seen, 2)) > 15
+
+
+@pytest.mark.parametrize("vision", VISIONS)
+def test_no_two_colours_are_one_with_any_colour_vision(vision):
+    seen = [lab(colour, vision) for colour in style.NORM_COLOURS.values()]
+    assert min(np.linalg.norm(a - b) for a, b in combinations(seen, 2)) > 10
+    for num in range(2, 7):  # values of another setting
+        seen = [lab(colour, vision) for colour in style.colours("x", range(num)).values()]
+        assert min(np.linalg.norm(a - b) for a, b in combinations(seen, 2)) > 10
+
+
+@pytest.mark.parametrize("kind", FigureKind)
+def test_a_norm_looks_the_same_in_every_kind_of_figure(results, kind):
+    trees = [config(norm=norm) for norm in ("none", "batchnorm", "layernorm")]
+    rows = [write_run(results, tree, seed) for tree in trees for seed in range(3)]
+    for tree in trees:
+        for seed in range(3):
+            write_shifts(results, tree, seed, ("none",))
+    experiment = load(write_experiment(results, "one", rows))
+    x = "step" if kind == "curves" else "batch_size"
+    key = "val/accuracy" if kind == "curves" else "test/accuracy"
+    drawing = draw(Figure(kind, "One", x=x, y=key), experiment)
+    found = {(to_hex(line.get_color()), line.get_marker()) for line in lines(drawing)}
+    known = [(style.NORM_COLOURS[norm], style.MARKERS[norm]) for norm in style.NORM_COLOURS]
+    assert found == {known[list(style.NORM_COLOURS).index(t["norm"]["name"])] for t in trees}
+    assert "95 % t interval, unadjusted" in note(drawing)
+    assert note(drawing) in drawing.caption
+    assert legend(drawing)[:3] == ["no norm", "BatchNorm", "LayerNorm"]
+
+
+def test_on_a_log_axis_means_are_geometric_and_no_band_reaches_zero(make):
+    experiment = make((config(norm="none"), 3, 0))
+    path = next(experiment.folder.parents[2].glob("runs/*/seed-0/metrics.csv"))
+    rows = pd.read_csv(path)
+    rows.loc[rows["metric"] == "loss", "value"] *= 1e-4  # its t interval reaches below zero
+    rows.to_csv(path, index=False)
+    experiment = load(experiment.folder)
+    drawing = draw(curves(y="val/loss", logy=True), experiment)
+    points = curve(experiment, "val/loss")
+    first = points.loc[points["step"] == POINTS[0], "value"]
+    wanted = mean_interval(np.log(first))
+    (line,) = lines(drawing)
+    assert line.get_ydata()[0] == pytest.approx(np.exp(wanted.estimate))
+    edges = drawing.canvas.axes[0].collections[0].get_paths()[0].vertices
+    assert edges[edges[:, 0] == POINTS[0], 1].min() == pytest.approx(np.exp(wanted.low))
+    assert "geometric mean over seeds, band: 95 % t interval of the logarithms" in note(drawing)
+    (data,) = drawing.curves["lines"]
+    assert data["low"][0] == pytest.approx(np.exp(wanted.low), rel=1e-3)
+    assert "geometric" not in note(draw(curves(y="val/loss"), experiment))
+
+
+def test_a_bar_that_leaves_the_axes_says_so(make):
+    experiment = make((config(), 3, 0))
+    for accuracies, heads in (([0.1, 0.9, 1.0], ["v", "^"]), ([0.9, 0.91, 0.92], [])):
+        experiment.runs["test/accuracy"] = accuracies
+        drawing = draw(versus(x="batch_size"), experiment)
+        found = [line for line in drawing.canvas.axes[0].lines if line.get_marker() in "v^"]
+        assert [line.get_marker() for line in found] == heads
+        limits = drawing.canvas.axes[0].get_ylim()
+        assert [line.get_ydata()[0] for line in found] == list(limits)[: len(heads)]
+        assert ("An arrowhead" in drawing.caption) == bool(heads)
+
+
 def test_every_policy_has_its_own_dash():
     known = style.DASHES["policy"]
     assert set(known) == {"none", *Policy}
@@ -115,6 +201,14 @@ def test_every_policy_has_its_own_dash():
 def test_a_placement_keeps_its_dash():
     assert style.dashes("placement", ["post"])["post"] == style.DASHED
     assert style.dashes("placement", ["none", "pre"]) == {"none": "-", "pre": "-"}
+
+
+def test_an_arm_without_the_setting_of_the_dash_is_solid_and_not_in_the_legend(make):
+    arms = [config(), *(config(norm="lrn", norm__size=size) for size in (3, 5))]
+    drawing = draw(curves(style="norm.size"), make(*((arm, 3, 0) for arm in arms)))
+    solid = [line for line in lines(drawing) if not line.is_dashed()]
+    assert [to_hex(line.get_color()) for line in solid] == [style.NORM_COLOURS["batchnorm"]]
+    assert legend(drawing) == ["BatchNorm", "LRN", "norm size: 3", "norm size: 5"]
 
 
 def test_a_curve_is_the_mean_over_seeds_with_its_t_band(make):
@@ -153,7 +247,7 @@ def test_a_diverged_run_is_no_part_of_the_mean_and_ends_in_a_cross(make):
     for cross in crosses(drawing):
         assert cross.get_xdata() == [POINTS[3]]
         assert low <= cross.get_ydata()[0] <= high
-    assert legend(drawing) == ["none (2 of 5 diverged)", "diverged run"]
+    assert legend(drawing) == ["no norm (2 of 5 diverged)", "diverged run"]
     assert note(drawing).startswith("n = 3 seeds")
     assert "is not in a mean" in drawing.caption
 
@@ -274,7 +368,7 @@ def test_a_probe_is_drawn_from_the_start_on(results, logx):
     drawing.canvas.savefig(results / "figure.png")
     (line,) = lines(drawing)
     assert line.get_xdata().tolist() == [0, *POINTS]
-    assert line.get_ydata().tolist() == [3 + step for step in (0, *POINTS)]
+    assert line.get_ydata() == pytest.approx([3 + step for step in (0, *POINTS)])
     label = drawing.canvas.axes[0].get_ylabel().replace("\n", " ")
-    assert label == "training gradient norm of layer 3, batch statistics"
+    assert label == "gradient norm of layer 3"
     assert drawing.canvas.axes[0].get_xlim()[1] >= POINTS[-1]

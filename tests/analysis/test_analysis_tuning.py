@@ -84,7 +84,7 @@ def test_the_page_says_what_was_tuned_and_shows_what_is_reported(results):
     assert [row["test accuracy (%)"] for row in rows] == ["91.00 ± 2.48", "96.00 ± 2.48"]
     (pair,) = page.table("treatment")
     assert (pair["difference (pp)"], pair["pairs"]) == ("+5.00", "3")
-    assert pair["baseline"] == "no norm · optim base lr 0.1"
+    assert pair["baseline"] == "no norm · base learning rate 0.1"
     words = " ".join(page.text.split())
     assert "tuned on seeds 100–102 over half decades from 0.03 to 0.3" in words
     assert "24 runs of 6 arms" in words

@@ -236,9 +236,9 @@ def test_curves_are_drawn_when_seen_and_shown_arm_by_arm(visit):
     names = page.locator(".legend").first.get_by_role("button")
     assert names.all_inner_texts() == [
         "no norm",
-        "batchnorm · pre",
-        "batchnorm · post",
-        "layernorm · pre",
+        "BatchNorm · pre",
+        "BatchNorm · post",
+        "LayerNorm · pre",
     ]
     visible = """() => {
       const shown = document.querySelector(".plot").data.filter((trace) => trace.visible);
@@ -252,7 +252,7 @@ def test_curves_are_drawn_when_seen_and_shown_arm_by_arm(visit):
     names.first.press("Space")
     assert sorted(page.evaluate(visible)) == everything
     names.nth(1).dblclick()
-    assert page.evaluate(visible) == ["batchnorm · pre"]
+    assert page.evaluate(visible) == ["BatchNorm · pre"]
     names.nth(1).dblclick()
     assert sorted(page.evaluate(visible)) == everything
 
@@ -263,7 +263,7 @@ def test_hovering_says_arm_step_mean_and_interval(visit):
     plot.scroll_into_view_if_needed()
     place = page.evaluate("""() => {
       const plot = document.querySelector(".plot");
-      const trace = plot.data.find((t) => t.hovertemplate && t.name === "layernorm · pre");
+      const trace = plot.data.find((t) => t.hovertemplate && t.name === "LayerNorm · pre");
       const { xaxis, yaxis } = plot._fullLayout;
       const box = plot.getBoundingClientRect();
       const k = trace.x.length - 4;
