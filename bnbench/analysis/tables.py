@@ -11,7 +11,7 @@ from bnbench.analysis.stats import Interval, arm_table, comparisons, thresholds
 from bnbench.analysis.style import NORM_COLOURS, OTHER_NORM, ordered
 from bnbench.labels import (
     ABSENT,
-    NAMES,
+    FIRST,
     UNTOLD,
     arm_words,
     column_label,
@@ -44,7 +44,7 @@ def counts(runs: pd.DataFrame) -> dict[str, int]:
 def arms(runs: pd.DataFrame) -> Table:
     """One row per arm that has a result."""
     settings = _settings(runs)
-    shown = [*NAMES, *_varying(settings)]
+    shown = [*FIRST, *_varying(settings)]
     table = arm_table(runs).set_index("arm").reindex(settings.index)
     words = ["arm", *map(column_label, shown)]
     header = [*words, "runs", "test accuracy (%)"]
@@ -68,7 +68,7 @@ def arms(runs: pd.DataFrame) -> Table:
 def compared(runs: pd.DataFrame, baseline: Mapping[str, Any], found: Collection[str] = ()) -> Table:
     """One row per arm and baseline arm: the paired difference of final test accuracies."""
     settings = _settings(runs)
-    telling = settings[[*NAMES, *_varying(settings)]]
+    telling = settings[[*FIRST, *_varying(settings)]]
     table = comparisons(runs, baseline, found)
     place = {arm: number for number, arm in enumerate(settings.index)}
     table = table.sort_values("treatment", key=lambda arm: arm.map(place), kind="stable")
@@ -98,8 +98,8 @@ def _settings(runs: pd.DataFrame) -> pd.DataFrame:
     """The science config of each arm that has a result, in the order of figures and legends."""
     config = finished(runs).drop_duplicates("arm").set_index("arm")[config_columns(runs)]
     return config.sort_values(
-        [*NAMES, *_varying(config)],
-        key=lambda values: values.map(_ranks(values)) if values.name in NAMES else values,
+        [*FIRST, *_varying(config)],
+        key=lambda values: values.map(_ranks(values)) if values.name in FIRST else values,
     )
 
 
@@ -110,7 +110,7 @@ def _ranks(values: pd.Series) -> dict[Any, int]:
 def _varying(settings: pd.DataFrame) -> list[str]:
     """The settings that tell arms apart, beyond the names and what comes with the model."""
     number = settings.groupby("model.name").nunique().max()
-    skipped = (*NAMES, *UNTOLD)
+    skipped = (*FIRST, *UNTOLD)
     return [c for c in map(str, settings) if c not in skipped and number[c] > 1]
 
 

@@ -4,7 +4,6 @@ from itertools import combinations, pairwise
 
 import pandas as pd
 import pytest
-from bnbench.analysis.labels import metric_label, name_label, plain_label, setting_name
 from fake_claims import part, write_folder
 from fake_results import config
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -15,6 +14,7 @@ from bnbench.analysis import layout, style
 from bnbench.analysis.claim_figures import SERIES, forest, published
 from bnbench.analysis.claim_views import ClaimView, PartView, read_claims
 from bnbench.analysis.plots import draw
+from bnbench.labels import metric_label, name_label, plain_label, setting_name
 from bnbench.schema import NORM_CONFIGS, PROBED, Figure, FigureKind, ModelName, ShiftName
 
 LONG = "Test accuracy with the statistics of the test batch against a long learning rate multiplier"
