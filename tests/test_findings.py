@@ -1,4 +1,4 @@
-"""Every number that the README and docs/findings.md tell of a claim stands in a committed table."""
+"""Every number that the READMEs and docs/findings.md tell of a claim stands in a kept table."""
 
 import re
 from pathlib import Path
@@ -10,12 +10,16 @@ from bnbench.claims.table import CLAIMS
 
 ROOT = Path(__file__).parents[1]
 REFERENCE = ROOT / "results" / "reference" / "claims"
-PAGES = [path for path in (ROOT / "README.md", ROOT / "docs" / "findings.md") if path.exists()]
-ID = re.compile(r"\b[ECMPBD]\d{1,2}\b")
+READMES = [ROOT / "README.md", ROOT / "README.zh.md"]
+PAGES = [path for path in (*READMES, ROOT / "docs" / "findings.md") if path.exists()]
+ID = re.compile(r"\b[ECMPBD]\d{1,2}\b", re.ASCII)  # so that Chinese is no part of a word
 NUMBER = r"[−+]?\d[\d,]*(?:\.\d+)?"
 INTERVAL = re.compile(rf"({NUMBER})[^\[\]|;\d]{{0,12}}\[({NUMBER}), ({NUMBER})\]")
 TOLD = re.compile(rf"({NUMBER})(?: (?:pp|%|decades)|×)")  # a number in the unit of a result
-TALLY = re.compile(r"(\d+) (?:are )?confirmed, (\d+) refuted(?:,| and) (\d+) inconclusive")
+TALLY = re.compile(
+    r"(\d+) (?:are )?confirmed, (\d+) refuted(?:,| and) (\d+) inconclusive"
+    r"|(\d+) 条证实、(\d+) 条推翻、(\d+) 条无定论"
+)
 BOARDS = sorted(REFERENCE.glob("*/scoreboard.csv"))
 PARTS = pd.concat([pd.read_csv(board.parent / "parts.csv") for board in BOARDS])
 COLUMNS = ["estimate", "ci_low", "ci_high"]
@@ -64,9 +68,18 @@ def test_every_result_is_one_of_the_claims_that_its_paragraph_names(page):
             assert any(is_told_as(size, n) for size in sizes for n in numbers), (names, told)
 
 
-def test_the_tallies_of_the_readme_are_those_of_the_scoreboards():
-    text = " ".join((ROOT / "README.md").read_text(encoding="utf-8").split())
-    told = [tuple(map(int, numbers)) for numbers in TALLY.findall(text)]
+def test_the_readmes_tell_the_same_intervals_of_the_same_claims():
+    english, chinese = (
+        [(sorted(names), INTERVAL.findall(text)) for names, text in statements(page)]
+        for page in READMES
+    )
+    assert chinese == english
+
+
+@pytest.mark.parametrize("page", READMES, ids=lambda page: page.name)
+def test_the_tallies_of_a_readme_are_those_of_the_scoreboards(page):
+    text = " ".join(page.read_text(encoding="utf-8").split())
+    told = [tuple(int(n) for n in numbers if n) for numbers in TALLY.findall(text)]
     kept = []
     for board in BOARDS:
         verdicts = pd.read_csv(board)["verdict"].value_counts()
