@@ -30,7 +30,7 @@ def canvas_of(claim: Claim, num_rows: Sequence[int]) -> tuple[Canvas, list[Axes]
     axes[0].set_title(verdict_label(verdict), **look)
     if claim.is_adjusted_away:
         note = {"color": READING, "loc": "right", "fontsize": "small"}
-        axes[0].set_title("adjusted for many claims; the parts' verdicts are not", **note)
+        axes[0].set_title("its parts are not adjusted", **note)
     for ax, num in zip(axes, num_rows, strict=True):
         ax.set_ylim(num - 0.4, -0.6)
         ax.grid(visible=False, axis="y")

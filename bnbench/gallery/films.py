@@ -98,7 +98,7 @@ def descent_film(ways: Sequence[Descent], path: Path) -> list[str]:
         curve.set_xlim(-0.03 * raw.steps, 1.03 * raw.steps)
         curve.axhline(TOLERANCE, color="#8a8f98", linestyle="--", linewidth=1.2)
         curve.set_xlabel("step")
-        curve.set_title("excess loss / its start")
+        curve.set_title("excess loss (share)")
         curve.legend(loc="upper right", fontsize=12, handlelength=1)
         curve.set_box_aspect(1 / CURVE)
 

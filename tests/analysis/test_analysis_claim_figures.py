@@ -144,7 +144,7 @@ def test_a_verdict_that_the_adjustment_took_back_says_so(judged, verdict, parts,
     reading = part("r", "", 1.0, role="reading")
     claim = judged(verdict, *(part(f"p{i}", own, 1.0) for i, own in enumerate(parts)), reading)
     note = forest(claim).canvas.axes[0].get_title(loc="right")
-    assert note == ("adjusted for many claims; the parts' verdicts are not" if noted else "")
+    assert note == ("its parts are not adjusted" if noted else "")
 
 
 def test_a_title_as_wide_as_they_come_stays_on_the_canvas(judged):
