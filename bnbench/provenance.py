@@ -52,6 +52,10 @@ class Asked:
         if match is None:
             return ""
         key, is_choice = match[1], match[2] == "="
+        # the scale is composed behind the groups that are chosen, and may spoil their content
+        is_spoilt = (self.folder / key).is_dir() and ": expected one of" not in line
+        if is_spoilt and sets(self.scale_file, key):
+            return f" ({self.named(self.scale_file)})"
         is_chosen = is_choice and key in map(key_of, self.overrides)
         if is_chosen or self.is_typed(key) or self.is_typed("arms"):  # arms set any key
             return ""
@@ -69,6 +73,8 @@ class Asked:
             key: with dots; of a group, such as `norm`, too.
             is_choice: of a group: the file that chooses it is meant, not the one that is chosen.
         """
+        if root_of(key) == "scale":  # where its values land when the file has lost its first line
+            return self.scale_file
         if (
             self._is_set(key, self.job)
             or (is_choice and key in map(key_of, self.job))
@@ -107,7 +113,8 @@ class Asked:
 
     def _choices(self) -> dict[str, str]:
         choices = dict(self.bases[-1].hydra.runtime.choices) if self.bases else {}
-        return choices | {key_of(line): line.partition("=")[2] for line in self.job}
+        lines = self.job or self.overrides
+        return choices | {key_of(line): line.partition("=")[2] for line in lines}
 
     def _is_set(self, key: str, overrides: Iterable[str]) -> bool:
         # what stands in a group is set by the file that an override chooses

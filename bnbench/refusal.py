@@ -82,6 +82,9 @@ def uncomposed(reason: str, asked: Asked) -> str:
         return f"{asked.folder.name}/{composing[1]}.yaml: {composing[2]}"
     if not composes(asked.loader, []):
         return f"{asked.folder.name}/config.yaml: {reason}"
+    apart = [[o for o in asked.overrides if key_of(o) != key] for key in ("data", "experiment")]
+    if asked.scale_file.exists() and all(composes(asked.loader, lines) for lines in apart):
+        return f"{asked.named(asked.scale_file)}: {reason}"
     given = {key_of(line) for line in asked.overrides}
     typed = [line for line in asked.job if key_of(line) in given]
     for experiment in [line for line in typed if key_of(line) == "experiment"]:

@@ -214,7 +214,7 @@ REFUSED = {
     "results=/dev/null/x": "results=/dev/null/x: cannot be written (Not a directory)",
     "a=[1": "a=[1: cannot be parsed",
     "data=mnist": "train-images-idx3-ubyte: not found in",
-    "probes=[grads]": "probes[0]=grads: expected one of gradients, activations, drift",
+    "probes=[grads]": "probes[0]=grads: expected one of gradients, activations, histogram",
     "probes=[ics,ics]": "probes=[ics,ics]: expected a list of distinct probes",
     # what no machine could run
     "seeds=[9223372036854775808]": "seeds=[9223372036854775808]: expected a non-empty list of "

@@ -147,6 +147,8 @@ def asking_for(file: Path) -> list[str]:
     group = file.parent.name
     if group in ("configs", "launcher"):
         return []
+    if file.parents[1].name == "scale":
+        return [f"experiment={file.stem}", f"data={group}"]
     fitting = {"instancenorm": "model=vgg", "lrn": "model=vgg", "vgg11": "data=synthetic"}
     fitting["batchnorm_lrn"] = fitting["lrn"]
     fitting["vgg16"] = fitting["vgg11"]
@@ -163,8 +165,10 @@ def configs(folder, monkeypatch):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("number", [300])
-def test_damaged_yaml_is_named_in_the_line_or_harmless(fuzz, folder, configs, number):
+@pytest.mark.parametrize("number", [200])
+def test_damaged_yaml_is_named_in_the_line_or_harmless(fuzz, folder, configs, number, monkeypatch):
+    # the images that some scales are for; a request is refused without them, whatever it says
+    monkeypatch.setattr("bnbench.preflight.missing_files", lambda *_: None)
     files = [file for file in sorted(configs.rglob("*.yaml")) if file.stem not in ELSEWHERE]
     kinds = set()
 
