@@ -51,6 +51,7 @@ def test_a_net_is_refused_just_above_the_limit(read, fits, exceeds, word):
         read(f"model.widths={exceeds}", "norm=none")
 
 
+@pytest.mark.one_in(2)
 @pytest.mark.parametrize("data", ["digits", "synthetic"])
 def test_a_batch_of_two_classes_fits_into_any_two(read, tmp_path, data):
     """Up to the limit of the check, for the classes of splits as they are."""
@@ -70,6 +71,7 @@ def test_a_batch_of_two_classes_fits_into_any_two(read, tmp_path, data):
         assert int(sizes[:2].sum()) >= most
 
 
+@pytest.mark.one_in(5)
 @pytest.mark.parametrize(
     ("overrides", "fits"),
     [

@@ -55,6 +55,7 @@ def test_arms_are_sub_grids_and_the_command_line_wins(read):
     assert all(a.config.batch_size == 32 for a in smaller.arms.values())
 
 
+@pytest.mark.slow
 def test_an_arm_of_two_experiments_is_trained_once(read):
     request = read("experiment=placement,lr_mult")
     first, second = (set(e.runs) for e in request.experiments)
@@ -262,12 +263,8 @@ REFUSED = {
 }
 
 
-def one_in_three(cases):
-    """The rest is slow: a quarter of a second each."""
-    return [pytest.param(c, marks=[pytest.mark.slow] * bool(k % 3)) for k, c in enumerate(cases)]
-
-
-@pytest.mark.parametrize("override", one_in_three(REFUSED))
+@pytest.mark.one_in(3)
+@pytest.mark.parametrize("override", REFUSED)
 def test_a_bad_request_is_refused_in_one_line(read, tmp_path, override):
     with pytest.raises(RequestError) as refusal:
         read(override, f"data.root={tmp_path}/data")
@@ -397,6 +394,7 @@ def test_what_is_typed_in_wins_over_the_scale(read, with_files):
     assert {arm.config.train.steps for arm in request.arms.values()} == {7}
 
 
+@pytest.mark.slow
 def test_of_several_data_sets_each_has_its_own_scale_and_sub_grids(read, with_files):
     names = ("digits", "fashion_mnist")
     both = read("experiment=claim_rates", f"data={','.join(names)}", multirun=True)

@@ -40,6 +40,7 @@ def test_arm_id_names_model_norm_placement_and_a_hash(read):
     assert int(digest, 16) >= 0
 
 
+@pytest.mark.one_in(3)
 @pytest.mark.parametrize(
     "override",
     ["seeds=[5]", "threads=2", "device=cpu", "track=csv", "shift=suite", "data.root=elsewhere",
@@ -49,6 +50,7 @@ def test_what_changes_no_number_changes_no_id(read, override):
     assert only(read(override)).id == DEFAULT
 
 
+@pytest.mark.one_in(4)
 @pytest.mark.parametrize(
     "override",
     ["batch_size=32", "norm.eps=1e-3", "placement=post", "optim.momentum=0.5", "train.steps=7",
@@ -62,6 +64,7 @@ def test_what_changes_numbers_changes_the_id(read, override):
     assert only(read(override)).id != DEFAULT
 
 
+@pytest.mark.one_in(4)
 @pytest.mark.parametrize(
     ("one", "other"),
     [
@@ -150,6 +153,7 @@ def test_ids_from_before_recalibration_hold(read):
     assert only(read(*asked)).id != "mlp-none-none-caaea708"
 
 
+@pytest.mark.slow
 def test_settings_of_policies_matter_where_the_policies_are(read):
     policies = "train.policies=[ema,batch,blend]"
     changes = [[], ["train.test_batch=8"], ["train.prior=3"], ["batch_size=32"]]

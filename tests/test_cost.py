@@ -99,6 +99,7 @@ def test_distinct_nets_are_timed_once(programme):
     assert len(bench_arms.settings(cost.total(programme))) == 25 - 1
 
 
+@pytest.mark.slow
 def test_what_the_time_of_a_step_depends_on(read):
     def setting(*overrides):
         (arm,) = read(*overrides).arms.values()

@@ -221,6 +221,7 @@ def check_readers(whole: Whole, file: Path) -> None:
         assert (code, names(err, file)) == (1, True)
 
 
+@pytest.mark.slow
 @settings(deadline=None, derandomize=True, max_examples=60)
 @given(name=st.sampled_from([*READ, *READ, *ELSE]), change=changes)
 def test_readers_give_the_same_numbers_or_name_the_file(name, change, whole):

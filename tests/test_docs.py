@@ -4,6 +4,7 @@ import ast
 import doctest
 import re
 import textwrap
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -25,14 +26,18 @@ def named_tests(path):
     return [f"{path.stem}::{node.name}" for node in functions if node.name.startswith("test_")]
 
 
+@cache
+def all_tests():
+    return {test for path in (ROOT / "tests").rglob("test_*.py") for test in named_tests(path)}
+
+
 each_page = pytest.mark.parametrize("page", READ, ids=lambda page: page.name)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_every_test_that_a_page_names_exists(page):
     cited = re.findall(r"`(test_\w+::\w+)`", page.read_text(encoding="utf-8"))
-    there = {test for path in (ROOT / "tests").rglob("test_*.py") for test in named_tests(path)}
-    assert [test for test in cited if test not in there] == []
+    assert [test for test in cited if test not in all_tests()] == []
 
 
 def has_in_order(lines, wanted):

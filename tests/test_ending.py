@@ -24,6 +24,7 @@ def overrides(command):
     return [f"{VARIABLES[key]}={value}" for key, value in given.items()] + args, True
 
 
+@pytest.mark.one_in(3)
 @pytest.mark.parametrize("name", EXPERIMENTS)
 def test_the_next_sweep_of_an_experiment_is_a_new_one(read, name):
     argv = [f"experiment={name}"]
@@ -37,6 +38,7 @@ def test_the_next_sweep_of_an_experiment_is_a_new_one(read, name):
     )
 
 
+@pytest.mark.slow
 def test_what_was_typed_is_kept(read):
     typed = ["seeds=[0,1,2]", "train.steps=9"]
     argv = ["experiment=lr_mult,shift", *typed, "hydra.launcher.n_jobs=1"]
@@ -49,6 +51,7 @@ def test_what_was_typed_is_kept(read):
     )
 
 
+@pytest.mark.one_in(4)
 @pytest.mark.parametrize(
     ("argv", "command"),
     [

@@ -12,6 +12,7 @@ def settings(request):
     return {arm.id: flatten(science(arm.config)) for arm in request.arms.values()}
 
 
+@pytest.mark.one_in(3)
 @pytest.mark.parametrize("name", ["lr_mult", "sigmoid", "shift"])
 def test_what_tells_arms_apart_is_what_the_report_tells(read, name):
     arms = settings(read(f"experiment={name}"))

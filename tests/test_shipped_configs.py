@@ -55,7 +55,8 @@ def test_every_scale_is_of_an_experiment_on_a_data_set():
 
 # seconds each
 SLOW = dict.fromkeys(
-    ["vgg11", "vgg16", "tune_lr", "batch_size", "shift", "lr_mult", "placement"], pytest.mark.slow
+    ["vgg11", "vgg16", "tune_lr", "batch_size", "shift", "lr_mult", "placement", "gallery"],
+    pytest.mark.slow,
 )
 IN_A_VGG = ("batchnorm", "instancenorm")  # what the others do there is slow to try
 
@@ -67,6 +68,7 @@ def test_models_train(read, model):
     trains(read(*TINY, f"model={model}", "train.steps=2", "batch_size=4"))
 
 
+@pytest.mark.one_in(5)
 @pytest.mark.parametrize(
     ("norm", "model"),
     [
@@ -86,6 +88,7 @@ def test_norms_train(read, norm, model):
     trains(read(*arguments, "placement=pre,post", multirun=True))
 
 
+@pytest.mark.one_in(2)
 @pytest.mark.parametrize("group", ["shift", "optim"])
 def test_shifts_and_optimisers_train(read, group):
     for option in options(group):
@@ -107,7 +110,11 @@ def test_data_sets_compose(read, monkeypatch, data):
 
 def is_slow(experiment):
     """`make claims` runs those of the claims in the end; many of them have more than 50 arms."""
-    return [pytest.mark.slow] if experiment.startswith("claim_") else SLOW.get(experiment, ())
+    return (
+        [pytest.mark.slow]
+        if experiment.startswith(("claim_", "why_"))
+        else SLOW.get(experiment, ())
+    )
 
 
 @pytest.mark.parametrize(

@@ -99,6 +99,7 @@ def test_a_bad_request_is_one_line_and_code_two(sweep, tmp_path, multirun):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.one_in(4)
 @pytest.mark.parametrize(
     "arguments", [["--cfg", "nope"], ["--cfg", "job", "norm=nope"], ["--nope"], ["-cn", "x"]]
 )
@@ -108,6 +109,7 @@ def test_bad_options_are_one_line_too(sweep, arguments):
     assert answer.stderr.count("\n") == 1
 
 
+@pytest.mark.slow
 def test_hydras_own_conveniences_work(sweep):
     start = cpu_seconds()
     usage = sweep("--help")

@@ -73,6 +73,7 @@ def test_a_run_leaves_its_files_and_learns(read):
     assert last["val", "accuracy"] == result["metrics"]["val/accuracy"]
 
 
+@pytest.mark.one_in(2)
 @pytest.mark.parametrize("model", ["mlp", "vgg"])
 def test_every_policy_has_its_rows(read, model):
     """All splits of metrics.csv and all rows of shifts.csv; images are tested in batches of 50."""
@@ -250,6 +251,7 @@ def test_probes_take_the_rate_of_the_step_to_come(read, monkeypatch):
         assert torch.equal(batch.reference, images[:1000])
 
 
+@pytest.mark.one_in(2)
 @pytest.mark.parametrize("model", ["mlp", "vgg"])
 def test_arms_share_weights_and_batches(read, model):
     """Arms that differ in norm or placement start from bit-equal weights and see equal batches."""
@@ -271,6 +273,7 @@ def test_arms_share_weights_and_batches(read, model):
     assert not torch.equal(batches[0][0], batches[0][1])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("model", ["mlp", pytest.param("vgg", marks=pytest.mark.slow)])
 def test_fingerprints_are_equal_where_arms_share_and_only_there(read, model):
     one_step = [*CSV, f"model={model}", "train.steps=1", "train.policies=[ema]"]
@@ -327,6 +330,7 @@ def test_a_run_from_before_fingerprints_is_done(read):
     assert state(path) != State.done
 
 
+@pytest.mark.one_in(3)
 @pytest.mark.parametrize("model", ["mlp", "vgg"])
 @pytest.mark.parametrize("trainable", ["head", "norm", "random"])
 def test_a_run_keeps_what_it_does_not_train(read, model, trainable):
@@ -416,6 +420,7 @@ def test_shifts_of_earlier_requests_are_never_lost(read):
     assert (path / "metrics.csv").read_bytes() == curve
 
 
+@pytest.mark.slow
 def test_shifts_asked_for_at_once_are_those_asked_for_later(read, tmp_path):
     asked = [*CSV, "train.steps=20", "shift=gaussian_noise", "shift.severities=[3]"]
     once = trained(only(read(*asked, f"results={tmp_path}/once")))

@@ -266,10 +266,8 @@ REFUSED = [
 ]
 
 
-@pytest.mark.parametrize(
-    ("overrides", "line"),
-    [pytest.param(*c, marks=[pytest.mark.slow] * bool(k % 3)) for k, c in enumerate(REFUSED)],
-)
+@pytest.mark.one_in(3)
+@pytest.mark.parametrize(("overrides", "line"), REFUSED)
 def test_a_search_that_cannot_be_made_is_refused_in_one_line(read, tmp_path, overrides, line):
     with pytest.raises(RequestError) as refusal:
         read(*overrides, multirun=True)
@@ -320,6 +318,7 @@ def accuracies(arm):
     return [summary["metrics"]["val/accuracy"] for summary in summaries]
 
 
+@pytest.mark.slow
 def test_a_sweep_finds_the_rate_trains_the_arm_at_it_and_then_nothing_more(run):
     arguments = ["norm=none", "tune.low=0.0003", "tune.high=0.001", "tune.extend=2"]
     code, said = run(*arguments)

@@ -76,6 +76,7 @@ def test_of_two_folders_on_one_data_set_the_first_counts(two, tmp_path):
     assert [claim.view.id for claim in boards["digits"]] == ["C1", "C2", "C3", "C4", "C5"]
 
 
+@pytest.mark.slow
 def test_the_page_shows_both_sides(two):
     boards = read_boards(two)
     views = [claim.view for claim in boards["fashion_mnist"]]

@@ -54,6 +54,7 @@ def test_the_longest_legend_there_can_be_stays_on_its_canvas(make):
     check(draw(Figure(FigureKind.curves, LONG, logx=True), experiment).canvas)
 
 
+@pytest.mark.one_in(3)
 @pytest.mark.parametrize("rates", [[0.1, 0.3], [0.0003, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1]])
 @pytest.mark.parametrize("models", [["mlp"], ["mlp", "vgg"], ["mlp", "sigmoid_mlp", "sigmoid_vgg"]])
 def test_labels_of_many_rates_in_many_panels_do_not_touch(make, models, rates):

@@ -228,6 +228,7 @@ def a_bad_curve(folder):
     (folder.parents[2] / "runs" / arm / "seed-0" / "metrics.csv").write_text("step\n")
 
 
+@pytest.mark.one_in(4)
 @pytest.mark.parametrize("harm", [not_utf8, without_seeds, a_list, a_bad_curve])
 def test_one_bad_experiment_leaves_the_others_their_report(results, rows, harm):
     tree = config(batch_size=8)

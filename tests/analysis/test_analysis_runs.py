@@ -24,6 +24,7 @@ REQUESTS = [
 ]
 
 
+@pytest.mark.one_in(4)
 @pytest.mark.parametrize("overrides", REQUESTS, ids=" ".join)
 def test_the_command_asks_for_the_same_arm(read, overrides):
     (arm,) = read(*overrides).arms.values()

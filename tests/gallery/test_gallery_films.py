@@ -65,6 +65,7 @@ def test_a_film_has_a_frame_for_each_place_and_ends_as_the_picture(tmp_path):
     assert "step 5, accuracy 50 %" in svg
 
 
+@pytest.mark.slow
 def test_a_film_is_made_to_the_same_bytes(tmp_path):
     for name in ("a", "b"):
         densities_film(nets(), "A title", "A caption.", tmp_path / name / "x")

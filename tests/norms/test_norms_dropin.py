@@ -120,7 +120,8 @@ def test_errors_are_of_the_kind_that_torch_raises(call):
 
 
 @pytest.mark.parametrize(
-    "backend", ["eager", "aot_eager", pytest.param("inductor", marks=pytest.mark.slow)]
+    "backend",
+    ["eager", *(pytest.param(b, marks=pytest.mark.slow) for b in ("aot_eager", "inductor"))],
 )
 def test_compiles_into_one_graph(backend):
     def step(function, x, weight, mean, var):

@@ -317,6 +317,7 @@ except kernels.UnavailableError as error:
 """
 
 
+@pytest.mark.slow
 def test_without_a_compiler_the_reference_runs_and_says_so_once(tmp_path):
     output, complaints = without(tmp_path / "nothing", TWICE)
     assert output == f"True\nthere is no C++ compiler {tmp_path / 'nothing'}\n"
@@ -324,6 +325,7 @@ def test_without_a_compiler_the_reference_runs_and_says_so_once(tmp_path):
     assert "the reference runs instead" in complaints
 
 
+@pytest.mark.slow
 def test_a_compiler_that_fails_is_as_good_as_none(tmp_path):
     broken = tmp_path / "c++"
     broken.write_text('#!/bin/sh\ntest "$1" = --version || exit 1\n')

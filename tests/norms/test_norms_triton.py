@@ -59,6 +59,7 @@ def test_on_the_gpu():
     run_checks("slow or not slow", interpret=False)
 
 
+@pytest.mark.slow
 def test_importing_takes_no_triton():
     code = """
 import sys

@@ -35,6 +35,7 @@ def patience(tmp_path, monkeypatch):
     monkeypatch.setattr(wandb_log, "START_SECONDS", 3)
     monkeypatch.setattr(wandb_log, "END_SECONDS", 3)
     monkeypatch.setattr(wandb_log, "unreachable", False)
+    end_wandb()  # one that another test began knows the server of that test
     yield
     end_wandb()
 
@@ -205,6 +206,7 @@ def test_a_server_that_refuses_in_mid_run_gets_all_of_it_later(train, monkeypatc
         assert_whole_and_once(server, paths)
 
 
+@pytest.mark.slow
 def test_a_wandb_process_that_dies_costs_no_point(train, monkeypatch, talk_to, capfd):
     """The run is logged anew from its CSV, and the next run has a W&B process of its own."""
     original = __import__("bnbench.train").train.fit
@@ -331,6 +333,7 @@ def test_runs_without_wandb_are_uploaded_from_csv_once(train, monkeypatch):
         ]
 
 
+@pytest.mark.slow
 def test_the_records_of_a_wandb_file_are_those_that_wandb_reads(train):
     """Wherever the file is cut: as many records as wandb's own reader finds before the cut."""
     results, _ = train(
