@@ -47,7 +47,7 @@ sweep: .venv/ready $(addprefix .venv/ready-,$(EXTRA_$(LAUNCHER)))  ## run experi
 	@$(RUN) scripts/sweep.py 'experiment=$(or $(EXP),$(DEFAULT_EXP))' $(OVERRIDES)
 
 test: .venv/ready-dev .venv/ready-workspace  ## the unmarked tests, at most two minutes
-	OMP_NUM_THREADS=1 $(RUN) -m pytest -q -n 2
+	OMP_NUM_THREADS=1 $(RUN) -m pytest -q -n 2 --dist worksteal
 
 check: .venv/ready-dev .venv/ready-ray .venv/ready-slurm .venv/ready-workspace  ## format, lint, types and all tests, as CI does
 	$(BIN)/ruff format --check .

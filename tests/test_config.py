@@ -123,6 +123,7 @@ def test_arms_without_the_policies_that_have_settings_are_named_as_ever(read):
     assert set(canonical["train"]) == {"steps", "eval_points", "thresholds", "policies"}
 
 
+@pytest.mark.slow
 def test_what_is_trained_is_named_where_it_is_not_all(read):
     assert "trainable" not in science(only(read()).config)["train"]
     choices = ["all", "head", "norm", "random"]

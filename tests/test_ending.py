@@ -72,6 +72,7 @@ def test_the_next_command_by_hand(read, argv, command):
     assert read_request(*overrides(told)).arms
 
 
+@pytest.mark.slow
 def test_a_failure_is_tried_again_by_the_same_command(read):
     argv = ["experiment=shift", "seeds=[0,1]"]
     told = commands(read(*argv), argv, failed=True, report=Path("page.html"))

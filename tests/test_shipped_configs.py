@@ -55,7 +55,17 @@ def test_every_scale_is_of_an_experiment_on_a_data_set():
 
 # seconds each
 SLOW = dict.fromkeys(
-    ["vgg11", "vgg16", "tune_lr", "batch_size", "shift", "lr_mult", "placement", "gallery"],
+    [
+        "vgg11",
+        "vgg16",
+        "tune_lr",
+        "batch_size",
+        "shift",
+        "lr_mult",
+        "placement",
+        "gallery",
+        "sigmoid",
+    ],
     pytest.mark.slow,
 )
 IN_A_VGG = ("batchnorm", "instancenorm")  # what the others do there is slow to try

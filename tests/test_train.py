@@ -453,6 +453,7 @@ def test_an_exception_fails_one_run_and_spares_the_rest(read, monkeypatch):
     assert "MemoryError: no memory left" in (first / "error.txt").read_text()
 
 
+@pytest.mark.slow
 def test_wandb_holds_the_points_of_metrics_csv(read, monkeypatch):
     """The same set of (step, key, value) in both, read back by W&B's own reader."""
     # what others keep in their environment must not describe, or merge, our runs

@@ -53,6 +53,7 @@ def test_the_middle_of_a_plane_is_the_trained_nets_loss(arm, tmp_path):
     assert said == [f"{arm.id} seed 0: 3×3 points of its plane"]
 
 
+@pytest.mark.slow
 def test_a_plane_is_kept_while_it_is_whole_and_of_these_weights(arm, tmp_path, monkeypatch):
     first, _ = measured(arm, tmp_path)
     file = tmp_path / "planes" / f"{arm.id}-seed-0.csv"
