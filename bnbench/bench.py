@@ -166,17 +166,17 @@ def torchvision_dataset(dataset: Dataset) -> "torch.utils.data.Dataset[tuple[Ten
     return InMemory(root=".", transform=transforms.Compose(steps))
 
 
-def run(data: str, root: Path, pairs: int) -> Iterator[Ratio]:
-    """Every comparison, one after another."""
+def run(data: str, root: Path, pairs: int, backends: Sequence[str]) -> Iterator[Ratio]:
+    """Every comparison, one after another; those of our layer with each backend but reference."""
     dataset = load(data, root, split_seed=0)
     for name in NETS:
         typical = ("typical loop", typical_loop(dataset, name, "torch_batchnorm"))
         ours = ("bnbench loop", our_loop(dataset, name, "torch_batchnorm"))
         yield paired(f"{name} step, torch's BatchNorm", typical, ours, pairs)
     for name in NETS:
-        ours, native, cpp = (
+        ours, *others = (
             (f"batchnorm, backend {backend}", our_loop(dataset, name, "batchnorm", backend=backend))
-            for backend in ("reference", "native", "cpp")
+            for backend in ("reference", *(b for b in backends if b != "reference"))
         )
-        yield paired(f"{name} step, bnbench loop", ours, native, pairs)
-        yield paired(f"{name} step, bnbench loop", ours, cpp, pairs)
+        for other in others:
+            yield paired(f"{name} step, bnbench loop", ours, other, pairs)

@@ -168,22 +168,28 @@ def errors(given: Problem, backend: str, training: bool) -> list[float | None]:
     return values + [None] * (3 - len(values))
 
 
-def run(rounds: int, shapes: Sequence[tuple[int, ...]] = SHAPES) -> Iterator[LayerRow]:
-    """Every row: shapes, layouts and passes, each with all backends in turn."""
+def run(
+    rounds: int,
+    shapes: Sequence[tuple[int, ...]] = SHAPES,
+    backends: Sequence[str] = BACKENDS,
+) -> Iterator[LayerRow]:
+    """Every row: shapes, layouts and passes, each with the backends, native first, in turn."""
     for shape in shapes:
         for layout in LAYOUTS if len(shape) == 4 else ["contiguous"]:
             for work in PASSES:
-                yield from rows(shape, layout, work, rounds)
+                yield from rows(shape, layout, work, rounds, backends)
 
 
-def rows(shape: tuple[int, ...], layout: str, work: str, rounds: int) -> Iterator[LayerRow]:
+def rows(
+    shape: tuple[int, ...], layout: str, work: str, rounds: int, backends: Sequence[str]
+) -> Iterator[LayerRow]:
     """The backends at one shape, layout and pass, timed in one interleaved go."""
     training, relu = work != "eval", work == "train+ReLU"
     given, far = (problem(shape, layout, relu, mean) for mean in (0.0, FAR))
     make = train_pass if training else evaluation_pass
-    sides = [least_traffic(given, training), *(make(given, backend) for backend in BACKENDS)]
+    sides = [least_traffic(given, training), *(make(given, backend) for backend in backends)]
     roof, *samples = interleaved(sides, rounds)
-    for backend, times in zip(BACKENDS, samples, strict=True):
+    for backend, times in zip(backends, samples, strict=True):
         ratio, p10, p90 = spread(samples[0], times)
         y_error, dx_error, dgamma_error = errors(given, backend, training)
         far_y_error, far_dx_error, far_dgamma_error = errors(far, backend, training)

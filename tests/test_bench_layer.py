@@ -10,20 +10,31 @@ import torch
 
 from bnbench import bench_layer
 from bnbench.analysis import bench_figure
+from bnbench.norms import kernels
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "scripts"))
 
 SHAPE = (8, 16, 6, 6)
 
 
+@pytest.fixture(params=[bench_layer.BACKENDS, ("native", "reference")], ids=["all", "no compiler"])
+def backends(request):
+    if "cpp" in request.param:
+        try:
+            kernels.require("cpp")
+        except kernels.UnavailableError as error:
+            pytest.skip(str(error))
+    return request.param
+
+
 @pytest.fixture
-def rows(monkeypatch):
+def rows(monkeypatch, backends):
     monkeypatch.setattr("bnbench.bench.repeats", lambda work, milliseconds: 1)
-    return list(bench_layer.run(rounds=3, shapes=[SHAPE, (8, 16)]))
+    return list(bench_layer.run(rounds=3, shapes=[SHAPE, (8, 16)], backends=backends))
 
 
-def test_every_backend_stands_beside_native(rows):
-    assert len(rows) == 3 * 3 * len(bench_layer.BACKENDS)
+def test_every_backend_stands_beside_native(rows, backends):
+    assert len(rows) == 3 * 3 * len(backends)
     for row in rows:
         assert row.p10 <= row.ratio <= row.p90
         assert row.ms > 0
@@ -64,11 +75,12 @@ def test_an_error_is_the_greatest_share(monkeypatch):
         return results
 
     monkeypatch.setattr(bench_layer, "train_results", off)
-    y, dx, dgamma = bench_layer.errors(given, "cpp", training=True)
+    y, dx, dgamma = bench_layer.errors(given, "native", training=True)
     assert y == pytest.approx(0.25)
     assert (dx, dgamma) == (0, 0)
 
 
+@pytest.mark.slow
 def test_the_table_and_the_figure_show_every_case(rows, tmp_path, capsys):
     import bench
 
@@ -83,4 +95,5 @@ def test_the_table_and_the_figure_show_every_case(rows, tmp_path, capsys):
     bench.show_layer(bench.Console(width=80), rows)
     shown = capsys.readouterr().out
     assert shown.count("(8,16,6,6)") == 2 * 6
+    assert ("cpp" in shown) == any(row.backend == "cpp" for row in rows)
     assert "…" not in shown

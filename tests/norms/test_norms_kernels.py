@@ -1,13 +1,17 @@
 """Kernels beside float64 formulas, and what happens where there is none; the fused ReLU; vmap."""
 
 import copy
+import hashlib
 import os
+import platform
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 from torch import nn
 from torch.autograd import forward_ad
@@ -18,7 +22,9 @@ from bnbench.norms import kernels
 from bnbench.norms.functional import batch_norm
 from bnbench.norms.kernels import cpp
 
-BACKENDS = ("reference", "cpp", "native")
+needs_cpp = pytest.mark.needs_cpp
+CPP = pytest.param("cpp", marks=needs_cpp)
+BACKENDS = ("reference", CPP, "native")
 FORMATS = [torch.contiguous_format, torch.channels_last]
 EPS = 1e-5
 
@@ -65,7 +71,7 @@ def errors(backend, *tensors, relu=False):
 
 
 @pytest.mark.parametrize("affine", [True, False])
-@pytest.mark.parametrize("backend", ["reference", "cpp"])
+@pytest.mark.parametrize("backend", ["reference", CPP])
 def test_equals_the_formulas_in_float64(any_input, backend, affine):
     _, dy, weight, bias = draws(any_input.shape)
     vectors = (weight, bias) if affine else (None, None)
@@ -81,6 +87,7 @@ def shapes():
     return small | planes
 
 
+@needs_cpp
 @settings(deadline=None, max_examples=60)
 @given(shape=shapes(), memory_format=st.sampled_from(FORMATS), relu=st.booleans())
 def test_cpp_takes_every_shape(shape, memory_format, relu):
@@ -99,6 +106,7 @@ def test_cpp_takes_every_shape(shape, memory_format, relu):
         torch.testing.assert_close(a.double(), b, rtol=2e-5, atol=tolerance)
 
 
+@needs_cpp
 def test_cpp_takes_tensors_that_bypass_the_cache():
     for memory_format in FORMATS:
         assert max(errors("cpp", *draws((32, 40, 41, 41), memory_format))) < 1e-6
@@ -106,7 +114,7 @@ def test_cpp_takes_tensors_that_bypass_the_cache():
 
 @pytest.mark.parametrize("shape", [(64, 32, 14, 14), (16, 3, 56, 56), (32, 8, 28, 28)])
 @pytest.mark.parametrize("memory_format", FORMATS)
-@pytest.mark.parametrize("backend", ["reference", "cpp"])
+@pytest.mark.parametrize("backend", ["reference", CPP])
 def test_a_mean_of_ten_thousand_costs_no_digits(backend, memory_format, shape):
     """MUST: y within 1e-6; dgamma and dx ten times closer than torch's, unless that is exact too.
 
@@ -121,6 +129,7 @@ def test_a_mean_of_ten_thousand_costs_no_digits(backend, memory_format, shape):
     assert dgamma < native_dgamma / 10
 
 
+@needs_cpp
 def test_cpp_sums_equal_values_exactly_enough():
     """Rounding is of one sign where a channel has few values: it must not add up over rows."""
     x = 0.3 * torch.randn(64, 8, 28, 28).sign().to(memory_format=torch.channels_last)
@@ -128,6 +137,7 @@ def test_cpp_sums_equal_values_exactly_enough():
     assert max(errors("cpp", x, dy, weight, bias)[:4]) < 1e-6
 
 
+@needs_cpp
 @pytest.mark.parametrize("memory_format", FORMATS)
 def test_cpp_bears_a_first_sample_far_from_all_others(memory_format):
     """The shift comes from that sample; the statistics of a chunk are then taken once more."""
@@ -136,6 +146,7 @@ def test_cpp_bears_a_first_sample_far_from_all_others(memory_format):
     assert max(errors("cpp", x, *rest)) < 2e-6
 
 
+@needs_cpp
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
 @pytest.mark.parametrize("memory_format", FORMATS)
 def test_cpp_spoils_the_channels_that_torch_spoils(value, memory_format):
@@ -146,6 +157,7 @@ def test_cpp_spoils_the_channels_that_torch_spoils(value, memory_format):
         assert torch.equal(ours.isfinite(), theirs.isfinite())
 
 
+@needs_cpp
 @pytest.mark.parametrize("memory_format", FORMATS)
 def test_threads_change_no_bit_of_cpp(memory_format):
     tensors = draws((32, 40, 15, 15), memory_format)
@@ -161,6 +173,7 @@ def test_threads_change_no_bit_of_cpp(memory_format):
         assert all(map(torch.equal, result, results[0]))
 
 
+@needs_cpp
 @pytest.mark.parametrize("relu", [False, True])
 def test_second_derivatives_are_those_of_the_formulas(relu):
     x, dy, weight, bias = draws((4, 3, 2, 2))
@@ -197,8 +210,156 @@ def test_the_fused_layer_is_the_layer_and_a_relu(backend, rank):
     assert all(map(torch.equal, fused.state_dict().values(), plain.state_dict().values()))
 
 
+@pytest.mark.parametrize("backend", ["reference", CPP])
+def test_the_fused_relu_blocks_an_infinite_gradient_and_passes_one_where_y_is_a_nan(backend):
+    x, dy, weight, bias = draws((6, 3, 4))
+    x[0, 1] = torch.nan
+    dy[batch_norm(x, None, None, weight, bias, training=True) < 0] = torch.inf
+    assert dy.isinf().any()
+    results = []
+    for fused in (True, False):
+        leaves = [t.clone().requires_grad_() for t in (x, weight, bias)]
+        options = {"training": True, "relu": fused, "backend": backend}
+        y = batch_norm(leaves[0], None, None, *leaves[1:], **options)
+        results.append(torch.autograd.grad(y if fused else y.relu(), leaves, dy))
+    torch.testing.assert_close(*results, rtol=0, atol=0, equal_nan=True)
+    dx, _, dbeta = results[0]
+    assert dx[:, [0, 2]].isfinite().all()
+    torch.testing.assert_close(dbeta[1], dy[:, 1].sum())
+
+
+def layouts():
+    """Samples, channels and up to three more sizes, around those at which the kernel cuts."""
+    size = st.sampled_from([1, 2, 3, 4, 7, 8, 15, 16, 17, 33])
+    return st.tuples(st.integers(1, 9), st.integers(1, 70), st.lists(size, max_size=3))
+
+
+def laid_out(tensor, last):
+    formats = {4: torch.channels_last, 5: torch.channels_last_3d}
+    return tensor.contiguous(memory_format=formats[tensor.dim()]) if last else tensor
+
+
+@needs_cpp
+@settings(deadline=None, max_examples=60)
+@given(
+    shape=layouts(),
+    last=st.tuples(st.booleans(), st.booleans()),
+    mean=st.sampled_from([0.0, 3.0, 1e4]),
+    spoilt=st.sampled_from([None, float("nan"), float("inf")]),
+)
+@example(shape=(32, 40, [41, 41]), last=(True, True), mean=3.0, spoilt=None)  # past the cache
+@example(shape=(6, 5, [4, 3, 2]), last=(False, False), mean=3.0, spoilt=None)
+def test_the_fused_cpp_pass_is_the_plain_one_and_a_relu(shape, last, mean, spoilt):
+    """To the bit, by every layout: y, dx, dgamma, dbeta, running statistics and evaluation."""
+    samples, channels, sizes = shape
+    shape = (samples, channels, *sizes)
+    assume(samples * torch.Size(sizes).numel() > 1)
+    x, dy, weight, bias = draws(shape, mean=mean)
+    if spoilt is not None:
+        x[0, 0] = spoilt
+    x, dy = (laid_out(t, t.dim() > 3 and on) for t, on in zip((x, dy), last, strict=True))
+    results = []
+    for fused in (True, False):
+        leaves = [t.clone().requires_grad_() for t in (x, weight, bias)]
+        running = torch.zeros(channels), torch.ones(channels)
+        options = {"eps": EPS, "backend": "cpp", "relu": fused}
+        y = batch_norm(leaves[0], *running, *leaves[1:], training=True, **options)
+        evaluated = batch_norm(x, *running, weight, bias, **options)
+        if not fused:
+            y, evaluated = y.relu(), evaluated.relu()
+        gradients = torch.autograd.grad(y, leaves, dy)
+        results.append([y.detach(), *gradients, *running, evaluated])
+    for ours, theirs in zip(*results, strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=0, atol=0, equal_nan=True)
+
+
+# One digest for all CPUs, compilers and numbers of threads. It changes with the kernel's arithmetic
+# alone; then write the new one, which every instruction set must give again.
+DIGEST = "8befed9e43068443"
+
+
+def exact_draws(shape, last):
+    """x, dy, gamma and beta made of integers, since torch.randn has other bits on other CPUs."""
+    generator = torch.Generator().manual_seed(0)
+    x, dy, weight, bias = (
+        torch.randint(-(2**14), 2**14, size, generator=generator) / 2**12
+        for size in (shape, shape, shape[1:2], shape[1:2])
+    )
+    return laid_out(x + 3, last), laid_out(dy, last), weight, bias
+
+
+@needs_cpp
+def test_the_bits_are_those_of_every_instruction_set():
+    shapes = [
+        (7, 5),
+        (64, 100),
+        (300, 147),
+        (6, 5, 4),
+        (9, 3, 5, 5),
+        (4, 17, 8, 8),
+        (3, 5, 2, 3, 2),
+    ]
+    shapes += [(2, 3, 65, 67), (50, 40, 7, 7), (32, 40, 41, 41)]
+    digest = hashlib.sha256()
+    for shape in shapes:
+        for last in (False, True)[: 1 + (len(shape) > 3)]:
+            x, dy, *vectors = exact_draws(shape, last)
+            for weight, bias in (vectors, (None, None)):
+                for relu in (False, True):
+                    y, *found = cpp.forward(x, weight, bias, EPS, relu)
+                    gradients = cpp.backward(dy, x, weight, bias, *found, EPS, relu)
+                    shift, _, sigma2 = found
+                    evaluated = cpp.evaluate(x, weight, bias, shift, sigma2, EPS, relu)
+                    for tensor in (y, *found, *gradients, evaluated):
+                        digest.update((tensor + 0).contiguous().numpy().tobytes())
+    assert digest.hexdigest()[:16] == DIGEST
+
+
+# Flags in the place of the kernel's own for the CPU at hand, and what the CPU must have for them.
+# Without AVX and with no macro that names an x86 instruction, the source is what other CPUs get.
+MACROS = ("MMX", "SSE", "SSE2", "SSE_MATH", "SSE2_MATH")
+INSTRUCTION_SETS = {
+    "plain": (["-march=x86-64"], "sse2"),
+    "portable": (["-march=x86-64", *(f"-U__{macro}__" for macro in MACROS)], "sse2"),
+    "avx without fma": (["-march=x86-64-v2", "-mavx"], "avx"),
+    "avx2": (["-march=x86-64-v3"], "avx2"),
+    "avx512": (["-march=x86-64-v4", "-mprefer-vector-width=512"], "avx512vl"),
+}
+AS_BUILT_WITH = """
+import sys
+import pytest
+from bnbench.norms.kernels import cpp
+cpp.CPU[:] = {flags}
+cpp.prepare()
+sys.exit(pytest.main(["-q", "-p", "no:cacheprovider", {file!r}]))
+"""
+
+
+@pytest.mark.slow
+@needs_cpp
+@pytest.mark.parametrize("name", INSTRUCTION_SETS)
+def test_the_kernel_holds_on_each_instruction_set(name):
+    """These tests again, the digest among them, in a process whose kernel is built for less."""
+    flags, ability = INSTRUCTION_SETS[name]
+    abilities = cpp.CPUINFO.read_text().split() if cpp.CPUINFO.exists() else []
+    if platform.machine() != "x86_64" or ability not in abilities:
+        pytest.skip(f"this CPU has no {ability}")
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("PYTEST_")}
+    answer = subprocess.run(
+        [sys.executable, "-c", AS_BUILT_WITH.format(flags=flags, file=__file__)],
+        capture_output=True,
+        text=True,
+        cwd=Path(__file__).parents[2],
+        env=environment,
+    )
+    assert answer.returncode == 0, answer.stdout[-3000:] + answer.stderr[-2000:]
+    print(f"{name}: {answer.stdout.strip().splitlines()[-1]}")
+    assert int(re.search(r"(\d+) passed", answer.stdout)[1]) > 70
+    assert "skipped" not in answer.stdout
+
+
 @pytest.mark.parametrize("memory_format", FORMATS)
-@pytest.mark.parametrize("backend", ["reference", "cpp"])
+@pytest.mark.parametrize("backend", ["reference", CPP])
 def test_the_fused_layer_keeps_its_input_and_no_more(backend, memory_format):
     """MUST: at most 1.0 times the input's bytes; beside it a dozen numbers per channel."""
     x, *_ = draws((8, 4, 16, 16), memory_format)
@@ -233,6 +394,7 @@ def test_cpp_leaves_other_tensors_to_the_reference():
     assert cpp.supports(torch.randn(4, 5, 3, 4).to(memory_format=torch.channels_last), None, None)
 
 
+@needs_cpp
 def test_cpp_reads_vectors_as_they_lie():
     x, dy, *_ = draws((8, 4, 5, 5))
     every_other, same = torch.arange(8.0)[::2], torch.ones(1).expand(4)
@@ -250,6 +412,7 @@ def test_cpp_reads_vectors_as_they_lie():
     assert torch.equal(y, expected)
 
 
+@needs_cpp
 def test_cpp_operators_refuse_what_they_cannot_read():
     x = torch.randn(4, 5)
     with pytest.raises(RuntimeError, match="float32 vector of 5 channels"):
@@ -261,6 +424,8 @@ def test_cpp_operators_refuse_what_they_cannot_read():
         torch.ops.bnbench.backward(dy, x, None, None, *vectors, EPS, False)
 
 
+@pytest.mark.one_in(4)
+@needs_cpp
 @pytest.mark.parametrize("kind", ["BatchNorm2d", "BatchNormReLU2d"])
 def test_cpp_compiles_into_one_graph(kind):
     layer = getattr(norms, kind)(5, backend="cpp")
@@ -272,6 +437,7 @@ def test_cpp_compiles_into_one_graph(kind):
     torch.testing.assert_close(compiled.result, layer.result)
 
 
+@needs_cpp
 def test_statistics_of_another_dtype_are_left_to_the_reference():
     x, mean, var = torch.randn(4, 5), torch.zeros(5).double(), torch.ones(5).double()
     layers = [norms.BatchNorm1d(5, affine=False, backend=b).eval() for b in ("cpp", "reference")]
@@ -286,6 +452,7 @@ def test_statistics_of_another_dtype_are_left_to_the_reference():
     assert str(results[0]) == str(results[1])
 
 
+@needs_cpp
 def test_auto_is_cpp_on_the_cpu():
     tensors = draws((4, 5, 3, 3))
     assert all(map(torch.equal, passes("auto", *tensors), passes("cpp", *tensors)))
@@ -320,7 +487,7 @@ except kernels.UnavailableError as error:
 @pytest.mark.slow
 def test_without_a_compiler_the_reference_runs_and_says_so_once(tmp_path):
     output, complaints = without(tmp_path / "nothing", TWICE)
-    assert output == f"True\nthere is no C++ compiler {tmp_path / 'nothing'}\n"
+    assert output == f"True\nthere is no C++ compiler {tmp_path / 'nothing'} here\n"
     assert complaints.count("Warning") == 1
     assert "the reference runs instead" in complaints
 
@@ -344,24 +511,26 @@ def test_a_backend_is_no_part_of_the_state():
         kernels.require("gpu")
 
 
-@pytest.mark.parametrize("backend", ["reference", "cpp"])
+@pytest.mark.parametrize("backend", ["reference", CPP])
 @pytest.mark.parametrize("kind", ["BatchNorm1d", "BatchNormReLU1d"])
 def test_an_ensemble_under_vmap_is_its_members(backend, kind):
     members = [getattr(norms, kind)(3, backend=backend) for _ in range(4)]
     for member in members:
-        nn.init.normal_(member.weight)
+        nn.init.normal_(getattr(member, "norm", member).weight)
     x = torch.randn(4, 16, 3)
     state = stack_module_state(members)
     base = copy.deepcopy(members[0]).to("meta")
     y = vmap(lambda p, b, x: functional_call(base, (p, b), (x,)))(*state, x)
+    inner = "norm." if "ReLU" in kind else ""
     for k, member in enumerate(members):
         # sums in another order: a few roundings
         torch.testing.assert_close(y[k], member(x[k]), rtol=1e-5, atol=1e-6)
-        torch.testing.assert_close(state[1]["running_mean"][k], member.running_mean)
-        torch.testing.assert_close(state[1]["running_var"][k], member.running_var)
+        norm = getattr(member, "norm", member)
+        torch.testing.assert_close(state[1][f"{inner}running_mean"][k], norm.running_mean)
+        torch.testing.assert_close(state[1][f"{inner}running_var"][k], norm.running_var)
 
 
-@pytest.mark.parametrize("backend", ["reference", "auto"])
+@pytest.mark.parametrize("backend", ["reference", pytest.param("auto", marks=needs_cpp)])
 def test_vmap_takes_images_in_any_layout(backend):
     layer = norms.BatchNorm2d(4, track_running_stats=False, backend=backend)
     x = torch.randn(3, 8, 5, 5, 4).permute(0, 1, 4, 2, 3)
@@ -369,6 +538,7 @@ def test_vmap_takes_images_in_any_layout(backend):
     torch.testing.assert_close(vmap(layer)(x), expected, rtol=1e-5, atol=1e-5)
 
 
+@needs_cpp
 @pytest.mark.filterwarnings("ignore:.torch.jit.script. is deprecated")  # torch calls it itself
 @pytest.mark.parametrize("training", [True, False])
 def test_forward_mode_derivatives_are_torch_s(training):
@@ -380,6 +550,17 @@ def test_forward_mode_derivatives_are_torch_s(training):
             y = layer(forward_ad.make_dual(x, tangent))
             results.append(forward_ad.unpack_dual(y).tangent)
     torch.testing.assert_close(*results, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.filterwarnings("ignore:.torch.jit.script. is deprecated")  # torch calls it itself
+def test_forward_mode_derivatives_leave_plain_statistics():
+    layer, x = norms.BatchNorm1d(4), torch.randn(6, 4, requires_grad=True)
+    with forward_ad.dual_level():
+        layer(forward_ad.make_dual(x, torch.randn(6, 4)))
+        for buffer in (layer.running_mean, layer.running_var):
+            assert not buffer.requires_grad
+            assert forward_ad.unpack_dual(buffer).tangent is None
+    assert layer.running_mean.any()
 
 
 def test_gradients_under_torch_func_are_those_of_autograd():

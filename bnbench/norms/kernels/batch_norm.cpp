@@ -4,14 +4,18 @@
 // What costs time here is memory, not arithmetic. Forward reads x twice and writes y; backward reads
 // x and dy twice and writes dx. Statistics are taken chunk by chunk, about a shift near the data, and
 // merged as (count, mean, M2) in float64 (Chan, Golub & LeVeque 1983). Large outputs go past the
-// cache, which would read them before it writes them. What is summed with what depends on the shape
-// alone, so the number of threads changes no bit.
+// cache, which would read them before it writes them.
+//
+// Neither the number of threads nor the instructions that the CPU has change a bit. What is summed
+// with what depends on the shape alone, sums have the same LANES whatever vectors there are, and no
+// product is contracted with a sum (-ffp-contract=off): each operation rounds as IEEE 754 says.
 
 #include <ATen/ATen.h>
 #include <ATen/Parallel.h>
 #include <torch/library.h>
 
 #include <algorithm>
+#include <cfloat>
 #include <cmath>
 #include <cstdint>
 #include <cstring>
@@ -25,6 +29,11 @@
 
 namespace {
 
+#if defined(__FAST_MATH__)
+#error "sums are to keep their order: not with -ffast-math"
+#endif
+static_assert(FLT_EVAL_METHOD == 0, "a float operation is to round to float");
+
 using at::Tensor;
 using std::optional;
 using Floats = std::vector<float>;
@@ -32,6 +41,7 @@ using Floats = std::vector<float>;
 constexpr int64_t CHUNK = 1 << 16;   // values whose statistics are taken at once: 256 KB
 constexpr int64_t RUN = 1 << 12;     // values of a channel that are summed in float32: many lanes,
 constexpr int64_t ROWS = 1 << 8;     // or, where each channel has one lane, so many
+constexpr int64_t LANES = 1 << 4;    // sums that run side by side over the values of a channel
 constexpr int64_t LEAST = 1 << 4;    // values of a channel in a chunk, beside which sums are small
 constexpr int64_t FIRST = 16;        // values of a channel whose mean is the shift
 constexpr int64_t BLOCK = 1 << 9;    // values computed before they are written: 2 KB
@@ -77,10 +87,49 @@ class Writer {
   Floats aside;
 };
 
-// What a value adds to the two sums that are taken at once.
-struct Pair {
-  float s, t;
+// Values that follow each other, as many as a register of the CPU holds. Whatever lanes are added at
+// once, each lane has the same sum.
+#if defined(__AVX512F__)
+constexpr int64_t WIDTH = 16;
+#elif defined(__AVX__)
+constexpr int64_t WIDTH = 8;
+#else
+constexpr int64_t WIDTH = 4;
+#endif
+typedef float Several __attribute__((vector_size(4 * WIDTH)));
+static_assert(LANES % WIDTH == 0);
+
+// Reads the value at a place, or, for `Several`, those from there on.
+template <class V>
+struct At {
+  int64_t place;
+
+  V operator()(const float* x) const {
+    V values;
+    std::memcpy(&values, x + place, sizeof values);
+    return values;
+  }
 };
+
+void store(Several values, float* to) { std::memcpy(to, &values, sizeof values); }
+
+// What a value adds to the two sums that are taken at once.
+template <class V>
+struct Pair {
+  V s, t;
+};
+
+// The sum of n lanes, by halves.
+template <int64_t n>
+float total(const float* lanes) {
+  if constexpr (n == 1) {
+    return *lanes;
+  } else {
+    float sums[n / 2];
+    for (int64_t j = 0; j < n / 2; j++) sums[j] = lanes[j] + lanes[j + n / 2];
+    return total<n / 2>(sums);
+  }
+}
 
 // (N, C, S): the S values of a channel of a sample lie together, as in contiguous (N, C, H, W).
 struct Planes {
@@ -110,29 +159,53 @@ struct Planes {
     });
   }
 
-  // s[c], t[c] += f(table(c), i) for every value i of a chunk
+  // s[c], t[c] += f(table(c), at) for every value of a chunk, which `at` reads
   template <class T, class F>
   void sum(int64_t c0, int64_t c1, int64_t n0, int64_t n1, float* s, float* t, T table, F f) const {
+    Floats lanes(2 * LANES * (c1 - c0));
+    int64_t held = 0;  // values of a channel in its lanes
     for (int64_t n = n0; n < n1; n++) {
+      held += S;
+      const bool full = held >= RUN || n + 1 == n1;
       for (int64_t c = c0; c < c1; c++) {
         const auto channel = table(c);
+        float* a = &lanes[2 * LANES * (c - c0)];
         const int64_t end = (n * C + c + 1) * S;
         for (int64_t start = end - S; start < end; start += RUN) {
-          float a = 0, b = 0;
-#pragma omp simd reduction(+ : a, b)
-          for (int64_t i = start; i < std::min(end, start + RUN); i++) {
-            const Pair pair = f(channel, i);
-            a += pair.s;
-            b += pair.t;
+          const int64_t stop = std::min(end, start + RUN);
+          add_to_lanes(channel, start, stop, a, f);
+          if (full || stop < end) {
+            s[c] += total<LANES>(a);
+            t[c] += total<LANES>(a + LANES);
+            for (int64_t j = 0; j < 2 * LANES; j += WIDTH) store(Several{}, a + j);
           }
-          s[c] += a;
-          t[c] += b;
         }
       }
+      if (full) held = 0;
     }
   }
 
-  // out[i] = f(table(c), i) for every value
+  template <class T, class F>
+  void add_to_lanes(T channel, int64_t start, int64_t stop, float* lanes, F f) const {
+    const int64_t whole = start + (stop - start) / LANES * LANES;
+    for (int64_t k = 0; k < LANES && start < whole; k += WIDTH) {
+      Several a = At<Several>{k}(lanes), b = At<Several>{LANES + k}(lanes);
+      for (int64_t i = start + k; i < whole; i += LANES) {
+        const auto pair = f(channel, At<Several>{i});
+        a += pair.s;
+        b += pair.t;
+      }
+      store(a, lanes + k);
+      store(b, lanes + LANES + k);
+    }
+    for (int64_t j = 0; j < stop - whole; j++) {
+      const auto pair = f(channel, At<float>{whole + j});
+      lanes[j] += pair.s;
+      lanes[LANES + j] += pair.t;
+    }
+  }
+
+  // out[i] = f(table(c), at) for every value i, at which `at` reads
   template <class T, class F>
   void map(float* out, T table, F f) const {
     const int64_t group = std::clamp<int64_t>(BLOCK / S, 1, C), length = std::min(S, BLOCK);
@@ -149,7 +222,9 @@ struct Planes {
             const auto channel = table(c);
             const int64_t plane = (c - c0) * S;
 #pragma omp simd
-            for (int64_t i = plane; i < plane + width; i++) block[i] = f(channel, start + i);
+            for (int64_t i = plane; i < plane + width; i++) {
+              block[i] = f(channel, At<float>{start + i});
+            }
           }
           writer.end(start, (c1 - c0 - 1) * S + width);
         }
@@ -197,7 +272,7 @@ struct Rows {
     for (int64_t r = r0; r < r1; r++) {
 #pragma omp simd
       for (int64_t j = 0; j < width; j++) {
-        const Pair pair = f(table(c0 + j), r * C + c0 + j);
+        const auto pair = f(table(c0 + j), At<float>{r * C + c0 + j});
         a[j] += pair.s;
         b[j] += pair.t;
       }
@@ -218,7 +293,9 @@ struct Rows {
         float* block = writer.begin(r0 * C);
         for (int64_t r = r0; r < r1; r++, block += C) {
 #pragma omp simd
-          for (int64_t c = 0; c < C; c++) block[c] = f(table(c), r * C + c);
+          for (int64_t c = 0; c < C; c++) {
+            block[c] = f(table(c), At<float>{r * C + c});
+          }
         }
         writer.end(r0 * C, (r1 - r0) * C);
       }
@@ -231,7 +308,8 @@ struct Moments {
 
   void merge(const Moments& other) {
     const double total = count + other.count, delta = other.mean - mean;
-    mean += delta * (other.count / total);
+    // an infinite mean stays one: inf - inf is nan
+    mean = std::isfinite(delta) ? mean + delta * (other.count / total) : mean + other.mean;
     m2 += other.m2 + delta * delta * (count * other.count / total);
     count = total;
   }
@@ -256,7 +334,10 @@ template <class Layout>
 void statistics(const Layout& layout, const float* x, float* shift, float* residual,
                 float* sigma2) {
   const int64_t C = layout.C;
-  for (int64_t c = 0; c < C; c++) shift[c] = static_cast<float>(layout.first_mean(x, c));
+  for (int64_t c = 0; c < C; c++) {
+    const auto first = static_cast<float>(layout.first_mean(x, c));
+    shift[c] = std::isfinite(first) ? first : 0;
+  }
   std::vector<Moments> parts(layout.chunks() * C);
   layout.each_chunk([&](int64_t k, int64_t c0, int64_t c1, int64_t n0, int64_t n1, double count) {
     Moments* part = &parts[k * C];
@@ -268,9 +349,9 @@ void statistics(const Layout& layout, const float* x, float* shift, float* resid
       layout.sum(
           c0, c1, n0, n1, sums.data(), squares.data(),
           [shift, r = centre.data()](int64_t c) { return Mu{shift[c], r[c]}; },
-          [x](Mu mu, int64_t i) {
-            const float d = x[i] - mu.shift - mu.residual;
-            return Pair{d, d * d};
+          [x](Mu mu, auto at) {
+            const auto d = at(x) - mu.shift - mu.residual;
+            return Pair<decltype(at(x))>{d, d * d};
           });
       bool centred = true;
       for (int64_t c = c0; c < c1; c++) {
@@ -281,7 +362,10 @@ void statistics(const Layout& layout, const float* x, float* shift, float* resid
       return centred;
     };
     if (!take_sums()) {
-      for (int64_t c = c0; c < c1; c++) centre[c] = static_cast<float>(part[c].mean);
+      for (int64_t c = c0; c < c1; c++) {
+        const auto mean = static_cast<float>(part[c].mean);
+        centre[c] = std::isfinite(mean) ? mean : 0;
+      }
       take_sums();
     }
   });
@@ -306,8 +390,8 @@ void normalise(const Layout& layout, const float* x, float* y, const Norm& norm)
       y, [shift = norm.shift, a = scale.data(), b = offset.data()](int64_t c) {
         return Affine{shift[c], a[c], b[c]};
       },
-      [x](Affine p, int64_t i) {
-        const float y = (x[i] - p.shift) * p.scale + p.offset;
+      [x](Affine p, auto at) {
+        const float y = (at(x) - p.shift) * p.scale + p.offset;
         return relu && y < 0 ? 0 : y;  // a NaN stays one
       });
 }
@@ -327,16 +411,18 @@ void gradients(const Layout& layout, const float* dy, const float* x, float* dx,
                       b = offset.data(), s = slope.data(), l = level.data()](int64_t c) {
     return Channel{shift[c], residual[c], a[c], b[c], s[c], l[c]};
   };
-  const auto passed = [dy](Channel p, int64_t i, float x) {
-    const float g = dy[i];
-    return !relu || x * p.scale + p.offset > 0 ? g : 0;
+  const auto passed = [dy](Channel p, auto at, auto shifted) {
+    const auto g = at(dy);
+    if constexpr (!relu) return g;
+    // as torch's ReLU, also where y is a NaN
+    return shifted * p.scale + p.offset <= 0 ? decltype(at(dy)){} : g;
   };
   Floats sums(layout.chunks() * C), dots(layout.chunks() * C);  // of dy and of dy (x - mu)
   layout.each_chunk([&](int64_t k, int64_t c0, int64_t c1, int64_t n0, int64_t n1, int64_t) {
     layout.sum(c0, c1, n0, n1, &sums[k * C], &dots[k * C], table,
-               [=](Channel p, int64_t i) {
-                 const float shifted = x[i] - p.shift, g = passed(p, i, shifted);
-                 return Pair{g, g * (shifted - p.residual)};
+               [=](Channel p, auto at) {
+                 const auto shifted = at(x) - p.shift, g = passed(p, at, shifted);
+                 return Pair<decltype(at(x))>{g, g * (shifted - p.residual)};
                });
   });
   for (int64_t c = 0; c < C; c++) {
@@ -351,9 +437,9 @@ void gradients(const Layout& layout, const float* dy, const float* x, float* dx,
     slope[c] = static_cast<float>(-norm.scale(c) * inv_std * inv_std * dot / m);
     level[c] = static_cast<float>(-norm.scale(c) * sum / m);
   }
-  layout.map(dx, table, [=](Channel p, int64_t i) {
-    const float shifted = x[i] - p.shift;
-    return passed(p, i, shifted) * p.scale + ((shifted - p.residual) * p.slope + p.level);
+  layout.map(dx, table, [=](Channel p, auto at) {
+    const float shifted = at(x) - p.shift;
+    return passed(p, at, shifted) * p.scale + ((shifted - p.residual) * p.slope + p.level);
   });
 }
 

@@ -1,7 +1,8 @@
 """The C++ kernel for float32 on the CPU, compiled by torch's extension builder when first used.
 
 The library is kept in torch's extension folder (`TORCH_EXTENSIONS_DIR`, by default in the user's
-cache) under a key of all that its machine code depends on.
+cache) under a key of all that its machine code depends on and the digest of its content. A torn one
+is compiled again, and one that another user could have written is not loaded.
 """
 
 import fcntl
@@ -9,22 +10,27 @@ import hashlib
 import logging
 import os
 import platform
-import shlex
 import shutil
 import subprocess
+import sys
 import sysconfig
-import tempfile
 from functools import cache
 from pathlib import Path
+from warnings import warn
 
 import torch
 from torch import Tensor
 
+from bnbench import compiler
 from bnbench.norms import kernels
 
 SOURCE = Path(__file__).with_name("batch_norm.cpp")
-FLAGS = ["-O3", "-march=native", "-fopenmp", "-fno-math-errno", "-fno-trapping-math"]
-WIDE = ["-mprefer-vector-width=512"]  # where the CPU has such vectors; GCC prefers shorter ones
+CPUINFO = Path("/proc/cpuinfo")  # of Linux
+# no contraction of products and sums, which only some CPUs have: the same bits on all
+FLAGS = ["-O3", "-fopenmp", "-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math"]
+CPU = ["-march=native"]
+if platform.machine() == "x86_64":
+    CPU.append("-mprefer-vector-width=512")  # where it has such vectors; GCC prefers shorter ones
 
 
 def forward(
@@ -84,62 +90,125 @@ def prepare() -> None:
     Raises:
         kernels.UnavailableError: there is no compiler here, or it fails.
     """
-    compiler = shlex.split(os.environ.get("CXX", "c++"))  # such as `ccache g++`
-    if not compiler or shutil.which(compiler[0]) is None:
-        raise kernels.UnavailableError(f"there is no C++ compiler {' '.join(compiler)}")
-    flags = [*FLAGS, *(WIDE if platform.machine() == "x86_64" else [])]
-    name = f"bnbench_batch_norm_{key(compiler, flags)}"
     try:
-        folder = extensions_folder()
-        folder.mkdir(parents=True, exist_ok=True)
-        library = folder / f"{name}.so"
-        # a lock that a killed process does not hold: the builder's own would stop all others
-        with (folder / f"{name}.lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            if not library.exists():
-                build(name, flags, library)
-        torch.ops.load_library(str(library))
+        load(f"bnbench_batch_norm_{key(compiler.command())}")
+    except compiler.CompilerError as error:
+        raise kernels.UnavailableError(str(error)) from error
     except (OSError, RuntimeError, subprocess.SubprocessError) as error:
-        reason = str(error).strip().partition("\n")[0]
+        lines = str(error).strip().splitlines() or [type(error).__name__]
+        reason = next((line for line in lines if "error:" in line), lines[0])
         raise kernels.UnavailableError(f"cannot be compiled ({reason})") from error
 
 
-def key(compiler: list[str], flags: list[str]) -> str:
-    """What the machine code depends on: source, flags, compiler, torch and the CPU's abilities."""
+def key(command: list[str]) -> str:
+    """What the machine code depends on: source, flags, compiler, torch, C library and CPU.
+
+    A folder may serve several machines, and code for the CPU of one stops on that of another.
+    """
     version = subprocess.run(
-        [*compiler, "--version"], capture_output=True, text=True, check=True
+        [*command, "--version"],
+        capture_output=True,
+        encoding="utf-8",
+        errors="replace",
+        check=True,
+        timeout=compiler.PATIENCE,
     ).stdout
-    cpu = Path("/proc/cpuinfo")
-    abilities = sorted(
-        {line for line in cpu.read_text().splitlines() if line.startswith(("flags", "Features"))}
-        if cpu.exists()
-        else platform.processor()
-    )
-    facts = [SOURCE.read_text(), *flags, version, torch.__version__, *abilities]
-    return hashlib.sha256("\n".join(facts).encode()).hexdigest()[:12]
+    abilities = {platform.processor()}
+    if CPUINFO.exists():
+        lines = CPUINFO.read_text().splitlines()
+        abilities |= {line for line in lines if line.startswith(("flags", "Features"))}
+    torches = (torch.__version__, torch.version.git_version, torch.compiled_with_cxx11_abi())
+    pythons = (sys.implementation.cache_tag, platform.machine(), platform.libc_ver())
+    facts = [SOURCE.read_text(), *FLAGS, *CPU, *command, version, *torches, *pythons]
+    digest = hashlib.sha256("\n".join(map(str, [*facts, *sorted(abilities)])).encode())
+    return digest.hexdigest()[:12]
 
 
-def extensions_folder() -> Path:
-    """Where torch keeps extensions that are compiled when they are used."""
-    own = os.environ.get("TORCH_EXTENSIONS_DIR")
-    cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(own) if own else Path(cache) / "torch_extensions"
+def load(name: str) -> Path:
+    """Load the library of that name from the first folder that can be used; return its path.
+
+    Raises:
+        OSError: no folder can be used.
+        RuntimeError: it cannot be compiled.
+    """
+    problem: OSError | None = None
+    for wanted in compiler.library_folders():
+        try:
+            folder = compiler.opened(wanted)
+            path = kept = intact(folder, name)
+            if not path:
+                # one that a killed process does not hold: the builder's own would stop all others
+                with (folder / f"{name}.lock").open("w") as lock:
+                    fcntl.flock(lock, fcntl.LOCK_EX)
+                    path = intact(folder, name) or build(name, folder)
+            torch.ops.load_library(str(path))  # which a folder mounted with noexec forbids
+        except OSError as error:
+            problem = problem or error
+            continue
+        if problem and not kept:
+            warn(f"BatchNorm backend cpp is kept in {folder}: {problem}", stacklevel=2)
+        return path
+    raise problem or FileNotFoundError("no folder for it")
 
 
-def build(name: str, flags: list[str], library: Path) -> None:
+def intact(folder: Path, name: str) -> Path | None:
+    """The library whose content has the digest in its name, unless others can have written it."""
+    for path in folder.glob(f"{name}-*.so"):
+        try:
+            if path.is_file() and not compiler.exposure(path) and path.name == kept_as(name, path):
+                return path
+        except FileNotFoundError:  # a build took it away meanwhile, and puts a new one there
+            continue
+    return None
+
+
+def kept_as(name: str, path: Path) -> str:
+    """The name under which a library is kept."""
+    return f"{name}-{hashlib.sha256(path.read_bytes()).hexdigest()[:16]}.so"
+
+
+def build(name: str, folder: Path) -> Path:
     """Compile in a folder of its own, then move the library to its place in one step."""
+    workshop = folder / f"{name}.build"  # always the same, so that what was killed leaves no heap
+    shutil.rmtree(workshop, ignore_errors=True)
+    workshop.mkdir(mode=0o700)
+    try:
+        made = compiled(name, workshop)
+        made.chmod(0o755)
+        for torn in folder.glob(f"{name}-*.so"):
+            if torn.is_dir() and not torn.is_symlink():
+                shutil.rmtree(torn)
+            else:
+                torn.unlink()
+        return made.replace(folder / kept_as(name, made))
+    finally:
+        shutil.rmtree(workshop, ignore_errors=True)
+
+
+def compiled(name: str, workshop: Path) -> Path:
+    """Run torch's extension builder in that folder; return the library."""
     logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)  # it misses CUDA
     from torch.utils import cpp_extension
 
+    library = workshop / f"{name}.so"
+    given = os.environ.get("PATH")
     # the builder calls ninja, which pip puts beside a Python that may not be on the path
-    os.environ["PATH"] = os.pathsep.join([os.environ["PATH"], sysconfig.get_path("scripts")])
-    with tempfile.TemporaryDirectory(dir=library.parent) as folder:
+    places = [os.environ.get("PATH", os.defpath), sysconfig.get_path("scripts")]
+    os.environ["PATH"] = os.pathsep.join(places)
+    try:
         cpp_extension.load(
             name,
             [str(SOURCE)],
-            extra_cflags=flags,
+            extra_cflags=[*FLAGS, *CPU],
             extra_ldflags=["-fopenmp"],
-            build_directory=folder,
+            build_directory=str(workshop),
             is_python_module=False,
         )
-        Path(folder, f"{name}.so").replace(library)
+    except OSError:
+        if not library.exists():  # else only loading it failed, and it is kept: `load` tells
+            raise
+    finally:
+        del os.environ["PATH"]
+        if given is not None:
+            os.environ["PATH"] = given
+    return library
