@@ -9,6 +9,8 @@ from collections.abc import Callable, Mapping, Sequence
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from bnbench.norms import HoldsBatchNorm
+
 Norm = Callable[[int], nn.Module]
 
 ACTIVATIONS: dict[str, type[nn.Module]] = {
@@ -54,7 +56,7 @@ def block(
     _check_key("placement", placement, PLACEMENTS)
     order = PLACEMENTS[placement]
     norm_layer = norm(num_features) if norm else None
-    bias_is_redundant = order[1] == "norm" and isinstance(norm_layer, _BatchNorm)
+    bias_is_redundant = order[1] == "norm" and isinstance(norm_layer, _BatchNorm | HoldsBatchNorm)
     modules = {
         "weights": weights(bias=not bias_is_redundant),
         "norm": norm_layer,

@@ -4,9 +4,10 @@ from bnbench.norms.baselines import NORMS as NORMS
 from bnbench.norms.batchnorm import BatchNorm1d as BatchNorm1d
 from bnbench.norms.batchnorm import BatchNorm2d as BatchNorm2d
 from bnbench.norms.batchnorm import BatchNorm3d as BatchNorm3d
-from bnbench.norms.batchnorm import BatchNormReLU1d as BatchNormReLU1d
-from bnbench.norms.batchnorm import BatchNormReLU2d as BatchNormReLU2d
-from bnbench.norms.batchnorm import BatchNormReLU3d as BatchNormReLU3d
+from bnbench.norms.held import BatchNormReLU1d as BatchNormReLU1d
+from bnbench.norms.held import BatchNormReLU2d as BatchNormReLU2d
+from bnbench.norms.held import BatchNormReLU3d as BatchNormReLU3d
+from bnbench.norms.held import HoldsBatchNorm as HoldsBatchNorm
 from bnbench.norms.lp import L1BatchNorm as L1BatchNorm
 from bnbench.norms.lp import L2Norm as L2Norm
 from bnbench.norms.lp import LInfBatchNorm as LInfBatchNorm

@@ -11,11 +11,10 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from bnbench.norms import functional, kernels
+from bnbench.norms.leaf import Leaf
 
 
-class _OwnForward(_BatchNorm):
-    relu = False  # whether the layer returns max(y, 0)
-
+class _OwnForward(Leaf, _BatchNorm):
     def __init__(
         self,
         num_features: int,
@@ -51,11 +50,12 @@ class _OwnForward(_BatchNorm):
         lacks_scale = self.affine and self.weight is None
         return super().extra_repr() + (", scale=False" if lacks_scale else "")
 
-    def forward(self, input: Tensor) -> Tensor:
+    def forward(self, input: Tensor, relu: bool = False) -> Tensor:
         """Normalise by the batch in training, else by the running statistics.
 
         `.training` decides, and nothing else: not whether gradients are recorded. A layer without
-        running statistics (`track_running_stats=False`) always normalises by the batch.
+        running statistics (`track_running_stats=False`) always normalises by the batch. With `relu`
+        the result is max(y, 0).
         """
         self._check_input_dim(input)
         has_statistics = self.running_mean is not None or self.running_var is not None
@@ -70,7 +70,7 @@ class _OwnForward(_BatchNorm):
             training=self.training or not has_statistics,
             momentum=self._count_batch() if updates else 0.0,
             eps=self.eps,
-            relu=self.relu,
+            relu=relu,
             backend=self.backend,
         )
 
@@ -112,30 +112,3 @@ class BatchNorm2d(_OwnForward, nn.BatchNorm2d):
 
 class BatchNorm3d(_OwnForward, nn.BatchNorm3d):
     """`torch.nn.BatchNorm3d` for (N, C, D, H, W); arguments as for `BatchNorm1d`."""
-
-
-class BatchNormReLU1d(BatchNorm1d):
-    """`BatchNorm1d` and a ReLU in one layer.
-
-    It keeps one tensor for backward instead of two, unless torch computes it (`native`).
-    """
-
-    relu = True
-
-
-class BatchNormReLU2d(BatchNorm2d):
-    """`BatchNorm2d` and a ReLU in one layer.
-
-    It keeps one tensor for backward instead of two, unless torch computes it (`native`).
-    """
-
-    relu = True
-
-
-class BatchNormReLU3d(BatchNorm3d):
-    """`BatchNorm3d` and a ReLU in one layer.
-
-    It keeps one tensor for backward instead of two, unless torch computes it (`native`).
-    """
-
-    relu = True

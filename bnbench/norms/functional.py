@@ -19,6 +19,7 @@ gradient step on x moves neither the mean nor the variance of the batch.
 Rounding: a float32 mean of 10,000 is off by up to 0.0005, and so is every x - mu. Therefore mu is
 kept as two numbers, shift + residual. The shift, the mean of the first sample, need only be close
 to the data; the residual is the mean of x - shift, so its error is relative to the spread of x.
+A sample that is not finite gives no shift: inf - inf is nan where mu is inf.
 """
 
 import math
@@ -81,6 +82,8 @@ def batch_norm(
     """
     statistics = {"running_mean": running_mean, "running_var": running_var}
     _check(input, training, eps, **statistics, weight=weight, bias=bias)
+    if input.numel() == 0:
+        return _pass(input, weight, bias)
     if backend == "native":
         y = F.batch_norm(input, running_mean, running_var, weight, bias, training, momentum, eps)
         return F.relu(y) if relu else y
@@ -91,27 +94,20 @@ def batch_norm(
         if kernel is None or _is_recorded(input, weight, bias):
             return _normalise_by(running_mean, running_var, input, weight, bias, eps, relu)
         return kernel.evaluate(input, weight, bias, running_mean, running_var, eps, relu)
+    arguments = input, running_mean, running_var, weight, bias, momentum, eps, relu
     if kernels.is_transformed():
-        y, mu, sigma2 = _by_autograd(input, weight, bias, eps, relu)
-    else:
-        kernel = kernels.select(backend, input, weight, bias)
-        y, mu, sigma2 = _BatchNorm.apply(input, weight, bias, eps, relu, kernel)
-    m = values_per_channel(input)
-    if running_mean is not None and running_var is not None and m > 0:
-        unbiased = sigma2 * (m / (m - 1))
-        _average(running_mean, mu, momentum)
-        _average(running_var, unbiased, momentum)
-    return y
+        return _by_autograd(*arguments)
+    return _BatchNorm.apply(*arguments, kernels.select(backend, input, weight, bias))
 
 
 def forward(
     x: Tensor, weight: Tensor | None, bias: Tensor | None, eps: float, relu: bool = False
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Algorithm 1: y, and per channel mu as shift and residual, and sigma2; the last three (C,)."""
-    shift = _mean(x[:1])
+    shift = near(x)
     c, residual, sigma2 = _centred(x, shift)
     # gamma and 1/std in one factor: x_hat itself is not kept, backward rebuilds it from x
-    y = c.mul_(_scale(sigma2, eps, weight))
+    y = c.mul_(_scale((sigma2 + eps).rsqrt(), weight))
     if bias is not None:
         y += _column(bias, x)
     if relu:
@@ -132,23 +128,24 @@ def backward(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """The gradients at the end of section 3: dx in x's dtype, dgamma and dbeta (C,)."""
     c = (x - _column(shift, x)).sub_(_column(residual, x))
-    sigma2 = _column(sigma2, x)
-    inv_std = (sigma2 + eps).rsqrt()
+    inv_std = (_column(sigma2, x) + eps).rsqrt()
+    scale = _scale(inv_std, weight)
     if relu:
-        y = c * _scale(sigma2, eps, weight)
-        dy = dy * ((y if bias is None else y + _column(bias, x)) > 0)
+        y = c * scale
+        # as torch's ReLU: an infinite dy is blocked, and one where y is a NaN is not
+        dy = dy.masked_fill((y if bias is None else y + _column(bias, x)) <= 0, 0)
     x_hat = c.mul_(inv_std)
-    m, dims = max(1, values_per_channel(x)), _batch_dims(x)
+    m, dims = values_per_channel(x), _batch_dims(x)
     dbeta = dy.sum(dims, keepdim=True, dtype=x_hat.dtype)
     dgamma = (dy * x_hat).sum(dims, keepdim=True)
     dx = torch.addcmul(dy, x_hat, dgamma, value=-1 / m).sub_(dbeta, alpha=1 / m)
-    dx = dx.mul_(_scale(sigma2, eps, weight))
+    dx = dx.mul_(scale)
     return dx.to(x.dtype), dgamma.view(-1), dbeta.view(-1)
 
 
 def moments(x: Tensor) -> tuple[int, Tensor, Tensor]:
     """m, mu and the biased sigma2 of x (N, C, *); mu and sigma2 are (C,), in float64."""
-    shift = _mean(x[:1])
+    shift = near(x)
     _, residual, sigma2 = _centred(x, shift)
     mu = shift.double() + residual
     return values_per_channel(x), mu.view(-1), sigma2.double().view(-1)
@@ -160,61 +157,89 @@ def values_per_channel(x: Tensor) -> int:
 
 
 class _BatchNorm(torch.autograd.Function):
-    """(x, gamma, beta, eps, relu, kernel) -> y, mu, sigma2. Only y carries a gradient."""
+    """(x, running_mean, running_var, gamma, beta, momentum, eps, relu, kernel) -> y.
+
+    The running statistics are updated here, before anything is kept for backward: recomputation
+    (`torch.utils.checkpoint`) may end the pass as soon as all that backward needs is there again.
+    """
 
     @staticmethod
     def forward(
         ctx: Any,
         x: Tensor,
+        running_mean: Tensor | None,
+        running_var: Tensor | None,
         weight: Tensor | None,
         bias: Tensor | None,
+        momentum: float,
         eps: float,
         relu: bool,
         kernel: kernels.Kernel | None,
     ):
         compute = kernel.forward if kernel else forward
         y, shift, residual, sigma2 = compute(x, weight, bias, eps, relu)
-        mu = shift + residual
+        _update(running_mean, running_var, x, shift + residual, sigma2, momentum)
         ctx.eps, ctx.relu, ctx.kernel = eps, relu, kernel
         # backward needs beta only to know where y is above 0
         ctx.save_for_backward(x, weight, bias if relu else None, shift, residual, sigma2)
-        ctx.mark_non_differentiable(mu, sigma2)
-        return y, mu, sigma2
+        return y
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor):
-        dy, *_ = grads
+        (dy,) = grads
         x, weight, bias, shift, residual, sigma2 = ctx.saved_tensors
         compute = ctx.kernel.backward if ctx.kernel else backward
         if torch.is_grad_enabled():  # for a second derivative, mu and sigma2 are functions of x
             _, residual, sigma2 = _centred(x, _column(shift, x))
             residual, sigma2, compute = residual.view(-1), sigma2.view(-1), backward
         dx, dgamma, dbeta = compute(dy, x, weight, bias, shift, residual, sigma2, ctx.eps, ctx.relu)
-        _, needs_dgamma, needs_dbeta, *_ = ctx.needs_input_grad
+        needs_dgamma, needs_dbeta = ctx.needs_input_grad[3:5]
         return (
-            dx,
-            dgamma if needs_dgamma else None,
-            dbeta if needs_dbeta else None,
-            None,
-            None,
-            None,
+            *(dx, None, None),
+            *(dgamma if needs_dgamma else None, dbeta if needs_dbeta else None),
+            *[None] * 4,
         )
 
 
 def _by_autograd(
-    x: Tensor, weight: Tensor | None, bias: Tensor | None, eps: float, relu: bool
-) -> tuple[Tensor, Tensor, Tensor]:
-    """y, mu and sigma2 by operations of torch, which torch.func and forward AD can transform."""
-    shift = _mean(x[:1])
+    x: Tensor,
+    running_mean: Tensor | None,
+    running_var: Tensor | None,
+    weight: Tensor | None,
+    bias: Tensor | None,
+    momentum: float,
+    eps: float,
+    relu: bool,
+) -> Tensor:
+    """The same by operations of torch, which torch.func and forward AD can transform."""
+    shift = near(x)
     c, residual, sigma2 = _centred(x, shift)
-    y = c * _scale(sigma2, eps, weight)
+    y = c * _scale((sigma2 + eps).rsqrt(), weight)
     if bias is not None:
         y = y + _column(bias, x)
     y = y.relu() if relu else y
-    return y.to(x.dtype), (shift + residual).view(-1), sigma2.view(-1)
+    # running statistics are constants: no part of a graph, without a tangent
+    mu, sigma2 = (t.detach().view(-1) for t in (shift + residual, sigma2))
+    _update(running_mean, running_var, x, mu, sigma2, momentum)
+    return y.to(x.dtype)
 
 
-def _average(running: Tensor, batch: Tensor, momentum: float) -> None:
+def _update(
+    running_mean: Tensor | None,
+    running_var: Tensor | None,
+    x: Tensor,
+    mu: Tensor,
+    sigma2: Tensor,
+    momentum: float,
+) -> None:
+    if running_mean is not None and running_var is not None:
+        m = values_per_channel(x)
+        unbiased = sigma2 * (m / (m - 1))
+        average(running_mean, mu, momentum)
+        average(running_var, unbiased, momentum)
+
+
+def average(running: Tensor, batch: Tensor, momentum: float) -> None:
     """running = (1 - momentum) running + momentum batch, in place."""
     batch = batch.to(running.dtype)
     if torch._C._are_functorch_transforms_active():  # vmap has no rule for lerp_
@@ -225,8 +250,20 @@ def _average(running: Tensor, batch: Tensor, momentum: float) -> None:
                 "under vmap running statistics must be batched too (torch.func.stack_module_state) "
                 "or not be there (track_running_stats=False)"
             ) from error
-    else:
+    elif _are_finite(running, batch):
         running.lerp_(batch, momentum)
+    else:  # it subtracts, which makes nan of what is infinite and stays so by the formula
+        exact = (1 - momentum) * running + momentum * batch
+        quick = running.lerp(batch, momentum)
+        running.copy_(torch.where(quick.isfinite(), quick, exact))
+
+
+def _are_finite(one: Tensor, other: Tensor) -> bool:
+    """Whether two vectors are known to be finite; only the CPU can be asked without waiting."""
+    is_traced = torch.compiler.is_compiling() or torch._C._get_tracing_state() is not None
+    if one.device.type != "cpu" or is_traced:
+        return False
+    return math.isfinite(torch.dot(one, other).item())
 
 
 def _normalise_by(
@@ -240,7 +277,8 @@ def _normalise_by(
 ) -> Tensor:
     """Lines 3 and 4 with fixed statistics: one affine map per channel (Algorithm 2, line 11)."""
     dtype = _compute_dtype(x)
-    y = (x - _column(mean, x).to(dtype)) * _scale(_column(var, x).to(dtype), eps, weight)
+    inv_std = (_column(var, x).to(dtype) + eps).rsqrt()
+    y = (x - _column(mean, x).to(dtype)) * _scale(inv_std, weight)
     if bias is not None:
         y += _column(bias, x)
     return (y.relu() if relu else y).to(x.dtype)
@@ -258,12 +296,25 @@ def _centred(x: Tensor, shift: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     return c, residual, _mean(c.square())
 
 
+def near(x: Tensor) -> Tensor:
+    """Take the shift: the mean of the first sample, (1, C, 1, …), or 0 where it is not finite."""
+    return _mean(x[:1]).nan_to_num_(0.0, 0.0, 0.0)
+
+
+def _pass(x: Tensor, weight: Tensor | None, bias: Tensor | None) -> Tensor:
+    """y of a batch without values, whose gradients are 0 for gamma and beta."""
+    y = x.clone()
+    for vector in (weight, bias):
+        if vector is not None:
+            y = y + vector.sum()
+    return y
+
+
 def _mean(x: Tensor) -> Tensor:
     return x.mean(_batch_dims(x), keepdim=True, dtype=_compute_dtype(x))
 
 
-def _scale(sigma2: Tensor, eps: float, weight: Tensor | None) -> Tensor:
-    inv_std = (sigma2 + eps).rsqrt()
+def _scale(inv_std: Tensor, weight: Tensor | None) -> Tensor:
     return inv_std if weight is None else inv_std * weight.view_as(inv_std)
 
 
@@ -281,17 +332,19 @@ def _compute_dtype(x: Tensor) -> torch.dtype:
 
 
 def _check(x: Tensor, training: bool, eps: float, **vectors: Tensor | None) -> None:
-    if x.dim() < 2 or not x.is_floating_point():
-        raise RuntimeError(f"expected a floating-point (N, C, *), got {x.dtype} {list(x.shape)}")
     if training and values_per_channel(x) == 1:
         raise ValueError(
             f"Expected more than 1 value per channel when training, got input size {x.shape}"
         )
-    if training and (vectors["running_mean"] is None) != (vectors["running_var"] is None):
-        raise ValueError("running_mean and running_var must either both be None or neither be None")
     if eps < 0 or (training and eps == 0):
         bound = "positive during training" if training else "non-negative"
         raise ValueError(f"batch_norm eps must be {bound}, but got {eps}")
+    if x.numel() == 0:
+        return  # as torch, which returns whatever has no values
+    if x.dim() < 2 or not x.is_floating_point():
+        raise RuntimeError(f"expected a floating-point (N, C, *), got {x.dtype} {list(x.shape)}")
+    if training and (vectors["running_mean"] is None) != (vectors["running_var"] is None):
+        raise ValueError("running_mean and running_var must either both be None or neither be None")
     given = {name: vector for name, vector in vectors.items() if vector is not None}
     for name, vector in given.items():
         if vector.numel() != x.shape[1]:

@@ -14,66 +14,74 @@ as those of Hoffer et al.; Santurkar et al. take the norm before they subtract t
 """
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from bnbench.norms.functional import values_per_channel
+from bnbench.norms.functional import _batch_dims, average, near, values_per_channel
+from bnbench.norms.held import HoldsBatchNorm
+from bnbench.norms.leaf import Leaf
 from bnbench.norms.variants import AnyRank
 
 
-class _ScaledBatchNorm(AnyRank):
-    """Batch normalisation by sqrt(spread2 + eps), whatever a subclass means by `spread2`.
+class _WithSpread(AnyRank):
+    """A batch normalisation whose running_var averages another square of a scale.
+
+    A subclass has `spread2`: that square of x (N, C, *) about mean (C,), as (C,); differentiable.
+    """
+
+    spread2: Callable[[Tensor, Tensor], Tensor]
+
+    def take(self, mean: Tensor, spread2: Tensor) -> None:
+        """Take the statistics of a batch into the running ones, where there are any."""
+        if not self.track_running_stats:
+            return
+        momentum = self._count_batch()
+        if self.running_mean is not None and self.running_var is not None:
+            average(self.running_mean, mean.detach(), momentum)
+            average(self.running_var, spread2.detach(), momentum)
+
+
+class _ScaledBatchNorm(HoldsBatchNorm):
+    """Batch normalisation by sqrt(spread2 + eps), with the `spread2` of what it holds.
 
     running_var averages the spread2 of the batches as it normalised them, without correction for
     their size; it takes the place of the variance in evaluation.
     """
 
-    @staticmethod
-    def spread2(x: Tensor, mean: Tensor) -> Tensor:
-        """The square of the scale of x (N, C, *) about mean (C,), as (C,); differentiable."""
-        raise NotImplementedError
-
     def forward(self, input: Tensor) -> Tensor:
         """Normalise by the batch in training or without running statistics, else by those."""
-        has_statistics = self.running_mean is not None or self.running_var is not None
-        if not self.training and has_statistics:
-            return super().forward(input)
-        self._check_input_dim(input)
-        if values_per_channel(input) < 2:
+        norm = self.norm
+        has_statistics = norm.running_mean is not None or norm.running_var is not None
+        if input.numel() == 0 or (has_statistics and not norm.training):
+            return norm(input)
+        norm = self._kept()
+        norm._check_input_dim(input)
+        if values_per_channel(input) == 1:
             raise ValueError(
                 f"Expected more than 1 value per channel when training, got input size "
                 f"{input.shape}"
             )
         x = input.to(torch.promote_types(input.dtype, torch.float32))
         # mu as shift + mean, see functional.py: a large mu must not cost the digits of x - mu
-        shift = x[:1].detach().mean(_batch_dims(x), keepdim=True)
+        shift = near(x.detach())
         x = x - shift
         mean = x.mean(_batch_dims(x))
-        spread2 = self.spread2(x, mean)
-        scale = (spread2 + self.eps).rsqrt()
-        if self.weight is not None:
-            scale = scale * self.weight
+        spread2 = norm.spread2(x, mean)
+        if norm.training:  # before the last that is kept for backward, see functional._BatchNorm
+            norm.take(shift.flatten() + mean, spread2)
+        scale = (spread2 + norm.eps).rsqrt()
+        if norm.weight is not None:
+            scale = scale * norm.weight
         y = (x - mean.view_as(shift)) * scale.view_as(shift)
-        if self.bias is not None:
-            y = y + self.bias.view_as(shift)
-        if self.training:
-            self._average(shift.flatten() + mean, spread2)
+        if norm.bias is not None:
+            y = y + norm.bias.view_as(shift)
         return y.to(input.dtype)
 
 
-class L1BatchNorm(_ScaledBatchNorm):
-    """Batch normalisation by sqrt(π/2) times the mean absolute deviation.
-
-    Arguments and state as for `BatchNorm1d`, for any (N, C, *).
-
-    >>> layer = L1BatchNorm(1, affine=False)
-    >>> layer(torch.tensor([[0.0], [2.0], [1.0]])).flatten()  # deviations 1, 1 and 0
-    tensor([-1.1968,  1.1968,  0.0000])
-    """
-
+class _L1Spread(_WithSpread):
     @staticmethod
     def spread2(x: Tensor, mean: Tensor) -> Tensor:
         """π/2 (1/m Σ |x - mean|)²; of Gaussian data the variance."""
@@ -88,16 +96,20 @@ class L1BatchNorm(_ScaledBatchNorm):
         return math.pi / 2 * (total / count).square()
 
 
-class LInfBatchNorm(_ScaledBatchNorm):
-    """Batch normalisation by C(m) times the largest absolute deviation.
+class L1BatchNorm(_ScaledBatchNorm):
+    """Batch normalisation by sqrt(π/2) times the mean absolute deviation.
 
     Arguments and state as for `BatchNorm1d`, for any (N, C, *).
 
-    >>> layer = LInfBatchNorm(1, affine=False)
-    >>> layer(torch.tensor([[0.0], [2.0], [1.0]])).flatten()  # C(3) = 1.0412
-    tensor([-0.9604,  0.9604,  0.0000])
+    >>> layer = L1BatchNorm(1, affine=False)
+    >>> layer(torch.tensor([[0.0], [2.0], [1.0]])).flatten()  # deviations 1, 1 and 0
+    tensor([-1.1968,  1.1968,  0.0000])
     """
 
+    holds = _L1Spread
+
+
+class _LInfSpread(_WithSpread):
     @staticmethod
     def spread2(x: Tensor, mean: Tensor) -> Tensor:
         """(C(m) max |x - mean|)²."""
@@ -114,6 +126,19 @@ class LInfBatchNorm(_ScaledBatchNorm):
         return (_constant(count) * largest).square()
 
 
+class LInfBatchNorm(_ScaledBatchNorm):
+    """Batch normalisation by C(m) times the largest absolute deviation.
+
+    Arguments and state as for `BatchNorm1d`, for any (N, C, *).
+
+    >>> layer = LInfBatchNorm(1, affine=False)
+    >>> layer(torch.tensor([[0.0], [2.0], [1.0]])).flatten()  # C(3) = 1.0412
+    tensor([-0.9604,  0.9604,  0.0000])
+    """
+
+    holds = _LInfSpread
+
+
 def _constant(m: int) -> float:
     if m == 1:
         return 0.0  # a single value has no deviation
@@ -124,11 +149,7 @@ def _deviation(x: Tensor, mean: Tensor) -> Tensor:
     return (x - mean.view(1, -1, *[1] * (x.dim() - 2))).abs()
 
 
-def _batch_dims(x: Tensor) -> list[int]:
-    return [0, *range(2, x.dim())]
-
-
-class L2Norm(nn.Module):
+class L2Norm(Leaf, nn.Module):
     """The channels of each location scaled to length 1, then each by a learned factor.
 
     Liu, Rabinovich & Berg 2015 (ParseNet), section 3.3; what SSD puts behind its layer conv4_3,

@@ -10,6 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from bnbench.norms.held import HoldsBatchNorm
+from bnbench.norms.leaf import Leaf
 from bnbench.norms.variants import AnyRank
 
 
@@ -49,7 +51,7 @@ class NonStationaryNoise:
         return s * x + m
 
 
-class Noise(nn.Module):
+class Noise(Leaf, nn.Module):
     """`NonStationaryNoise` in training, the identity in evaluation; arguments are its constants."""
 
     def __init__(self, **constants: float) -> None:
@@ -65,7 +67,7 @@ class Noise(nn.Module):
         return str(self.noise)
 
 
-class NoisyBatchNorm(AnyRank):
+class NoisyBatchNorm(HoldsBatchNorm):
     """Batch normalisation whose output gets `NonStationaryNoise` in training.
 
     Args:
@@ -76,6 +78,8 @@ class NoisyBatchNorm(AnyRank):
         r_sigma: see above.
         options: as for `BatchNorm1d`.
     """
+
+    holds = AnyRank
 
     def __init__(
         self,
@@ -92,9 +96,9 @@ class NoisyBatchNorm(AnyRank):
 
     def forward(self, input: Tensor) -> Tensor:
         """Normalise as `BatchNorm1d`, then add the noise, in training only."""
-        y = super().forward(input)
+        y = self.norm(input)
         return self.noise.add(y) if self.training else y
 
     def extra_repr(self) -> str:
         """The arguments."""
-        return f"{super().extra_repr()}, {self.noise}"
+        return str(self.noise)

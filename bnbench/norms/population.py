@@ -22,17 +22,19 @@ import copy
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from functools import partial
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from bnbench.norms import functional
+from bnbench.norms.held import HoldsBatchNorm
 
 Statistics = tuple[Tensor, Tensor]  # mean and variance of each channel, (C,)
 Source = Callable[[Tensor], Statistics]  # what a layer's input is normalised by
 Sources = dict[_BatchNorm, Source]
+Layer = TypeVar("Layer", bound=nn.Module)
 
 
 @runtime_checkable
@@ -69,8 +71,9 @@ def population(
     That holds whatever `.training` says or becomes; other layers obey `.training` as always. No
     buffer changes. Afterwards, also after an exception, the model is as before, with the training
     flags that it came with. Works for this package's layers, torch's and classes derived from them
-    (`HasOwnVariance`); layers without running statistics are left alone. Contexts nest, and the
-    inner one counts. To gradients all statistics are constants.
+    (`HasOwnVariance`); layers without running statistics are left alone, but one that has them must
+    be there. Contexts nest, and the inner one counts. To gradients all statistics are constants.
+    Batches without images change nothing.
 
     While data is measured the rest of the net is in evaluation mode: dropout adds variance that is
     not there in use.
@@ -84,9 +87,11 @@ def population(
         prior: N of blend, the number of images that the running statistics count as.
 
     Raises:
-        ValueError: an unknown policy; a policy without the data that it measures, or with data that
-            does not reach every layer; batches of unequal sizes for algorithm2; one value per
-            channel; for precise and adabn, a layer that a pass calls twice; a negative prior.
+        ValueError: a net in which no BatchNorm with running statistics is found, or not all are, as
+            a module of torch.jit or torch.export hides them; an unknown policy; a policy without
+            the data that it measures, or with data that does not reach every layer; batches of
+            unequal sizes for algorithm2; one value per channel; for precise and adabn, a layer that
+            a pass calls twice; a negative prior.
 
     >>> net = nn.Sequential(nn.BatchNorm1d(1, affine=False))
     >>> with population(net, "precise", data=[torch.tensor([[1.0], [3.0]])]):
@@ -99,12 +104,33 @@ def population(
         raise ValueError(f"prior={prior}: expected a number of images >= 0")
     if policy in MEASURED and data is None:
         raise ValueError(f"policy {policy!r} needs data, an iterable of input batches")
+    _check_found(model)
     with _restored(model):
         sources = POLICIES[policy](model, () if data is None else data, prior)
         if sources.keys() != set(_layers(model)):
             raise ValueError(f"policy {policy!r} needs data that reaches every BatchNorm")
-        _apply(sources)
+        _apply(model, sources)
         yield model
+
+
+def _check_found(model: nn.Module) -> None:
+    if any(map(_hides_statistics, model.modules())):
+        raise ValueError(
+            "population statistics of a module of torch.jit or torch.export cannot be set, "
+            "expected the net that it was made from"
+        )
+    if not has_population(model):
+        raise ValueError(f"found no BatchNorm with running statistics in {type(model).__name__}")
+
+
+def _hides_statistics(module: nn.Module) -> bool:
+    """Whether a module normalises by statistics, or keeps some, that are in no BatchNorm."""
+    if isinstance(module, torch.fx.GraphModule):
+        calls = [str(node.target) for node in module.graph.nodes if node.op == "call_function"]
+        return any("batch_norm" in call for call in calls)
+    # torch.export keeps what the layers had in modules of no class of their own
+    is_what_was_made = isinstance(module, torch.jit.ScriptModule) or type(module) is nn.Module
+    return is_what_was_made and "running_mean" in dict(module.named_buffers(recurse=False))
 
 
 def _running(model: nn.Module, data: Iterable[Tensor], prior: float) -> Sources:
@@ -144,7 +170,7 @@ def _averaged(
         return mean, var
 
     with measuring(model):
-        _apply({layer: partial(source, layer) for layer in _layers(model)})
+        _apply(model, {layer: partial(source, layer) for layer in _layers(model)})
         for batch in data:
             model(batch)
     return {
@@ -164,7 +190,7 @@ def _exact(model: nn.Module, data: Iterable[Tensor], prior: float) -> Sources:
     it. So a single batch gives the very numbers that normalised it. (running_var holds the unbiased
     one instead: it estimates a population from batches, where m/(m - 1) is not close to 1.)
     """
-    batches = list(data)
+    batches = [batch for batch in data if len(batch)]
     settled: Sources = {}
 
     def source(layer: _BatchNorm, x: Tensor) -> Statistics:
@@ -180,7 +206,7 @@ def _exact(model: nn.Module, data: Iterable[Tensor], prior: float) -> Sources:
         return settled[layer](x)
 
     with measuring(model):
-        _apply({layer: partial(source, layer) for layer in _layers(model)})
+        _apply(model, {layer: partial(source, layer) for layer in _layers(model)})
         for batch in batches[:1]:
             model(batch)
     return settled
@@ -219,6 +245,8 @@ def merged(parts: Iterable[tuple[int, Tensor, Tensor]]) -> tuple[int, Tensor, Te
     """
     count, mean, m2 = 0, torch.tensor(0.0), torch.tensor(0.0)
     for m, mu, sigma2 in parts:
+        if not m:
+            continue
         total, delta = count + m, mu - mean
         mean = mean + delta * (m / total)
         m2 = m2 + sigma2 * m + delta.square() * (count * m / total)
@@ -242,11 +270,11 @@ class _Reached(Exception):  # noqa: N818 - no error: what stops a pass at a laye
 def _input_of(layer: _BatchNorm, model: nn.Module, batch: Tensor, settled: Sources) -> Tensor:
     """What comes to a layer that the settled layers lie before."""
 
-    def stop(x: Tensor) -> Tensor:
+    def stop(x: Tensor, **_: object) -> Tensor:
         raise _Reached(x)
 
     with _restored(model):
-        _apply(settled)
+        _apply(model, settled)
         vars(layer)["forward"] = stop
         try:
             model(batch)
@@ -265,29 +293,50 @@ def _buffers(layer: _BatchNorm) -> Statistics:
     return layer.running_mean, layer.running_var
 
 
-def _apply(sources: Sources) -> None:
+def _apply(model: nn.Module, sources: Sources) -> None:
     for layer, source in sources.items():
         vars(layer)["forward"] = _normaliser(layer, source)
+    for module in model.modules():
+        if isinstance(module, HoldsBatchNorm) and module.norm in sources:
+            vars(module)["forward"] = _around(module)
 
 
-def _normaliser(layer: _BatchNorm, source: Source) -> Callable[[Tensor], Tensor]:
+def _normaliser(layer: _BatchNorm, source: Source) -> Callable[..., Tensor]:
     """The forward of `layer` in evaluation mode with the statistics of `source`.
 
-    It is that of a twin which shares the parameters. No child of the net, the twin is out of reach
-    of `model.train()`, and its buffers are its own.
+    It is that of a twin whose buffers are its own.
+    """
+    twin = _evaluating(layer)
+    twin._buffers = dict(layer._buffers)
+
+    def forward(x: Tensor, **options: Any) -> Tensor:
+        if x.numel():
+            with torch.no_grad():
+                mean, var = source(x)
+            twin.running_mean = mean.to(layer.running_mean)
+            twin.running_var = var.to(layer.running_var)
+        return twin.forward(x, **options)
+
+    return forward
+
+
+def _around(holder: HoldsBatchNorm) -> Callable[[Tensor], Tensor]:
+    """The forward of a layer in evaluation mode around whatever its norm's forward then is."""
+    twin, norm = _evaluating(holder), _evaluating(holder.norm)
+    vars(norm)["forward"] = lambda x, **options: holder.norm.forward(x, **options)
+    twin._modules = {**holder._modules, "norm": norm}
+    return twin.forward
+
+
+def _evaluating(layer: Layer) -> Layer:
+    """A twin in evaluation mode that shares the parameters.
+
+    No child of the net, it is out of reach of `model.train()`.
     """
     twin = copy.copy(layer)
     twin.__dict__.pop("forward", None)  # set on the layer by an enclosing context
     twin.training = False
-    twin._buffers = dict(layer._buffers)
-
-    def forward(x: Tensor) -> Tensor:
-        with torch.no_grad():
-            mean, var = source(x)
-        twin.running_mean, twin.running_var = mean.to(layer.running_mean), var.to(layer.running_var)
-        return twin.forward(x)
-
-    return forward
+    return twin
 
 
 def _layers(model: nn.Module) -> list[_BatchNorm]:

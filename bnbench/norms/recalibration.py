@@ -52,7 +52,8 @@ def recalibrated(
             than one batch of data costs a pass per layer.
 
     Raises:
-        ValueError: a net with population statistics, for which there is `adabn`; no reference or no
+        ValueError: a net with population statistics, for which there is `adabn`; one in which no
+            hidden layer is found, such as a module of torch.jit; no reference or no
             data; one value per channel; a hidden layer that a pass calls twice.
 
     >>> net = nn.Sequential(nn.Linear(1, 1), nn.ReLU(), nn.Linear(1, 1))
@@ -66,6 +67,8 @@ def recalibrated(
     if has_population(model):
         raise ValueError("recalibrated is for nets without population statistics, expected adabn")
     layers = [m for m in model.modules() if isinstance(m, nn.Linear | nn.modules.conv._ConvNd)][:-1]
+    if not layers:
+        raise ValueError(f"found no hidden layer of weights in {type(model).__name__}")
     maps = [_Recalibration(*statistics) for statistics in _of_outputs(model, layers, reference)]
     with ExitStack() as stack:
         for layer, mapped in zip(layers, maps, strict=True):

@@ -20,7 +20,8 @@ from torch.autograd.function import once_differentiable
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from bnbench.norms import batchnorm
-from bnbench.norms.functional import moments, values_per_channel
+from bnbench.norms.functional import _batch_dims, average, moments, near, values_per_channel
+from bnbench.norms.held import STATE
 from bnbench.norms.variants import AnyRank
 
 
@@ -48,17 +49,23 @@ class SyncBatchNorm(AnyRank):
         super().__init__(num_features, **options)
         self.process_group = process_group
 
-    def forward(self, input: Tensor) -> Tensor:
+    def forward(self, input: Tensor) -> Tensor:  # pyright: ignore[reportIncompatibleMethodOverride]
         """Normalise by the joined batch in training, else as `BatchNorm1d`."""
         is_alone = not (dist.is_available() and dist.is_initialized())
         if not self.training or is_alone or dist.get_world_size(self.process_group) == 1:
             return super().forward(input)
         self._check_input_dim(input)
-        y, mu, unbiased = _SyncBatchNorm.apply(
-            input, self.weight, self.bias, self.eps, self.process_group
+        updates = self.track_running_stats
+        return _SyncBatchNorm.apply(
+            input,
+            self.running_mean if updates else None,
+            self.running_var if updates else None,
+            self.weight,
+            self.bias,
+            self._count_batch() if updates else 0.0,
+            self.eps,
+            self.process_group,
         )
-        self._average(mu, unbiased)
-        return y
 
 
 def convert_sync_batchnorm(
@@ -66,8 +73,8 @@ def convert_sync_batchnorm(
 ) -> nn.Module:
     """`module` with each BatchNorm1d, 2d and 3d in it, ours or torch's, as a `SyncBatchNorm`.
 
-    Parameters and statistics are shared with the layers that are replaced. Variants stay, as do
-    layers with a ReLU in them.
+    Parameters and statistics are shared with the layers that are replaced. Variants stay; of a
+    `BatchNormReLU2d` what it holds is replaced, and the ReLU stays.
     """
     kinds = (
         *(batchnorm.BatchNorm1d, batchnorm.BatchNorm2d, batchnorm.BatchNorm3d),
@@ -83,7 +90,7 @@ def convert_sync_batchnorm(
             backend=getattr(module, "backend", "reference"),
             process_group=process_group,
         )
-        for name in ("weight", "bias", "running_mean", "running_var", "num_batches_tracked"):
+        for name in STATE:
             setattr(layer, name, getattr(module, name))
         return layer.train(module.training)
     converted: dict[nn.Module, nn.Module] = {}
@@ -97,21 +104,29 @@ def convert_sync_batchnorm(
 
 
 class _SyncBatchNorm(torch.autograd.Function):
-    """(x, gamma, beta, eps, group) -> y, mu, unbiased sigma2. Only y carries a gradient."""
+    """(x, running_mean, running_var, gamma, beta, momentum, eps, group) -> y.
+
+    The running statistics are updated here, as in `functional._BatchNorm`.
+    """
 
     @staticmethod
     def forward(
         ctx: Any,
         x: Tensor,
+        running_mean: Tensor | None,
+        running_var: Tensor | None,
         weight: Tensor | None,
         bias: Tensor | None,
+        momentum: float,
         eps: float,
         group: "dist.ProcessGroup | None",
     ):
         dtype = torch.promote_types(x.dtype, torch.float32)
         ctx.m, *statistics = _joined(x.to(dtype), group)
         shift, residual, m2 = (value.view(1, -1, *[1] * (x.dim() - 2)) for value in statistics)
-        mu, unbiased = shift + residual, m2 / (ctx.m - 1)
+        if running_mean is not None and running_var is not None:
+            average(running_mean, (shift + residual).flatten(), momentum)
+            average(running_var, (m2 / (ctx.m - 1)).flatten(), momentum)
         inv_std = (m2 / ctx.m + eps).rsqrt().to(dtype)
         shift, residual = shift.to(dtype), residual.to(dtype)
         y = (x - shift).sub_(residual).mul_(_scale(inv_std, weight))
@@ -119,17 +134,15 @@ class _SyncBatchNorm(torch.autograd.Function):
             y += bias.view_as(inv_std)
         ctx.group = group
         ctx.save_for_backward(x, weight, shift, residual, inv_std)
-        mu, unbiased = mu.flatten(), unbiased.flatten()
-        ctx.mark_non_differentiable(mu, unbiased)
-        return y.to(x.dtype), mu, unbiased
+        return y.to(x.dtype)
 
     @staticmethod
     @once_differentiable  # the messages are not part of the graph
     def backward(ctx: Any, *grads: Tensor):  # pyright: ignore[reportIncompatibleMethodOverride]
-        dy, *_ = grads
+        (dy,) = grads
         x, weight, shift, residual, inv_std = ctx.saved_tensors
-        needs_dx, needs_dgamma, needs_dbeta = ctx.needs_input_grad[:3]
-        dims = [0, *range(2, x.dim())]
+        needs_dx, _, _, needs_dgamma, needs_dbeta, *_ = ctx.needs_input_grad
+        dims = _batch_dims(x)
         x_hat = (x - shift).sub_(residual).mul_(inv_std)
         parts = torch.stack([(dy * x_hat).sum(dims), dy.sum(dims, dtype=x_hat.dtype)])
         dx = None
@@ -140,7 +153,11 @@ class _SyncBatchNorm(torch.autograd.Function):
             dx = torch.addcmul(dy, x_hat, dgamma, value=-1 / ctx.m).sub_(dbeta, alpha=1 / ctx.m)
             dx = dx.mul_(_scale(inv_std, weight)).to(x.dtype)
         dgamma, dbeta = parts
-        return dx, dgamma if needs_dgamma else None, dbeta if needs_dbeta else None, None, None
+        return (
+            *(dx, None, None),
+            *(dgamma if needs_dgamma else None, dbeta if needs_dbeta else None),
+            *[None] * 3,
+        )
 
 
 def _scale(inv_std: Tensor, weight: Tensor | None) -> Tensor:
@@ -156,7 +173,7 @@ def _joined(x: Tensor, group: "dist.ProcessGroup | None") -> tuple[int, Tensor, 
     """
     own = x.new_zeros(1 + 3 * x.shape[1], dtype=torch.float64)
     if values_per_channel(x) > 0:
-        shift = x[:1].mean([0, *range(2, x.dim())], keepdim=True)
+        shift = near(x)
         m, residual, sigma2 = moments(x - shift)
         own = torch.cat([own.new_tensor([m]), shift.flatten().double(), residual, m * sigma2])
     parts = [torch.empty_like(own) for _ in range(dist.get_world_size(group))]

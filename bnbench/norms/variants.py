@@ -1,8 +1,7 @@
 """Batch normalisation with smaller or corrected batches, or with something behind it.
 
-They and all else that is built on `AnyRank` are a torch BatchNorm by their state and in evaluation,
-where the running statistics normalise. Like `torch.nn.SyncBatchNorm`, one class serves every rank:
-(N, C), (N, C, L), (N, C, H, W), ….
+Each holds a batch normalisation (held.py), by which it normalises in evaluation. Like
+`torch.nn.SyncBatchNorm`, one class serves every rank: (N, C), (N, C, L), (N, C, H, W), ….
 """
 
 import math
@@ -14,6 +13,7 @@ from torch.nn import functional as F
 
 from bnbench.norms.batchnorm import _OwnForward
 from bnbench.norms.functional import batch_norm, moments
+from bnbench.norms.held import HoldsBatchNorm
 
 
 class AnyRank(_OwnForward):
@@ -25,17 +25,8 @@ class AnyRank(_OwnForward):
         if input.shape[1] != self.num_features:  # it might broadcast
             raise RuntimeError(f"expected {self.num_features} channels, got {list(input.shape)}")
 
-    def _average(self, mean: Tensor, var: Tensor) -> None:
-        """Take the statistics of a batch into the running ones, where there are any."""
-        if not self.track_running_stats:
-            return
-        momentum = self._count_batch()
-        if self.running_mean is not None and self.running_var is not None:
-            self.running_mean.lerp_(mean.detach().to(self.running_mean.dtype), momentum)
-            self.running_var.lerp_(var.detach().to(self.running_var.dtype), momentum)
 
-
-class GhostBatchNorm(AnyRank):
+class GhostBatchNorm(HoldsBatchNorm):
     """Ghost batch normalisation: in training each part of the batch is normalised by itself.
 
     Hoffer, Hubara & Soudry 2017, Algorithm 1. The layer does to a batch what `BatchNorm1d` does to
@@ -63,6 +54,8 @@ class GhostBatchNorm(AnyRank):
     [-1.0, 1.0, -1.0, 1.0]
     """
 
+    holds = AnyRank
+
     def __init__(self, num_features: int, *, ghost_size: int = 32, **options: Any) -> None:
         if ghost_size < 1:
             raise ValueError(f"ghost_size={ghost_size}: expected at least 1")
@@ -71,22 +64,22 @@ class GhostBatchNorm(AnyRank):
 
     def forward(self, input: Tensor) -> Tensor:
         """Normalise ghost by ghost in training, else as `BatchNorm1d`."""
-        self._check_input_dim(input)
-        normalise = super().forward
-        if not self.training:
-            return normalise(input)
+        if not self.norm.training:
+            return self.norm(input)
+        norm = self._kept()
+        norm._check_input_dim(input)
         num_ghosts = max(1, len(input) // self.ghost_size)
         size, larger = divmod(len(input), num_ghosts)
         # not tensor_split: its backward makes a tensor as large as the batch for every ghost
         ghosts = input.split([size + 1] * larger + [size] * (num_ghosts - larger))
-        return torch.cat([normalise(ghost) for ghost in ghosts])
+        return torch.cat([norm(ghost) for ghost in ghosts])
 
     def extra_repr(self) -> str:
         """The arguments."""
-        return f"{super().extra_repr()}, ghost_size={self.ghost_size}"
+        return f"ghost_size={self.ghost_size}"
 
 
-class BatchRenorm(AnyRank):
+class BatchRenorm(HoldsBatchNorm):
     """Batch renormalisation: in training, too, the output is near that of the evaluation.
 
     Ioffe 2017, Algorithm 1. With the running mu and sigma as they are before this batch,
@@ -114,7 +107,11 @@ class BatchRenorm(AnyRank):
 
     Raises:
         ValueError: a limit out of range, or `track_running_stats=False`.
+        RuntimeError: training inside a backward pass, as recomputation under a checkpoint is: r and
+            d would be those of statistics that have moved, and the gradients another step's.
     """
+
+    holds = AnyRank
 
     def __init__(
         self,
@@ -131,33 +128,40 @@ class BatchRenorm(AnyRank):
                 "least 1, 0 and 0"
             )
         super().__init__(num_features, **options)
-        if not self.track_running_stats:
+        if not self.norm.track_running_stats:
             raise ValueError("batch renormalisation needs running statistics")
         self.r_max, self.d_max, self.warmup = r_max, d_max, warmup
 
     def forward(self, input: Tensor) -> Tensor:
         """Normalise by the batch, corrected towards the running statistics, in training."""
-        if not (self.training and self.track_running_stats):
-            return super().forward(input)
-        self._check_input_dim(input)
+        if not (self.norm.training and self.norm.track_running_stats and input.numel()):
+            return self.norm(input)
+        norm = self._kept()
+        norm._check_input_dim(input)
+        if not torch.compiler.is_compiling() and torch._C._current_graph_task_id() != -1:
+            raise RuntimeError(
+                "BatchRenorm cannot be trained inside a backward pass (recomputation under a "
+                "checkpoint)"
+            )
         r, d = self._correction(input)
         # gamma (x_hat r + d) + beta is batch normalisation with gamma r and gamma d + beta
-        weight = r if self.weight is None else self.weight * r
-        bias = d if self.weight is None else self.weight * d
+        weight = r if norm.weight is None else norm.weight * r
+        bias = d if norm.weight is None else norm.weight * d
         return batch_norm(
             input,
-            self.running_mean,
-            self.running_var,
+            norm.running_mean,
+            norm.running_var,
             weight,
-            bias if self.bias is None else bias + self.bias,
+            bias if norm.bias is None else bias + norm.bias,
             training=True,
-            momentum=self._count_batch(),
-            eps=self.eps,
-            backend=self.backend,
+            momentum=norm._count_batch(),
+            eps=norm.eps,
+            backend=norm.backend,
         )
 
     def _correction(self, input: Tensor) -> tuple[Tensor, Tensor]:
-        mean, var, count = self.running_mean, self.running_var, self.num_batches_tracked
+        norm = self.norm
+        mean, var, count = norm.running_mean, norm.running_var, norm.num_batches_tracked
         assert mean is not None
         assert var is not None
         assert count is not None
@@ -166,18 +170,24 @@ class BatchRenorm(AnyRank):
             risen = torch.ones_like(risen)
         r_max, d_max = 1 + risen * (self.r_max - 1), risen * self.d_max
         _, batch_mean, batch_var = moments(input.detach())
-        sigma = (var.double() + self.eps).sqrt()
-        r = ((batch_var + self.eps).sqrt() / sigma).clamp(1 / r_max, r_max)
+        sigma = (var.double() + norm.eps).sqrt()
+        r = ((batch_var + norm.eps).sqrt() / sigma).clamp(1 / r_max, r_max)
         d = ((batch_mean - mean) / sigma).clamp(-d_max, d_max)
         return r.to(mean.dtype), d.to(mean.dtype)
 
     def extra_repr(self) -> str:
         """The arguments."""
-        limits = f"r_max={self.r_max}, d_max={self.d_max}, warmup={self.warmup}"
-        return f"{super().extra_repr()}, {limits}"
+        return f"r_max={self.r_max}, d_max={self.d_max}, warmup={self.warmup}"
 
 
-class BatchNormLrn(AnyRank):
+class _WithSpace(AnyRank):
+    def _check_input_dim(self, input: Tensor) -> None:
+        if input.dim() < 3:
+            raise ValueError(f"expected at least 3D input (got {input.dim()}D input)")
+        super()._check_input_dim(input)
+
+
+class BatchNormLrn(HoldsBatchNorm):
     """Batch normalisation, then local response normalisation, as one layer.
 
     Ioffe & Szegedy 2015, section 4.2.1, remove the latter where they add the former. This layer has
@@ -205,6 +215,8 @@ class BatchNormLrn(AnyRank):
     [[[-0.5, 0.5]]]
     """
 
+    holds = _WithSpace
+
     def __init__(
         self,
         num_features: int,
@@ -218,17 +230,11 @@ class BatchNormLrn(AnyRank):
         super().__init__(num_features, **options)
         self.size, self.alpha, self.beta, self.k = size, alpha, beta, k
 
-    def _check_input_dim(self, input: Tensor) -> None:
-        if input.dim() < 3:
-            raise ValueError(f"expected at least 3D input (got {input.dim()}D input)")
-        super()._check_input_dim(input)
-
     def forward(self, input: Tensor) -> Tensor:
         """Normalise as `BatchNorm1d`, then by the channels nearby."""
-        x = super().forward(input)
+        x = self.norm(input)
         return F.local_response_norm(x, self.size, self.alpha, self.beta, self.k)
 
     def extra_repr(self) -> str:
         """The arguments."""
-        lrn = f"size={self.size}, alpha={self.alpha}, beta={self.beta}, k={self.k}"
-        return f"{super().extra_repr()}, {lrn}"
+        return f"size={self.size}, alpha={self.alpha}, beta={self.beta}, k={self.k}"

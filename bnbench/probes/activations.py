@@ -61,10 +61,16 @@ def saturation(model: nn.Module, batch: Batch) -> Values:
             (slope,) = torch.autograd.grad(activation(x).sum(), x)
         is_flat = slope < FLAT * STEEPEST[type(activation)]
         values = {"saturation": is_flat.double().mean().item()}
-        gamma = getattr(getattr(block, "norm", None), "weight", None)
+        gamma = gamma_of(block)
         return values if gamma is None else values | {"gamma": gamma.double().abs().mean().item()}
 
     return measure_preactivations(model, batch.images, measure)
+
+
+def gamma_of(block: nn.Module) -> Tensor | None:
+    """Find gamma in a block's norm, or in one that this holds; None where there is none."""
+    parameters = getattr(block, "norm", nn.Identity()).named_parameters()
+    return next((p for name, p in parameters if name.rpartition(".")[2] == "weight"), None)
 
 
 class Drift:

@@ -1,12 +1,32 @@
-"""What the tests of the norms share: seeded draws, and inputs of every rank and memory layout."""
+"""What the tests of the norms share: seeded draws, inputs of every layout, the compiled kernel."""
+
+from functools import cache
 
 import pytest
 import torch
+
+from bnbench.norms import kernels
 
 
 @pytest.fixture(autouse=True)
 def seeded():
     torch.manual_seed(0)
+
+
+@cache
+def lacks_cpp():
+    """Why the C++ kernel cannot be had here; empty where it can."""
+    try:
+        kernels.require("cpp")
+    except kernels.UnavailableError as error:
+        return str(error)
+    return ""
+
+
+@pytest.fixture(autouse=True)
+def compiled(request):
+    if request.node.get_closest_marker("needs_cpp") and (problem := lacks_cpp()):
+        pytest.skip(f"the C++ kernel: {problem}")
 
 
 def inputs():

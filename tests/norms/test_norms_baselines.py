@@ -85,7 +85,8 @@ def test_has_one_gamma_and_beta_per_channel_or_none(name, spatial_dims):
 def test_options_arrive():
     for name in ("batchnorm", "torch_batchnorm"):
         layer = NORMS[name](8, 2, momentum=None, eps=0.5, affine=False)
-        assert (layer.momentum, layer.eps, layer.affine) == (None, 0.5, False)
+        norm = getattr(layer, "norm", layer)
+        assert (norm.momentum, norm.eps, norm.affine) == (None, 0.5, False)
     assert NORMS["batchnorm"](8, 0, backend="reference").backend == "reference"
     assert NORMS["batchnorm"](8, 0, scale=False).weight is None
     assert NORMS["batchnorm"](8, 0, bias=False).bias is None
@@ -99,7 +100,8 @@ def test_options_arrive():
     assert (both.size, both.alpha, both.beta, both.k) == (3, 0.1, 0.5, 1.5)
     for name in VARIANTS:
         layer = NORMS[name](8, 2, momentum=None, eps=0.5, affine=False)
-        assert (layer.momentum, layer.eps, layer.affine) == (None, 0.5, False)
+        norm = getattr(layer, "norm", layer)
+        assert (norm.momentum, norm.eps, norm.affine) == (None, 0.5, False)
     assert NORMS["l2norm"](8, 2, init_scale=3, eps=0.5).weight.eq(3).all()
     assert NORMS["groupnorm"](8, 2, groups=2).num_groups == 2
     for name in ("layernorm", "groupnorm", "instancenorm"):

@@ -44,16 +44,16 @@ def test_training_is_the_formula_and_evaluation_the_map_it_leaves(
     any_input, kind, dtype, tolerance
 ):
     layer = kind(5, momentum=0.25).to(dtype)
-    nn.init.normal_(layer.weight)
-    nn.init.normal_(layer.bias)
-    x, weight, bias = any_input.double(), layer.weight.double(), layer.bias.double()
+    nn.init.normal_(layer.norm.weight)
+    nn.init.normal_(layer.norm.bias)
+    x, weight, bias = any_input.double(), layer.norm.weight.double(), layer.norm.bias.double()
     expected, mean, scale = by_formula(kind, x, weight, bias)
     y = layer(any_input.to(dtype))
     tolerance = {"rtol": tolerance, "atol": tolerance * expected.abs().max().item()}
     torch.testing.assert_close(y.double(), expected, **tolerance)
-    torch.testing.assert_close(layer.running_mean.double(), 0.25 * mean, **tolerance)
+    torch.testing.assert_close(layer.norm.running_mean.double(), 0.25 * mean, **tolerance)
     running_var = 0.75 + 0.25 * scale.square()
-    torch.testing.assert_close(layer.running_var.double(), running_var, **tolerance)
+    torch.testing.assert_close(layer.norm.running_var.double(), running_var, **tolerance)
     expected = F.batch_norm(x, 0.25 * mean, running_var, weight, bias)
     tolerance["atol"] = 4 * tolerance["rtol"] * expected.abs().max().item()
     torch.testing.assert_close(layer.eval()(any_input.to(dtype)).double(), expected, **tolerance)
@@ -64,7 +64,7 @@ def test_the_spread_about_a_mean_is_the_square_of_the_scale(any_input, kind):
     """What a population policy asks of the layer."""
     x = any_input.double()
     _, mean, scale = by_formula(kind, x, torch.ones(5), torch.zeros(5))
-    torch.testing.assert_close(kind.spread2(x, mean), scale.square())
+    torch.testing.assert_close(kind.holds.spread2(x, mean), scale.square())
 
 
 @both
@@ -80,7 +80,7 @@ def test_gaussian_data_gets_unit_variance_by_l1():
     x = 3 + 2 * torch.randn(64, 10_000)
     # the mean over channels is exact to 0.001; what L1 measures is biased by m/(m - 1) as sigma2 is
     for kind, expected in ((L1BatchNorm, 1.0), (LInfBatchNorm, 1.38)):
-        scale = kind.spread2(x, x.mean(0)).sqrt().mean()
+        scale = kind.holds.spread2(x, x.mean(0)).sqrt().mean()
         assert scale.item() / 2 / math.sqrt(63 / 64) == pytest.approx(expected, rel=0.01)
         assert kind(10_000)(x).std().item() == pytest.approx(1 / expected, rel=0.02)
 
@@ -124,6 +124,16 @@ def test_a_constant_channel_is_normalised_to_beta(kind):
     y = kind(1)(x)
     assert not y.any()
     assert torch.autograd.grad(y.sum(), x)[0].isfinite().all()
+
+
+@both
+def test_an_infinite_first_sample_makes_the_mean_of_its_channel_infinite_and_no_other(kind):
+    layer, x = kind(3), torch.randn(8, 3)
+    x[0, 1] = torch.inf
+    y = layer(x)
+    assert layer.norm.running_mean.isposinf().tolist() == [False, True, False]
+    for values in (y, layer.norm.running_mean, layer.norm.running_var):
+        assert values[..., [0, 2]].isfinite().all()
 
 
 def test_every_location_has_length_20_at_first():

@@ -254,6 +254,7 @@ def test_has_population():
 
 def test_layers_without_statistics_keep_normalising_by_the_batch():
     layer = norms.BatchNorm1d(4, track_running_stats=False).eval()
-    with population(layer, "precise", [X]):
+    net = nn.Sequential(norms.BatchNorm1d(4), layer)
+    with population(net, "precise", [X]):
         assert torch.equal(layer(X[:8]), copy.deepcopy(layer)(X[:8]))
         torch.testing.assert_close(layer(X[:8]).mean(0), torch.zeros(4), rtol=0, atol=1e-6)

@@ -109,7 +109,7 @@ def work(rank, folder):
     """One of the processes."""
     os.environ["GLOO_SOCKET_IFNAME"] = "lo0" if sys.platform == "darwin" else "lo"
     torch.set_num_threads(1)
-    store, patience = f"file://{folder}/store", timedelta(seconds=60)
+    store, patience = f"file://{folder}/store", timedelta(seconds=600)
     dist.init_process_group("gloo", store, rank=rank, world_size=WORLD, timeout=patience)
     pair = dist.new_group([0, 1])
     sent = []
@@ -127,6 +127,10 @@ def work(rank, folder):
         found[case] = (*outcome(case, layer, case.part(rank)), sent.copy())
     for case in REFUSED:
         found[case] = message_of(case, SyncBatchNorm(C, dtype=case.dtype), rank)
+    spoilt, x = SyncBatchNorm(C), torch.arange(2.0 * C).view(2, C)
+    x[0, 1] = torch.inf if rank == 0 else 1.0
+    spoilt(x)
+    found["infinite"] = spoilt.running_mean
     alone = SyncBatchNorm(C, process_group=[dist.new_group([r]) for r in range(WORLD)][rank])
     sent.clear()
     found["alone"] = (alone(torch.arange(2.0 * C).view(2, C)).detach(), sent.copy())
@@ -143,6 +147,7 @@ def found(tmp_path_factory):
     return [torch.load(folder / f"{rank}.pt", weights_only=False) for rank in range(WORLD)]
 
 
+@pytest.mark.one_in(4)
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_processes_equal_one_process_with_the_joined_batch(found, case):
     """In float64, to which the numbers of the processes are compared, whatever they computed in."""
@@ -179,6 +184,13 @@ def test_two_messages_a_step_of_the_stated_sizes(found, case):
 def test_one_value_in_all_processes_is_refused_by_all(found, case):
     for rank in range(WORLD):
         assert "more than 1 value per channel in all processes" in found[rank][case]
+
+
+def test_an_infinite_first_sample_makes_the_joined_mean_infinite(found):
+    for rank in range(WORLD):
+        mean = found[rank]["infinite"]
+        assert mean[1] == torch.inf
+        assert mean[[0, 2, 3]].isfinite().all()
 
 
 def test_a_group_of_one_sends_nothing(found):

@@ -85,6 +85,7 @@ def test_without_a_gpu():
     assert not triton_kernel.supports(torch.ones(2, 2))
 
 
+@pytest.mark.slow
 @given(
     shape=st.lists(st.integers(1, 2000), min_size=2, max_size=5),
     last=st.booleans(),

@@ -25,11 +25,16 @@ VARIANTS = {
 every_variant = pytest.mark.parametrize("variant", VARIANTS.values(), ids=VARIANTS)
 
 
+def state(layer):
+    """The BatchNorm that has the state: what a layer holds, or the layer."""
+    return getattr(layer, "norm", layer)
+
+
 def untrivial(layer):
     """The layer in float64 with a state in which nothing is 0 or 1."""
-    for tensor in (*layer.parameters(), layer.running_mean):
+    for tensor in (*layer.parameters(), state(layer).running_mean):
         nn.init.normal_(tensor)
-    layer.running_var.uniform_(1, 2)
+    state(layer).running_var.uniform_(1, 2)
     return layer.double()
 
 
@@ -43,8 +48,8 @@ def results(layer, x, dy):
 
 def plain(layer, **options):
     """Our BatchNorm1d with the state of `layer`."""
-    twin = norms.BatchNorm1d(layer.num_features, **options).double()
-    twin.load_state_dict(layer.state_dict())
+    twin = norms.BatchNorm1d(state(layer).num_features, **options).double()
+    twin.load_state_dict(state(layer).state_dict())
     return twin
 
 
@@ -53,22 +58,22 @@ def test_evaluation_is_that_of_torch_with_the_same_state(any_input, variant):
     layer = untrivial(variant(5)).eval()
     native = {2: nn.BatchNorm1d, 3: nn.BatchNorm1d, 4: nn.BatchNorm2d, 5: nn.BatchNorm3d}
     theirs = native[any_input.dim()](5).double().eval()
-    assert list(layer.state_dict()) == list(theirs.state_dict())
-    theirs.load_state_dict(layer.state_dict())
+    assert list(state(layer).state_dict()) == list(theirs.state_dict())
+    theirs.load_state_dict(state(layer).state_dict())
     torch.testing.assert_close(layer(any_input.double()), theirs(any_input.double()))
 
 
 @every_variant
-def test_is_a_batchnorm_and_keeps_its_statistics_when_told_to(variant):
+def test_is_or_holds_a_batchnorm_and_keeps_its_statistics_when_told_to(variant):
     layer, x = variant(5), torch.randn(8, 5)
-    assert isinstance(layer, _BatchNorm)
+    assert isinstance(state(layer), _BatchNorm)
     for momentum, moves in ((0.0, False), (0.1, True)):
-        layer.momentum = momentum
+        state(layer).momentum = momentum
         layer(x)
-        assert layer.running_mean.any() == moves
+        assert state(layer).running_mean.any() == moves
     layer.reset_parameters()
-    assert torch.equal(layer.weight, torch.ones(5))
-    assert layer.num_batches_tracked == 0
+    assert torch.equal(state(layer).weight, torch.ones(5))
+    assert state(layer).num_batches_tracked == 0
 
 
 @every_variant
@@ -149,7 +154,7 @@ def test_ghosts_are_batches_of_their_own(num_samples, ghost_size, sizes, space):
     x, dy = torch.randn(2, num_samples, 5, *space, dtype=torch.float64)
     layer = untrivial(norms.GhostBatchNorm(5, ghost_size=ghost_size))
     theirs = (nn.BatchNorm2d if space else nn.BatchNorm1d)(5).double()
-    theirs.load_state_dict(layer.state_dict())
+    theirs.load_state_dict(layer.norm.state_dict())
     leaf = x.clone().requires_grad_()
     y = torch.cat([theirs(ghost) for ghost in leaf.split(sizes)])
     gradients = torch.autograd.grad(y, [leaf, *theirs.parameters()], dy)
@@ -161,15 +166,15 @@ def test_ghosts_are_batches_of_their_own(num_samples, ghost_size, sizes, space):
 def test_running_statistics_take_one_ghost_after_another():
     layer = norms.GhostBatchNorm(1, ghost_size=2, momentum=0.25)
     layer(torch.tensor([[0.0], [2.0], [4.0], [10.0]]))  # means 1 and 7, unbiased variances 2 and 18
-    assert layer.running_mean.item() == 0.75 * (0.25 * 1) + 0.25 * 7
-    assert layer.running_var.item() == 0.75 * (0.75 * 1 + 0.25 * 2) + 0.25 * 18
-    assert layer.num_batches_tracked == 2
+    assert layer.norm.running_mean.item() == 0.75 * (0.25 * 1) + 0.25 * 7
+    assert layer.norm.running_var.item() == 0.75 * (0.75 * 1 + 0.25 * 2) + 0.25 * 18
+    assert layer.norm.num_batches_tracked == 2
 
 
 def test_without_momentum_the_statistics_are_the_average_over_ghosts():
     layer = norms.GhostBatchNorm(1, ghost_size=2, momentum=None)
     layer(torch.tensor([[0.0], [2.0], [4.0], [10.0]]))
-    assert (layer.running_mean.item(), layer.running_var.item()) == (4, 10)
+    assert (layer.norm.running_mean.item(), layer.norm.running_var.item()) == (4, 10)
 
 
 def test_a_ghost_of_one_image_is_instance_normalisation_and_one_of_one_value_is_refused():
@@ -203,9 +208,10 @@ def test_the_gradient_of_renorm_takes_r_and_d_as_constants():
     layer = untrivial(norms.BatchRenorm(40, r_max=1.5, d_max=0.8))
     x, dy = torch.randn(2, 9, 40, dtype=torch.float64)
     leaf, weight, bias = (t.detach().clone().requires_grad_() for t in (x, *layer.parameters()))
-    mean, sigma = layer.running_mean, (layer.running_var + layer.eps).sqrt()
+    norm = layer.norm
+    mean, sigma = norm.running_mean, (norm.running_var + norm.eps).sqrt()
     batch_mean = leaf.mean(0)
-    batch_sigma = (leaf.var(0, correction=0) + layer.eps).sqrt()
+    batch_sigma = (leaf.var(0, correction=0) + norm.eps).sqrt()
     r, d = batch_sigma / sigma, (batch_mean - mean) / sigma
     for clipped in (r.gt(1.5) | r.lt(1 / 1.5), d.abs() > 0.8):
         assert 0 < clipped.sum() < 40
@@ -265,7 +271,7 @@ def test_renorm_needs_running_statistics():
 def behind_torchs(layer, x, dy, **lrn):
     """What torch's BatchNorm2d of this state and the formula of Krizhevsky et al. give."""
     theirs = nn.BatchNorm2d(5).double().train(layer.training)
-    theirs.load_state_dict(layer.state_dict())
+    theirs.load_state_dict(layer.norm.state_dict())
     leaf = x.clone().requires_grad_()
     y = theirs(leaf)
     size, around = lrn["size"], F.pad(y.square(), (0, 0, 0, 0, lrn["size"] // 2, lrn["size"]))
@@ -368,7 +374,8 @@ def test_derivatives(variant, shape):
 
     def function(x, weight, bias):
         torch.manual_seed(0)
-        parameters = {"weight": weight, "bias": bias}
+        names = [name for name, _ in layer.named_parameters()]
+        parameters = dict(zip(names, (weight, bias), strict=True))
         return torch.func.functional_call(copy.deepcopy(layer), parameters, (x,))
 
     x = torch.randn(shape, dtype=torch.float64, requires_grad=True)

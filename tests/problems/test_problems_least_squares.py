@@ -109,6 +109,7 @@ def test_slope_of_a_power_law():
     assert least_squares.slope(x, [3 - 2 * v for v in x]) == pytest.approx(-2)
 
 
+@pytest.mark.slow
 def test_quantities_belong_to_their_scale(monkeypatch):
     monkeypatch.setattr(least_squares, "SCALES", (1, 3, 10))
     monkeypatch.setattr(least_squares, "HORIZON", 2500)

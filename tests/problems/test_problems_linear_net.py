@@ -191,6 +191,7 @@ def test_phases_are_means_over_their_points(small, monkeypatch):
     assert record["distance batchnorm mid"] == 30 + (11 + 13 + 15 + 17 + 19) / 5
 
 
+@pytest.mark.slow
 def test_a_diverged_net_is_nan_and_leaves_the_others_alone(monkeypatch):
     monkeypatch.setattr(linear_net, "RATE", 1e-5)
     alone = linear_net.measure([0], 60)[0]

@@ -79,6 +79,7 @@ def test_a_net_learns_both_bits_with_norm_and_repeats(monkeypatch):
     assert two_branches.accuracy("none", 0, 0.0) == pytest.approx(0.25, abs=0.03)
 
 
+@pytest.mark.slow
 def test_quantities(monkeypatch):
     monkeypatch.setattr(two_branches, "tuned_rate", dict.fromkeys(two_branches.ARMS, 0.3).get)
     first, second = two_branches.measure([0, 1])
