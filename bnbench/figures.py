@@ -3,13 +3,12 @@
 `analysis` finds the same faults in the tables, when all is trained. Nothing here imports pandas.
 """
 
-import ast
-import re
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from bnbench.checks import RequestError
-from bnbench.schema import PROBED, Figure, Policy, Report
+from bnbench.query import Kind, kind_of, parse
+from bnbench.schema import MAX_FIGURES, MAX_PANELS, MAX_TITLE, PROBED, Figure, Policy, Report
 
 # Columns of the tables that figures are drawn from, beside the settings of the arms.
 OF_RUNS = ("arm", "seed", "status", "stuck", "epochs", "optim.lr", "hidden_layers")
@@ -22,7 +21,6 @@ BY_KIND = {
 WORDS = {"arm", "status", "shift", "policy", "metric"}  # columns that are not numbers
 SPLITS = ("train", "val", "test")
 METRICS = ("loss", "accuracy")
-MAX_TITLE = 200  # characters; the file of a figure is called by its title
 
 
 def check_report(report: Report, arms: Sequence[Mapping[str, Any]]) -> None:
@@ -38,6 +36,9 @@ def check_report(report: Report, arms: Sequence[Mapping[str, Any]]) -> None:
     settings = {key: [arm.get(key) for arm in arms] for arm in arms for key in arm}
     thresholds = {threshold for arm in arms for threshold in arm["train.thresholds"]}
     known = [*metrics(thresholds), *dict.fromkeys(key for arm in arms for key in probed(arm))]
+    for part in ("figures", "compare"):
+        if len(getattr(report, part)) > MAX_FIGURES:
+            raise RequestError(f"report.{part}: expected at most {MAX_FIGURES}")
     for number, figure in enumerate(report.figures):
         check_figure(f"report.figures[{number}]", figure, settings, known)
     for number, comparison in enumerate(report.compare):
@@ -77,6 +78,8 @@ def check_figure(
     columns = [*OF_RUNS, *BY_KIND[figure.kind], *settings]
     if len(figure.title) > MAX_TITLE:
         raise RequestError(f"{key}.title={figure.title}: expected at most {MAX_TITLE} characters")
+    if len(figure.panels or ()) > MAX_PANELS:
+        raise RequestError(f"{key}.panels: expected at most {MAX_PANELS}")
     keys = [name for name in known if figure.kind != "severity" or name.startswith("test/")]
     y = f"test/{figure.y.partition('/')[2]}" if figure.kind == "severity" else figure.y
     if "/" not in figure.y or y not in keys:
@@ -92,33 +95,32 @@ def check_figure(
             )
     if "x" in roles and not is_number(figure.x, settings):
         raise RequestError(f"{key}.x={figure.x}: expected a column of numbers")
-    check_query(f"{key}.where", figure.where, [*columns, *known])
-    for number, panel in enumerate(figure.panels or ()):
-        check_query(f"{key}.panels[{number}].where", panel.where, [*columns, *known])
+    queries = {f"{key}.where": figure.where}
+    queries |= {f"{key}.panels[{n}].where": p.where for n, p in enumerate(figure.panels or ())}
+    for place, query in queries.items():
+        check_query(place, query, [*columns, *known], settings)
 
 
 def is_number(column: str, settings: Mapping[str, Sequence[Any]]) -> bool:
     """Whether a column has a number in every row, or nothing."""
-    values = settings.get(column, ())
-    return column not in WORDS and all(v is None or isinstance(v, int | float) for v in values)
+    return kind(column, settings) != "text"
 
 
-def check_query(key: str, query: str | None, columns: Sequence[str]) -> None:
-    """Refuse a query of pandas that cannot be read or names no column (`RequestError`).
+def kind(column: str, settings: Mapping[str, Sequence[Any]]) -> Kind | None:
+    """What a column of the tables will hold."""
+    if column in settings:
+        return kind_of(settings[column])
+    return "text" if column in WORDS else "flag" if column == "stuck" else "number"
 
-    Names in backticks are columns whatever they hold; the rest has the grammar of Python.
-    """
+
+def check_query(
+    key: str, query: str | None, columns: Sequence[str], settings: Mapping[str, Sequence[Any]]
+) -> None:
+    """Refuse a query that cannot be asked of the table of a figure (`RequestError`)."""
     if not query:
         return
-    quoted = re.findall("`([^`]*)`", query)
     try:
-        tree = ast.parse(re.sub("`[^`]*`", "arm", query).strip(), mode="eval")
-    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
-        raise RequestError(f"{key}={query}: expected a query of columns ({error})") from error
-    named = [node.id for node in ast.walk(tree) if isinstance(node, ast.Name)]
-    if unknown := [name for name in [*quoted, *named] if name not in columns]:
-        raise RequestError(
-            f"{key}={query}: {unknown[0]}: expected a column, one of {', '.join(columns)}"
-        )
-    if not isinstance(tree.body, ast.Compare | ast.BoolOp | ast.UnaryOp | ast.BinOp | ast.Call):
-        raise RequestError(f"{key}={query}: expected a comparison such as batch_size == 64")
+        asked = parse(query, columns)
+        asked.check({name: kind(name, settings) for name in asked.names})
+    except RequestError as error:
+        raise RequestError(f"{key}={query}: {error}") from None

@@ -24,6 +24,8 @@ from bnbench.tracking.run_dir import (
     read_object,
     write_whole,
 )
+from bnbench.tracking.shapes import PROBLEM
+from bnbench.tracking.stored import make_folder
 
 EXACT = (
     *("claim", "part", "statistic", "estimate", "direction", "bound"),
@@ -45,7 +47,7 @@ def measure(results: Path, data: str, jobs: int, say: Callable[[str], None] = pr
         The folder of the files.
     """
     folder = results / "claims" / data / "measured"
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     wanted = {name: p for name, p in PROBLEMS.items() if not is_current(folder, name, p)}
     total = len(PROBLEMS) + 1
     lines = [f"{name}  kept" for name in PROBLEMS if name not in wanted]
@@ -65,11 +67,11 @@ def measure(results: Path, data: str, jobs: int, say: Callable[[str], None] = pr
 def is_current(folder: Path, name: str, problem: Problem) -> bool:
     """Whether the files of a problem are whole, and of this version and these seeds."""
     try:
-        facts = read_object(folder / f"{name}.json")
+        facts = read_object(folder / f"{name}.json", PROBLEM)
     except (FileNotFoundError, DamagedError):
         return False
     want = {"version": problem.version, "seeds": list(problem.seeds)}
-    hashes = facts.pop("sha256", {})
+    hashes = facts.pop("sha256")
     return (
         facts == want
         and hashes.keys() == {f"{name}.csv", *table_files(name, problem)}

@@ -136,7 +136,7 @@ class Whole:
         return self.results / file.relative_to(self.copy)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def whole(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(report, "draw", lambda *_: None)  # figures are slow, and tested elsewhere
@@ -230,6 +230,7 @@ def test_readers_give_the_same_numbers_or_name_the_file(name, change, whole):
     check_readers(whole, file)
 
 
+@pytest.mark.slow
 @settings(deadline=None, derandomize=True, max_examples=25)
 @given(name=st.sampled_from(["metrics.csv", "shifts.csv", "summary.json"]), change=changes)
 def test_the_same_sweep_gives_back_the_same_bytes(name, change, whole):
@@ -309,6 +310,7 @@ def put(value, path, new):
     return value
 
 
+@pytest.mark.slow
 @settings(deadline=None, derandomize=True, max_examples=40)
 @given(name=st.sampled_from(["summary.json", "experiment.json"]), new=VALUES, draw=st.data())
 def test_json_of_the_wrong_type_is_one_line(name, new, draw, whole):
@@ -326,6 +328,7 @@ def test_json_of_the_wrong_type_is_one_line(name, new, draw, whole):
 CELLS = ("", "x", "nan", "-1", "1.5", "1e999", "[", '["x"]', "done", "..", "a/b", "\0", "é", "1,5")
 
 
+@pytest.mark.slow
 @settings(deadline=None, derandomize=True, max_examples=40)
 @given(name=st.sampled_from(["arms.csv", "runs.csv"]), cell=st.sampled_from(CELLS), draw=st.data())
 def test_cells_of_the_wrong_type_are_one_line(name, cell, draw, whole):

@@ -3,6 +3,7 @@
 Every table here has the columns of runs.csv beside `x`, `y`, `hue` and `style`.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import replace
 from itertools import product
@@ -21,10 +22,12 @@ from bnbench.analysis.load import (
     finished,
 )
 from bnbench.labels import ABSENT, is_accuracy, setting_name
-from bnbench.schema import Figure
+from bnbench.query import parse
+from bnbench.schema import MAX_PANELS, MAX_TITLE, Figure
 
+ADDED = ("x", "y", "hue", "style")  # columns of a figure beside those of its table
 NOT_CONFIG = {
-    *("x", "y", "hue", "style", "panel", "value"),
+    *(*ADDED, "panel", "value"),
     *("step", "samples", "shift", "severity", "policy", "metric"),
 }
 Panels = list[tuple[str, pd.DataFrame]]
@@ -34,8 +37,10 @@ def effective(spec: Figure) -> Figure:
     """The figure with what its kind settles: severity has a panel per shift, a dash per policy.
 
     Raises:
-        ValueError: `y` is not the key of a metric.
+        ValueError: the title is longer than a name of a file, or `y` is not the key of a metric.
     """
+    if len(spec.title) > MAX_TITLE:
+        raise ValueError(f"figure {spec.title!r}: expected a title of at most {MAX_TITLE} letters")
     if "/" not in spec.y:
         raise ValueError(f"figure {spec.title!r}: y={spec.y}: expected split/metric")
     if spec.kind != "severity":
@@ -48,7 +53,8 @@ def panels(experiment: Experiment, spec: Figure) -> tuple[Panels, int]:
     """The title and points of each panel of an `effective` figure, and the panels in a row.
 
     Raises:
-        ValueError: the figure names a column or metric that there is not, or a bad query.
+        ValueError: the figure names a column or metric that there is not, has a bad query, or more
+            panels than anyone looks at.
     """
     frame = SOURCES[spec.kind](experiment, spec)
     _check(frame, spec)
@@ -60,6 +66,10 @@ def panels(experiment: Experiment, spec: Figure) -> tuple[Panels, int]:
     frame = frame[frame["x"].notna()]
     if frame.empty:
         return [], 1
+    facets = [frame[column].nunique() for column in (spec.row, spec.col) if column]
+    number = len(spec.panels) if spec.panels else math.prod(facets)
+    if number > MAX_PANELS:
+        raise ValueError(f"figure {spec.title!r}: {number} panels, expected at most {MAX_PANELS}")
     if spec.row and spec.col and not spec.panels:
         return _grid(frame, spec.row, spec.col)
     parts = [(title, part) for title, part in _parts(frame, spec) if not part.empty]
@@ -121,13 +131,11 @@ def _check(frame: pd.DataFrame, spec: Figure) -> None:
 def _where(frame: pd.DataFrame, query: str | None, title: str) -> pd.DataFrame:
     if not query:
         return frame.copy()
+    columns = [column for column in map(str, frame) if column not in ADDED]
     try:
-        chosen = frame.eval(query)
-    except Exception as error:  # the parser and what it calls raise a dozen kinds
+        return frame[parse(query, columns).rows(frame)]
+    except ValueError as error:
         raise ValueError(f"figure {title!r}: where={query}: {error}") from None
-    if not isinstance(chosen, pd.Series) or not pd.api.types.is_bool_dtype(chosen):
-        raise ValueError(f"figure {title!r}: where={query}: expected a condition on columns")
-    return frame[chosen]
 
 
 def _named(values: pd.Series) -> pd.Series:

@@ -15,7 +15,8 @@ from bnbench.analysis.long_csv import Source, read_long
 from bnbench.config import BATCH_NORMS, DATA_SIZES
 from bnbench.schema import TUNED_BATCH, Policy
 from bnbench.tracking.experiment_dir import is_record, read_experiment, read_rows, tabulate
-from bnbench.tracking.run_dir import OUTCOMES, read_summary, run_path
+from bnbench.tracking.run_dir import read_summary, run_path
+from bnbench.tracking.shapes import OUTCOMES
 
 STATUSES = (*OUTCOMES, "failed", "interrupted", "running", "missing")
 NEEDED = (
@@ -184,7 +185,7 @@ def _runs(path: Path, header: Sequence[str], rows: Iterable[Iterable[Any]]) -> p
         runs = pd.read_csv(
             text,
             keep_default_na=False,
-            na_values=["", "nan"],
+            na_values={column: ["", "nan"] for column in header if column != "arm"},
             dtype={"arm": str},
             low_memory=False,
         ).copy()  # hundreds of columns, as probes give, become one block for all that is added

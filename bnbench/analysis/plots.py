@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
-import matplotlib as mpl
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
@@ -21,7 +20,7 @@ from bnbench.analysis.captions import alt_text, caption_text, note_text
 from bnbench.analysis.interactive import curves
 from bnbench.analysis.load import Experiment
 from bnbench.analysis.marks import CROSS, MARKS, Look, crosses, cut
-from bnbench.labels import ABSENT, SELF_EXPLAINING, column_label, name_label
+from bnbench.labels import ABSENT, SELF_EXPLAINING, column_label, drawn_label, name_label
 from bnbench.schema import Figure
 
 MARK_EVERY = 0.16  # of the axes' diagonal, between the markers of a curve
@@ -59,7 +58,7 @@ def draw(spec: Figure, experiment: Experiment) -> Drawing | None:
     dashes = style.ordered(spec.style or "", frame["style"])
     drawn_y = frame.loc[np.isfinite(frame["y"]), "y"]
     is_geometric = spec.logy and bool((drawn_y > 0).all())  # a log axis shows ratios
-    with mpl.rc_context(style.THEME):
+    with style.themed():
         canvas, axes = layout.canvas_of(len(panels), across)
         keys = ["panel", "hue", "style"]
         drawn = frame[list(dict.fromkeys([*keys, *differ, *DRAWN]))]
@@ -77,7 +76,7 @@ def draw(spec: Figure, experiment: Experiment) -> Drawing | None:
         if not counts:
             layout.fit(axes[0], frame["y"])
         for ax, (title, part) in zip(axes, panels, strict=True):
-            ax.set_title(title, fontsize="medium")
+            ax.set_title(drawn_label(title), fontsize="medium")
             layout.scale(ax, np.unique(part["x"]), spec)
         cuts = [cut(ax) for ax in axes if spec.kind == "versus"]
         for ax, line, look in lines:
@@ -86,7 +85,7 @@ def draw(spec: Figure, experiment: Experiment) -> Drawing | None:
         handles = _legend(spec, frame, hues, dashes)
         data_set = name_label("data.name", experiment.data)
         title = f"{spec.title}{layout.HARD}·{layout.HARD}{data_set}"
-        layout.inscribe(canvas, axes, across, spec, title, note, handles)
+        layout.inscribe(canvas, axes, across, spec, drawn_label(title), note, handles)
         titles = [title for title, _ in panels]
         data = curves(spec, lines, titles, across, differ, is_geometric)
     caption = caption_text(spec, note, differ, frame, any(cuts))
@@ -137,13 +136,13 @@ def _legend(
         if hue in lost:
             name += f" ({lost[hue]} of {total[hue]} diverged)"
         look.pop("markevery", None)
-        look |= {"linestyle": style.SOLID, "label": name}
+        look |= {"linestyle": style.SOLID, "label": drawn_label(name)}
         handles.append(Line2D([], [], **look))
     told = [dash for dash in dashes if dash not in ("none", "", ABSENT)]
     for dash in told if len(told) > 1 or ABSENT in dashes else []:
         dashed = style.dashes(spec.style, dashes)[dash]
         label = f"{column_label(spec.style or '')}: {name_label(spec.style or '', dash)}"
-        handles.append(Line2D([], [], color=GREY, linestyle=dashed, label=label))
+        handles.append(Line2D([], [], color=GREY, linestyle=dashed, label=drawn_label(label)))
     if len(lost):
         cross: Look = CROSS | {"color": GREY, "label": "diverged run"}
         handles.append(Line2D([], [], **cross))

@@ -13,9 +13,12 @@ from typing import Any
 
 import pandas as pd
 
+from bnbench.analysis.claim_views import DEPTH
+from bnbench.analysis.long_csv import read_table
 from bnbench.claims.judge import P, PartResult, Verdict, p_of_parts
 from bnbench.claims.records import Above, Below, Between, Part
 from bnbench.tracking.csv_log import write_table
+from bnbench.tracking.stored import DamagedError, content, make_folder
 
 SCOREBOARD = [
     *("claim", "verdict", "statistic", "estimate", "ci_low", "ci_high", "ci_level", "n"),
@@ -26,6 +29,7 @@ PARTS = [
     *("sesoi_low", "sesoi_high", "interest", "p_confirm", "p_refute", "detectable", "censored"),
     "verdict",
 ]
+OF_P = {"claim": str, "role": str, "p_confirm": float, "p_refute": float}  # columns of PARTS
 EVIDENCE = [
     *("part", "role", "seed", "value", "treatment", "baseline"),
     *("treatment_arm", "baseline_arm", "bound"),
@@ -37,10 +41,11 @@ def write(verdicts: Iterable[Verdict], folder: Path) -> None:
     """Write scoreboard.csv, parts.csv and the evidence of every claim."""
     verdicts = list(verdicts)
     data = folder.name
-    (folder / "evidence").mkdir(parents=True, exist_ok=True)
-    write_table(folder / "scoreboard.csv", SCOREBOARD, (scoreboard_row(v, data) for v in verdicts))
+    make_folder(folder / "evidence")
+    board = (scoreboard_row(v, data) for v in verdicts)
+    write_table(folder / "scoreboard.csv", SCOREBOARD, board, DEPTH)
     rows = [part_row(v.claim.id, part) for v in verdicts for part in v.parts]
-    write_table(folder / "parts.csv", PARTS, rows)
+    write_table(folder / "parts.csv", PARTS, rows, DEPTH)
     for verdict in verdicts:
         file = folder / "evidence" / f"{verdict.claim.id}.csv"
         if verdict.exact is not None:
@@ -97,11 +102,20 @@ def part_row(claim: str, part: PartResult) -> list[Any]:
 
 
 def p_values(folder: Path) -> dict[str, P]:
-    """The p-values of the claims that a folder has, by id; none where it has no parts.csv."""
+    """The p-values of the claims that a folder has, by id; none where it has no parts.csv.
+
+    Raises:
+        DamagedError: it is not what judging wrote.
+    """
     file = folder / "parts.csv"
-    if not file.exists():
+    try:
+        table = read_table(content(file, depth=DEPTH), usecols=list(OF_P), dtype=OF_P)
+    except FileNotFoundError:
         return {}
-    table = pd.read_csv(file)
+    except DamagedError:
+        raise
+    except ValueError as error:
+        raise DamagedError(f"{file}: {error}") from None
     deciding = table[table["role"] == "verdict"]
     return {
         str(claim): p_of_parts(list(rows["p_confirm"]), list(rows["p_refute"]))

@@ -4,6 +4,7 @@ Every comparison is checked before it is made: the seeds of the two sides are th
 share a seed began with the same weights and met the same batches, and no image is in two splits.
 """
 
+import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cache, cached_property
@@ -15,8 +16,11 @@ import pandas as pd
 
 from bnbench.analysis.load import Experiment, final, load
 from bnbench.analysis.load import curve as curve_of
+from bnbench.analysis.long_csv import read_table
 from bnbench.tracking.experiment_dir import experiment_path
-from bnbench.tracking.run_dir import OUTCOMES, read_summary, run_path
+from bnbench.tracking.run_dir import read_summary, run_path
+from bnbench.tracking.shapes import OUTCOMES
+from bnbench.tracking.stored import DamagedError, content
 from bnbench.tuning import SCORE, best_place, mean_accuracy
 
 FIRST_TUNING_SEED = 100  # seeds from here on choose learning rates; those below report
@@ -68,7 +72,7 @@ class Study:
         """
         if name not in self._experiments:
             folder = experiment_path(self.results, name, self.data)
-            if not (folder / "arms.csv").exists():
+            if not os.path.lexists(folder / "arms.csv"):
                 raise LackingError(f"no runs of the experiment {name}")
             self._experiments[name] = load(folder)
         return self._experiments[name]
@@ -79,11 +83,21 @@ class Study:
         return self.results / "claims" / self.data
 
     def measured(self, name: str) -> pd.DataFrame:
-        """`measured/<name>.csv`: what was measured without runs."""
+        """`measured/<name>.csv`: what was measured without runs.
+
+        Raises:
+            LackingError: it was not.
+            DamagedError: it is not what measuring wrote.
+        """
         file = self.folder / "measured" / f"{name}.csv"
-        if not file.exists():
-            raise LackingError(f"{file.name} was not measured yet")
-        return pd.read_csv(file)
+        try:
+            return read_table(content(file))
+        except FileNotFoundError:
+            raise LackingError(f"{file.name} was not measured yet") from None
+        except DamagedError:
+            raise
+        except ValueError as error:
+            raise DamagedError(f"{file}: {error}") from None
 
     def matching(self, arm: Arm) -> pd.DataFrame:
         """The runs that have the values of `arm.where`, at every rate and seed."""

@@ -1,8 +1,8 @@
 """The dashboard of one experiment: from its files to a checked specification, and what is saved."""
 
-import json
 from collections import Counter
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,9 @@ from bnbench.analysis.load import Experiment, finished, load
 from bnbench.dashboard import workspace
 from bnbench.dashboard.records import Dashboard, check
 from bnbench.dashboard.specification import specify
-from bnbench.tracking.run_dir import as_json, run_path, write_whole
+from bnbench.tracking.run_dir import DamagedError, as_json, run_path, write_whole
+from bnbench.tracking.shapes import SAVED, checked, parsed
+from bnbench.tracking.stored import content, make_folder
 from bnbench.tracking.upload import Attempt
 from bnbench.tracking.wandb_keys import Logged, read_logged
 from bnbench.tracking.wandb_log import describe, read_facts
@@ -75,10 +77,10 @@ class Built:
             ValueError: the file that says so is not what that call wrote.
         """
         try:
-            saved = workspace.Saved(**json.loads(self.saved.read_bytes()))
+            saved = workspace.Saved(**checked(parsed(content(self.saved, depth=1)), SAVED))
         except FileNotFoundError:
             return None
-        except (OSError, ValueError, TypeError):
+        except (ValueError, TypeError):
             raise ValueError(
                 f"{self.saved}: not what `make dashboard` wrote; without it there will be a new "
                 "workspace"
@@ -102,7 +104,7 @@ class Built:
                 raise
             hint = f"if it was deleted there: without {self.saved} there will be a new one"
             raise RuntimeError(f"{describe(error)}; {hint}") from error
-        write_whole(self.saved, as_json(asdict(saved)))
+        write_whole(self.saved, as_json(asdict(saved)), depth=1)
         return saved
 
 
@@ -127,8 +129,8 @@ def build(folder: Path, attempts: Iterable[Attempt]) -> Built:
     dashboard = specify(experiment, runs.logged)
     check(dashboard, runs.logged)
     file = results / "dashboards" / f"{experiment.name}-{experiment.data}.json"
-    file.parent.mkdir(exist_ok=True)
-    write_whole(file, as_json(specification(dashboard)))
+    make_folder(file.parent, 1)
+    write_whole(file, as_json(specification(dashboard)), 1)
     return Built(dashboard, runs, file)
 
 
@@ -152,11 +154,13 @@ def wandb_runs(experiment: Experiment, results: Path, attempts: Iterable[Attempt
     runs = Runs(len(ended), Logged(), 0, 0, 0, Counter())
     for arm, seed in zip(ended["arm"], ended["seed"], strict=True):
         attempt = attempt_of.get(run_path(results, arm, seed))
-        facts = read_facts(attempt.file) if attempt and attempt.file.exists() else None
+        facts, logged = None, Logged()
+        with suppress(FileNotFoundError, DamagedError):
+            facts = read_facts(attempt.file) if attempt else None
+            logged = read_logged(attempt.file) if attempt else logged
         if attempt is None or facts is None:
             runs.absent += 1
             continue
-        logged = read_logged(attempt.file)
         runs.logged.add(logged)
         runs.unshifted += shifted[arm, seed] > sum(k.startswith("shift") for k in logged.summary)
         if attempt.is_sent:

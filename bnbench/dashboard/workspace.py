@@ -26,7 +26,8 @@ from bnbench.dashboard.records import (
     Points,
     Text,
 )
-from bnbench.tracking.wandb_log import FAILED, INTERRUPTED, own_environment
+from bnbench.tracking.wandb_environment import own_environment
+from bnbench.tracking.wandb_log import FAILED, INTERRUPTED
 
 SHOWN = 100  # lines that W&B draws in a panel at most, unless told otherwise
 COLUMNS = 2  # panels beside each other

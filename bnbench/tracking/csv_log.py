@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from bnbench.schema import ShiftName
-from bnbench.tracking.run_dir import is_intact, replacing
+from bnbench.tracking.run_dir import naming, proved, replacing
+from bnbench.tracking.stored import DEPTH, TABLE, DamagedError, content, opened
 
 METRICS = ("step", "samples", "split", "layer", "metric", "value")
 SEVERITY_DIGITS = set("12345")
@@ -22,31 +23,37 @@ class CsvLog:
     """Appends the points of a run to metrics.csv; each point is on disk when `write` returns."""
 
     def __init__(self, path: Path):
-        self.file = path.open("w", newline="", encoding="utf-8")
+        self.path = path
+        with naming(path):
+            self.file = path.open("w", newline="", encoding="utf-8")
         self.writer = csv.writer(self.file, lineterminator="\n")
         self.writer.writerow(METRICS)
 
     def write(self, step: int, samples: int, point: Point) -> None:
         """Append one evaluation point: all its values at one step."""
-        self.writer.writerows(
-            (step, samples, *names, repr(float(value))) for names, value in point.items()
-        )
-        self.file.flush()
+        with naming(self.path):
+            self.writer.writerows(
+                (step, samples, *names, repr(float(value))) for names, value in point.items()
+            )
+            self.file.flush()
 
     def close(self) -> None:
         """Close the file, once it is on the disk."""
         if not self.file.closed:
-            os.fsync(self.file)
-            self.file.close()
+            with naming(self.path), self.file:
+                os.fsync(self.file)
 
 
-def read_points(path: Path) -> list[tuple[int, int, dict[tuple[str, str, str], float]]]:
-    """The points (step, samples, values) of a metrics.csv; a torn last line is dropped.
+def read_points(
+    path: Path, summary: Mapping[str, Any]
+) -> list[tuple[int, int, dict[tuple[str, str, str], float]]]:
+    """The points (step, samples, values) of the metrics.csv of a run that is trained.
 
     Raises:
-        ValueError: it is not what a run writes; one line that names the file.
+        DamagedError: it is not what the run wrote; one line that names the file.
     """
-    lines = path.read_bytes().split(b"\n")[:-1]
+    file = path / "metrics.csv"
+    lines = proved(path, summary, file.name).split(b"\n")[:-1]
     points: list[tuple[int, int, dict[tuple[str, str, str], float]]] = []
     try:
         header, *rows = csv.reader([line.decode() for line in lines], strict=True)
@@ -58,7 +65,7 @@ def read_points(path: Path) -> list[tuple[int, int, dict[tuple[str, str, str], f
                 points.append((int(step), int(samples), {}))
             points[-1][2][split, layer, metric] = float(value)
     except (ValueError, csv.Error) as error:
-        raise ValueError(f"{path}: {error}") from None
+        raise DamagedError(f"{file}: {error}") from None
     return points
 
 
@@ -69,11 +76,11 @@ def latest(path: Path, key: tuple[str, str, str]) -> tuple[int, float] | None:
     half written, or is none at all, is passed over. None where there is no such line.
     """
     try:
-        with path.open("rb") as file:
+        with opened(path, TABLE) as file:
             start = max(0, file.seek(0, os.SEEK_END) - TAIL)
             file.seek(start)
             whole = file.read().split(b"\n")[1 if start else 0 : -1]
-    except OSError:
+    except (OSError, DamagedError):
         return None
     for line in reversed(whole):
         fields = line.decode(errors="replace").split(",")
@@ -83,9 +90,11 @@ def latest(path: Path, key: tuple[str, str, str]) -> tuple[int, float] | None:
     return None
 
 
-def write_table(path: Path, header: Iterable[str], rows: Iterable[Iterable[Any]]) -> None:
+def write_table(
+    path: Path, header: Iterable[str], rows: Iterable[Iterable[Any]], depth: int = DEPTH
+) -> None:
     """Write a whole CSV file by rename, so that no reader sees half of it."""
-    with replacing(path) as part, part.open("w", newline="", encoding="utf-8") as file:
+    with replacing(path, depth) as part, part.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(header)
         writer.writerows(rows)
@@ -93,11 +102,9 @@ def write_table(path: Path, header: Iterable[str], rows: Iterable[Iterable[Any]]
 
 def read_shifts(path: Path, summary: Mapping[str, Any]) -> list[tuple[str, int, str, str, str]]:
     """The rows of a run's shifts.csv; none where there is none that the run wrote."""
-    file = path / "shifts.csv"
-    if not file.exists() or not is_intact(path, summary, file.name):
-        return []
     try:
-        header, *rows = csv.reader(file.read_text(encoding="utf-8").splitlines(), strict=True)
+        text = proved(path, summary, "shifts.csv").decode()
+        header, *rows = csv.reader(text.splitlines(), strict=True)
         if tuple(header) != SHIFTS:
             return []
         table = [(s, int(n), policy, metric, repr(float(v))) for s, n, policy, metric, v in rows]
@@ -109,8 +116,8 @@ def read_shifts(path: Path, summary: Mapping[str, Any]) -> list[tuple[str, int, 
 def named_shifts(path: Path) -> set[tuple[str, int, str]]:
     """The shifts (name, severity, policy) that a run's shifts.csv names, whatever its numbers."""
     try:
-        lines = (path / "shifts.csv").read_text(encoding="utf-8", errors="replace").splitlines()
-    except OSError:
+        lines = content(path / "shifts.csv", TABLE).decode(errors="replace").splitlines()
+    except (FileNotFoundError, DamagedError):
         return set()
     fields = [line.split(",") for line in lines]
     found = [(f[0], int(f[1]), f[2]) for f in fields if len(f) > 2 and f[1] in SEVERITY_DIGITS]

@@ -6,9 +6,10 @@ derived anew from arms.csv and the runs.
 """
 
 import csv
+import hashlib
 import io
 import json
-import re
+import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,23 +18,21 @@ from typing import Any
 from bnbench.config import flatten
 from bnbench.tracking.csv_log import write_table
 from bnbench.tracking.run_dir import (
+    AGAIN,
     DamagedError,
     checksum,
     digest,
     read_object,
-    read_summary,
+    read_result,
     run_path,
     state,
     write_whole,
 )
+from bnbench.tracking.shapes import ARM, EXPERIMENT, SEED
+from bnbench.tracking.stored import TABLE, MisplacedError, check_folder, content, make_folder
 
-# of experiment.json and its part tune; what was not recorded is null or absent
-FACTS = {
-    **dict.fromkeys(("question", "command", "git_commit", "device", "started", "finished"), str),
-    **dict.fromkeys(("versions", "report", "tune", "sha256"), dict),
-    "git_dirty": bool,
-}
-TUNE = {"seeds": list, "low": float | int, "high": float | int, "arms": list}
+LONGEST = 120  # characters of the name of an experiment
+FITTING = f"a name of one line in UTF-8, of at most {LONGEST} characters"
 
 
 @dataclass(frozen=True)
@@ -43,8 +42,7 @@ class Table:
     Attributes:
         header: the columns.
         rows: one per run; a cell that a run does not have is left out.
-        damaged: a line for each summary.json that is not what its run wrote; the run's row says
-            that it has no result.
+        damaged: a line for each run that is not what it wrote; its row says that it has no result.
     """
 
     header: list[str]
@@ -63,26 +61,69 @@ def experiment_path(results: Path, name: str, data: str) -> Path:
 
 def find(results: Path) -> list[Path]:
     """The experiment folders of a results root, by name."""
-    files = (
-        file for name in ("arms", "runs") for file in results.glob(f"experiments/*/*/{name}.csv")
-    )
-    return sorted({file.parent for file in files})
+    return survey(results)[0]
+
+
+def survey(results: Path) -> tuple[list[Path], list[str]]:
+    """The experiment folders of a results root, by name, and a line for each that cannot be one."""
+    found, problems = [], []
+    for name in folders(results / "experiments", 1, problems):
+        for data in folders(name, 2, problems):
+            try:
+                check_folder(data)
+            except FileNotFoundError:  # it was there a moment ago
+                continue
+            except DamagedError as error:
+                problems.append(str(error))
+                continue
+            if any(os.path.lexists(data / file) for file in ("arms.csv", "runs.csv")):
+                found.append(data)
+    return sorted(found), problems
+
+
+def folders(parent: Path, depth: int, problems: list[str]) -> list[Path]:
+    """What may be folders of experiments in a folder; links and pipes are, to be refused by name.
+
+    Args:
+        parent: it lies `depth` folders below the results folder.
+        depth: see `check_folder`.
+        problems: gets a line for each that cannot be read, or has no name that people can.
+    """
+    try:
+        check_folder(parent, depth)
+        with os.scandir(parent) as entries:
+            there = [entry.name for entry in entries if not entry.is_file(follow_symlinks=False)]
+    except FileNotFoundError:
+        return []
+    except DamagedError as error:
+        problems.append(str(error))
+        return []
+    except OSError as error:
+        problems.append(f"{parent}: cannot be read ({error.strerror})")
+        return []
+    problems += [f"{parent / name}: expected {FITTING}" for name in there if not fits(name)]
+    return [parent / name for name in there if fits(name)]
+
+
+def fits(name: str) -> bool:
+    """Whether a folder's name can be printed and linked to: UTF-8, in one line."""
+    return name.isprintable() and len(name) <= LONGEST
 
 
 def write_arms(path: Path, runs: Iterable[tuple[str, int, Mapping[str, Any]]]) -> None:
     """Write arms.csv, before training: every asked-for run (arm, seed, science config)."""
     rows = [{"arm": arm, "seed": seed, **columns(science)} for arm, seed, science in runs]
-    path.mkdir(parents=True, exist_ok=True)
+    make_folder(path)
     header = list(dict.fromkeys(key for row in rows for key in row))
     write_table(path / "arms.csv", header, ([row.get(k, "") for k in header] for row in rows))
 
 
 def write_experiment(path: Path, facts: Mapping[str, Any]) -> None:
     """Write experiment.json: question, command, commit, versions, figures and comparisons."""
-    path.mkdir(parents=True, exist_ok=True)
-    content = {**facts, "sha256": {"arms.csv": digest(path / "arms.csv")}}
-    content["checksum"] = checksum(content)
-    write_whole(path / "experiment.json", json.dumps(content, indent=2) + "\n")
+    make_folder(path)
+    told = {**facts, "sha256": {"arms.csv": digest(path / "arms.csv")}}
+    told["checksum"] = checksum(told)
+    write_whole(path / "experiment.json", json.dumps(told, indent=2) + "\n")
 
 
 def read_experiment(path: Path) -> dict[str, Any]:
@@ -91,18 +132,10 @@ def read_experiment(path: Path) -> dict[str, Any]:
     Raises:
         DamagedError: it is not what the sweep wrote.
     """
-    file = path / "experiment.json"
     try:
-        facts = read_object(file)
+        return read_object(path / "experiment.json", EXPERIMENT)
     except FileNotFoundError:
         return {}
-    for key, kind in FACTS.items():
-        if not isinstance(facts.get(key), kind | None):
-            raise DamagedError(f"{file}: {key} is of the wrong type")
-    for key, kind in TUNE.items() if facts.get("tune") else ():
-        if not isinstance(facts["tune"].get(key), kind):
-            raise DamagedError(f"{file}: tune.{key} is missing or of the wrong type")
-    return facts
 
 
 def read_arms(path: Path) -> list[dict[str, str]]:
@@ -111,7 +144,7 @@ def read_arms(path: Path) -> list[dict[str, str]]:
     Raises:
         DamagedError: it or experiment.json is not what the sweep wrote.
     """
-    return read_rows(path / "arms.csv", read_experiment(path).get("sha256", {}).get("arms.csv"))
+    return read_rows(path / "arms.csv", (read_experiment(path).get("sha256") or {}).get("arms.csv"))
 
 
 def read_rows(file: Path, sha256: str | None = None) -> list[dict[str, str]]:
@@ -125,10 +158,11 @@ def read_rows(file: Path, sha256: str | None = None) -> list[dict[str, str]]:
         DamagedError: it is not what was written, or not such a table.
     """
     try:
-        if sha256 is not None and sha256 != digest(file):
+        text = content(file, TABLE)
+        if sha256 is not None and sha256 != hashlib.sha256(text).hexdigest():
             raise ValueError("not what the sweep wrote; the same `make sweep` writes it anew")
-        text = io.StringIO(file.read_text(encoding="utf-8-sig"), newline="")
-        table = csv.reader(text, strict=True)
+        # whatever line ends an editor gave it
+        table = csv.reader(io.StringIO(text.decode("utf-8-sig"), newline=""), strict=True)
         header = next(table, [])
         if not {"arm", "seed"} <= set(header) or len(set(header)) < len(header):
             raise ValueError("expected the columns arm, seed and others, each once")
@@ -137,12 +171,14 @@ def read_rows(file: Path, sha256: str | None = None) -> list[dict[str, str]]:
             if len(cells) != len(header):
                 raise ValueError(f"line {table.line_num}: expected {len(header)} fields")
             row = dict(zip(header, cells, strict=True))
-            if not re.fullmatch(r"[\w-]+", row["arm"]) or not re.fullmatch("[0-9]+", row["seed"]):
+            if not ARM.fullmatch(row["arm"]) or not SEED.fullmatch(row["seed"]):
                 raise ValueError(f"line {table.line_num}: expected an arm and its seed")
             if rows.setdefault((row["arm"], int(row["seed"])), row) is not row:
                 raise ValueError(f"line {table.line_num}: the run is listed twice")
-    except OSError as error:
-        raise DamagedError(f"{file}: cannot be read ({error.strerror})") from None
+    except FileNotFoundError:
+        raise DamagedError(f"{file}: missing") from None
+    except DamagedError:
+        raise
     except (ValueError, csv.Error) as error:
         raise DamagedError(f"{file}: {error}") from None
     return list(rows.values())
@@ -161,7 +197,8 @@ def tabulate(results: Path, name: str, data: str) -> Table:
         try:
             measured = outcome(folder)
         except DamagedError as error:
-            damaged.append(f"{error}; the same `make sweep` trains it again")
+            is_told = isinstance(error, MisplacedError) or AGAIN in str(error)
+            damaged.append(f"{error}" if is_told else f"{error}; {AGAIN}")
             measured = {"status": state(folder), "stuck": ""}
         rows.append(run | measured)
     # what identifies and describes a run comes first, what was measured after it
@@ -178,10 +215,11 @@ def is_record(results: Path, name: str, data: str) -> bool:
         DamagedError: arms.csv or experiment.json is not what the sweep wrote.
     """
     path = experiment_path(results, name, data)
-    if not (path / "runs.csv").exists():
+    if not os.path.lexists(path / "runs.csv"):
         return False
-    asked = read_arms(path) if (path / "arms.csv").exists() else []
-    return not any(run_path(results, run["arm"], int(run["seed"])).exists() for run in asked)
+    asked = read_arms(path) if os.path.lexists(path / "arms.csv") else []
+    paths = (run_path(results, run["arm"], int(run["seed"])) for run in asked)
+    return not any(map(os.path.lexists, paths))
 
 
 def write_runs(results: Path, name: str, data: str) -> Path:
@@ -203,10 +241,10 @@ def outcome(folder: Path) -> dict[str, Any]:
     """The status of a run and, where it is done, its final numbers by column name.
 
     Raises:
-        DamagedError: its summary.json is not what it wrote.
+        DamagedError: its summary, metrics.csv or shifts.csv is not what it wrote.
     """
     try:
-        summary = read_summary(folder)
+        summary = read_result(folder)
     except FileNotFoundError:
         return {"status": state(folder), "stuck": ""}
     numbers = {

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from bnbench.tracking.csv_log import read_points
-from bnbench.tracking.meta import read_meta
+from bnbench.tracking.meta import known_meta
 from bnbench.tracking.run_dir import as_json, write_whole
 from bnbench.tracking.wandb_keys import wandb_summary
 from bnbench.tracking.wandb_log import Identity, WandbLog, is_whole
@@ -17,9 +17,9 @@ def rebuild(path: Path, identity: Identity, summary: Mapping[str, Any]) -> bool:
     Times that W&B shows are those of the rebuilding.
 
     Raises:
-        ValueError: metrics.csv is not what a run writes; one line that names it.
+        DamagedError: metrics.csv is not what the run wrote; one line that names it.
     """
-    points = read_points(path / "metrics.csv")
+    points = read_points(path, summary)
     log = WandbLog(identity)
     note(path, log.id)  # first: an attempt that is killed is then known, and made anew
     for step, samples, point in points:
@@ -32,7 +32,7 @@ def rebuild(path: Path, identity: Identity, summary: Mapping[str, Any]) -> bool:
 
 def ensure(path: Path, identity: Identity, summary: Mapping[str, Any]) -> bool:
     """See to it that W&B has a trained run whole and once; whether it has."""
-    wandb_id = read_meta(path).get("wandb_id")
+    wandb_id = known_meta(path).get("wandb_id")
     if wandb_id and is_whole(identity.results, wandb_id):
         return True
     return rebuild(path, identity, summary)
@@ -46,5 +46,5 @@ def note(path: Path, wandb_id: str | None, folder: str | None = None) -> None:
         wandb_id: the id that the server knows it by, or will.
         folder: the id in the name of its folder on disk, where that is another.
     """
-    meta = {**read_meta(path), "wandb_id": wandb_id, "wandb_folder": folder or wandb_id}
+    meta = {**known_meta(path), "wandb_id": wandb_id, "wandb_folder": folder or wandb_id}
     write_whole(path / "meta.json", as_json(meta))

@@ -1,47 +1,66 @@
 """The folder of one run: its lock, its state and its files, each complete or absent."""
 
+import errno
 import fcntl
 import hashlib
 import json
 import math
 import os
+import re
 import secrets
+import stat
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from enum import StrEnum
 from pathlib import Path
-from types import NoneType
 from typing import Any
 
 from omegaconf import OmegaConf
+
+from bnbench.tracking.shapes import SUMMARY, checked, parsed
+from bnbench.tracking.stored import (
+    DEPTH,
+    SMALL,
+    TABLE,
+    DamagedError,
+    MisplacedError,
+    check_folder,
+    check_replaceable,
+    content,
+    digest,
+    kind,
+    make_folder,
+)
 
 State = StrEnum("State", ["missing", "running", "interrupted", "failed", "done"])
 LOOKS, LOOK_SECONDS = 5, 0.01  # what a trainer waits for those who only look
 PENDING = ".summary.json"  # of a run that is trained and whole but for the end of its W&B run
 LEFTOVERS = (PENDING, "error.txt", "metrics.csv", "meta.json", "shifts.csv", "weights.pt")
-OUTCOMES = ("done", "diverged")
-HASHED = ("metrics.csv", "shifts.csv", "weights.pt")
-NEEDED = {
-    "status": str,
-    "stuck": bool,
-    "metrics": dict,
-    "steps_to": dict,
-    "samples_to": dict,
-    "steps": int,
-    "samples": int,
-    "seconds": float | int,
-    "parameters": int,
+READ = ("metrics.csv", "shifts.csv")  # what a run measured, beside its summary
+HASHED = (*READ, "weights.pt")
+NUMBER = rb"-?(?:\d+(?:\.\d+)?(?:e[+-]?\d+)?|inf|nan)"
+WORD = rb"[ -+\--~]*"  # what can be printed of ASCII, but a comma
+FORMS = {  # of the files of `READ`
+    "metrics.csv": re.compile(
+        rb"step,samples,split,layer,metric,value\n"
+        rb"(?:\d{1,18},\d{1,18},%(w)s,%(w)s,%(w)s,%(n)s\n)*" % {b"w": WORD, b"n": NUMBER}
+    ),
+    "shifts.csv": re.compile(
+        rb"shift,severity,policy,metric,value\n"
+        rb"(?:%(w)s,\d{1,9},%(w)s,%(w)s,%(n)s\n)*" % {b"w": WORD, b"n": NUMBER}
+    ),
 }
-OPTIONAL = {"sha256": dict, "fingerprint": dict}
+AGAIN = "the same `make sweep` makes it again"
+FULL = {
+    errno.ENOSPC: "the disk is full",
+    errno.EDQUOT: "the disk quota is used up",
+    errno.EFBIG: "a file may not grow so large: ulimit -f",
+}
 
 
 class RunBusyError(Exception):
     """Another process is training this run."""
-
-
-class DamagedError(ValueError):
-    """A file is not what a run wrote; the text is one line that names the file."""
 
 
 def run_path(results: Path, arm: str, seed: int) -> Path:
@@ -58,16 +77,16 @@ def state(path: Path) -> State:
     """What became of a run, read from its folder alone."""
     if is_done(path):
         return State.done
-    if not path.exists():
-        return State.missing
     try:
         with locked(path, shared=True):
             pass
     except RunBusyError:
         return State.running
-    except (FileNotFoundError, NotADirectoryError):
+    except FileNotFoundError:
         return State.missing
-    return State.failed if (path / "error.txt").exists() else State.interrupted
+    except DamagedError:  # nobody can hold it
+        pass
+    return State.failed if os.path.lexists(path / "error.txt") else State.interrupted
 
 
 def is_held(path: Path) -> bool:
@@ -77,16 +96,16 @@ def is_held(path: Path) -> bool:
             return False
     except RunBusyError:
         return True
-    except OSError:  # nobody ever has, or the disk is gone
+    except (OSError, DamagedError):  # nobody ever has, or the disk is gone
         return False
 
 
 def last_error(path: Path) -> str:
     """Why a run failed: the last line of its error.txt."""
     try:
-        text = (path / "error.txt").read_text(encoding="utf-8", errors="replace")
-    except OSError as error:
-        return f"error.txt cannot be read ({error.strerror})"
+        text = content(path / "error.txt").decode(errors="replace")
+    except (FileNotFoundError, DamagedError) as error:
+        return str(error)
     return next(reversed(text.strip().splitlines()), "error.txt is empty")
 
 
@@ -101,15 +120,16 @@ def locked(path: Path, shared: bool = False) -> Iterator[None]:
     Raises:
         RunBusyError: another process trains it.
         FileNotFoundError: shared, and nobody has ever held it.
+        DamagedError: its lock is no file, or a link leads to its folder.
     """
     if not shared:
-        path.mkdir(parents=True, exist_ok=True)
-    handle = os.open(path / ".lock", os.O_RDONLY if shared else os.O_RDWR | os.O_CREAT, 0o666)
-    kind = fcntl.LOCK_SH if shared else fcntl.LOCK_EX
+        make_folder(path)
+    handle = open_lock(path, os.O_RDONLY if shared else os.O_RDWR | os.O_CREAT)
+    way = fcntl.LOCK_SH if shared else fcntl.LOCK_EX
     try:
         for patience in range(LOOKS, -1, -1):
             try:
-                fcntl.flock(handle, kind | fcntl.LOCK_NB)
+                fcntl.flock(handle, way | fcntl.LOCK_NB)
                 break
             except BlockingIOError as error:
                 if shared or not patience:
@@ -120,13 +140,39 @@ def locked(path: Path, shared: bool = False) -> Iterator[None]:
         os.close(handle)
 
 
+def open_lock(path: Path, flags: int) -> int:
+    """Open the file that is locked while a run is held.
+
+    Raises:
+        FileNotFoundError: it is not there.
+        DamagedError: it is no regular file, or a link leads to its folder.
+    """
+    file = path / ".lock"
+    check_folder(path)
+    try:
+        handle = os.open(file, flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0o666)
+    except OSError as error:
+        if not os.path.lexists(file) or stat.S_ISREG(os.lstat(file).st_mode):
+            raise
+        raise DamagedError(f"{file}: cannot be locked ({error.strerror})") from None
+    mode = os.fstat(handle).st_mode
+    if not stat.S_ISREG(mode):
+        os.close(handle)
+        raise DamagedError(f"{file}: {kind(mode)}, expected a file")
+    return handle
+
+
 def begin(path: Path, science: Mapping[str, Any]) -> None:
-    """Make the folder that of a new attempt: no file of an earlier one is left."""
-    (path / "summary.json").unlink(missing_ok=True)  # first: without it nothing counts as done
-    for name in LEFTOVERS:
-        (path / name).unlink(missing_ok=True)
-    for part in path.glob(".*.part"):  # of a process that was killed while it wrote
-        part.unlink()
+    """Make the folder that of a new attempt: no file of an earlier one is left.
+
+    Raises:
+        MisplacedError: a folder is in the place of one.
+    """
+    parts = path.glob(".*.part")  # of a process that was killed while it wrote
+    # first the summary: without it nothing counts as done
+    for file in (path / "summary.json", *(path / name for name in LEFTOVERS), *parts):
+        check_replaceable(file)
+        file.unlink(missing_ok=True)
     write_whole(path / "config.yaml", OmegaConf.to_yaml(OmegaConf.create(plain(science))))
 
 
@@ -135,7 +181,7 @@ def write_summary(path: Path, summary: Mapping[str, Any], name: str = "summary.j
 
     They tell what a run measured from what another program or a failing disk made of it.
     """
-    files = {file: digest(path / file) for file in HASHED if (path / file).exists()}
+    files = {file: digest(path / file) for file in HASHED if os.path.lexists(path / file)}
     content = finite({**summary, "sha256": files})
     write_whole(path / name, as_json({**content, "checksum": checksum(content)}))
 
@@ -146,9 +192,9 @@ def finish(path: Path) -> None:
 
 
 def is_done(path: Path) -> bool:
-    """Whether a run has a summary that is whole."""
+    """Whether a run has its result: a summary, and all that it measured as it wrote it."""
     try:
-        return bool(read_summary(path))
+        return bool(read_result(path))
     except (FileNotFoundError, DamagedError):
         return False
 
@@ -162,6 +208,28 @@ def is_pending(path: Path) -> bool:
     return all(is_intact(path, summary, file) for file in HASHED)
 
 
+def read_result(path: Path, restore: bool = False) -> dict[str, Any]:
+    """The summary of a run that is whole: the one answer for reports, sweeps and `make status`.
+
+    Weights are no result: where they are needed and not what the run wrote, it is trained again.
+
+    Args:
+        path: the run's folder.
+        restore: write a file anew whose torn end is known from the summary.
+
+    Raises:
+        FileNotFoundError: the run has no summary.
+        DamagedError: the summary, metrics.csv or shifts.csv is not what the run wrote.
+    """
+    summary = read_summary(path)
+    for name in READ:
+        text = proved(path, summary, name)
+        if restore and text and not is_intact(path, summary, name):
+            with suppress(RunBusyError), locked(path), replacing(path / name) as part:
+                part.write_bytes(text)
+    return summary
+
+
 def read_summary(path: Path, name: str = "summary.json") -> dict[str, Any]:
     """The summary of a run.
 
@@ -169,52 +237,79 @@ def read_summary(path: Path, name: str = "summary.json") -> dict[str, Any]:
         FileNotFoundError: the run has none.
         DamagedError: it is not what the run wrote.
     """
-    file = path / name
-    summary = read_object(file)
-    kinds = {**NEEDED, **{key: kind for key, kind in OPTIONAL.items() if key in summary}}
-    for key, kind in kinds.items():
-        if not isinstance(summary.get(key), kind):
-            raise DamagedError(f"{file}: {key} is missing or of the wrong type")
-    if summary["status"] not in OUTCOMES:
-        raise DamagedError(f"{file}: status: expected one of {', '.join(OUTCOMES)}")
-    numbers = [n for key in ("metrics", "steps_to", "samples_to") for n in summary[key].values()]
-    if not {type(number) for number in numbers} <= {int, float, NoneType}:
-        raise DamagedError(f"{file}: a measured value is not a number")
-    return summary
+    return read_object(path / name, SUMMARY)
 
 
-def read_object(file: Path) -> dict[str, Any]:
+def read_object(file: Path, shape: Any, depth: int = DEPTH) -> dict[str, Any]:
     """A JSON object, proved by its checksum and without it; those of older versions have none.
+
+    Args:
+        file: a file of a results folder.
+        shape: what it holds, see `shapes`.
+        depth: how deep its folder lies below the results folder.
 
     Raises:
         FileNotFoundError: there is no such file.
         DamagedError: it is not what was written.
     """
     try:
-        content = json.loads(file.read_bytes())
-    except FileNotFoundError:
+        value = parsed(content(file, SMALL, depth))
+        if not isinstance(value, dict):
+            raise ValueError("expected a JSON object")
+        want = value.pop("checksum", None)
+        if ("sha256" in value or want is not None) and want != checksum(value):
+            raise ValueError("not what was written (its checksum differs)")
+        return checked(value, shape)
+    except DamagedError:
         raise
-    except OSError as error:
-        raise DamagedError(f"{file}: cannot be read ({error.strerror})") from None
-    except (ValueError, RecursionError):
-        raise DamagedError(f"{file}: not JSON") from None
-    if not isinstance(content, dict):
-        raise DamagedError(f"{file}: expected a JSON object")
-    want = content.pop("checksum", None)
-    if ("sha256" in content or want is not None) and want != checksum(content):
-        raise DamagedError(f"{file}: not what was written (its checksum differs)")
-    return content
+    except ValueError as error:
+        raise DamagedError(f"{file}: {error}") from None
+
+
+def proved(path: Path, summary: Mapping[str, Any], name: str) -> bytes:
+    """A CSV file as its run wrote it, without a torn last line; nothing where there is none.
+
+    The last line of a metrics.csv stands in the summary too, and is restored where it is torn.
+
+    Raises:
+        DamagedError: it is not what the run wrote, as far as its summary can tell.
+    """
+    file, want = path / name, summary.get("sha256", {}).get(name)
+    try:
+        text = content(file, TABLE)
+    except FileNotFoundError:
+        if want is None:
+            return b""
+        raise DamagedError(f"{file}: missing; {AGAIN}") from None
+    except MisplacedError:
+        raise
+    except DamagedError as error:
+        raise DamagedError(f"{error}; {AGAIN}") from None
+    lines = text[: text.rfind(b"\n") + 1]
+    whole = lines
+    if want is not None and hashlib.sha256(text).hexdigest() != want:
+        torn = (lines, lines + last_line(summary))
+        whole = next((t for t in torn if hashlib.sha256(t).hexdigest() == want), None)
+    # a stranger's hash may fit anything, and older summaries have none: the form counts too
+    if whole is None or (whole and not FORMS[name].fullmatch(whole)):
+        raise DamagedError(f"{file}: not what the run wrote; {AGAIN}")
+    return whole
+
+
+def last_line(summary: Mapping[str, Any]) -> bytes:
+    """The last line of a metrics.csv, which its run's summary says too: it may be torn off."""
+    key, value = next(reversed(summary["metrics"].items()), ("", None))
+    split, _, metric = key.partition("/")
+    return f"{summary['steps']},{summary['samples']},{split},,{metric},{value!r}\n".encode()
 
 
 def is_intact(path: Path, summary: Mapping[str, Any], name: str) -> bool:
-    """Whether a file is what the run wrote, as far as its summary can tell."""
+    """Whether a file is what was written, as far as a summary can tell."""
     want = summary.get("sha256", {}).get(name)
-    return want is None or ((path / name).is_file() and digest(path / name) == want)
-
-
-def digest(file: Path) -> str:
-    """The sha256 of a file's content."""
-    return hashlib.sha256(file.read_bytes()).hexdigest()
+    try:
+        return want is None or digest(path / name) == want
+    except (FileNotFoundError, DamagedError):
+        return False
 
 
 def checksum(content: Mapping[str, Any]) -> str:
@@ -241,20 +336,54 @@ def plain(value: Any) -> Any:
     return json.loads(json.dumps(value))
 
 
-def write_whole(path: Path, text: str) -> None:
-    """Write a file so that a reader sees the old one or the whole new one."""
-    with replacing(path) as part:
-        part.write_text(text, encoding="utf-8")
+def write_whole(path: Path, content: str | bytes, depth: int = DEPTH) -> None:
+    """Write a file so that a reader sees the old one or the whole new one.
+
+    Raises:
+        DamagedError: a link leads to its folder, see `replacing`.
+        OSError: it cannot be written; the text names the file.
+    """
+    with replacing(path, depth) as part:
+        part.write_bytes(content.encode() if isinstance(content, str) else content)
 
 
 @contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """A new file beside `path`, of this call alone, that takes its place once it is on the disk."""
+def replacing(path: Path, depth: int = DEPTH) -> Iterator[Path]:
+    """A new file beside `path`, of this call alone, that takes its place once it is on the disk.
+
+    Where `path` is a link, the link is replaced, not what it leads to.
+
+    Args:
+        path: the file.
+        depth: how deep its folder lies below the results folder.
+
+    Raises:
+        MisplacedError: a link leads to its folder, or a folder is in its place.
+    """
+    check_folder(path.parent, depth)
+    check_replaceable(path)
     part = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
     try:
-        yield part
-        with part.open("rb") as file:
-            os.fsync(file)
-        part.replace(path)
+        with naming(path):
+            yield part
+            with part.open("rb") as file:
+                os.fsync(file)
+            part.replace(path)
     finally:
         part.unlink(missing_ok=True)
+
+
+@contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Name the file in an error of writing it, and say so in words where the disk is full.
+
+    The system names no file where an open one cannot be written.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.filename is None or error.errno in FULL:
+            error.filename = str(path)
+        if error.errno in FULL:
+            error.strerror = f"{error.strerror} ({FULL[error.errno]})"
+        raise

@@ -5,42 +5,47 @@ takes a run that still trains for whole, and one empty file stops all others: so
 ended and readable, a new id where some of it may have arrived, and believed only by its markers.
 """
 
+import io
 import os
 import secrets
 import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import yaml
 from omegaconf import OmegaConf
-from yaml import YAMLError
 
 from bnbench.config import arm_id
 from bnbench.schema import SCHEMA, TrackConfig
-from bnbench.tracking.meta import read_meta
+from bnbench.tracking.meta import known_meta, read_meta
 from bnbench.tracking.rebuild import note, rebuild
 from bnbench.tracking.run_dir import (
     DamagedError,
     State,
-    is_intact,
     locked,
-    read_summary,
+    read_result,
     seed_of,
     state,
 )
+from bnbench.tracking.shapes import ARM, SEED
+from bnbench.tracking.stored import check_folder, content
+from bnbench.tracking.wandb_environment import KEPT
 from bnbench.tracking.wandb_file import is_readable, mend
 from bnbench.tracking.wandb_log import (
-    KEPT,
     Identity,
     describe,
+    mark,
     mark_interrupted,
     marker,
     read_facts,
     warn,
 )
+from bnbench.yaml_bounds import check_flat
 
 FROM_CSV = "scripts/wandb_upload.py uploads the run from its metrics.csv"
 BATCH = 100  # folders that one `wandb sync` is given
@@ -74,27 +79,60 @@ class Attempt:
     def was_tried(self) -> bool:
         """Whether a server may have some of it."""
         state_file = self.folder / f"{self.file.name}.syncstate"
-        return self.folder.name.startswith("run-") or state_file.exists()
+        return self.folder.name.startswith("run-") or os.path.lexists(state_file)
 
     @property
     def is_sent(self) -> bool:
         """Whether a server has it."""
-        return marker(self.folder, self.id).exists()
+        return os.path.lexists(marker(self.folder, self.id))
 
     def mark(self) -> None:
         """Mark it as sent."""
-        marker(self.folder, self.id).touch()
+        mark(self.folder, self.id)
 
 
 def attempts(results: Path) -> list[Attempt]:
-    """The W&B runs on disk, oldest first."""
-    run_of = {}
-    for path in results.glob("runs/*/seed-*"):
-        meta = read_meta(path)
+    """The W&B runs on disk, oldest first; those of runs that do not say their ids have no run."""
+    return found_attempts(results)[0]
+
+
+def found_attempts(results: Path) -> tuple[list[Attempt], list[str]]:
+    """The W&B runs on disk, oldest first, and a line for each run that does not say which is its.
+
+    Where there is one, an attempt without a run may be its.
+    """
+    run_of, problems = {}, []
+    try:
+        check_folder(results / "runs", 1)
+    except FileNotFoundError:
+        pass
+    except DamagedError as error:
+        problems.append(str(error))
+    for path in trained(results):
+        try:
+            check_folder(path)
+            meta = read_meta(path)
+        except FileNotFoundError:  # a link to nowhere; or it was there a moment ago
+            continue
+        except DamagedError as error:
+            problems.append(str(error))
+            continue
         run_of[meta.get("wandb_folder") or meta.get("wandb_id")] = path
+    try:
+        check_folder(results / "wandb", 1)
+    except FileNotFoundError:
+        return [], problems
+    except DamagedError as error:
+        return [], [*problems, str(error)]
     folders = [p for p in results.glob("wandb/*run-*") if p.is_dir() and not p.is_symlink()]
     found = [(folder, folder.name.rpartition("-")[2]) for folder in sorted(folders, key=date)]
-    return [Attempt(folder, name, run_of.get(name)) for folder, name in found]
+    return [Attempt(folder, name, run_of.get(name)) for folder, name in found], problems
+
+
+def trained(results: Path) -> list[Path]:
+    """The folders of runs of a results folder, by name; an odd name is none that training gave."""
+    there = results.glob("runs/*/seed-*")
+    return sorted(p for p in there if ARM.fullmatch(p.parent.name) and SEED.fullmatch(p.name[5:]))
 
 
 def date(folder: Path) -> str:
@@ -109,24 +147,32 @@ def sync(results: Path) -> tuple[list[Attempt], list[Attempt], list[str]]:
         What has been uploaded, what has not, and what wandb said of that.
     """
     plain, again, damaged = [], [], []
-    for attempt in attempts(results):
-        training = attempt.run is not None and state(attempt.run) == State.running
-        if attempt.is_sent or training:
+    found, complaints = found_attempts(results)
+    for attempt in found:
+        if attempt.is_sent or (attempt.run is None and complaints):
             continue
-        if attempt.run is not None and state(attempt.run) == State.done:
+        now = state(attempt.run) if attempt.run else None
+        if now == State.running:
+            continue
+        if now == State.done:
             if not is_readable(attempt.file):
                 damaged.append(attempt)
                 continue
-        elif not mend(attempt.file):
-            attempt.mark()  # killed before W&B had written anything
-            continue
+        else:
+            try:
+                if not mend(attempt.file):
+                    attempt.mark()  # killed before W&B had written anything
+                    continue
+            except DamagedError as error:
+                complaints.append(str(error))
+                continue
         if not attempt.was_tried:
             plain.append(attempt)
         elif attempt.run is None:
             attempt.mark()  # the server has what it got of it, marked as interrupted
         else:
             again.append(attempt)
-    complaints = [f"{attempt.file}: damaged; {FROM_CSV}" for attempt in damaged]
+    complaints += [f"{attempt.file}: damaged; {FROM_CSV}" for attempt in damaged]
     for start in range(0, len(plain), BATCH):
         complaints += wandb_sync(plain[start : start + BATCH])
     for attempt in again:
@@ -139,9 +185,11 @@ def sync(results: Path) -> tuple[list[Attempt], list[Attempt], list[str]]:
 
 def upload_again(attempt: Attempt) -> list[str]:
     """Upload under a new id what a server may have in part, and mark that part; complaints."""
-    new, facts = secrets.token_hex(8), read_facts(attempt.file)
-    assert facts is not None, "it is readable, and the run is its first record"
+    new = secrets.token_hex(8)
     try:
+        facts = read_facts(attempt.file)
+        if facts is None:
+            return [f"{attempt.file}: it names no run"]
         mark_interrupted(facts)
     except Exception as error:  # wandb raises kinds of its own and those of its sockets
         return [f"{attempt.folder}: {describe(error)}"]
@@ -181,27 +229,27 @@ def upload_from_csv(path: Path, track: TrackConfig, results: Path, old: Attempt 
         ValueError: a file is not what a run writes; one line that names it.
     """
     with locked(path):
-        summary = read_summary(path)
-        if not is_intact(path, summary, "metrics.csv"):
-            raise DamagedError(f"{path / 'metrics.csv'}: not what the run wrote; train it again")
+        summary = read_result(path)
         science = read_science(path)
         if old is not None:
             replace(old, path)
         identity = Identity(track, results, path.parent.name, seed_of(path), science)
         if not rebuild(path, identity, summary):
             return False
-    wandb_id = read_meta(path)["wandb_id"]
+    wandb_id = known_meta(path)["wandb_id"]
     return any(attempt.is_sent for attempt in attempts(results) if attempt.id == wandb_id)
 
 
 def replace(old: Attempt, path: Path) -> None:
     """Take a W&B run out of comparisons: no upload takes it, and on a server it is tagged."""
-    facts = read_facts(old.file) if old.file.exists() and (old.is_sent or old.was_tried) else None
+    facts = None
+    with suppress(FileNotFoundError, DamagedError):
+        facts = read_facts(old.file) if old.is_sent or old.was_tried else None
     old.mark()
     if facts is None:
         return
     try:
-        mark_interrupted({**facts, "id": read_meta(path).get("wandb_id") or facts["id"]})
+        mark_interrupted({**facts, "id": known_meta(path).get("wandb_id") or facts["id"]})
     except Exception as error:  # wandb raises kinds of its own and those of its sockets
         warn(f"{old.folder}: the server may show it beside its successor ({describe(error)})")
 
@@ -210,15 +258,19 @@ def read_science(path: Path) -> dict[str, Any]:
     """The configuration of a run, which its arm is named after."""
     file = path / "config.yaml"
     try:
-        science = OmegaConf.to_container(OmegaConf.load(file))
-    except (OSError, ValueError, YAMLError) as error:
+        text = content(file).decode()
+        check_flat(text)
+        science = OmegaConf.to_container(OmegaConf.load(io.StringIO(text)))
+    except DamagedError:
+        raise
+    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
         raise DamagedError(f"{file}: {next(iter(str(error).splitlines()), 'unreadable')}") from None
     if not isinstance(science, dict):
         raise DamagedError(f"{file}: expected the configuration of a run")
     if read_meta(path).get("schema") == SCHEMA:  # other versions name their arms in other ways
         try:
             name = arm_id({str(key): value for key, value in science.items()})
-        except (KeyError, TypeError):
+        except (KeyError, TypeError, ValueError, AttributeError):
             name = None
         if name != path.parent.name:
             raise DamagedError(f"{file}: not the configuration of {path.parent.name}")

@@ -11,6 +11,9 @@ import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
+from bnbench.tracking.stored import WANDB, DamagedError, content, opened
+
+DEPTH = 2  # below the results folder: wandb/<W&B's folder of a run>/run-<id>.wandb
 BLOCK, HEADER, CHUNK = 32768, 7, struct.Struct("<IHB")
 FULL, FIRST, MIDDLE, LAST = 1, 2, 3, 4
 
@@ -41,10 +44,11 @@ def last_end(content: bytes) -> int:
 
 def is_readable(file: Path) -> bool:
     """Whether a W&B file can be read to its end."""
-    if not file.exists():
+    try:
+        text = content(file, WANDB, DEPTH)
+    except (FileNotFoundError, DamagedError):
         return False
-    content = file.read_bytes()
-    return last_end(content) == len(content)
+    return last_end(text) == len(text)
 
 
 def mend(file: Path) -> bool:
@@ -52,11 +56,16 @@ def mend(file: Path) -> bool:
 
     What follows a torn record cannot be read by anything, and with it `wandb sync` would upload the
     file at every call.
+
+    Raises:
+        DamagedError: it is no file that may be written, such as a link.
     """
-    if not file.exists():
+    try:
+        with opened(file, WANDB, DEPTH, os.O_RDWR) as stream:
+            text = stream.read()
+            end = last_end(text)
+            if 0 < end < len(text):
+                stream.truncate(end)
+    except FileNotFoundError:
         return False
-    content = file.read_bytes()
-    end = last_end(content)
-    if 0 < end < len(content):
-        os.truncate(file, end)
     return end > 0

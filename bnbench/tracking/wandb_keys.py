@@ -8,6 +8,7 @@ from typing import Any
 
 from bnbench.config import flatten, peak_rate
 from bnbench.tracking.csv_log import read_shifts
+from bnbench.tracking.run_dir import DamagedError
 from bnbench.tracking.wandb_log import read_records
 
 RATE = "learning_rate"  # in the summary: no single key of the configuration is the rate of an arm
@@ -59,21 +60,40 @@ def wandb_summary(
 
 
 def read_logged(file: Path) -> Logged:
-    """The keys that a W&B file holds; what a history has, W&B's summary has too: its last value."""
+    """The keys that a W&B file holds; what a history has, W&B's summary has too: its last value.
+
+    Raises:
+        FileNotFoundError: it is not there.
+        DamagedError: it is no file of W&B, or holds a value that is not JSON.
+    """
     logged = Logged()
-    for record in read_records(file):
-        match record.WhichOneof("record_type"):
-            case "history":
-                logged.history |= set(names(record.history.item))
-            case "summary":
-                logged.summary |= set(nested(record.summary.update))
-            case "config":
-                logged.config |= set(nested(record.config.update))
-            case "run":
-                logged.config |= set(nested(record.run.config.update))
-                logged.summary |= set(nested(record.run.summary.update))
+    try:
+        for record in read_records(file):
+            add(record, logged)
+    except DamagedError:
+        raise
+    except (ValueError, RecursionError):
+        raise DamagedError(f"{file}: a value is not JSON") from None
     logged.summary |= logged.history
     return logged
+
+
+def add(record: Any, logged: Logged) -> None:
+    """Add the keys of one record of a W&B file.
+
+    Raises:
+        ValueError: a value is not JSON.
+    """
+    match record.WhichOneof("record_type"):
+        case "history":
+            logged.history |= set(names(record.history.item))
+        case "summary":
+            logged.summary |= set(nested(record.summary.update))
+        case "config":
+            logged.config |= set(nested(record.config.update))
+        case "run":
+            logged.config |= set(nested(record.run.config.update))
+            logged.summary |= set(nested(record.run.summary.update))
 
 
 def names(items: Iterable[Any]) -> Iterable[str]:

@@ -5,14 +5,13 @@ or process that fails costs seconds and a warning, never the run. Every attempt 
 `interrupted` until it has ended, since a process that is killed cannot add one.
 """
 
-import contextlib
 import os
 import secrets
 import shutil
 import sys
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -22,23 +21,16 @@ from bnbench import __version__
 from bnbench.schema import TrackConfig, TrackMode
 from bnbench.tracking.csv_log import Point
 from bnbench.tracking.run_dir import plain
-from bnbench.tracking.wandb_file import records
+from bnbench.tracking.stored import WANDB, DamagedError, check_folder, content
+from bnbench.tracking.wandb_environment import own_environment
+from bnbench.tracking.wandb_file import DEPTH, records
 
 if TYPE_CHECKING:
     from wandb import Run, Settings
 
 INTERRUPTED, FAILED = "interrupted", "failed"  # tags
-# whom to talk to and with which key; what describes a run comes from its configuration alone
-KEPT = {
-    "WANDB_API_KEY",
-    "WANDB_BASE_URL",
-    "WANDB_CACHE_DIR",
-    "WANDB_CONFIG_DIR",
-    "WANDB_CREDENTIALS_FILE",
-    "WANDB_DATA_DIR",
-    "WANDB_IDENTITY_TOKEN_FILE",
-}
 START_SECONDS, END_SECONDS = 5, 10  # what a server that does not answer may cost
+BUSY_SECONDS = 60  # what W&B's own process may need on a busy machine, where no server is asked
 WRITTEN_SECONDS = 0.005  # between looks at a file that W&B is still writing
 LATER = "all of it lies on disk, `make sync` uploads it later"
 unreachable = False  # no server answered this process once: asking at every run would cost seconds
@@ -74,7 +66,9 @@ class WandbLog:
         self.run: Run | None = None
         self.id: str | None = None
         try:
-            with own_environment():
+            with suppress(FileNotFoundError):  # W&B makes it
+                check_folder(identity.results / "wandb", 1)
+            with own_environment(identity.results):
                 self.run = start(identity)
                 self.id = self.run.id
                 self.run.define_metric("samples", hidden=True)
@@ -123,7 +117,7 @@ class WandbLog:
         return is_written(Path(self.run.dir).parent / f"run-{self.run.id}.wandb")
 
     def mark_sent(self) -> None:
-        """Mark a run that the server has, as `wandb sync` marks those that it has uploaded."""
+        """Mark the run where the server has it, and say so where it has not."""
         assert self.run is not None
         if self.run.offline:
             return
@@ -132,7 +126,7 @@ class WandbLog:
         if "fatal error" in (folder / "logs" / "debug-internal.log").read_text(encoding="utf-8"):
             warn(f"the W&B server refused {self.name}: {LATER}")
         else:
-            marker(folder, self.run.id).touch()
+            mark(folder, self.run.id)
 
     def give_up(self, error: Exception) -> None:
         """Go on without W&B, and let the process's next run start a W&B service of its own."""
@@ -140,7 +134,7 @@ class WandbLog:
 
         self.run = None
         warn(f"W&B failed for {self.name} ({describe(error)}); metrics.csv goes on")
-        with contextlib.suppress(Exception):
+        with suppress(Exception):
             wandb.teardown()
 
 
@@ -172,11 +166,10 @@ def start(identity: Identity) -> "Run":
             "seed": identity.seed,
             "bnbench_version": __version__,
         },
-        "settings": lean(),
     }
     if track.mode == TrackMode.online and not unreachable:
         try:
-            return wandb.init(mode="online", **options)
+            return wandb.init(mode="online", settings=lean(START_SECONDS, END_SECONDS), **options)
         except wandb.Error as error:
             unreachable = True
             for shell in folders(identity.results, options["id"]):
@@ -186,19 +179,24 @@ def start(identity: Identity) -> "Run":
                 f"W&B cannot be reached ({describe(error)}), {identity.name} and what follows is "
                 f"logged offline: {LATER}"
             )
-    return wandb.init(mode="offline", **options)
+    return wandb.init(mode="offline", settings=lean(BUSY_SECONDS, BUSY_SECONDS), **options)
 
 
-def lean() -> "Settings":
-    """Settings for a W&B run that keeps to itself, waits for nobody and describes no machine."""
+def lean(start: float, end: float) -> "Settings":
+    """Settings for a W&B run that keeps to itself and describes no machine.
+
+    Args:
+        start: how long its start may take, in seconds.
+        end: how long its end may take.
+    """
     import wandb
 
     return wandb.Settings(
         reinit="create_new",  # a run of its own even where an earlier one was not finished
         silent=True,
         console="off",
-        init_timeout=START_SECONDS,
-        finish_timeout=END_SECONDS,
+        init_timeout=start,
+        finish_timeout=end,
         finish_timeout_raises=True,
         x_transaction_log_flush_interval=1.0,  # what a killed run may lose, in seconds
         # lean: what follows costs time at every start, and none of it belongs in a shared record
@@ -213,26 +211,10 @@ def lean() -> "Settings":
     )
 
 
-@contextmanager
-def own_environment() -> Iterator[None]:
-    """Hide the WANDB_ variables that would describe a run: WANDB_RUN_ID would give all one id.
-
-    W&B's own error reports are off: they hold a process up for seconds where nobody answers.
-    """
-    hidden = {k: v for k, v in os.environ.items() if k.startswith("WANDB_") and k not in KEPT}
-    for name in hidden:
-        del os.environ[name]
-    os.environ["WANDB_ERROR_REPORTING"] = "false"
-    try:
-        yield
-    finally:
-        del os.environ["WANDB_ERROR_REPORTING"]
-        os.environ.update(hidden)
-
-
 def folders(results: Path, wandb_id: str) -> list[Path]:
     """Where W&B keeps a run on disk: at most one folder, online or offline."""
-    return [path for path in (results / "wandb").glob(f"*run-*-{wandb_id}") if path.is_dir()]
+    found = (results / "wandb").glob(f"*run-*-{wandb_id}")
+    return [path for path in found if path.is_dir() and not path.is_symlink()]
 
 
 def marker(folder: Path, wandb_id: str) -> Path:
@@ -240,15 +222,29 @@ def marker(folder: Path, wandb_id: str) -> Path:
     return folder / f"run-{wandb_id}.wandb.synced"
 
 
+def mark(folder: Path, wandb_id: str) -> None:
+    """Mark a run that the server has, as `wandb sync` marks those that it has uploaded."""
+    flags = os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    os.close(os.open(marker(folder, wandb_id), flags, 0o666))
+
+
 def is_whole(results: Path, wandb_id: str) -> bool:
     """Whether W&B's own file holds a run to its end: it has then lost its tag `interrupted`."""
     files = [folder / f"run-{wandb_id}.wandb" for folder in folders(results, wandb_id)]
-    known = [facts for file in files if (facts := read_facts(file))]
+    known = []
+    for file in files:
+        with suppress(FileNotFoundError, DamagedError):
+            known += [facts] if (facts := read_facts(file)) else []
     return any(not {INTERRUPTED, FAILED} & set(facts["tags"]) for facts in known)
 
 
 def read_facts(file: Path) -> dict[str, Any] | None:
-    """What a W&B file says last of its run: id, project, tags; None where it says nothing."""
+    """What a W&B file says last of its run: id, project, tags; None where it says nothing.
+
+    Raises:
+        FileNotFoundError: it is not there.
+        DamagedError: it is no file of W&B.
+    """
     facts = [
         record.run for record in read_records(file) if record.WhichOneof("record_type") == "run"
     ]
@@ -259,16 +255,25 @@ def read_facts(file: Path) -> dict[str, Any] | None:
 
 
 def read_records(file: Path) -> list[Any]:
-    """The readable records of a W&B file, the first of which is a header."""
+    """The readable records of a W&B file, the first of which is a header.
+
+    Raises:
+        FileNotFoundError: it is not there.
+        DamagedError: it is no file of W&B.
+    """
+    from google.protobuf.message import DecodeError
     from wandb.proto import wandb_internal_pb2
 
     record = vars(wandb_internal_pb2)["Record"]  # made at import, unknown to type checkers
-    return [record.FromString(payload) for _, payload in records(file.read_bytes())]
+    try:
+        return [record.FromString(part) for _, part in records(content(file, WANDB, DEPTH))]
+    except DecodeError:
+        raise DamagedError(f"{file}: a record is not W&B's") from None
 
 
 def is_written(file: Path) -> bool:
     """Whether W&B has written a run to its end, for which `finish` does not wait."""
-    deadline = time.monotonic() + END_SECONDS
+    deadline = time.monotonic() + BUSY_SECONDS
     while True:
         last = read_records(file)[-1:]
         if last and last[0].WhichOneof("record_type") == "exit":
@@ -295,7 +300,7 @@ def mark_interrupted(facts: Mapping[str, Any]) -> None:
             project=facts["project"],
             entity=facts["entity"] or None,
             tags=[*facts["tags"], INTERRUPTED],
-            settings=lean(),
+            settings=lean(START_SECONDS, END_SECONDS),
         )
         run.finish()
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from scripts.dashboard import main
+from scripts.dashboard import logged_in, main
 
 REFERENCE = Path(__file__).parents[2] / "results" / "reference" / "experiments"
 
@@ -68,3 +68,27 @@ def test_a_missing_extra_is_one_line(results, monkeypatch, capsys):
     code, err = refused(monkeypatch, capsys, results)
     assert (code, err.count("\n")) == (2, 1)
     assert "`make dashboard` does it, or the extra workspace" in err
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "reason"),
+    [
+        ("WANDB_MODE", "offline", "WANDB_MODE=offline"),
+        ("WANDB_MODE", "dryrun", "WANDB_MODE=dryrun"),
+        ("WANDB_DISABLED", "True", "WANDB_MODE=offline WANDB_DISABLED=True"),
+        ("WANDB_MODE", "run", ""),
+    ],
+)
+def test_the_modes_are_those_of_training(results, monkeypatch, name, value, reason):
+    monkeypatch.setenv(name, value)
+    monkeypatch.setattr("scripts.dashboard.account", lambda: ("server", "entity"))
+    login, why = logged_in()
+    assert sorted(why.split()) == sorted(reason.split())
+    assert login == (None if reason else ("server", "entity"))
+
+
+def test_an_unknown_mode_is_one_line(results, monkeypatch, capsys):
+    pytest.importorskip("wandb_workspaces", reason="the extra `workspace` is not installed")
+    monkeypatch.setenv("WANDB_MODE", "ofline")
+    line = "bnbench: WANDB_MODE=ofline: expected one of online, offline, disabled, run, dryrun\n"
+    assert refused(monkeypatch, capsys, results) == (2, line)

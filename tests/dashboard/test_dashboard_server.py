@@ -22,7 +22,7 @@ from bnbench.config import arm_id, flatten, science
 from bnbench.sweep import CONFIGS
 from bnbench.tracking.csv_log import read_points
 from bnbench.tracking.experiment_dir import experiment_path, write_arms, write_experiment
-from bnbench.tracking.run_dir import run_path
+from bnbench.tracking.run_dir import read_summary, run_path
 from bnbench.tracking.upload import attempts
 from bnbench.tracking.wandb_keys import read_logged, shift_key
 from bnbench.train import train_arm
@@ -281,7 +281,7 @@ def test_a_file_of_wandb_has_the_keys_of_the_csv_files(results: Path) -> None:
     for attempt in attempts(results):
         assert attempt.run is not None
         logged = read_logged(attempt.file)
-        points = read_points(attempt.run / "metrics.csv")
+        points = read_points(attempt.run, read_summary(attempt.run))
         keys = {"/".join(filter(None, (s, m, y))) for _, _, p in points for s, y, m in p}
         assert {k for k in logged.history if not k.startswith("_")} == {*keys, "samples"}
         with (attempt.run / "shifts.csv").open(newline="") as file:

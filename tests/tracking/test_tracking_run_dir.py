@@ -1,19 +1,23 @@
 """The state of a run is what its folder says, and a dead process holds nothing."""
 
+import errno
 import json
 import math
+import os
 import signal
 import subprocess
 import sys
 
 import pytest
 
+from bnbench.tracking.csv_log import CsvLog
 from bnbench.tracking.run_dir import (
     RunBusyError,
     State,
     as_json,
     begin,
     locked,
+    naming,
     replacing,
     run_path,
     state,
@@ -91,6 +95,10 @@ def test_asking_for_the_state_creates_nothing(path):
     assert list(path.iterdir()) == []
 
 
+def refuse(number):
+    raise OSError(number, os.strerror(number))
+
+
 def test_a_file_is_whole_or_absent(path, monkeypatch):
     path.mkdir(parents=True)
     write_whole(path / "summary.json", "old")
@@ -99,9 +107,30 @@ def test_a_file_is_whole_or_absent(path, monkeypatch):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("os.fsync", full_disk)
-    with pytest.raises(OSError, match="No space left"):
+    with pytest.raises(OSError, match=r"No space left .*the disk is full.*summary\.json"):
         write_whole(path / "summary.json", "new")
     assert (path / "summary.json").read_text() == "old"
+    assert [p.name for p in path.iterdir()] == ["summary.json"]
+
+
+@pytest.mark.parametrize(
+    ("number", "words"),
+    [(errno.ENOSPC, "the disk is full"), (errno.EDQUOT, "quota"), (errno.EFBIG, "ulimit -f")],
+)
+def test_a_line_that_cannot_be_written_is_told_with_its_file(tmp_path, monkeypatch, number, words):
+    log = CsvLog(tmp_path / "metrics.csv")
+    with pytest.raises(OSError, match=rf"{words}.*metrics\.csv") as caught, naming(log.path):
+        refuse(number)
+    assert caught.value.errno == number
+    monkeypatch.setattr("os.fsync", lambda _: refuse(number))
+    with pytest.raises(OSError, match=rf"{words}.*metrics\.csv"):
+        log.close()
+    assert log.file.closed
+
+
+def test_an_error_that_names_its_file_is_left_as_it_is(tmp_path):
+    with pytest.raises(FileNotFoundError, match="'/nowhere'"), naming(tmp_path):
+        raise FileNotFoundError(errno.ENOENT, "No such file", "/nowhere")
 
 
 def test_writers_of_one_file_do_not_disturb_each_other(tmp_path):

@@ -1,0 +1,239 @@
+"""What the JSON files of a results folder hold, to the leaves; all that is read is checked here.
+
+A shape is a type (`float` takes whole numbers too, `bool` is no number), a pattern or a set of
+words for strings, None, `[shape]`, `{key shape: shape}` for any keys, `{"key": shape, "key?": …}`
+for named ones, of which those with a question mark may be absent, or a tuple of shapes, any of
+which will do. Keys that a shape does not name are of a newer version: kept, and never looked at.
+"""
+
+import json
+import math
+import re
+from typing import Any
+
+LEVELS = 32  # of nesting; what the suite writes has 8
+LARGEST = 2**63  # above any whole number that it writes
+
+HASH = re.compile("[0-9a-f]{64}")
+ARM = re.compile(r"[\w-]{1,200}")
+SEED = re.compile(r"[0-9]{1,19}")
+METRIC = re.compile(r"[\w@.+-]{1,100}(/[\w@.+-]{1,100}){1,2}")  # split/metric, or …/layer
+NUMBER = re.compile(r"[0-9]{1,20}(\.[0-9]{1,20})?(e[+-]?[0-9]{1,3})?")  # a threshold, as text
+WANDB_ID = re.compile(r"[\w-]{1,64}")  # part of a file's name
+TEXT = (str, None)
+MOMENT = (re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:.+-]{5,30}"), None)
+HASHES = {re.compile(r"[\w-]+\.\w+"): HASH}
+
+OUTCOMES = ("done", "diverged")
+SUMMARY = {
+    "status": frozenset(OUTCOMES),
+    "stuck": bool,
+    "metrics": {METRIC: (float, None)},
+    "steps_to": {NUMBER: (float, None)},
+    "samples_to": {NUMBER: (float, None)},
+    "steps": int,
+    "samples": int,
+    "seconds": float,
+    "parameters": int,
+    "sha256?": HASHES,
+    "fingerprint?": {"weights?": str, "batches?": str, "splits?": str, "overlap?": int},
+}
+CIRCUMSTANCES = {
+    "schema?": int,
+    "git_commit?": TEXT,
+    "git_dirty?": (bool, None),
+    "git_note?": TEXT,
+    "versions?": ({str: str}, None),
+    "device?": TEXT,
+}
+META = {
+    **CIRCUMSTANCES,
+    "threads?": int,
+    "wandb_id?": (WANDB_ID, None),
+    "wandb_folder?": (WANDB_ID, None),
+}
+SCALAR = (str, float, bool, None)
+REPORT = {  # its figures are checked against `schema.Figure`, by the report
+    "question?": TEXT,
+    "compare?": ([{"baseline?": ({str: (*SCALAR, [SCALAR])}, None)}], None),
+}
+TUNE = {"seeds": [int], "low": float, "high": float, "arms": [ARM]}
+EXPERIMENT = {
+    **CIRCUMSTANCES,
+    **dict.fromkeys(("name?", "data?", "question?", "command?"), TEXT),
+    **dict.fromkeys(("started?", "finished?"), MOMENT),
+    "report?": (REPORT, None),
+    "tune?": (TUNE, {}, None),
+    "sha256?": ({"arms.csv?": HASH}, None),
+}
+JUDGED = {**CIRCUMSTANCES, "command": str, "started?": MOMENT, "finished?": MOMENT}
+PROBLEM = {"version": int, "seeds": [int], "sha256": HASHES}
+CLAIM_ID = re.compile(r"[A-Za-z0-9]{1,16}")  # part of files' names
+PART = {"name": str, "label": str, "unit": str, "ratio": bool}
+CLAIM = {
+    "id": CLAIM_ID,
+    **dict.fromkeys(("family", "sentence", "says", "rule", "statistic", "reason"), str),
+    "parts": [PART],
+    "traps": [str],
+    "caveats": [str],
+}
+SAVED = dict.fromkeys(("server", "entity", "project", "id", "name", "url"), str)
+WORDS = {str: "text", int: "a whole number", float: "a number", bool: "true or false", None: "null"}
+
+
+def parsed(content: bytes) -> Any:
+    """Read JSON as the suite writes it: UTF-8, each key once, finite numbers, few levels.
+
+    Raises:
+        ValueError: it is other than that; the text says how.
+    """
+    try:
+        value = json.loads(
+            content.decode("utf-8-sig"),
+            object_pairs_hook=once,
+            parse_constant=not_finite,
+            parse_float=finite_float,
+            parse_int=small_int,
+        )
+        levels(value)
+    except RecursionError:
+        raise ValueError("nested too deep") from None
+    except (json.JSONDecodeError, UnicodeDecodeError):
+        raise ValueError("not JSON") from None
+    return value
+
+
+def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object of JSON, in which no key may be there twice."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise ValueError("a key is there twice")
+    return found
+
+
+def not_finite(text: str) -> Any:
+    """Refuse NaN and infinities, which JSON does not have."""
+    raise ValueError(f"{text} is no number of JSON")
+
+
+def finite_float(text: str) -> float:
+    """A number of JSON that is no infinity."""
+    return number if math.isfinite(number := float(text)) else not_finite(text[:20])
+
+
+def small_int(text: str) -> int:
+    """A whole number of JSON within 64 bits."""
+    if len(text) > 20 or abs(number := int(text)) >= LARGEST:
+        raise ValueError(f"{text[:20]}… is too large a number")
+    return number
+
+
+def levels(value: Any, left: int = LEVELS) -> None:
+    """Refuse values that are nested deeper than any that the suite writes, and texts of no UTF-8.
+
+    Raises:
+        ValueError: they are.
+    """
+    if isinstance(value, dict | list):
+        if not left:
+            raise ValueError("nested too deep")
+        for item in value.values() if isinstance(value, dict) else value:
+            levels(item, left - 1)
+        value = "".join(value) if isinstance(value, dict) else ""
+    if isinstance(value, str) and not value.isascii():
+        try:
+            value.encode()
+        except UnicodeEncodeError:
+            raise ValueError("a text is no Unicode") from None
+
+
+def checked(value: Any, shape: Any, place: str = "", need: str = "is of the wrong type") -> Any:
+    """Check nested values against a shape, to the leaves.
+
+    Args:
+        value: what was read.
+        shape: what is expected; see above.
+        place: where the value stands, with dots.
+        need: what is wrong with it where it is of another type.
+
+    Returns:
+        The value.
+
+    Raises:
+        ValueError: it, or one in it, is not of the shape; one line that names the place.
+    """
+    if isinstance(shape, tuple):
+        if not any(is_like(value, one) for one in shape):
+            refuse(value, shape, place, need)
+        # of several that look alike at the top, the last one says what is wrong below
+        alike = [one for one in shape if is_like(value, one)]
+        for one in alike[:-1]:
+            try:
+                return checked(value, one, place, need)
+            except ValueError:
+                continue
+        return checked(value, alike[-1], place, need)
+    if not is_like(value, shape):
+        refuse(value, shape, place, need)
+    if isinstance(shape, list):
+        for number, item in enumerate(value):
+            checked(item, shape[0], f"{place}[{number}]")
+    elif isinstance(shape, dict):
+        for key, one in shape.items():
+            name = str(key).removesuffix("?")
+            if not isinstance(key, str):  # any keys
+                for given, item in value.items():
+                    if not is_like(given, key):
+                        raise ValueError(f"{inner(place, given)} is not expected")
+                    checked(item, one, inner(place, given))
+            elif name in value:
+                words = need if name != key else "is missing or of the wrong type"
+                checked(value[name], one, inner(place, name), words)
+            elif name == key:
+                raise ValueError(f"{inner(place, name)} is missing or of the wrong type")
+    return value
+
+
+def is_like(value: Any, shape: Any) -> bool:
+    """Whether a value is of a shape, those in it aside."""
+    if isinstance(shape, re.Pattern):
+        return isinstance(value, str) and bool(shape.fullmatch(value))
+    if isinstance(shape, frozenset):
+        return isinstance(value, str) and value in shape
+    if shape is None or shape is bool or isinstance(value, bool):
+        return value is None if shape is None else shape is bool and isinstance(value, bool)
+    if isinstance(shape, list | dict):
+        return isinstance(value, type(shape)) and (shape != {} or not value)
+    return isinstance(value, int | float if shape is float else shape)
+
+
+def refuse(value: Any, shape: Any, place: str, need: str) -> None:
+    """Say what was expected in a place.
+
+    Raises:
+        ValueError: always.
+    """
+    found = repr(value)
+    found = found if len(found) < 60 else f"{found[:59]}…"
+    raise ValueError(f"{place or 'it'} {need}: expected {words(shape)}, got {found}".lstrip())
+
+
+def words(shape: Any) -> str:
+    """A shape in words."""
+    match shape:
+        case tuple():
+            return " or ".join(dict.fromkeys(map(words, shape)))
+        case frozenset():
+            return f"one of {', '.join(sorted(shape))}"
+        case re.Pattern():
+            return f"text like {shape.pattern}"
+        case list():
+            return "a list"
+        case dict():
+            return "an object"
+    return WORDS[shape]
+
+
+def inner(place: str, key: str) -> str:
+    """The place of a key in an object."""
+    return f"{place}.{key[:99]}" if place else key[:99]

@@ -1,0 +1,169 @@
+"""The one door to the files of a results folder, which may be a stranger's: data, and no more.
+
+A file is opened where it is a regular one of a sane size that no link leads to. The results folder
+itself may be a link, as to a large disk; below it none is followed, so that nothing outside is read
+or written. Most files lie three folders below it, as in runs/<arm>/seed-<k>.
+"""
+
+import hashlib
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+DEPTH = 3  # folders below the results folder that most files lie in
+# bytes that a file may have: several times what the largest does that the suite writes
+SMALL = 2**23  # JSON, YAML, error.txt: the summary of a run with histograms of every layer, 1 MB
+TABLE = 2**28  # CSV: the runs.csv of 10,000 runs with probes, 100 MB; a metrics.csv has 20 MB
+TABLES = 2**32  # all metrics.csv of an experiment: 10,000 runs have 300 MB
+PICTURE = 2**25  # figures/*.png: 1 MB
+WANDB = 2**29  # run-*.wandb: as metrics.csv, wrapped
+WEIGHTS = 2**32  # weights.pt: VGG-16, 540 MB
+KINDS = {
+    stat.S_IFLNK: "a link, which is not followed",
+    stat.S_IFDIR: "a folder",
+    stat.S_IFREG: "a file",
+    stat.S_IFIFO: "a pipe",
+    stat.S_IFSOCK: "a socket",
+    stat.S_IFCHR: "a device",
+    stat.S_IFBLK: "a device",
+}
+
+
+class DamagedError(ValueError):
+    """A file is not what the suite wrote; the text is one line that names the file."""
+
+
+class MisplacedError(DamagedError):
+    """A folder stands where a file should, or the reverse: no training takes that away."""
+
+
+def check_folder(folder: Path, depth: int = DEPTH) -> None:
+    """Refuse a folder of a results folder that is none, or that a link leads to.
+
+    Args:
+        folder: it lies `depth` folders below the results folder, which may be a link.
+        depth: 0 for the results folder itself, which is not looked at.
+
+    Raises:
+        FileNotFoundError: it is not there.
+        MisplacedError: it, or a folder above it, is a link or a file.
+        DamagedError: one of them cannot be looked at.
+    """
+    for place in reversed([folder, *folder.parents][:depth]):
+        try:
+            mode = os.lstat(place).st_mode
+        except FileNotFoundError:
+            raise
+        except OSError as error:
+            raise DamagedError(f"{place}: cannot be read ({error.strerror})") from None
+        if not stat.S_ISDIR(mode):
+            raise MisplacedError(
+                f"{place}: {kind(mode)}, expected a folder of these results; move it away"
+            )
+
+
+def make_folder(folder: Path, depth: int = DEPTH) -> None:
+    """Make a folder of a results folder where it is missing, with those above it.
+
+    Raises:
+        DamagedError: it, or a folder above it, is a link or a file.
+    """
+    chain = [folder, *folder.parents][: depth + 1]
+    chain.pop().mkdir(parents=True, exist_ok=True)
+    for place in reversed(chain):
+        try:
+            place.mkdir()
+        except FileExistsError:
+            check_folder(place, 1)
+
+
+@contextmanager
+def opened(
+    file: Path, most: int = SMALL, depth: int = DEPTH, flags: int = os.O_RDONLY
+) -> Iterator[BinaryIO]:
+    """Open a file of a results folder for reading; neither a pipe nor a device is waited for.
+
+    Args:
+        file: in a folder that lies `depth` folders below the results folder.
+        most: bytes that it may have.
+        depth: see `check_folder`.
+        flags: how it is opened.
+
+    Raises:
+        FileNotFoundError: it is not there.
+        DamagedError: it cannot be read, is no regular file, is too large, or a link leads there.
+    """
+    try:
+        check_folder(file.parent, depth)
+        check_file(file, os.lstat(file), most)
+        handle = os.open(file, flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        with os.fdopen(handle, "r+b" if flags & os.O_RDWR else "rb", buffering=0) as stream:
+            check_file(file, os.fstat(handle), most)  # what was looked at may be another by now
+            yield stream  # pyright: ignore[reportReturnType]
+    except (FileNotFoundError, NotADirectoryError):
+        raise FileNotFoundError(f"{file}: there is no such file") from None
+    except OSError as error:
+        raise DamagedError(f"{file}: cannot be read ({error.strerror})") from None
+
+
+def check_file(file: Path, facts: os.stat_result, most: int) -> None:
+    """Refuse what is no regular file, or larger than any that the suite writes.
+
+    Raises:
+        MisplacedError: it is a folder.
+        DamagedError: it is something else that is no file, or too large.
+    """
+    if stat.S_ISDIR(facts.st_mode):
+        raise MisplacedError(f"{file}: a folder, expected a file; move it away")
+    if not stat.S_ISREG(facts.st_mode):
+        raise DamagedError(f"{file}: {kind(facts.st_mode)}, expected a file")
+    if facts.st_size > most:
+        raise DamagedError(f"{file}: {facts.st_size:,} bytes, expected at most {most:,}")
+
+
+def kind(mode: int) -> str:
+    """What a mode is that of, in words."""
+    return KINDS.get(stat.S_IFMT(mode), "something else")
+
+
+def content(file: Path, most: int = SMALL, depth: int = DEPTH) -> bytes:
+    """The bytes of a file of a results folder.
+
+    Raises:
+        FileNotFoundError: it is not there.
+        DamagedError: as `opened`.
+    """
+    with opened(file, most, depth) as stream:
+        return stream.read()
+
+
+def digest(file: Path, most: int = WEIGHTS, depth: int = DEPTH) -> str:
+    """The sha256 of a file's content.
+
+    Raises:
+        FileNotFoundError: it is not there.
+        DamagedError: as `opened`.
+    """
+    with opened(file, most, depth) as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()  # pyright: ignore
+
+
+def check_replaceable(file: Path) -> None:
+    """Refuse a folder in the place of a file that is to be written or removed.
+
+    Raises:
+        MisplacedError: it is one.
+    """
+    if file.is_dir() and not file.is_symlink():
+        check_file(file, os.lstat(file), 0)
+
+
+def is_file(file: Path) -> bool:
+    """Whether a file is there, and no link."""
+    try:
+        return stat.S_ISREG(os.lstat(file).st_mode)
+    except OSError:
+        return False
