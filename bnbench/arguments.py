@@ -1,10 +1,21 @@
 """The arguments of the scripts that read a results folder."""
 
 import argparse
+import os
 import sys
 from pathlib import Path
 
+from bnbench.checks import RequestError
+from bnbench.quoting import typed_folder
 from bnbench.refusal import complain
+
+
+def folder_argument(text: str) -> Path:
+    """A folder as an option of argparse, such as `--root`, read as `results=` is."""
+    try:
+        return typed_folder(text)
+    except RequestError as error:
+        raise argparse.ArgumentTypeError(str(error).partition("=")[2]) from error
 
 
 def results_folder(description: str | None) -> Path:
@@ -25,5 +36,15 @@ def parsed(parser: argparse.ArgumentParser) -> argparse.Namespace:
         key, _, args.results = override.partition("=")
         if key != "results" or not args.results:
             parser.error(f"{override}: expected results=PATH and nothing else")
-    args.results = Path(args.results)
+    try:
+        args.results = typed_folder(args.results)
+    except RequestError as error:
+        parser.error(str(error))
+    try:
+        with os.scandir(args.results):
+            pass
+    except FileNotFoundError:  # there are no results yet, which each script says in its own words
+        pass
+    except OSError as error:
+        parser.error(f"results={args.results}: cannot be read ({error.strerror})")
     return args

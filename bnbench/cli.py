@@ -16,7 +16,7 @@ from typing import Any
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Override, Quote, QuotedString
+from hydra.core.override_parser.types import Override
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict
 
@@ -24,11 +24,15 @@ from bnbench.checks import RequestError, check, check_seeds, shown
 from bnbench.config import Config, arm_id, flatten, science, typed
 from bnbench.figures import check_report
 from bnbench.grid import MAX_JOBS, TOO_MANY, check_overrides, grid, num_values
-from bnbench.preflight import NVIDIA, check_base, check_request
+from bnbench.preflight import NVIDIA, check_base, check_inert, check_request
 from bnbench.provenance import Asked
+from bnbench.quoting import folder, for_hydra, in_quotes, quoted
 from bnbench.refusal import REFUSED, allowed, one_line
 from bnbench.schema import SaveWeights, TrackMode
+from bnbench.tracking.experiment_dir import FITTING, fits
+from bnbench.tracking.wandb_environment import asked_mode, check_server
 from bnbench.tuning import Plan, plan
+from bnbench.yaml_bounds import check_files
 
 OmegaConf.register_new_resolver("default_jobs", lambda device: default_jobs(device), replace=True)
 OmegaConf.register_new_resolver("ray_cpus", lambda *facts: ray_cpus(*facts), replace=True)
@@ -98,7 +102,9 @@ def read(overrides: Sequence[str], multirun: bool, needs_data: bool = True) -> R
     loader = GlobalHydra.instance().config_loader()
     assert isinstance(loader, ConfigLoaderImpl)
     asked = Asked(loader, overrides)
+    check_files(asked.folder)
     try:
+        asked.overrides = list(map(quoted, overrides))
         jobs = list(checked_jobs(asked, multirun))
         check_request([a.config for job in jobs for a in job.arms], asked.bases, needs_data)
         arms, experiments = merged(jobs)
@@ -119,7 +125,7 @@ def checked_jobs(asked: Asked, multirun: bool) -> Iterator[Job]:
     """Every job that is asked for, composed and checked, with the arms that it wants now."""
     parser = OverridesParser.create(config_loader=asked.loader)
     parsed = parser.parse_overrides(list(asked.overrides))
-    check_overrides(parsed)
+    check_overrides(parsed, asked.loader)
     several = [
         str(o.input_line)
         for o in parsed
@@ -134,6 +140,8 @@ def checked_jobs(asked: Asked, multirun: bool) -> Iterator[Job]:
             "config", lines, RunMode.MULTIRUN, validate_sweep_overrides=False
         )
         asked.bases.append(base)
+        if isinstance(base.get("results"), str):
+            base.results = folder(base.results)
         check_base(base, parsed)
         compose = Composer(asked.loader, base)
         number = 0
@@ -183,7 +191,7 @@ def jobs_of(
     """
     listed = bool(base.arms) or bool(base.hydra.sweeper.params)
     if several and not (multirun or listed or base.hydra.mode == RunMode.MULTIRUN):
-        raise RequestError(f"{several[0]}: several values need -m")
+        raise RequestError(f"{several[0]}: several values need -m{in_quotes(several[0])}")
     return list(grid(parser, base, parser.parse_overrides(lines)))
 
 
@@ -238,6 +246,8 @@ def experiment_names(loader: ConfigLoaderImpl, parsed: Sequence[Override]) -> li
     for name in names:
         if name is not None and name not in options:
             raise RequestError(f"experiment={name}: {allowed(str(name), options)}")
+        if name is not None and not fits(str(name)):
+            raise RequestError(f"experiment={name}: expected {FITTING}")
     return names
 
 
@@ -278,6 +288,7 @@ class Composer:
         values = [o for o, g in zip(parsed, is_group, strict=True) if not g]
         if groups not in self.composed:
             config = self.loader.load_sweep_config(self.base, list(groups))
+            check_inert(config)
             with open_dict(config):
                 for key in ("hydra", *self.common):
                     config.pop(key, None)
@@ -286,7 +297,9 @@ class Composer:
         own = [o for o in values if o.get_key_element().split(".")[0] not in self.common]
         self.loader._apply_overrides_to_config(own, config)
         forget_rate(config)
-        return typed({**plain(config), **self.common})
+        found = typed({**plain(config), **self.common})
+        root = folder(found.data.root, "data.root")
+        return replace(found, results=folder(found.results), data=replace(found.data, root=root))
 
 
 def forget_rate(config: DictConfig) -> None:
@@ -314,17 +327,15 @@ def plain(config: DictConfig) -> dict[str, Any]:
 
 def tracked(config: Config, job: Sequence[str]) -> Arm:
     """The arm of a job, with W&B's environment variables where the command line is silent."""
-    modes = {"online": "online", "offline": "offline", "disabled": "csv"}
     keys = {line.split("=")[0].lstrip("+~") for line in job}
-    mode = os.environ.get("WANDB_MODE", "")
-    if mode and not keys & {"track", "track.mode"}:
-        if mode not in modes:
-            raise RequestError(f"WANDB_MODE={mode}: expected one of {', '.join(modes)}")
-        config.track = replace(config.track, mode=TrackMode(modes[mode]))
+    if not keys & {"track", "track.mode"} and (mode := asked_mode()):
+        config.track = replace(config.track, mode=mode)
     for name in ("project", "entity"):
         value = os.environ.get(f"WANDB_{name.upper()}")
         if value and f"track.{name}" not in keys:
             config.track = replace(config.track, **{name: value})
+    if config.track.mode != TrackMode.csv:
+        check_server()
     check(config)  # what the environment says too
     return Arm(arm_id(science(config)), config, list(job))
 
@@ -354,9 +365,9 @@ def final_overrides(arm: Arm) -> list[str]:
     for key in ("mode", "project", "entity"):
         value = getattr(config.track, key)
         lines.append(f"track.{key}={shown(value) if value is None else repr(str(value))}")
-    for key, folder in (("results", config.results), ("data.root", config.data.root)):
-        path = str(Path(folder).absolute())  # a worker may have started in another folder
-        lines.append(f"{key}={QuotedString(path, Quote.single).with_quotes()}")
+    for key, path in (("results", config.results), ("data.root", config.data.root)):
+        # a worker may have started in another folder
+        lines.append(f"{key}={for_hydra(str(Path(path).absolute()))}")
     return [*lines, f"hydra.sweep.subdir={arm.id}"]
 
 

@@ -17,6 +17,10 @@ from omegaconf import DictConfig, OmegaConf
 from bnbench.checks import RequestError, shown
 
 EXTRAS = {"hydra_ray_launcher": "ray", "hydra_submitit_launcher": "slurm"}  # plugin -> our extra
+PLUGINS = {  # the launchers that come with a plugin, by Hydra's own names for them
+    "submitit_local": "hydra_submitit_launcher",
+    "submitit_slurm": "hydra_submitit_launcher",
+}
 ANSWER_SECONDS = 5.0
 LEAST = {  # of the options of SLURM that are counts
     "array_parallelism": 1,
@@ -28,8 +32,10 @@ LEAST = {  # of the options of SLURM that are counts
     "mem_gb": 1,
 }
 
-# our ray.yaml bears the name of the plugin's schema and is meant to be checked against it
-warnings.filterwarnings("ignore", r"\s*'hydra/launcher/ray' is validated against ConfigStore")
+# these files bear the names of the plugins' schemas and are meant to be checked against them
+warnings.filterwarnings(
+    "ignore", r"\s*'hydra/launcher/(ray|joblib)' is validated against ConfigStore"
+)
 
 
 def plugin(launcher: DictConfig) -> str:
@@ -43,16 +49,27 @@ def check_cluster(base: DictConfig) -> None:
     name = plugin(launcher)
     if name not in EXTRAS:
         return
+    chosen = base.hydra.runtime.choices["hydra/launcher"]
     if find_spec(f"hydra_plugins.{name}") is None:
+        raise RequestError(not_installed(chosen, name))
+    if str(launcher._target_).endswith(".RayAWSLauncher"):
         raise RequestError(
-            f"hydra/launcher={EXTRAS[name]}: {name.replace('_', '-')} is not installed, "
-            f"`make sweep LAUNCHER={EXTRAS[name]}` installs it "
-            f"(or pip install -c requirements.lock -e '.[{EXTRAS[name]}]')"
+            f"hydra/launcher={chosen}: starts machines that do not share the results folder, "
+            "expected hydra/launcher=ray, on a Ray cluster that does (docs/clusters.md)"
         )
     if name == "hydra_ray_launcher":
         check_ray(launcher.ray.init, launcher.ray.remote)
-    elif str(launcher._target_).endswith(".SlurmLauncher"):
-        check_slurm(launcher)
+    else:
+        check_submitit(launcher, chosen)
+
+
+def not_installed(launcher: str, plugin: str) -> str:
+    """The line for a launcher whose plugin is not there."""
+    return (
+        f"hydra/launcher={launcher}: {plugin.replace('_', '-')} is not installed, "
+        f"`make sweep LAUNCHER={launcher}` installs it "
+        f"(or pip install -c requirements.lock -e '.[{EXTRAS[plugin]}]')"
+    )
 
 
 def check_ray(init: DictConfig, remote: DictConfig) -> None:
@@ -88,22 +105,24 @@ def check_ray(init: DictConfig, remote: DictConfig) -> None:
         ) from error
 
 
-def check_slurm(launcher: DictConfig) -> None:
-    """Refuse options that SLURM would refuse job by job, and machines without SLURM."""
-    from hydra_plugins.hydra_submitit_launcher.config import SlurmQueueConf
+def check_submitit(launcher: DictConfig, chosen: str) -> None:
+    """Refuse options that submitit or SLURM would refuse job by job, and machines without SLURM."""
+    from hydra_plugins.hydra_submitit_launcher.config import LocalQueueConf, SlurmQueueConf
 
-    schema = {"hydra": {"launcher": OmegaConf.structured(SlurmQueueConf)}}
+    is_slurm = str(launcher._target_).endswith(".SlurmLauncher")
+    conf = SlurmQueueConf if is_slurm else LocalQueueConf
+    schema = {"hydra": {"launcher": OmegaConf.structured(conf)}}
     OmegaConf.merge(schema, {"hydra": {"launcher": OmegaConf.to_container(launcher, resolve=True)}})
     for key, least in LEAST.items():
         if launcher.get(key) is not None and launcher[key] < least:
             raise RequestError(
                 f"hydra.launcher.{key}={shown(launcher[key])}: expected an integer >= {least}"
             )
-    for command in ("sbatch", "srun"):
+    for command in ("sbatch", "srun") if is_slurm else ():
         if shutil.which(command) is None:
             raise RequestError(
-                f"hydra/launcher=slurm: there is no {command} here, expected a machine that SLURM "
-                "takes jobs from (hydra/launcher=submitit_local tries it without SLURM)"
+                f"hydra/launcher={chosen}: there is no {command} here, expected a machine that "
+                "SLURM takes jobs from (hydra/launcher=submitit_local tries it without SLURM)"
             )
 
 

@@ -1,6 +1,5 @@
 """How a sweep ends on the terminal: the best arm of each experiment, and what to type next."""
 
-import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,6 +10,7 @@ from bnbench.analysis.best import Best, best_arm
 from bnbench.analysis.best_text import show_best
 from bnbench.analysis.stats import MIN_SEEDS
 from bnbench.cli import ADHOC, Experiment, Request
+from bnbench.quoting import command, elsewhere, make, shown_path
 from bnbench.refusal import complain
 from bnbench.schema import Augment, Schedule, TrackMode
 from bnbench.tracking.experiment_dir import experiment_path
@@ -43,32 +43,31 @@ def end(
         console.print()
         show_best(found, console)
         console.print()
-    for word, command in commands(request, argv, failed, report).items():
-        line = Text.assemble((f"{word + ':':12} ", "bold"), command)
+    for word, told in commands(request, argv, failed, report).items():
+        line = Text.assemble((f"{word + ':':12} ", "bold"), told)
         console.print(line, soft_wrap=True)
 
 
 def commands(
     request: Request, argv: Sequence[str], failed: bool, report: Path | None
 ) -> dict[str, str]:
-    """What to type next, each under a word that says what for."""
-    results = request.results
-    elsewhere = "" if results == Path("results") else f" ARGS={shlex.quote(f'results={results}')}"
+    """What to paste into bash next, each under a word that says what for."""
+    results = elsewhere(request.results)
     by_make = report is not None
     told = {}
     if failed:
         script = "sweep" if by_make else "train"
-        told["try again"] = shlex.join([PYTHON, f"scripts/{script}.py", *argv])
-    told["status"] = f"make status{elsewhere}"
-    told["report"] = str(report) if by_make else f"make report{elsewhere}"
+        told["try again"] = command([PYTHON, f"scripts/{script}.py", *argv])
+    told["status"] = make("status", results)
+    without_wandb = next(iter(request.arms.values())).config.track.mode == TrackMode.csv
+    if not without_wandb:
+        told["online"] = f"{make('sync', results)} && {make('dashboard', results)}"
+    told["report"] = shown_path(report) if report else make("report", results)
     told["try next"] = by_make_next(request, argv) if by_make else by_hand_next(request, argv)
-    if next(iter(request.arms.values())).config.track.mode == TrackMode.csv:
-        told["compare"] = f"{PYTHON} scripts/wandb_upload.py results={results} makes W&B runs of it"
+    if without_wandb:
+        told["compare"] = command([PYTHON, "scripts/wandb_upload.py", *results])
     else:
-        told["compare"] = (
-            f".venv/bin/wandb leet {results / 'wandb'}, "
-            f"or `make sync{elsewhere}` and `make dashboard{elsewhere}`"
-        )
+        told["compare"] = f".venv/bin/wandb leet {shown_path(request.results / 'wandb')}"
     return told
 
 
@@ -88,9 +87,8 @@ def by_make_next(request: Request, argv: Sequence[str]) -> str:
         chosen[key] = value
     else:
         rest[key] = value
-    words = [f"{VARIABLES[name]}={given}" for name, given in chosen.items() if given]
-    args = " ".join(f"{name}={given}" for name, given in rest.items())
-    return " ".join(["make sweep", *words, *([f'ARGS="{args}"'] if args else [])])
+    variables = {VARIABLES[name]: given for name, given in chosen.items()}
+    return make("sweep", [f"{name}={given}" for name, given in rest.items()], **variables)
 
 
 def by_hand_next(request: Request, argv: Sequence[str]) -> str:
@@ -104,8 +102,8 @@ def by_hand_next(request: Request, argv: Sequence[str]) -> str:
         key, value = suggestion(request, request.experiments[0])
     kept = [word for word in words if word.partition("=")[0] != key]
     is_sweep = request.experiments[0].name == ADHOC and (len(arms) > 1 or "," in value)
-    command = [PYTHON, "scripts/train.py", *(["-m"] if is_sweep else [])]
-    return " ".join([*command, *map(shlex.quote, kept), f"{key}={value}"])
+    flags = ["-m"] if is_sweep else []
+    return command([PYTHON, "scripts/train.py", *flags, *kept, f"{key}={value}"])
 
 
 def suggestion(request: Request, experiment: Experiment) -> tuple[str, str]:

@@ -197,6 +197,23 @@ def plain_label(text: str) -> str:
     return text
 
 
+def drawn_label(text: str) -> str:
+    """A text as matplotlib draws it letter by letter: between dollars it would read formulas.
+
+    What no font has, such as the escape sequences of terminals, is told in letters.
+    """
+    return escaped(text, keep="\n\xa0").replace("$", r"\$")
+
+
+def escaped(text: str, keep: str = "") -> str:
+    """A text that any file and terminal can hold: what is not printable is told in letters.
+
+    >>> print(escaped("a\\x1b[2Jb"))
+    a\\x1b[2Jb
+    """
+    return "".join(c if c.isprintable() or c in keep else ascii(c)[1:-1] for c in text)
+
+
 def ranges_label(numbers: list[int]) -> str:
     """Sorted integers in few words: [0, 1, 2, 7] is `0–2, 7`."""
     runs = groupby(enumerate(numbers), lambda item: item[1] - item[0])

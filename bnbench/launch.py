@@ -21,14 +21,14 @@ from bnbench.tracking.csv_log import read_shifts
 from bnbench.tracking.run_dir import (
     DamagedError,
     State,
-    is_intact,
     last_error,
-    read_summary,
+    read_result,
     run_path,
     seed_of,
     state,
     write_whole,
 )
+from bnbench.tracking.stored import make_folder
 
 DEATHS = 2  # an arm whose worker died this often is failed
 LAUNCHES = 2  # launches in a row that touch no run, after which those runs have failed
@@ -64,10 +64,8 @@ class Work:
     def settled(self, path: Path) -> bool:
         """Whether a run has its result, unharmed, and every shift that is asked for."""
         try:
-            summary = read_summary(path)
+            summary = read_result(path, restore=True)
         except (FileNotFoundError, DamagedError):
-            return False
-        if not is_intact(path, summary, "metrics.csv"):
             return False
         asked = asked_shifts(self.arm_of[path].config)
         return not asked or asked <= {row[:3] for row in read_shifts(path, summary)}
@@ -79,8 +77,8 @@ class Work:
     def fail(self, path: Path, reason: str) -> None:
         """Record that a run failed outside its own process."""
         self.reasons[path] = reason
-        with suppress(OSError):  # a full disk
-            path.mkdir(parents=True, exist_ok=True)
+        with suppress(OSError, DamagedError):  # a full disk, a folder that is a link
+            make_folder(path)
             write_whole(path / "error.txt", reason + "\n")
 
     def reason(self, path: Path) -> str:
@@ -187,6 +185,6 @@ def error_time(path: Path) -> int | None:
 def modified(file: Path) -> int | None:
     """A file's time of change in nanoseconds, None where there is no file."""
     try:
-        return file.stat().st_mtime_ns
-    except (FileNotFoundError, NotADirectoryError):
+        return file.lstat().st_mtime_ns
+    except OSError:
         return None

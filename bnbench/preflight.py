@@ -3,9 +3,6 @@
 All is refused before anything is trained or written. Nothing here imports torch.
 """
 
-import os
-import shlex
-import shutil
 import tempfile
 from collections.abc import Sequence
 from dataclasses import fields
@@ -19,15 +16,26 @@ from hydra_plugins.hydra_joblib_launcher.config import JobLibLauncherConf
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from bnbench import compiler
 from bnbench.checks import RequestError, shown
 from bnbench.clusters import check_cluster
 from bnbench.data.files import missing_files
+from bnbench.keys import MAX_WORKERS, N_JOBS
 from bnbench.provenance import key_of
 from bnbench.refusal import allowed, first
 from bnbench.schema import Backend, Config, Device
+from bnbench.tracking.stored import DamagedError, check_folder
 
 NVIDIA = Path("/proc/driver/nvidia/version")  # there where a driver is loaded; torch is not asked
-MAX_WORKERS = 1024  # processes on one machine
+SILENT = {"version": 1, "root": None, "disable_existing_loggers": False}
+INERT: dict[str, Any] = {  # parts of Hydra that start what they name, or set variables
+    "hydra.callbacks": {},
+    "hydra.job_logging": SILENT,
+    "hydra.hydra_logging": SILENT,
+    "hydra.job.env_copy": [],
+    "hydra.job.env_set": {},  # with what Hydra copied
+    "hydra.env": {},
+}
 
 
 def check_base(base: DictConfig, overrides: Sequence[Override]) -> None:
@@ -36,15 +44,37 @@ def check_base(base: DictConfig, overrides: Sequence[Override]) -> None:
     chosen = base.hydra.runtime.choices
     if lacking := [f.name for f in fields(Config) if f.name not in {*base, *chosen}]:
         raise RequestError(f"{lacking[0]}: missing, it cannot be removed")
+    for key in ("experiment", "scale"):  # whose content belongs at the top
+        if key in base:
+            raise RequestError(f"{key}: expected `# @package _global_` as its file's first line")
     if not OmegaConf.is_list(base.arms) or not all(isinstance(a, DictConfig) for a in base.arms):
         raise RequestError(
             f"arms={base.arms}: expected a list of mappings such as [{{norm: none}}]"
         )
     if base.hydra.sweeper is None:
         raise RequestError("hydra.sweeper=null: expected a mapping with params")
+    check_inert(base)
     if base.hydra.job.chdir:
         raise RequestError("hydra.job.chdir=true: expected false, results are relative to here")
     check_launcher(base, [str(override.input_line) for override in overrides])
+
+
+def check_inert(config: DictConfig) -> None:
+    """Refuse a configuration by which Hydra would run code or set variables (`RequestError`).
+
+    On the command line nothing of the kind can be set; this is for the YAML files.
+    """
+    for key, want in INERT.items():
+        value = OmegaConf.select(config, key)
+        if value is not None and value != want:
+            raise RequestError(
+                f"{key}={shown(value)}: expected {shown(want)}, no code or variables"
+            )
+    if (launcher := config.hydra.launcher) is None:
+        return
+    for option, value in OmegaConf.to_container(launcher, resolve=True).items():  # type: ignore[union-attr]
+        if "_target_" in str(value) and option != "_target_":
+            raise RequestError(f"hydra.launcher.{option}={value}: expected no _target_ but its own")
 
 
 def check_launcher(base: DictConfig, overrides: Sequence[str]) -> None:
@@ -55,12 +85,13 @@ def check_launcher(base: DictConfig, overrides: Sequence[str]) -> None:
     known = [f"{c.__module__}.{c.__qualname__}" for c in Plugins.instance().discover(Launcher)]
     if target not in known:
         raise RequestError(f"hydra.launcher._target_={target}: {allowed(str(target), known)}")
+    if missing := sorted(OmegaConf.missing_keys(launcher)):
+        raise RequestError(f"{missing[0]}=???: ??? is no value, expected one")
     jobs = OmegaConf.select(launcher, "n_jobs")
     if jobs is not None and (type(jobs) is not int or not (1 <= jobs <= MAX_WORKERS or jobs == -1)):
-        raise RequestError(
-            f"hydra.launcher.n_jobs={shown(jobs)}: expected an integer >= 1 and <= {MAX_WORKERS}, "
-            "or -1 for all"
-        )
+        key = "hydra.launcher.n_jobs"
+        typed = next((line for line in reversed(overrides) if key_of(line) == key), "")
+        raise RequestError(f"{typed or f'{key}={shown(jobs)}'}: expected {N_JOBS}")
     if not target.endswith(".JoblibLauncher"):
         return
     for line in overrides:
@@ -69,7 +100,9 @@ def check_launcher(base: DictConfig, overrides: Sequence[str]) -> None:
                 f"{line}: expected hydra.launcher.n_jobs, all that is to be set of this launcher"
             )
     try:
-        OmegaConf.merge(OmegaConf.structured(JobLibLauncherConf), launcher)
+        # as plain values: the plugin's own node has a class of its own, equal but not the same
+        plain = OmegaConf.to_container(launcher, resolve=True)
+        OmegaConf.merge(OmegaConf.structured(JobLibLauncherConf), plain)
     except OmegaConfBaseException as error:
         raise RequestError(f"hydra.launcher.{error.full_key}: {first(error)}") from error
 
@@ -88,27 +121,37 @@ def check_request(
             raise RequestError(problem)
     if configs[0].device == Device.cuda and not NVIDIA.exists():
         raise RequestError("device=cuda: there is no NVIDIA GPU here, expected auto or cpu")
-    for config in configs:
+    for config in {getattr(c.norm, "backend", None): c for c in configs}.values():
         check_backend(config)
     results = Path(configs[0].results)
     for base in bases:
-        check_same("results", [str(results), str(Path(base.results))])
+        check_same("results", [str(results), str(Path(str(base.results)))])
         check_quiet(base)
-    for path in (results, results / "runs", results / "experiments", results / "wandb"):
-        check_writable(path)
+    check_writable(results)
+    for path in (results / "runs", results / "experiments", results / "wandb"):
+        try:
+            check_folder(path, 1)
+            check_writable(path)
+        except FileNotFoundError:  # it is made where it is needed
+            continue
+        except DamagedError as error:
+            raise RequestError(f"results={results}: cannot be written ({error})") from None
 
 
 def check_backend(config: Config) -> None:
     """Refuse a BatchNorm backend that could not compute the arm (`RequestError`)."""
     backend = getattr(config.norm, "backend", None)
     on_gpu = config.device == Device.cuda or (config.device == Device.auto and NVIDIA.exists())
-    compiler = shlex.split(os.environ.get("CXX", "c++"))[:1]  # of `ccache g++` what is started
-    lacking = not compiler or shutil.which(compiler[0]) is None
-    problem = {
-        Backend.cpp: (on_gpu and "it computes on the CPU alone (device=cpu)")
-        or (lacking and f"there is no C++ compiler {' '.join(compiler)} here"),
-        Backend.triton: not on_gpu and "it computes on NVIDIA GPUs and there is none",
-    }.get(backend)  # type: ignore[arg-type]
+    problem = None
+    if backend == Backend.triton and not on_gpu:
+        problem = "it computes on NVIDIA GPUs and there is none"
+    elif backend == Backend.cpp and on_gpu:
+        problem = "it computes on the CPU alone (device=cpu)"
+    elif backend == Backend.cpp:
+        try:
+            compiler.check()
+        except compiler.CompilerError as error:
+            problem = str(error)
     if problem:
         raise RequestError(f"norm.backend={backend}: {problem}, expected reference or native")
 
@@ -127,8 +170,6 @@ def check_quiet(base: DictConfig) -> None:
         "hydra.run.dir": f"{base.results}/runs",
         "hydra.sweep.dir": f"{base.results}/runs",
         "hydra.sweep.subdir": ".",
-        "hydra.job_logging.root": None,
-        "hydra.hydra_logging.root": None,
     }
     for key, want in wanted.items():
         value = OmegaConf.select(base, key)
@@ -140,10 +181,22 @@ def check_writable(path: Path) -> None:
     """Refuse a folder that cannot be written, by writing in it or where it would be."""
     parent = path
     try:
-        while not parent.exists() and parent != parent.parent:
+        while not is_there(parent):
             parent = parent.parent
+        if parent.is_symlink() and not parent.exists():
+            reason = f"{parent} is a link to {parent.readlink()}, where there is nothing"
+            raise RequestError(f"results={path}: cannot be written ({reason})")
         # a real file, since permission bits tell root nothing; it has no name and leaves none
         with tempfile.TemporaryFile(dir=parent):
             pass
     except OSError as error:
         raise RequestError(f"results={path}: cannot be written ({error.strerror})") from error
+
+
+def is_there(path: Path) -> bool:
+    """Whether there is something under a path, a link to nothing included."""
+    try:
+        path.lstat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    return True

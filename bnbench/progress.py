@@ -18,9 +18,9 @@ from bnbench.live import Picture, Row, failed_line, finished_line
 from bnbench.tracking.csv_log import latest
 from bnbench.tracking.run_dir import (
     DamagedError,
-    is_done,
     is_held,
     last_error,
+    read_result,
     read_summary,
     seed_of,
 )
@@ -164,7 +164,10 @@ class Watcher:
 
 def outcome(paths: Sequence[Path]) -> tuple[int, int, float | None, dict[str, int]]:
     """Of an arm: runs with a result, runs, mean test accuracy, and how many of them are odd."""
-    summaries = [read_summary(path) for path in paths if is_done(path)]
+    summaries = []
+    for path in paths:
+        with suppress(FileNotFoundError, DamagedError):
+            summaries.append(read_result(path))
     accuracies = [summary["metrics"].get("test/accuracy") for summary in summaries]
     known = [accuracy for accuracy in accuracies if isinstance(accuracy, float | int)]
     odd = {word: sum(is_odd(summary, word) for summary in summaries) for word in ODD}

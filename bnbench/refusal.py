@@ -6,7 +6,6 @@ import sys
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import fields, is_dataclass
-from pathlib import Path
 from typing import Any
 
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
@@ -16,7 +15,11 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import InterpolationKeyError, OmegaConfBaseException
 
 from bnbench.checks import RequestError, shown
+from bnbench.clusters import PLUGINS, not_installed
+from bnbench.keys import ANY, expected
+from bnbench.labels import escaped
 from bnbench.provenance import KNOWN, Asked, key_of, root_of
+from bnbench.quoting import in_quotes
 from bnbench.schema import OPTIM_CONFIGS, DataName, ModelName
 
 # what a bad request may raise; OmegaConf asserts where a parent of the key is null
@@ -31,9 +34,12 @@ def one_line(error: BaseException, asked: Asked) -> str:
         error: what Hydra, OmegaConf or this package raised.
         asked: how far the request was read.
     """
-    line = explained(error, asked)
-    if f"{asked.folder.name}/" not in line:
-        line += asked.origin(line)
+    try:
+        line = explained(error, asked)
+        if f"{asked.folder.name}/" not in line:
+            line += asked.origin(line)
+    except Exception:  # what spoils the request may spoil its explanation too
+        line = plain_line(first(error) or repr(error), asked.overrides)
     return printable(line)
 
 
@@ -46,11 +52,11 @@ def explained(error: BaseException, asked: Asked) -> str:
         if isinstance(cause, RequestError):
             return str(cause)
         if isinstance(cause, OverrideParseException):
-            line = f"{cause.override}: cannot be parsed ({first(cause)})"
-            is_typed = cause.override in asked.overrides or asked.is_typed("arms")
-            return line if is_typed else f"{asked.named(asked.grid_file)}: {line}"
-        if isinstance(cause, MissingConfigException) and cause.options is not None:
+            return f"{cause.override}: {wanted(cause.override, asked.loader)}"
+        if isinstance(cause, MissingConfigException) and cause.options:
             group, _, name = str(cause.missing_cfg_file).rpartition("/")
+            if group == "hydra/launcher" and name in PLUGINS:
+                return not_installed(name, PLUGINS[name])
             return f"{group}={name}: {allowed(name, cause.options)}"
     for cause in reversed(causes):
         key = str(getattr(cause, "full_key", ""))
@@ -58,10 +64,32 @@ def explained(error: BaseException, asked: Asked) -> str:
         if isinstance(cause, InterpolationKeyError) and untuned:
             return untuned_line(*untuned.groups())
         typed = bool(key) and asked.is_typed(key)
-        if isinstance(cause, OmegaConfBaseException) and (typed or root_of(key) in KNOWN):
-            return (not typed and damaged(asked.folder)) or key_line(causes, asked)
+        is_set = typed or key in map(key_of, asked.job)  # sub-grids set some
+        if isinstance(cause, OmegaConfBaseException) and (is_set or root_of(key) in KNOWN):
+            return (not typed and spoilt(asked)) or key_line(causes, asked)
     reason = first(causes[0]) or first(causes[-1]) or repr(error)
-    return damaged(asked.folder) or uncomposed(reason, asked)
+    return spoilt(asked) or uncomposed(reason, asked)
+
+
+def spoilt(asked: Asked) -> str | None:
+    """The line for a YAML file that spoils whatever is asked for; None where none does."""
+    return damaged(asked) or asked.misshapen()
+
+
+def wanted(override: str, loader: ConfigLoaderImpl) -> str:
+    """What is expected in the place of an override that Hydra cannot parse."""
+    key, text = key_of(override), override.partition("=")[2]
+    if not key or "=" not in override:
+        return "expected key=value"
+    mark = text[:1]
+    if mark in ("'", '"') and text.count(mark) % 2:
+        end = f", with {mark} at its end"
+    else:
+        end = in_quotes(override)
+    if options := choices(key, loader):
+        return allowed(text, options) + end
+    unknown = "cannot be parsed, " if expected(key) == ANY else ""
+    return f"{unknown}expected {expected(key)}{end}"
 
 
 def untuned_line(optim: str, model: str, data: str) -> str:
@@ -78,37 +106,27 @@ def untuned_line(optim: str, model: str, data: str) -> str:
 
 def uncomposed(reason: str, asked: Asked) -> str:
     """The line for what cannot be composed: the file that fails by itself, or what was typed."""
-    if composing := re.match(r"In '([\w/]+)': (.*)", reason):
+    if composing := re.match(r"In '?([\w/]+)'?: (.*)", reason):
         return f"{asked.folder.name}/{composing[1]}.yaml: {composing[2]}"
-    if not composes(asked.loader, []):
-        return f"{asked.folder.name}/config.yaml: {reason}"
-    apart = [[o for o in asked.overrides if key_of(o) != key] for key in ("data", "experiment")]
-    if asked.scale_file.exists() and all(composes(asked.loader, lines) for lines in apart):
-        return f"{asked.named(asked.scale_file)}: {reason}"
-    given = {key_of(line) for line in asked.overrides}
-    typed = [line for line in asked.job if key_of(line) in given]
-    for experiment in [line for line in typed if key_of(line) == "experiment"]:
-        alone, whole = composes(asked.loader, [experiment]), composes(asked.loader, asked.job)
-        if not alone or (composes(asked.loader, typed) and not whole):  # what its sub-grids add
-            return f"{asked.named(asked.grid_file)}: {reason}"
-    guilty = [line for line in asked.overrides if key_of(line) in reason] or asked.overrides
-    return f"{' '.join(guilty)}: {reason}"
+    if path := asked.misleading() or asked.spoiling():
+        return f"{asked.named(path)}: {reason}"
+    return plain_line(
+        reason, [o for o in asked.overrides if key_of(o) in reason] or asked.overrides
+    )
 
 
-def composes(loader: ConfigLoaderImpl, overrides: Sequence[str]) -> bool:
-    """Whether a configuration can be composed at all."""
-    try:
-        loader.load_configuration("config", list(overrides), RunMode.RUN)
-    except Exception:
-        return False
-    return True
+def plain_line(reason: str, guilty: Sequence[str]) -> str:
+    """A reason behind the overrides that it may be about."""
+    return f"{' '.join(guilty)}: {reason}" if guilty else reason
 
 
 def key_line(causes: Sequence[Any], asked: Asked) -> str:
     """The line for a key that does not exist or a value of the wrong type."""
     cause = next(c for c in reversed(causes) if getattr(c, "full_key", None))
     key, reason, text = str(cause.full_key), first(cause), " ".join(map(str, causes))
-    line = next((o for o in [*asked.overrides, *asked.job] if key_of(o) == key), "")
+    # the last one counts; an item of a list is typed with its list
+    typed = {key_of(o): o for o in [*asked.job, *asked.overrides]}
+    line = typed.get(key, "")
     lost = re.search(r"Interpolation key '([\w.]+)' not found", reason)
     if lost and not line and root_of(lost[1]) in KNOWN:
         return f"{lost[1]}: missing, it cannot be removed"
@@ -122,10 +140,14 @@ def key_line(causes: Sequence[Any], asked: Asked) -> str:
         parent, _, name = key.rpartition(".")
         schema = cause.object_type
         keys = [f.name for f in fields(schema)] if is_dataclass(schema) else keys_at(parent, config)
-        return f"{key}: no such key, {allowed(name, keys)}"
+        if parent == "hydra.launcher":
+            keys = [k for k in keys if k != "_target_"]
+        return f"{key}: no such key, {allowed(name, keys) if keys else 'there is nothing to set'}"
     choices = re.search(r"Invalid value '(.*)', expected one of \[(.*)\]", reason)
     if not line and choices:
         line = f"{key}={choices[1]}"
+    elif not line and (of_list := typed.get(key.partition("[")[0])):
+        line = of_list
     elif not line:
         with suppress(Exception):  # it may be what cannot be read
             line = f"{key}={shown(OmegaConf.select(config, key))}"
@@ -133,7 +155,8 @@ def key_line(causes: Sequence[Any], asked: Asked) -> str:
         return f"{line or key}: {allowed(choices[1], choices[2].split(', '))}"
     if "is not a ListConfig" in reason:
         return f"{line or key}: expected a list such as [1,2]"
-    return f"{line or key}: {reason}"
+    words = "" if expected(key) == ANY else f", expected {expected(key)}"
+    return f"{line or key}: {reason}{words}{in_quotes(line)}"
 
 
 def keys_at(parent: str, config: DictConfig) -> list[str]:
@@ -151,6 +174,11 @@ def composed(loader: ConfigLoaderImpl, overrides: Sequence[str]) -> DictConfig:
     return OmegaConf.create()
 
 
+def choices(key: str, loader: ConfigLoaderImpl) -> list[str]:
+    """The files that a group can be chosen from; none for what is no group."""
+    return loader.get_group_options(key) if loader.repository.group_exists(key) else []
+
+
 def allowed(name: str, options: Sequence[str]) -> str:
     """The allowed values, and the likeliest one that was meant."""
     close = difflib.get_close_matches(name, options, n=1)
@@ -158,12 +186,14 @@ def allowed(name: str, options: Sequence[str]) -> str:
     return f"expected one of {', '.join(options)}{hint}"
 
 
-def damaged(folder: Path) -> str | None:
-    """The line for the first YAML file that cannot be read, None where all can be."""
-    for path in sorted(folder.rglob("*.yaml")):
-        name = path.relative_to(folder.parent)
+def damaged(asked: Asked) -> str | None:
+    """The line for the first YAML file that Hydra cannot read, None where it can read all."""
+    for path in sorted(asked.folder.rglob("*.yaml")):
+        name = asked.named(path)
+        inner = str(path.relative_to(asked.folder).with_suffix(""))
         try:
-            if not isinstance(OmegaConf.load(path), DictConfig):
+            found = asked.loader.repository.load_config(inner)
+            if found is not None and not isinstance(found.config, DictConfig):
                 return f"{name}: expected lines of key: value"
         except Exception as error:  # PyYAML has a dozen kinds, and passes on others
             mark = getattr(error, "problem_mark", None)
@@ -179,7 +209,7 @@ def first(error: BaseException) -> str:
 
 def printable(text: str) -> str:
     """A text as one line that any terminal shows: what is not printable is escaped."""
-    line = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+    line = escaped(text)
     half = LONGEST // 2
     return line if len(line) <= LONGEST else f"{line[:half]} … {line[-half:]}"
 

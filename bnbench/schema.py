@@ -271,9 +271,14 @@ class TrackConfig:
     entity: str | None = MISSING
 
 
+MAX_TITLE = 200  # characters; the file of a figure is called by its title
+MAX_FIGURES = 50  # of a report: each takes a second to draw
+MAX_PANELS = 100  # of a figure
+
+
 @dataclass
 class Panel:
-    """One panel of a figure: the rows of runs.csv that satisfy a pandas query."""
+    """One panel of a figure: the rows of runs.csv that satisfy a query (`bnbench.query`)."""
 
     title: str = MISSING
     where: str = MISSING

@@ -10,8 +10,8 @@ import shlex
 import sys
 import time
 from argparse import ArgumentParser, Namespace
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import redirect_stderr, redirect_stdout
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -34,17 +34,21 @@ from bnbench.launch import Work, train_missing
 from bnbench.process import STOPPED, follow, leading
 from bnbench.progress import Watcher, clock
 from bnbench.provenance import Asked
+from bnbench.quoting import elsewhere, make, quoted, shown_path
 from bnbench.refusal import REFUSED, complain, one_line
 from bnbench.schema import TrackMode
+from bnbench.streams import enter, secure
 from bnbench.tracking.experiment_dir import (
     experiment_path,
     write_arms,
     write_experiment,
     write_runs,
 )
-from bnbench.tracking.meta import circumstances, read_meta
-from bnbench.tracking.run_dir import run_path, seed_of
+from bnbench.tracking.meta import circumstances, known_meta
+from bnbench.tracking.run_dir import DamagedError, run_path, seed_of
 from bnbench.tracking.upload import attempts
+from bnbench.tracking.wandb_environment import not_followed
+from bnbench.yaml_bounds import check_files
 
 CONFIGS = Path(__file__).parents[1] / "configs"
 
@@ -65,8 +69,13 @@ class Outcome:
         return int(bool(self.failures))
 
 
+def command() -> int:
+    """The entry point of the command `bnbench`; returns its exit code."""
+    return enter(main)
+
+
 def main(argv: Sequence[str] | None = None) -> int:
-    """The entry point of `scripts/train.py` and of the command `bnbench`; returns its exit code."""
+    """Do what `scripts/train.py` and the command `bnbench` are for; returns the exit code."""
     given = sys.argv[1:] if argv is None else list(argv)
     outcome = sweep(given)
     if isinstance(outcome, int):
@@ -87,12 +96,20 @@ def sweep(argv: list[str]) -> Outcome | int:
     for flag in ("config_name", "config_path", "config_dir", "experimental_rerun"):
         if getattr(args, flag) is not None:
             return complain(f"--{flag.replace('_', '-')}: expected overrides of configs/ instead")
+    ways = ("run", "multirun", "cfg", "info", "shell_completion")
+    chosen = [f"--{way.replace('_', '-')}" for way in ways if getattr(args, way)]
+    if len(chosen) > 1:
+        return complain(f"{' '.join(chosen)}: expected only one of them")
+    if args.package is not None and not args.cfg:
+        return complain("--package: expected only with --cfg")
+    if args.resolve and not (args.cfg or args.help):
+        return complain("--resolve: expected only with --cfg")
+    if args.resolve and args.cfg == "hydra":
+        return complain("--cfg hydra --resolve: expected --cfg job, or no --resolve")
+    if args.shell_completion and not args.overrides:
+        return complain("--shell-completion: expected install=bash, uninstall=bash or query=bash")
     if args.help or args.hydra_help or args.cfg or args.info or args.shell_completion:
         return hydra_itself(args, parser)
-    if args.resolve or args.package is not None:
-        return complain(f"--{'resolve' if args.resolve else 'package'}: expected only with --cfg")
-    if args.run and args.multirun:
-        return complain("--run --multirun: expected one of the two")
     try:
         with (
             leading(),
@@ -102,7 +119,7 @@ def sweep(argv: list[str]) -> Outcome | int:
             return run(lambda: cli.read(args.overrides, args.multirun), command)
     except RequestError as error:
         return complain(str(error))
-    except OSError as error:  # a full disk, a folder that is gone
+    except (OSError, DamagedError) as error:  # a full disk, a folder that is gone, or a link
         print(f"bnbench: {error}; what is done is kept", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
@@ -117,19 +134,23 @@ def hydra_itself(args: Namespace, parser: ArgumentParser) -> int:
     version.setbase("1.3")
     answer, complaint = io.StringIO(), io.StringIO()
     try:
+        check_files(CONFIGS)
         if not args.shell_completion:
-            check_overrides(OverridesParser.create().parse_overrides(args.overrides))
+            args.overrides = list(map(quoted, args.overrides))
+            parsed = OverridesParser.create().parse_overrides(args.overrides)
+            with reading() as loader:
+                check_overrides(parsed, loader)
         with redirect_stdout(answer), redirect_stderr(complaint):
             _run_hydra(args, parser, task, str(CONFIGS), "config")
     except SystemExit as ending:
         if ending.code:
             return complain(complaint.getvalue().strip())
+    except RequestError as error:
+        return complain(str(error))
     except Exception as error:
         if not isinstance(error, REFUSED) and told == "1":
             raise
-        with hydra.initialize_config_dir(str(CONFIGS), version_base="1.3"):
-            loader = GlobalHydra.instance().config_loader()
-            assert isinstance(loader, ConfigLoaderImpl)
+        with reading() as loader:
             return complain(one_line(error, Asked(loader, args.overrides)))
     finally:
         os.environ.pop("HYDRA_FULL_ERROR")
@@ -139,10 +160,20 @@ def hydra_itself(args: Namespace, parser: ArgumentParser) -> int:
     return 0
 
 
+@contextmanager
+def reading() -> Iterator[ConfigLoaderImpl]:
+    """Hydra's loader of the YAML files, to ask what there is to choose from."""
+    with hydra.initialize_config_dir(str(CONFIGS), version_base="1.3"):
+        loader = GlobalHydra.instance().config_loader()
+        assert isinstance(loader, ConfigLoaderImpl)
+        yield loader
+
+
 def task(config: DictConfig) -> dict[int, str]:
     """One job of a launcher: train one arm. Runs in a worker, where torch is imported."""
     is_worker = parent != os.getpid()
     if is_worker:
+        secure()
         follow()
     from bnbench.train import train_arm
 
@@ -167,6 +198,9 @@ def run(read: Callable[[], cli.Request], command: str) -> Outcome:
         request, number = read(), number + 1
         work = Work(request, work)
         lacking = work.lacking()
+        if number == 1 and any(a.config.track.mode != TrackMode.csv for a in request.arms.values()):
+            for line in not_followed(os.environ):
+                complain(line)
         if lacking or number == 1:
             describe(request, lacking, number, console)
         write_tables(request)
@@ -200,7 +234,9 @@ def terminal() -> Console:
         sys.stdout.reconfigure(errors="replace")
     # FORCE_COLOR makes rich take a file for a terminal: colours it may have, no moving picture
     moves = None if sys.stdout.isatty() else False
-    return Console(file=sys.stdout, markup=False, highlight=False, force_interactive=moves)
+    return Console(
+        file=sys.stdout, markup=False, highlight=False, emoji=False, force_interactive=moves
+    )
 
 
 def labels(request: cli.Request) -> dict[str, str]:
@@ -231,7 +267,7 @@ def describe_experiments(
             "data": experiment.data,
             "question": experiment.report["question"],
             "command": command,
-            **circumstances(),
+            **circumstances(request.results),
             "device": device(request),
             "started": started.isoformat(timespec="seconds"),
             "finished": finished.isoformat(timespec="seconds") if finished else None,
@@ -246,7 +282,7 @@ def device(request: cli.Request) -> str:
     """What the runs were trained on, as the last of them recorded it."""
     arm = next(reversed(request.arms.values()))
     path = run_path(request.results, arm.id, arm.config.seeds[-1])
-    return str(read_meta(path).get("device", "unknown"))
+    return str(known_meta(path).get("device", "unknown"))
 
 
 def describe(
@@ -284,9 +320,11 @@ def conclude(outcome: Outcome, num_todo: int, console: Console) -> None:
         console.print(f"{counted(num_todo, 'run')} finished in {clock(outcome.seconds)}")
     if waiting := not_sent(outcome.request):
         console.print(
-            f"{counted(waiting, 'run')} not on the W&B server yet: make sync uploads them"
+            f"{counted(waiting, 'run')} not on the W&B server yet, upload them with "
+            f"{make('sync', elsewhere(outcome.request.results))}",
+            soft_wrap=True,
         )
-    console.print(f"results: {outcome.request.results}", soft_wrap=True)
+    console.print(f"results: {shown_path(outcome.request.results)}", soft_wrap=True)
 
 
 def not_sent(request: cli.Request) -> int:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Collection, Iterator
 from contextlib import closing, suppress
 from dataclasses import dataclass
 from functools import cache, partial
+from io import BytesIO
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -40,6 +41,7 @@ from bnbench.tracking.meta import circumstances
 from bnbench.tracking.rebuild import ensure, note
 from bnbench.tracking.run_dir import (
     PENDING,
+    DamagedError,
     RunBusyError,
     State,
     as_json,
@@ -49,12 +51,12 @@ from bnbench.tracking.run_dir import (
     is_pending,
     locked,
     read_summary,
-    replacing,
     run_path,
     state,
     write_summary,
     write_whole,
 )
+from bnbench.tracking.stored import WEIGHTS, opened
 from bnbench.tracking.wandb_keys import wandb_summary
 from bnbench.tracking.wandb_log import FAILED, INTERRUPTED, Identity, WandbLog
 
@@ -100,7 +102,8 @@ def train_arm(config: Config) -> dict[int, str]:
             outcome[seed] = State.running  # whoever holds it finishes it
         except Exception as error:
             outcome[seed] = f"{type(error).__name__}: {error}".strip().splitlines()[-1]
-            with suppress(OSError):  # where the disk is full the sweep still hears of it
+            # where the disk is full, or the folder is a link, the sweep still hears of it
+            with suppress(OSError, DamagedError):
                 write_whole(path / "error.txt", traceback.format_exc())
     return outcome
 
@@ -118,13 +121,14 @@ def complete(config: Config, arm: str, seed: int, path: Path) -> None:
     # shifts that were asked for before are kept, and evaluated again where their file is damaged
     policies = evaluation_policies(config)
     wanted = asked_shifts(config) | {row for row in named_shifts(path) if row[2] in policies}
-    run = None
-    if state(path) == State.done:
+    run = summary = None
+    with suppress(FileNotFoundError, DamagedError):
         summary = read_summary(path)
+    if summary is not None:
         rows = read_shifts(path, summary)
         lacking = wanted - {row[:3] for row in rows}
         if is_intact(path, summary, "metrics.csv"):
-            if not lacking:
+            if not lacking and is_intact(path, summary, "shifts.csv"):
                 return
             run = build(config, seed)
             if is_intact(path, summary, "weights.pt") and load_weights(run, path / "weights.pt"):
@@ -208,7 +212,7 @@ def train(
     csv_log = CsvLog(path / "metrics.csv")
     wandb_log = None if config.track.mode == TrackMode.csv else WandbLog(identity)
     meta = {
-        **circumstances(),
+        **circumstances(identity.results),
         "device": device_name(run.device),
         "threads": config.threads,
         "wandb_id": wandb_log.id if wandb_log else None,
@@ -390,14 +394,17 @@ def save_weights(run: Run, path: Path) -> None:
     size = sum(tensor.nbytes for tensor in weights.values())
     wish = run.config.train.save_weights
     if wish == SaveWeights.always or (wish == SaveWeights.auto and size <= KEPT_BYTES):
-        with replacing(path) as part:
-            torch.save(weights, part)
+        # in memory first: torch notes a file's name in it, and tells of a full disk in riddles
+        content = BytesIO()
+        torch.save(weights, content)
+        write_whole(path, content.getvalue())
 
 
 def load_weights(run: Run, path: Path) -> bool:
     """Load the weights that a run kept; False where there are none that can be read."""
     try:
-        weights = torch.load(path, weights_only=True, map_location=run.device)
+        with opened(path, WEIGHTS) as file:
+            weights = torch.load(file, weights_only=True, map_location=run.device)
         run.model.load_state_dict(weights)
     except Exception:  # torch.load raises a dozen kinds of its own at a damaged file
         return False

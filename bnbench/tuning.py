@@ -16,7 +16,7 @@ from typing import NamedTuple
 from bnbench.checks import half_decades
 from bnbench.config import arm_id, science
 from bnbench.schema import Config
-from bnbench.tracking.run_dir import DamagedError, read_summary, run_path
+from bnbench.tracking.run_dir import DamagedError, read_result, run_path
 
 SCORE = "val/accuracy"
 ROUNDING = 1e-9  # means that are closer count the same images right
@@ -97,7 +97,7 @@ def mean_score(config: Config, results: Path) -> float | None:
     """
     arm = arm_id(science(config))
     try:
-        summaries = [read_summary(run_path(results, arm, seed)) for seed in config.seeds]
+        summaries = [read_result(run_path(results, arm, seed)) for seed in config.seeds]
     except (FileNotFoundError, DamagedError):
         return None
     return mean_accuracy(summary["metrics"].get(SCORE) for summary in summaries)

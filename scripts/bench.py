@@ -14,17 +14,21 @@ from rich.table import Table
 
 from bnbench import bench, bench_layer
 from bnbench.analysis.bench_figure import draw
+from bnbench.arguments import folder_argument
 from bnbench.data.files import missing_files
 from bnbench.norms import kernels
+from bnbench.refusal import complain
+from bnbench.streams import enter
 from bnbench.tracking.meta import circumstances
 
 
 def main() -> int:
     """Print each comparison as it comes; write CSV files and a figure to <results>."""
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.error = lambda message: sys.exit(complain(message))
     parser.add_argument("--data", default="fashion_mnist", choices=("fashion_mnist", "mnist"))
-    parser.add_argument("--root", type=Path, default=Path("data"))
-    parser.add_argument("--results", type=Path, default=Path("results"))
+    parser.add_argument("--root", type=folder_argument, default=Path("data"))
+    parser.add_argument("--results", type=folder_argument, default=Path("results"))
     parser.add_argument("--rounds", type=int, default=40)
     parser.add_argument("--only", choices=("loop", "layer"))
     args = parser.parse_args()
@@ -36,21 +40,22 @@ def main() -> int:
     torch.set_num_threads(1)
     args.results.mkdir(parents=True, exist_ok=True)
     console = Console()
-    facts = circumstances()
+    facts = circumstances(args.results)
     machine = {
         "torch": facts["versions"]["torch"],
         "commit": facts["git_commit"],
         "dirty": facts["git_dirty"],
         "cpu": torch.backends.cpu.get_cpu_capability(),
     }
+    backends = list(bench_layer.BACKENDS)
     try:
         kernels.require("cpp")
     except kernels.UnavailableError as error:
-        print(f"backend cpp: {error}", file=sys.stderr)
-        return 1
+        print(f"backend cpp: {error}; it is left out", file=sys.stderr)
+        backends.remove("cpp")
     if args.only != "layer":
         loop = []
-        for ratio in bench.run(args.data, args.root, args.rounds):
+        for ratio in bench.run(args.data, args.root, args.rounds, backends):
             loop.append(ratio)
             progress = f"{ratio.what}: {ratio.fast} is {ratio.median:.2f} times as fast"
             console.print(progress, style="dim")
@@ -58,7 +63,7 @@ def main() -> int:
         write(args.results / "bench.csv", loop, {"data": args.data, **machine})
     if args.only != "loop":
         layer = []
-        for row in bench_layer.run(args.rounds):
+        for row in bench_layer.run(args.rounds, backends=backends):
             layer.append(row)
             if row.backend == "cpp":
                 progress = (
@@ -83,25 +88,33 @@ def show_loop(console: Console, ratios: Sequence[bench.Ratio]) -> None:
 
 def show_layer(console: Console, rows: Sequence[bench_layer.LayerRow]) -> None:
     """The layer as two tables, a line per case: how fast, and how exact."""
-    backends = bench_layer.BACKENDS
+    backends = list(dict.fromkeys(row.backend for row in rows))
+    ours = [backend for backend in backends if backend == "cpp"]  # not where there is no compiler
     case = ("shape", "", "work")
-    speed = Table(*case, "native ms", "/roof", "cpp", "10-90 %", "ref.", box=None)
+    speed = Table(
+        *(*case, "native ms", "/roof", *(h for b in ours for h in (b, "10-90 %")), "ref."), box=None
+    )
     speed.title = "native: ms and multiple of a copy (triad); others: times as fast as native"
-    exact = Table(*case, *backends[:2], box=None)
+    exact = Table(*case, "native", *ours, box=None)
     exact.title = "greatest errors of y, dx, dgamma; mean 10,000, spread 1"
     for k in range(0, len(rows), len(backends)):
-        native, cpp, reference = of_case = rows[k : k + len(backends)]
+        of_case = {row.backend: row for row in rows[k : k + len(backends)]}
+        native = of_case["native"]
         layout = {"contiguous": "NCHW", "channels_last": "NHWC"}[native.layout]
         name = (
             native.shape.replace(" ", ""),
             layout if len(native.shape) > 12 else "",
             native.work,
         )
+        fast = [(f"{r.ratio:.2f}", f"{r.p10:.2f}-{r.p90:.2f}") for r in (of_case[b] for b in ours)]
         speed.add_row(
-            *(*name, f"{native.ms:.3f}", f"{native.roof:.1f}", f"{cpp.ratio:.2f}"),
-            *(f"{cpp.p10:.2f}-{cpp.p90:.2f}", f"{reference.ratio:.2f}"),
+            *(*name, f"{native.ms:.3f}", f"{native.roof:.1f}", *(text for f in fast for text in f)),
+            f"{of_case['reference'].ratio:.2f}",
         )
-        errors = ((r.far_y_error, r.far_dx_error, r.far_dgamma_error) for r in of_case[:2])
+        errors = (
+            (r.far_y_error, r.far_dx_error, r.far_dgamma_error)
+            for r in (native, *(of_case[b] for b in ours))
+        )
         exact.add_row(
             *name, *(" ".join(f"{e:.0e}" for e in far if e is not None) for far in errors)
         )
@@ -118,4 +131,4 @@ def write(path: Path, rows: Sequence[Any], extra: dict[str, Any]) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(enter(main))

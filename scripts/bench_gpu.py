@@ -11,15 +11,19 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
+from bnbench.arguments import folder_argument
 from bnbench.bench_gpu import Bandwidth, run
 from bnbench.norms.kernels import UnavailableError, triton_kernel
+from bnbench.refusal import complain
+from bnbench.streams import enter
 from bnbench.tracking.meta import circumstances
 
 
 def main() -> int:
     """Print each layer as it comes and write them to <results>/bench_gpu.csv."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--results", type=Path, default=Path("results"))
+    parser.error = lambda message: sys.exit(complain(message))
+    parser.add_argument("--results", type=folder_argument, default=Path("results"))
     parser.add_argument("--samples", type=int, default=30)
     args = parser.parse_args()
     if args.samples < 2:
@@ -51,7 +55,7 @@ def main() -> int:
         )
     console.print(table)
     args.results.mkdir(parents=True, exist_ok=True)
-    facts = circumstances()
+    facts = circumstances(args.results)
     extra = {
         "device": torch.cuda.get_device_name(),
         "torch": torch.__version__,
@@ -77,4 +81,4 @@ def _name(row: Bandwidth) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(enter(main))

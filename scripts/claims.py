@@ -21,6 +21,7 @@ from bnbench.claims.judge import judge
 from bnbench.claims.study import IntegrityError, Study
 from bnbench.claims.table import claims_on, experiments
 from bnbench.refusal import allowed, complain
+from bnbench.streams import enter
 from bnbench.sweep import CONFIGS, device, sweep
 from bnbench.tracking.meta import circumstances
 from bnbench.tracking.run_dir import as_json, write_whole
@@ -52,6 +53,12 @@ def judged(argv: list[str]) -> int:
     Raises:
         IntegrityError: some runs must not be compared.
     """
+    if {"-h", "--help"} & set(argv):
+        print(__doc__)
+        return 0
+    for word in argv:
+        if word.startswith("-"):
+            return complain(f"{word}: no such option, expected {ONLY}<ids> or an override")
     started = datetime.now(UTC)
     overrides = [word for word in argv if not word.startswith(ONLY)]
     wanted = [
@@ -80,8 +87,8 @@ def judged(argv: list[str]) -> int:
 
     # slow to import: seaborn, and torch
     from bnbench.analysis import report
-    from bnbench.analysis.claim_agreement import disagreements, read_boards, summary
-    from bnbench.analysis.claim_views import read_claims
+    from bnbench.analysis.claim_agreement import read_boards, summary
+    from bnbench.analysis.claim_views import DEPTH, FACTS, read_claims
     from bnbench.analysis.scoreboard_text import show_scoreboard
     from bnbench.claims.pages import write_page
     from bnbench.measure import measure
@@ -94,26 +101,28 @@ def judged(argv: list[str]) -> int:
     files.write(verdicts, study.folder)
     facts = {
         "command": shlex.join(["python", "scripts/claims.py", *argv]),
-        **circumstances(),
+        **circumstances(results),
         "device": f"{trained_on}, {os.cpu_count()} cores",
         "started": started.isoformat(timespec="seconds"),
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),
     }
-    write_whole(study.folder / report.JUDGED, as_json(facts))
+    write_whole(study.folder / FACTS, as_json(facts), DEPTH)
     terms = {"Command": facts["command"], **report.facts(facts)}
     # beside what this project published, where these results have no other data set of their own
     folders = [*sorted(study.folder.parent.glob("*")), *sorted((REFERENCE / "claims").glob("*"))]
-    others = read_boards([folder for folder in folders if folder.name != data])
+    damaged: list[str] = []
+    others = read_boards([folder for folder in folders if folder.name != data], damaged)
     page = write_page(verdicts, study, terms, others)
     problems = report.write_report(results).problems if (results / "experiments").exists() else []
+    problems = list(dict.fromkeys([*damaged, *problems]))
     board = read_claims(study.folder)
     show_scoreboard(board, page)
     if others:
-        print(summary(disagreements({data: board, **others}), [data, *others]))
+        print(summary({data: board, **others}))
     for problem in problems:
         complain(problem)
     return exit_code or int(bool(problems))
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(enter(main))

@@ -20,7 +20,9 @@ from rich.table import Table
 from bnbench import cli, cost
 from bnbench.checks import RequestError
 from bnbench.claims.table import claims_on, experiments
+from bnbench.quoting import for_hydra
 from bnbench.refusal import complain
+from bnbench.streams import enter
 from bnbench.sweep import CONFIGS
 
 DEFAULT = "cifar10"  # whose claims are for a GPU
@@ -67,7 +69,8 @@ def asked(overrides: Sequence[str]) -> cli.Request:
         tempfile.TemporaryDirectory() as nowhere,
         hydra.initialize_config_dir(str(CONFIGS), job_name="cost", version_base="1.3"),
     ):
-        return cli.read([*overrides, f"results={nowhere}/results"], True, needs_data=False)
+        nowhere_yet = f"results={for_hydra(f'{nowhere}/results')}"
+        return cli.read([*overrides, nowhere_yet], True, needs_data=False)
 
 
 def with_total(bills: Sequence[cost.Bill]) -> list[cost.Bill]:
@@ -139,4 +142,4 @@ def time(console: Console, bills: Sequence[cost.Bill], blocks: int, limit: float
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(enter(main))

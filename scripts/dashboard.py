@@ -12,12 +12,15 @@ import sys
 from pathlib import Path
 
 from bnbench.arguments import parsed
+from bnbench.checks import RequestError
+from bnbench.quoting import shown_path
 from bnbench.refusal import allowed, complain
-from bnbench.tracking.experiment_dir import find
-from bnbench.tracking.upload import attempts
+from bnbench.schema import TrackMode
+from bnbench.streams import enter
+from bnbench.tracking.experiment_dir import survey
+from bnbench.tracking.upload import found_attempts
+from bnbench.tracking.wandb_environment import asked_mode
 from bnbench.tracking.wandb_log import account, describe, warn
-
-OFFLINE = ("offline", "disabled", "dryrun")  # values of WANDB_MODE
 
 
 def main() -> int:
@@ -26,8 +29,8 @@ def main() -> int:
     parser.add_argument("--exp", metavar="A,B", help="experiments; by default all of the results")
     parser.add_argument("--data", help="data set; by default all")
     args = parsed(parser)
-    folders = find(args.results)
-    if not folders:
+    folders, damaged = survey(args.results)
+    if not folders and not damaged:
         return complain(f"{args.results}: no experiment was run there yet (make sweep)")
     names = args.exp.split(",") if args.exp else []
     for asked, part, flag in ((names, -2, "--exp"), ([args.data] * bool(args.data), -1, "--data")):
@@ -42,20 +45,28 @@ def main() -> int:
         return complain(
             f"{error.name} is not installed: `make dashboard` does it, or the extra workspace"
         )
-    return built(args.results, folders)
+    try:
+        return built(args.results, folders, damaged)
+    except RequestError as error:
+        return complain(str(error))
 
 
-def built(results: Path, folders: list[Path]) -> int:
-    """Build the dashboards of some experiments."""
+def built(results: Path, folders: list[Path], damaged: list[str]) -> int:
+    """Build the dashboards of some experiments; tell of folders that cannot be read."""
     from bnbench.dashboard.build import build
 
     login, reason = logged_in()
-    tried, problems, offline = attempts(results), 0, 0
+    tried, unknown = found_attempts(results)
+    damaged = list(dict.fromkeys([*damaged, *unknown]))
+    for line in damaged:
+        complain(line)
+    problems, offline = len(damaged), 0
     for folder in folders:
         try:
             made = build(folder, tried)
-        except ValueError as error:
-            complain(str(error))
+        except Exception as error:  # whatever a file makes of it, the others are built
+            told = isinstance(error, OSError | ValueError)
+            complain(str(error) if told else f"{folder}: {error!r}")
             problems += 1
             continue
         name, where = made.dashboard.name, str(made.file)
@@ -73,17 +84,21 @@ def built(results: Path, folders: list[Path]) -> int:
             print(f"  {line}")
     if offline:
         print(f"not saved to W&B{f': {reason}' * bool(reason)}; the runs in the terminal:")
-        print(f"  .venv/bin/wandb leet {results / 'wandb'}")
+        print(f"  .venv/bin/wandb leet {shown_path(results / 'wandb')}")
         if sys.stdin.isatty() and sys.stdout.isatty():
             subprocess.run([sys.executable, "-m", "wandb", "leet", str(results / "wandb")])
     return int(bool(problems))
 
 
 def logged_in() -> tuple[tuple[str, str] | None, str]:
-    """The server and the entity to save to, or None and why there are none."""
-    mode = os.environ.get("WANDB_MODE", "")
-    if mode in OFFLINE:
-        return None, f"WANDB_MODE={mode}"
+    """The server and the entity to save to, or None and why there are none.
+
+    Raises:
+        RequestError: see `asked_mode`.
+    """
+    if asked_mode() not in (None, TrackMode.online):
+        asked = ("WANDB_DISABLED", "WANDB_MODE")
+        return None, " ".join(f"{k}={os.environ[k]}" for k in asked if os.environ.get(k))
     try:
         login = account()
     except Exception as error:  # wandb raises kinds of its own and those of its sockets
@@ -92,4 +107,4 @@ def logged_in() -> tuple[tuple[str, str] | None, str]:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(enter(main))

@@ -10,8 +10,11 @@ import sys
 from http.client import HTTPException
 from pathlib import Path
 
+from bnbench.arguments import folder_argument
 from bnbench.data.files import FILES, DataError, locate, read_arrays, read_file
+from bnbench.refusal import complain
 from bnbench.schema import DATA_SIZES
+from bnbench.streams import enter
 
 
 def discard_wrong(name: str, root: Path) -> None:
@@ -61,8 +64,11 @@ def fetch(name: str, root: Path) -> str:
 def main(argv: list[str] | None = None) -> int:
     """Parse, fetch, print one line; 0 when the data are there, 1 when not, 2 for a bad name."""
     parser = argparse.ArgumentParser(description="Download a data set and check it.")
+    parser.error = lambda message: sys.exit(complain(message))
     parser.add_argument("name", help=", ".join(DATA_SIZES))
-    parser.add_argument("--root", type=Path, default=Path("data"), help="default: %(default)s")
+    parser.add_argument(
+        "--root", type=folder_argument, default=Path("data"), help="default: %(default)s"
+    )
     args = parser.parse_args(argv)
     if args.name not in DATA_SIZES:
         print(f"unknown data set {args.name!r}; known are {', '.join(DATA_SIZES)}", file=sys.stderr)
@@ -80,4 +86,4 @@ def main(argv: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(enter(main))

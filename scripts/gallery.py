@@ -9,7 +9,9 @@ import shlex
 import sys
 from datetime import UTC, datetime
 
+from bnbench.quoting import shown_path
 from bnbench.refusal import complain
+from bnbench.streams import enter
 from bnbench.sweep import device, sweep
 from bnbench.tracking.meta import circumstances
 
@@ -40,15 +42,15 @@ def main() -> int:
             folder = request.results / "gallery" / experiment.data
             facts = {
                 "command": shlex.join(["python", "scripts/gallery.py", *argv]),
-                **circumstances(),
+                **circumstances(request.results),
                 "device": f"{device(request)}, {os.cpu_count()} cores",
                 "started": started.isoformat(timespec="seconds"),
                 "finished": datetime.now(UTC).isoformat(timespec="seconds"),
             }
             write_index(folder, pictures, facts)
             for picture in pictures:
-                print(f"{folder / picture.files[0]}: {picture.title}")
-            print(f"gallery: {folder / 'index.md'}")
+                print(f"{shown_path(folder / picture.files[0])}: {picture.title}")
+            print(f"gallery: {shown_path(folder / 'index.md')}")
             for problem in problems:
                 complain(problem)
                 exit_code = 1
@@ -62,4 +64,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(enter(main))

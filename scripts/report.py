@@ -4,7 +4,9 @@ import sys
 
 from bnbench.analysis.report import write_report
 from bnbench.arguments import results_folder
+from bnbench.quoting import shown_path
 from bnbench.refusal import complain
+from bnbench.streams import enter
 
 
 def main() -> int:
@@ -17,11 +19,11 @@ def main() -> int:
     except OSError as error:  # a full disk, a folder that cannot be written
         complain(str(error))
         return 1
-    print(f"report: {report.page}")
+    print(f"report: {shown_path(report.page)}")
     for problem in report.problems:
         complain(problem)
     return int(bool(report.problems))
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(enter(main))

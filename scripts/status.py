@@ -9,7 +9,8 @@ from rich.table import Table
 
 from bnbench.arguments import results_folder
 from bnbench.refusal import complain
-from bnbench.tracking.experiment_dir import find, tabulate
+from bnbench.streams import enter
+from bnbench.tracking.experiment_dir import survey, tabulate
 from bnbench.tracking.run_dir import last_error, run_path
 
 COLUMNS = ("done", "diverged", "running", "interrupted", "failed", "missing")
@@ -19,20 +20,22 @@ SHOWN = 20  # failed runs, and lines about what cannot be read
 def main() -> int:
     """Print one row per experiment and data set, then the runs that failed; writes nothing."""
     results = results_folder(str(__doc__))
-    folders = find(results)
-    if not folders:
+    folders, problems = survey(results)
+    if not folders and not problems:
         return complain(f"{results}: no experiment was run there yet (make sweep)")
     console = Console(
         width=None if sys.stdout.isatty() else 120, markup=False, highlight=False, soft_wrap=True
     )
     table = Table("experiment", "data", "arms", "runs", *COLUMNS, box=None)
     failed: dict[Path, str] = {}
-    problems: list[str] = []
     for name, data in (folder.parts[-2:] for folder in folders):
         try:
             content = tabulate(results, name, data)
-        except (OSError, ValueError) as error:
-            problems.append(str(error))
+        except Exception as error:  # whatever a file makes of it, the others are shown
+            text = str(error)
+            problems.append(
+                text if isinstance(error, OSError | ValueError) else f"{name} on {data}: {error!r}"
+            )
             continue
         problems += content.damaged
         runs = content.rows
@@ -59,4 +62,4 @@ def capped(lines: list[str], noun: str) -> list[str]:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(enter(main))

@@ -3,6 +3,7 @@
 import sys
 
 from bnbench.refusal import complain
+from bnbench.streams import enter
 from bnbench.sweep import sweep, terminal
 
 
@@ -11,19 +12,21 @@ def main() -> int:
     outcome = sweep(sys.argv[1:])
     if isinstance(outcome, int):
         return outcome
-    from bnbench.analysis.report import write_report  # seaborn is slow to import
-    from bnbench.ending import end
+    from bnbench.ending import end  # pandas and scipy are slow to import
 
+    page, problems = None, []
     try:
+        from bnbench.analysis.report import write_report  # seaborn is slow to import
+
         report = write_report(outcome.request.results)
-    except OSError as error:  # a full disk, a folder that cannot be written
-        complain(f"no report: {error}")
-        return 1
-    for problem in report.problems:
+        page, problems = report.page, report.problems
+    except (ImportError, OSError) as error:  # a full disk, a folder that cannot be written
+        problems = [f"no report: {error}"]
+    for problem in problems:
         complain(problem)
-    end(outcome.request, sys.argv[1:], bool(outcome.failures), terminal(), report.page)
-    return outcome.exit_code or int(bool(report.problems))
+    end(outcome.request, sys.argv[1:], bool(outcome.failures), terminal(), page)
+    return outcome.exit_code or int(bool(problems))
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(enter(main))

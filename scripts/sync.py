@@ -3,6 +3,9 @@
 import sys
 
 from bnbench.arguments import results_folder
+from bnbench.labels import escaped
+from bnbench.refusal import complain
+from bnbench.streams import enter
 from bnbench.tracking.upload import sync
 
 
@@ -10,12 +13,12 @@ def main() -> int:
     """Upload, and say what was and what was not; 0 when the server has everything."""
     sent, unsent, complaints = sync(results_folder(__doc__))
     for line in complaints:
-        print(line, file=sys.stderr)
+        complain(line)
     print(f"{len(sent)} W&B runs uploaded, {len(unsent)} not")
     for attempt in unsent:
-        print(f"not uploaded: {attempt.folder}")
-    return int(bool(unsent))
+        print(f"not uploaded: {escaped(str(attempt.folder))}")
+    return int(bool(unsent or complaints))
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(enter(main))

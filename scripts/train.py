@@ -2,7 +2,8 @@
 
 import sys
 
+from bnbench.streams import enter
 from bnbench.sweep import main
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(enter(main))

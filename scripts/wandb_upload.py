@@ -12,10 +12,12 @@ from rich.progress import track
 
 from bnbench.arguments import parsed
 from bnbench.checks import RULES
+from bnbench.refusal import complain
 from bnbench.schema import TrackConfig, TrackMode
+from bnbench.streams import enter
 from bnbench.tracking import wandb_log
 from bnbench.tracking.run_dir import RunBusyError, State, state
-from bnbench.tracking.upload import attempts, upload_from_csv
+from bnbench.tracking.upload import found_attempts, trained, upload_from_csv
 
 
 def main() -> int:
@@ -30,25 +32,28 @@ def main() -> int:
         if not is_allowed(getattr(args, key)):
             parser.error(f"--{key} {getattr(args, key)}: expected {words}")
     tracking = TrackConfig(mode=TrackMode.online, project=args.project, entity=args.entity)
-    attempt_of = {attempt.run: attempt for attempt in attempts(args.results) if attempt.run}
+    found, problems = found_attempts(args.results)
+    attempt_of = {attempt.run: attempt for attempt in found if attempt.run}
     waiting = [
         path
-        for path in sorted(args.results.glob("runs/*/seed-*"))
+        for path in trained(args.results)
         if state(path) == State.done
         and (args.all or path not in attempt_of or not attempt_of[path].is_sent)
     ]
+    for problem in problems:
+        complain(problem)
     sent = 0
     console = Console(stderr=True)
     for path in track(waiting, "uploading", console=console, disable=not console.is_terminal):
         try:
             sent += upload_from_csv(path, tracking, args.results, attempt_of.get(path))
         except (RunBusyError, ValueError) as error:
-            print(f"bnbench: {error}", file=sys.stderr)
+            complain(str(error))
         if wandb_log.unreachable:  # it would be the same for all that follow
             break
     print(f"{sent} of {len(waiting)} runs uploaded from CSV")
-    return int(sent < len(waiting))
+    return int(sent < len(waiting) or bool(problems))
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(enter(main))

@@ -2,7 +2,7 @@
 
 `python crash_points.py FOLDER OVERRIDE…`: FOLDER/calm is what an undisturbed process leaves, and
 FOLDER/<k> what one leaves that was killed at its k-th operation and whose run was then asked for
-again. Prints how many k there were.
+again. With W&B only operations on `OF_WANDB` count. Prints how many k there were.
 """
 
 import os
@@ -14,10 +14,13 @@ from pathlib import Path
 import hydra
 
 from bnbench import cli
+from bnbench.schema import TrackMode
 from bnbench.sweep import CONFIGS
 from bnbench.train import train_arm
 
 CHANGES = {"open", "os.rename", "os.remove", "os.mkdir"}
+# between changes of these W&B is told something; at the others a run with W&B is as one without
+OF_WANDB = ("meta.json", "summary.json")
 
 
 def requested(results, overrides):
@@ -26,13 +29,18 @@ def requested(results, overrides):
     return arm.config
 
 
-def killed_at(number, results):
-    """Have this process killed before its number-th change of a file in the results."""
+def killed_at(number, results, names):
+    """Have this process killed before its number-th change of a file in the results.
+
+    Only files count whose name has one of `names` in it.
+    """
     count = 0
 
     def hook(event, arguments):
         nonlocal count
         if event not in CHANGES or not str(arguments[0]).startswith(f"{results}/runs"):
+            return
+        if not any(name in Path(arguments[0]).name for name in names):
             return
         if event == "open" and not arguments[2] & (os.O_WRONLY | os.O_RDWR | os.O_CREAT):
             return
@@ -47,7 +55,8 @@ def in_child(config, number=None):
     """Train in a process of its own; whether it came to its end."""
     if not (child := os.fork()):
         if number:
-            killed_at(number, config.results)
+            names = ("",) if config.track.mode == TrackMode.csv else OF_WANDB
+            killed_at(number, config.results, names)
         train_arm(config)
         os._exit(0)
     return os.waitpid(child, 0)[1] == 0

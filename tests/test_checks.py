@@ -34,6 +34,7 @@ def test_the_size_of_a_net_is_that_of_the_built_one(name, data, widths, depth):
     assert net_size(ModelConfig(name, widths, depth), shape) == (weights, sum(activations))
 
 
+@pytest.mark.one_in(4)
 @pytest.mark.parametrize(
     ("fits", "exceeds", "word"),
     [

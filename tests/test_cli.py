@@ -1,13 +1,18 @@
 """Requests: sub-grids, merged arms, united seeds, and refusals in one line."""
 
+from pathlib import Path
+
 import pytest
 from hydra.core.global_hydra import GlobalHydra
+from hydra.errors import MissingConfigException
 from hydra.types import RunMode
 from omegaconf import open_dict
 
 from bnbench import cli, preflight
 from bnbench.checks import RequestError
 from bnbench.config import arm_id, science, typed
+from bnbench.provenance import Asked
+from bnbench.refusal import one_line
 from bnbench.schema import NORM_CONFIGS, SaveWeights, ShiftName
 
 
@@ -18,6 +23,10 @@ def composed(request, arm):
     assert config.hydra.sweep.subdir == arm.id
     del config._content["hydra"]
     return arm_id(science(typed(cli.plain(config))))
+
+
+def loader_of():
+    return GlobalHydra.instance().config_loader()
 
 
 def runs_of(request, experiment=0):
@@ -44,6 +53,7 @@ def test_equal_arms_unite_their_shifts(read):
     assert arm.config.shift.names == [ShiftName.blur, ShiftName.invert]
 
 
+@pytest.mark.slow
 def test_arms_are_sub_grids_and_the_command_line_wins(read):
     request = read("experiment=placement")
     models = [arm.config.model.name for arm in request.arms.values()]
@@ -84,8 +94,10 @@ def test_every_job_composes_to_the_arm_that_was_read(read):
         assert (again.seeds, again.shift) == (arm.config.seeds, arm.config.shift)
 
 
+@pytest.mark.one_in(4)
 @pytest.mark.parametrize(
-    ("mode", "expected"), [("online", "online"), ("disabled", "csv"), ("offline", "offline")]
+    ("mode", "expected"),
+    [("online", "online"), ("disabled", "csv"), ("offline", "offline"), ("dryrun", "offline")],
 )
 def test_wandb_mode_wins_over_yaml_and_loses_to_the_command_line(read, monkeypatch, mode, expected):
     monkeypatch.setenv("WANDB_MODE", mode)
@@ -97,6 +109,42 @@ def test_wandb_mode_wins_over_yaml_and_loses_to_the_command_line(read, monkeypat
     assert (arm.config.track.mode, arm.config.track.project) == ("csv", "yours")
 
 
+@pytest.mark.one_in(4)
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [("true", "csv"), ("1", "csv"), ("YES", "csv"), ("false", "online"), ("0", "online"),
+     ("", "online")],
+)  # fmt: skip
+def test_wandb_disabled_is_csv_and_loses_to_the_command_line(read, monkeypatch, value, expected):
+    monkeypatch.setenv("WANDB_DISABLED", value)
+    monkeypatch.setenv("WANDB_MODE", "online")
+    (arm,) = read().arms.values()
+    assert arm.config.track.mode == expected
+    (arm,) = read("track=default").arms.values()
+    assert arm.config.track.mode == "offline"
+
+
+@pytest.mark.one_in(4)
+@pytest.mark.parametrize("name", ["WANDB_MODE", "WANDB_DISABLED"])
+def test_a_value_that_wandb_does_not_know_is_refused_with_the_choices(read, monkeypatch, name):
+    monkeypatch.setenv(name, "maybe")
+    choices = {"WANDB_MODE": "one of online, offline, .*", "WANDB_DISABLED": "true or false"}
+    with pytest.raises(RequestError, match=f"^{name}=maybe: expected {choices[name]}$"):
+        read()
+    read("track=csv")  # the command line has said it
+
+
+@pytest.mark.parametrize("url", ["notaurl", "ftp://host", "http://", "https:// host"])
+def test_an_address_that_is_none_is_refused_where_wandb_would_ask_for_it(read, monkeypatch, url):
+    monkeypatch.setenv("WANDB_BASE_URL", url)
+    with pytest.raises(RequestError, match=f"^WANDB_BASE_URL={url}: expected http:// or https://"):
+        read()
+    assert read("track=csv").arms
+    monkeypatch.setenv("WANDB_BASE_URL", "http://127.0.0.1:8080/")
+    assert read().arms
+
+
+@pytest.mark.one_in(4)
 @pytest.mark.parametrize("project", ["it is mine", "null", "1", "a-b_c.d"])
 def test_names_from_the_environment_reach_the_worker_whole(read, monkeypatch, project):
     monkeypatch.setenv("WANDB_PROJECT", project)
@@ -112,6 +160,7 @@ def test_bad_names_from_the_environment_are_refused(read, monkeypatch):
         read()
 
 
+@pytest.mark.slow
 def test_the_line_says_where_the_value_comes_from(read, monkeypatch):
     monkeypatch.setenv("WANDB_ENTITY", "a/b")
     with pytest.raises(RequestError, match=r"^track\.entity=a/b: .* \(from WANDB_ENTITY\)$"):
@@ -125,6 +174,7 @@ def test_the_line_says_where_the_value_comes_from(read, monkeypatch):
         read("experiment=batch_size", "model.widths=[30,30,30]")
 
 
+@pytest.mark.slow
 def test_what_was_not_foreseen_is_one_line_or_a_traceback_for_who_asks(read, monkeypatch):
     def fail(*_):
         raise KeyError("a\nb")
@@ -255,12 +305,98 @@ REFUSED = {
     # what could not be drawn when all is trained
     "report.figures=[{kind:curves,title:T,x:nope}]": "report.figures[0].x=nope: expected a column",
     "report.compare=[{baseline:{norm:none}}]": "report.compare[0].baseline: norm: expected one of",
+    # what is no value, in a place of any kind
+    **{
+        f"{key}=???": f"{key}=???: ??? is no value, expected {words}"
+        for key, words in {
+            "train": "one of default, paper, smoke",
+            "model": "one of mlp, sigmoid_mlp",
+            "norm": "one of batch_renorm, batchnorm",
+            "data": "one of cifar10, digits",
+            "hydra/launcher": "one of basic, joblib, local, ray",
+            "experiment": "one of batch_size, claim_accuracy",
+            "batch_size": "an integer >= 1",
+            "placement": "one of pre, post",
+            "hydra.launcher.n_jobs": "an integer >= 1",
+        }.items()
+    },
+    "seeds=[0,???]": "seeds=[0,???]: ??? is no value, expected a non-empty list of distinct",
+    "arms=[{norm: ???}]": "arms=[{norm: ???}]: ??? is no value, expected a list",
+    "norm=null": "norm=null: expected one of batch_renorm, batchnorm",
+    "hydra/launcher=null": "hydra/launcher=null: expected one of basic, joblib, local, ray",
+    # what is of another type: what was typed, and what is expected
+    "seeds=[1.0]": "seeds=[1.0]: Value '1.0' of type 'float' could not be converted to Integer, "
+    "expected a non-empty list of distinct integers >= 0",
+    "seeds=[true]": "seeds=[true]: Value 'True' of type 'bool' could not be converted to Integer, "
+    "expected a non-empty list",
+    "seeds=[[1]]": "seeds=[[1]]: expected a non-empty list of distinct integers >= 0",
+    "model.widths=[[1]]": "model.widths=[[1]]: expected a non-empty list of integers >= 1",
+    "batch_size=64.0": "batch_size=64.0: Value '64.0' of type 'float' could not be converted to "
+    "Integer, expected an integer >= 1",
+    "train.steps=1e3": "train.steps=1e3: Value '1000.0' of type 'float' could not be converted to "
+    "Integer, expected null or an integer >= 1",
+    "hydra.launcher.n_jobs=2.0": "hydra.launcher.n_jobs=2.0: expected an integer >= 1",
+    "arms=[{seeds:[1.0]}]": "seeds=[1.0]: Value '1.0' of type 'float' could not be converted",
+    "arms=[{batch_size:8.0}]": "batch_size=8.0: Value '8.0' of type 'float' could not be",
+    "tune=1": "tune=1: Invalid type assigned: int is not a subclass of TuneConfig. value: 1, "
+    "expected values of tune.low, tune.high, ",
+    "hydra.job.chdir=maybe": "hydra.job.chdir=maybe: Value 'maybe' is not a valid bool (type str), "
+    "expected false",
+    # a group is one of its files
+    "~data": "~data: cannot be removed, expected one of cifar10, digits",
+    "+train=smoke": "+train=smoke: expected train=smoke",
+    "++norm=none": "++norm=none: expected norm=none",
+    "data=[digits]": "data=[digits]: expected one of cifar10, digits, fashion_mnist",
+    "data=[digits],synthetic": "data=[digits]: expected one of cifar10, digits",
+    "data=../data/digits": "data=../data/digits: expected one of cifar10, digits",
+    "data=range(1,3)": "data=range(1,3): expected one of cifar10, digits",
+    "norm=/norm/none": "norm=/norm/none: expected one of batch_renorm, batchnorm",
+    "norm={a:1}": "norm={a:1}: expected one of batch_renorm, batchnorm",
+    "norm=${oc.env:HOME}": "norm=${oc.env:HOME}: expected one of batch_renorm, batchnorm",
+    "train=[smoke,default]": "train=[smoke,default]: expected one of default, paper, smoke",
+    "train={}": "train={}: expected one of default, paper, smoke",
+    "hydra/launcher=[joblib]": "hydra/launcher=[joblib]: expected one of basic, joblib, local, ray",
+    "arms=[{norm:[none]}]": "norm=[none]: expected one of batch_renorm, batchnorm",
+    # what cannot be parsed
+    "foo": "foo: expected key=value",
+    "=x": "=x: expected key=value",
+    "~": "~: expected key=value",
+    "norm=ü": "norm=ü: expected one of batch_renorm, batchnorm",
+    "norm=batchnorm,": "norm=batchnorm,: expected one of batch_renorm, batchnorm",
+    "data=~/x": "data=~/x: expected one of cifar10, digits",
+    "data=a=b": "data=a=b: expected one of cifar10, digits",
+    "batch_size=8;": "batch_size=8;: expected an integer >= 1",
+    "seeds=[ü]": "seeds=[ü]: expected a non-empty list of distinct integers",
+    "experiment='x": "experiment='x: expected one of batch_size, claim_accuracy",
+    'results="x': 'results="x: expected the path of a folder, of at most 1000 printable characters '
+    'without ${, with " at its end',
+    # launchers by the names of their plugins
+    "hydra/launcher=ray_aws": "hydra/launcher=ray_aws: starts machines that do not share the "
+    "results folder, expected hydra/launcher=ray",
+    "hydra/launcher=loky": "hydra/launcher=loky: expected one of basic, joblib, local, ray",
+    # paths that Hydra or nobody has read
+    "results=/tmp/a,b": "results=/tmp/a,b: several values need -m (a text with such characters: "
+    "\"results='/tmp/a,b'\")",
+    "results=a,b=c": "results=a,b=c: expected one text (a text with such characters: "
+    "\"results='a,b=c'\")",
+    "results=[a]": "results=[a]: Cannot convert 'ListConfig' to string: '['a']', expected the path",
+    "results=null": "results=null: Incompatible value 'None' for field of type 'str', expected the",
+    "results=~nobody-here/x": "results=~nobody-here/x: there is no user nobody-here with a home",
+    "results=$HOME/x": "results=$HOME/x: no shell reads this, expected ~/x or ${oc.env:HOME}/x",
     # what is another value in each process, or no value that can be kept
     "data.split_seed=${now:%f}": "data.split_seed=${now:%f}: now differs in each worker",
     "results='a\nb'": "results=a\\nb: expected the path of a folder",
     "results=" + "a/" * 600: "results=" + "a/" * 600 + ": expected the path of a folder, of at",
     "results=" + "a" * 300: "results=" + "a" * 300 + ": cannot be written (File name too long)",
 }
+
+
+@pytest.mark.one_in(4)
+@pytest.mark.parametrize(
+    "line", ["norm=none,'batchnorm'", "norm=choice(none,l2norm)", "norm=glob(l*norm)"]
+)
+def test_a_group_is_swept_over_its_files(read, line):
+    assert len(read(line, multirun=True).arms) >= 2
 
 
 @pytest.mark.one_in(3)
@@ -271,6 +407,87 @@ def test_a_bad_request_is_refused_in_one_line(read, tmp_path, override):
     assert str(refusal.value).startswith(REFUSED[override])
     assert str(refusal.value).isprintable()
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.one_in(4)
+@pytest.mark.parametrize(
+    "typed",
+    ["a=b", "ünï", "#x", "it's", "my runs", "a(1)", "a[x]", 'a"b', "$(x)", "a!b", "3", "1e3", "-x"],
+)
+def test_a_path_works_as_it_is_typed(read, monkeypatch, tmp_path, typed):
+    monkeypatch.chdir(tmp_path)
+    request = read(f"results={typed}")
+    assert request.results == Path(typed)
+    (arm,) = request.arms.values()
+    assert composed(request, arm) == arm.id
+    loader = GlobalHydra.instance().config_loader()
+    worker = loader.load_sweep_config(request.hydra, arm.overrides)
+    assert worker.results == str(tmp_path / typed)
+
+
+def test_home_is_meant_by_a_tilde_wherever_it_stands(read, monkeypatch, tmp_path):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for word in ("~/bn", "'~/bn'"):
+        request = read(f"results={word}", f"data.root={word}")
+        assert request.results == tmp_path / "bn"
+        assert request.hydra.hydra.sweep.dir == str(tmp_path / "bn" / "runs")
+        (arm,) = request.arms.values()
+        assert arm.config.data.root == str(tmp_path / "bn")
+
+
+@pytest.mark.slow
+def test_a_results_folder_that_cannot_be_made_is_told_before_training(read, tmp_path):
+    (tmp_path / "dangling").symlink_to(tmp_path / "gone")
+    (tmp_path / "loop").symlink_to(tmp_path / "loop")
+    (tmp_path / "file").write_text("")
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder" / "runs").symlink_to(tmp_path / "gone")
+    before = sorted(tmp_path.rglob("*"))
+    dangling = f"is a link to {tmp_path}/gone, where there is nothing"
+    for path, why in {
+        "dangling": dangling,
+        "dangling/x": dangling,
+        "loop": "is a link to",
+        "loop/x": "Too many levels of symbolic links",
+        "file": "Not a directory",
+        "file/x": "Not a directory",
+        "folder": f"{tmp_path}/folder/runs: a link, which is not followed",
+    }.items():
+        with pytest.raises(RequestError) as refusal:
+            read(f"results={tmp_path}/{path}")
+        assert str(refusal.value).startswith(f"results={tmp_path}/{path}")
+        assert "cannot be written (" in str(refusal.value)
+        assert why in str(refusal.value)
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+@pytest.mark.slow
+def test_the_plugins_own_names_of_our_launcher_are_our_launcher(read):
+    ours, theirs = (read(f"hydra/launcher={name}").hydra.hydra for name in ("local", "joblib"))
+    assert theirs.launcher._target_ == ours.launcher._target_
+    assert theirs.launcher.n_jobs == ours.launcher.n_jobs
+    jobs = read("hydra/launcher=joblib", "hydra.launcher.n_jobs=1").hydra.hydra.launcher.n_jobs
+    assert jobs == 1
+
+
+def test_a_launcher_whose_plugin_is_not_there_says_how_to_install_it(read):
+    options = loader_of().get_group_options("hydra/launcher")
+    lacking = [name for name in options if "submitit" not in name]
+    error = MissingConfigException("no", "hydra/launcher/submitit_local", lacking)
+    line = one_line(error, Asked(loader_of(), ["hydra/launcher=submitit_local"]))
+    assert line.startswith(
+        "hydra/launcher=submitit_local: hydra-submitit-launcher is not installed, "
+        "`make sweep LAUNCHER=submitit_local` installs it"
+    )
+
+
+def test_what_spoils_the_explanation_too_is_a_plain_line(read, monkeypatch):
+    def fail(*_):
+        raise KeyError("deeper")
+
+    monkeypatch.setattr("bnbench.refusal.explained", fail)
+    with pytest.raises(RequestError, match=r"^results=\S+ norm=nope: norm=nope: expected one of"):
+        read("norm=nope")
 
 
 @pytest.mark.slow
@@ -319,7 +536,7 @@ def test_a_bad_request_is_refused_in_one_line(read, tmp_path, override):
         (["optim.lr_mult=range(nan,1)"], "optim.lr_mult=range(nan,1): expected a range of finite"),
         (["batch_size=range(2,8,0)"], "batch_size=range(2,8,0): expected a range of finite"),
         (["seeds=shuffle(range(0,1e9))"], "seeds=shuffle(range(0,1e9)): expected at most 10,000"),
-        (["experiment=shuffle(range(0,1e9))"], "experiment=shuffle(range(0,1e9)): expected at"),
+        (["experiment=shuffle(range(0,1e9))"], "experiment=shuffle(range(0,1e9)): expected one of"),
         (
             ["batch_size=range(2,103)", "optim.lr_mult=range(1,101)"],
             "batch_size=range(2,103) optim.lr_mult=range(1,101): expected at most 10,000 jobs",
@@ -337,11 +554,20 @@ def test_one_bad_job_refuses_the_whole_sweep(read, tmp_path, overrides, line):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.one_in(4)
 @pytest.mark.parametrize(
     ("gpu", "compiler", "backend", "line"),
     [
         (False, "no-such-compiler -O1", "cpp", "there is no C++ compiler no-such-compiler here"),
-        (False, "env no-such-compiler", "cpp", None),  # that it does not work shows when it is run
+        (
+            False,
+            "env no-such-compiler",
+            "cpp",
+            "the C++ compiler env no-such-compiler fails (env: ",
+        ),
+        (False, "false", "cpp", "the C++ compiler false fails (exit status 1)"),
+        (False, "", "cpp", "there is no C++ compiler '' here"),
+        (False, "'c++", "cpp", 'there is no C++ compiler "\'c++" here'),
         (True, "env", "cpp", "it computes on the CPU alone"),
         (False, "env", "triton", "it computes on NVIDIA GPUs and there is none"),
         (True, "env", "triton", None),
@@ -378,6 +604,7 @@ def with_files(monkeypatch):
     monkeypatch.setattr("bnbench.preflight.missing_files", lambda name, root: None)
 
 
+@pytest.mark.slow
 def test_an_experiment_has_its_own_scale_on_a_data_set(read, with_files):
     small, large = (
         read("experiment=claim_ics", f"data={data}", "norm=none")

@@ -23,6 +23,7 @@ from bnbench.clusters import attended
 
 ROOT = Path(__file__).parents[1]
 TRAIN = [sys.executable, str(ROOT / "scripts" / "train.py")]
+PATIENCE = 600  # seconds until a process counts as hung, on however busy a machine
 KEY = "0123456789abcdef" * 2 + "bnbench0"  # of W&B: it is to stand in no file
 ARMS = ["-m", "norm=none,batchnorm,layernorm,torch_batchnorm", "seeds=[0,1]", "data=digits"]
 
@@ -257,7 +258,7 @@ def training(tmp_path):
 
 
 def wait_for(condition, process):
-    deadline = time.monotonic() + 180
+    deadline = time.monotonic() + PATIENCE
     while not condition():
         assert process.poll() is None, process.communicate()
         assert time.monotonic() < deadline
@@ -310,11 +311,11 @@ def test_a_stopped_sweep_trains_nothing_on_ray_any_more(home, tmp_path, number):
     process = sweep(tmp_path, *arguments, "hydra.launcher.ray.init.num_cpus=2")
     wait_for(lambda: len(training(tmp_path)) == 2, process)
     process.send_signal(number)
-    _, errors = process.communicate(timeout=60)
+    _, errors = process.communicate(timeout=PATIENCE)
     if number == signal.SIGTERM:
         assert process.returncode == 130
         assert errors == "\ninterrupted; the same command finishes what is missing\n"
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + PATIENCE
     while any(b"_run_job" in command for command in processes(f"HOME={home}").values()):
         assert time.monotonic() < deadline, "a worker goes on training"
         time.sleep(0.1)
@@ -351,7 +352,7 @@ def test_results_that_are_not_shared_are_said_to_be_elsewhere(cluster, tmp_path)
         *[sys.executable, "-c", code, f"results={results}", "track=csv", "device=cpu"],
         *[*arguments, *where],
     ]
-    answer = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, timeout=120)
+    answer = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, timeout=PATIENCE)
     assert answer.returncode == 1, answer.stderr
     told = [line for line in answer.stdout.splitlines() if line.startswith("FAILED ")]
     assert len(told) == 4
@@ -370,7 +371,7 @@ def test_a_killed_job_of_submitit_costs_no_run(home, tmp_path):
     lock = training(tmp_path)[0].parent / ".lock"
     (holder,) = [pid for pid in jobs() if lock in open_files(pid)]
     os.kill(holder, signal.SIGKILL)
-    output, errors = process.communicate(timeout=120)
+    output, errors = process.communicate(timeout=PATIENCE)
     assert process.returncode == 0, (output, errors)
     assert "4 runs finished" in output
     assert len(list(tmp_path.glob("results/runs/*/seed-*/summary.json"))) == 4
@@ -426,3 +427,20 @@ def test_bad_options_of_slurm_are_refused_in_one_line(read, monkeypatch, option,
         read("hydra/launcher=slurm", f"hydra.launcher.{option}")
     assert str(refusal.value).startswith(line)
     assert "\n" not in str(refusal.value)
+
+
+def test_slurm_by_the_name_of_its_plugin_wants_slurm_too(read, monkeypatch):
+    pytest.importorskip("hydra_plugins.hydra_submitit_launcher")
+    monkeypatch.setenv("PATH", "")
+    line = r"^hydra/launcher=submitit_slurm: there is no sbatch here"
+    with pytest.raises(RequestError, match=line):
+        read("hydra/launcher=submitit_slurm")
+
+
+def test_bad_options_of_submitit_are_refused_without_slurm_too(read):
+    pytest.importorskip("hydra_plugins.hydra_submitit_launcher")
+    with pytest.raises(
+        RequestError, match=r"^hydra\.launcher\.timeout_min=-1: expected an integer"
+    ):
+        read("hydra/launcher=submitit_local", "hydra.launcher.timeout_min=-1")
+    assert read("hydra/launcher=submitit_local", "hydra.launcher.timeout_min=1").arms

@@ -98,6 +98,7 @@ def test_spellings_of_one_arm_have_one_id(read, one, other):
     assert only(read(*one)).id == only(read(*other)).id
 
 
+@pytest.mark.slow
 def test_parts_of_the_affine_map_are_named_where_they_are_left_out(read):
     """So that arms from before there was a choice keep their ids."""
     whole = {
@@ -132,6 +133,7 @@ def test_what_is_trained_is_named_where_it_is_not_all(read):
     assert science(only(read("train.trainable=head")).config)["train"]["trainable"] == "head"
 
 
+@pytest.mark.one_in(4)
 @pytest.mark.parametrize(
     ("norm", "asked", "named", "evaluated"),
     [
@@ -166,6 +168,7 @@ def test_decay_matters_where_the_schedule_decays(read):
     assert len(ids) == 2
 
 
+@pytest.mark.slow
 def test_steps_of_a_budget(read):
     assert num_steps(only(read()).config) == 20 * (1078 // 64)
     assert num_steps(only(read("train.epochs=2", "batch_size=100")).config) == 2 * 10

@@ -25,6 +25,7 @@ def test_what_tells_arms_apart_is_what_the_report_tells(read, name):
     assert len(set(arm_labels(arms).values())) == len(arms)
 
 
+@pytest.mark.slow
 def test_names_that_all_share_are_left_out(read):
     assert set(arm_labels(settings(read("norm=none,batchnorm", multirun=True))).values()) == {
         "no norm",

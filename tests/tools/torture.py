@@ -1,15 +1,20 @@
 """Kill a sweep at random moments, resume it, and count what was lost.
 
-`python scripts/torture.py [--kills 50] [--seed 0]`. An undisturbed sweep gives the files to compare
-with. Then the same sweep is killed in ever different ways and started again, until it has been
-killed often enough and is done; one that finishes before that begins anew in another folder.
+`python tests/tools/torture.py [--kills 50] [--single 20] [--seed 0]`. An undisturbed sweep gives
+the files to compare with. Then the same sweep is killed in ever different ways and started again,
+until it has been killed often enough and is done; one that finishes before that begins anew in
+another folder. At last single workers are killed, each in a sweep of its own, which has to end as
+if nothing had happened: while they train or as a run has just been finished, at once or after they
+stood still; with one job the worker is the sweep itself, and is started again.
 """
 
 import argparse
 import csv
+import itertools
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -21,15 +26,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from bnbench.tracking.meta import read_meta
-from bnbench.tracking.run_dir import State, state
+from bnbench.tracking.run_dir import State, read_summary, state
 from bnbench.tracking.wandb_log import FAILED, INTERRUPTED
 
-TRAIN = Path(__file__).with_name("train.py")
+TRAIN = Path(__file__).parents[2] / "scripts" / "train.py"
 REQUEST = (
-    *("-m", "norm=none,batchnorm", "optim.lr_mult=1,2", "seeds=[0,1,2]", "data=digits"),
-    *("train.steps=400", "shift=blur", "device=cpu", "hydra.launcher.n_jobs=2"),
+    *("-m", "norm=none,batchnorm", "seeds=[0,1]", "data=digits"),
+    *("train.steps=200", "shift=blur", "device=cpu"),
 )
+RUNS = 4
 GONE_SECONDS = 20.0  # by then the workers of a leader that is no more must have ended
+LOOK_SECONDS = 0.002  # between looks for a run that has just been finished
 
 
 @dataclass
@@ -99,10 +106,16 @@ WAYS: dict[str, Callable[[int, random.Random], bool]] = {
 }
 
 
-def start(results: Path) -> subprocess.Popen[bytes]:
+def start(results: Path, jobs: int = 2) -> subprocess.Popen[bytes]:
     """Start the sweep, or what is missing of it."""
     return subprocess.Popen(
-        [sys.executable, str(TRAIN), *REQUEST, f"results={results}"],
+        [
+            sys.executable,
+            str(TRAIN),
+            *REQUEST,
+            f"hydra.launcher.n_jobs={jobs}",
+            f"results={results}",
+        ],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         start_new_session=True,
@@ -146,10 +159,61 @@ def torment(folder: Path, kills: int, horizon: float, rng: random.Random, tally:
     return laps + 1
 
 
-def start_and_wait(results: Path, tally: Tally) -> int:
+def start_and_wait(results: Path, tally: Tally, jobs: int = 2) -> int:
     """Run the sweep to its end; its exit code."""
     tally.starts += 1
-    return start(results).wait()
+    return start(results, jobs).wait()
+
+
+def kill_single(
+    folder: Path, number: int, horizon: float, pause: float, rng: random.Random, tally: Tally
+) -> str:
+    """Kill one worker of a sweep of its own and let the sweep end; returns a line about it."""
+    jobs, between, stands = 1 + number % 2, bool(number // 2 % 2), bool(number // 4 % 2)
+    for lap in itertools.count():  # a sweep may be over before its moment comes
+        results, begun = folder / f"single-{number}-{lap}", time.monotonic()
+        process = start(results, jobs)
+        tally.starts += 1
+        at, runs = begun + rng.uniform(0, horizon), rng.randrange(1, RUNS)
+        at, runs = (0.0, runs) if between else (at, 0)
+        if found := workers_at(process, jobs, results, at, runs):
+            break
+    worker = rng.choice(found)
+    moment = f"after {time.monotonic() - begun:.1f} s, {finished(results)} runs finished"
+    if stands:
+        send([worker], signal.SIGSTOP)
+        time.sleep(pause)
+    send([worker], signal.SIGKILL)
+    code = process.wait()
+    if jobs == 1:
+        code = start_and_wait(results, tally, jobs)
+    before = len(tally.problems)
+    if code:
+        tally.problems.append(f"{results.name}: exit code {code}")
+    compare(folder / "calm", results, tally)
+    way = f"SIGSTOP, {pause:g} s later SIGKILL" if stands else "SIGKILL"
+    ended = "; ".join(tally.problems[before:]) or "as the calm one"
+    shutil.rmtree(results)
+    return f"  {number:2d} | n_jobs={jobs} | {way} | {moment} | {ended}"
+
+
+def workers_at(
+    process: subprocess.Popen[bytes], jobs: int, results: Path, at: float, runs: int
+) -> list[int]:
+    """Who trains when a moment has come and so many runs are finished; none where all is over."""
+    while process.poll() is None:
+        if time.monotonic() >= at and finished(results) >= runs:
+            # with one job the sweep trains by itself
+            found = named(process.pid, "LokyProcess") if jobs > 1 else [process.pid]
+            if found:
+                return found
+        time.sleep(LOOK_SECONDS)
+    return []
+
+
+def finished(results: Path) -> int:
+    """How many runs have their summary."""
+    return len(list(results.glob("runs/*/seed-*/summary.json")))
 
 
 def survivors(pids: list[int]) -> list[str]:
@@ -173,16 +237,32 @@ def compare(calm: Path, storm: Path, tally: Tally) -> None:
         if state(storm / name) != State.done:
             tally.problems.append(f"{storm.name}/{name}: {state(storm / name)}")
             continue
-        for file in ("metrics.csv", "shifts.csv", "config.yaml"):
+        for file in ("metrics.csv", "shifts.csv", "weights.pt", "config.yaml"):
             if (calm / name / file).read_bytes() != (storm / name / file).read_bytes():
                 tally.problems.append(f"{storm.name}/{name}/{file}: other bytes")
-        if parts := list((storm / name).glob(".*.part")):
-            tally.problems.append(f"{storm.name}/{name}: left behind: {parts}")
-    with (storm / "experiments/adhoc/digits/runs.csv").open(newline="") as file:
-        listed = Counter((row["arm"], row["seed"]) for row in csv.DictReader(file))
-    if len(listed) != len(names) or set(listed.values()) != {1}:
-        tally.problems.append(f"{storm.name}: runs.csv lists {listed}")
+        ours, theirs = (
+            sorted(path.name for path in (root / name).iterdir()) for root in (storm, calm)
+        )
+        if ours != theirs:
+            tally.problems.append(f"{storm.name}/{name}: other files: {ours}")
+        if lasting(storm / name) != lasting(calm / name):
+            tally.problems.append(f"{storm.name}/{name}/summary.json: other content")
+    for file in ("arms.csv", "runs.csv"):
+        ours, theirs = (table(root / "experiments/adhoc/digits" / file) for root in (storm, calm))
+        if ours != theirs:
+            tally.problems.append(f"{storm.name}/{file}: other rows")
     compare_wandb(storm, tally)
+
+
+def table(file: Path) -> list[dict[str, str]]:
+    """The rows of a CSV file, without how long a run took."""
+    with file.open(newline="") as lines:
+        return [{k: v for k, v in row.items() if k != "seconds"} for row in csv.DictReader(lines)]
+
+
+def lasting(run: Path) -> dict[str, object]:
+    """What a summary says, without how long the run took."""
+    return {key: value for key, value in read_summary(run).items() if key != "seconds"}
 
 
 def compare_wandb(results: Path, tally: Tally) -> None:
@@ -238,6 +318,8 @@ def main() -> int:
     """Torment a sweep and print the tally; 0 when nothing was lost."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--kills", type=int, default=50)
+    parser.add_argument("--single", type=int, default=20, help="kills of single workers")
+    parser.add_argument("--pause", type=float, default=30, help="seconds that one stands still")
     parser.add_argument("--seed", type=int, default=0, help="of the moments")
     args = parser.parse_args()
     tally, rng = Tally(), random.Random(args.seed)
@@ -248,14 +330,17 @@ def main() -> int:
             print("the undisturbed sweep failed", file=sys.stderr)
             return 1
         horizon = time.monotonic() - begun
-        laps = torment(folder, args.kills, horizon, rng, tally)
+        laps = torment(folder, args.kills, horizon, rng, tally) if args.kills else 0
         for lap in range(laps):
             compare(folder / "calm", folder / f"storm-{lap}", tally)
+        for number in range(args.single):
+            print(kill_single(folder, number, horizon, args.pause, rng, tally), flush=True)
+    print(f"{args.single} single workers killed, each in a sweep of its own")
     print(f"{sum(tally.kills.values())} kills at random moments (seed {args.seed}):")
     for way, count in sorted(tally.kills.items()):
         print(f"  {count:3d} {way}")
     print(f"{tally.starts} starts, {laps} sweeps finished, {horizon:.0f} s each when undisturbed")
-    print(f"{tally.runs} runs: metrics.csv and shifts.csv byte for byte those of the calm sweep")
+    print(f"{tally.runs} runs: curves, shifts and weights byte for byte those of the calm sweep")
     print(
         f"{tally.attempts} W&B runs: {tally.attempts - tally.unfinished - tally.empty} whole and "
         f"once, {tally.unfinished} marked unfinished, {tally.empty} killed before W&B wrote"

@@ -1,4 +1,6 @@
-"""What a big sweep costs beside its training: `python scripts/scale.py [--arms 1000] [--seeds 1]`.
+"""What a big sweep costs beside its training.
+
+    python tests/tools/scale.py [--arms 1000] [--seeds 1] [--report 10000]
 
 The same path as a sweep, W&B offline included, with a trainer that makes its numbers up at once;
 then the report of `--report` made-up runs. Prints a table of times and memory.
