@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-import matplotlib as mpl
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
@@ -10,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator
 
 from bnbench.analysis.layout import PAGE, below, entitle
-from bnbench.analysis.style import THEME, save
+from bnbench.analysis.style import save, themed
 
 COLOURS = {"native": "#56b4e9", "cpp": "#d55e00", "reference": "#0072b2"}
 MARKERS = {"native": "o", "cpp": "s", "reference": "D"}
@@ -24,7 +23,7 @@ def draw(table: Path, folder: Path) -> None:
     rows["case"] = rows["shape"] + "\n" + rows["layout"]
     cases = list(dict.fromkeys(rows["case"]))
     works = list(dict.fromkeys(rows["work"]))
-    with mpl.rc_context(THEME):
+    with themed():
         figure = Figure(figsize=(PAGE, 0.5 * len(cases) + 0.8), layout="constrained")
         axes = figure.subplots(1, len(works) + 1, sharey=True)
         for axis, work in zip(axes, works, strict=False):
@@ -40,7 +39,7 @@ def draw(table: Path, folder: Path) -> None:
 
 def speed(axis: Axes, rows: pd.DataFrame, cases: list[str]) -> None:
     """How many times as fast as torch's, with the 10th to 90th percentile of the rounds."""
-    for backend in COLOURS:
+    for backend in rows["backend"].unique():
         part = rows[rows["backend"] == backend].set_index("case").loc[cases]
         ratio, low, high = (part[key].to_numpy() for key in ("ratio", "p10", "p90"))
         axis.errorbar(
@@ -60,13 +59,13 @@ def speed(axis: Axes, rows: pd.DataFrame, cases: list[str]) -> None:
 
 def accuracy(axis: Axes, rows: pd.DataFrame, cases: list[str]) -> None:
     """The greatest error of y in training where the mean is 10,000 and the spread 1."""
-    for backend, colour in COLOURS.items():
+    for backend in rows["backend"].unique():
         part = rows[rows["backend"] == backend].set_index("case").loc[cases]
         axis.plot(
             part["far_y_error"],
             places(backend, cases),
             MARKERS[backend],
-            color=colour,
+            color=COLOURS[backend],
             markersize=5,
         )
     axis.set_xscale("log")

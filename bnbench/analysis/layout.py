@@ -21,7 +21,7 @@ from matplotlib.ticker import (
     NullLocator,
 )
 
-from bnbench.labels import axis_label, is_accuracy, metric_label
+from bnbench.labels import axis_label, drawn_label, is_accuracy, metric_label
 from bnbench.schema import Figure
 
 # inches; what is as wide prints at 6 points or more in a column of 3.3, on a page of 6.8 inches
@@ -93,9 +93,10 @@ def inscribe(
     panel = canvas.get_figwidth() / min(across, len(axes))
     tall = canvas.get_figheight() / -(-len(axes) // across)
     for ax in axes[::across]:
-        ax.set_ylabel(wrapped(canvas, metric_label(spec.y), 0.8 * tall, fontsize="medium"))
+        words = drawn_label(metric_label(spec.y))
+        ax.set_ylabel(wrapped(canvas, words, 0.8 * tall, fontsize="medium"))
     for ax in axes[-across:]:
-        ax.set_xlabel(axis_label(spec.x))
+        ax.set_xlabel(drawn_label(axis_label(spec.x)))
     for ax in axes:
         given = ax.get_title()
         settings = given.replace(" ", HARD).replace(f",{HARD}", ", ")

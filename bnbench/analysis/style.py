@@ -5,7 +5,8 @@ were searched for: far from each other and from these under any colour vision, t
 shipped experiment shows both. A test simulates how people see them.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from io import BytesIO
 from itertools import cycle
 from pathlib import Path
@@ -18,6 +19,8 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from bnbench.labels import ABSENT
+from bnbench.tracking.run_dir import write_whole
+from bnbench.tracking.stored import make_folder
 
 NORM_COLOURS = {
     "none": "#4d4d4d",
@@ -115,13 +118,37 @@ def dashes(column: str | None, values: Sequence[Any]) -> dict[Any, Any]:
     }
 
 
-def save(figure: Figure, path: Path, theme: dict[Any, Any] = THEME) -> None:
-    """Write `path` as .png and .svg, byte for byte the same each time."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    pixels = BytesIO()
-    with mpl.rc_context(theme):
+@contextmanager
+def themed(theme: Mapping[Any, Any] = THEME) -> Iterator[None]:
+    """Draw over matplotlib's own defaults and a theme, whatever the user's matplotlibrc says.
+
+    Every figure is built and written under it. The caller's settings are back afterwards.
+    """
+    with mpl.rc_context():
+        mpl.rcdefaults()
+        mpl.rcParams.update(theme)
+        yield
+
+
+def save(figure: Figure, path: Path, theme: Mapping[Any, Any] = THEME, depth: int = 0) -> None:
+    """Write `path` as .png and .svg, byte for byte the same each time.
+
+    Args:
+        figure: what is drawn.
+        path: where, of either suffix.
+        theme: what it is drawn in.
+        depth: how deep its folder lies below the results folder, see `stored.check_folder`.
+
+    Raises:
+        OSError: a file cannot be written; the text names it.
+    """
+    make_folder(path.parent, depth)
+    pixels, drawing, small = BytesIO(), BytesIO(), BytesIO()
+    with themed(theme):
         figure.savefig(pixels, format="png", dpi=DPI)
-        figure.savefig(path.with_suffix(".svg"), metadata={"Date": None, "Creator": None})
+        figure.savefig(drawing, format="svg", metadata={"Date": None, "Creator": None})
+    write_whole(path.with_suffix(".svg"), drawing.getvalue(), depth)
     # A palette makes the file, and the report that embeds it, three times smaller.
     image = Image.open(pixels).convert("RGB").quantize(NUM_COLOURS)
-    image.save(path.with_suffix(".png"), optimize=True)
+    image.save(small, "png", optimize=True)
+    write_whole(path.with_suffix(".png"), small.getvalue(), depth)

@@ -2,3 +2,5 @@
 
 docs/gallery.md says what each shows; `scripts/gallery.py` trains what is missing and draws.
 """
+
+from bnbench.analysis import matplotlib_import  # noqa: F401  (before anything imports it)

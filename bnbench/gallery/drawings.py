@@ -4,14 +4,13 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-import matplotlib as mpl
 import numpy as np
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 
 from bnbench.gallery import slides
-from bnbench.gallery.slides import SIDES, THEME
+from bnbench.gallery.slides import SIDES, themed
 
 LOW, HIGH = 1e-3, 30.0  # nats; the scale of colours, the same for all planes
 BASIN = 0.5  # nats: below it lies what is called the basin
@@ -73,7 +72,7 @@ def planes_title(planes: Sequence[PlaneOf]) -> str:
 def draw_planes(planes: Sequence[PlaneOf], title: str, caption: str) -> Figure:
     """Contours of the loss around trained weights, side by side on one scale."""
     levels = np.geomspace(LOW, HIGH, 19)
-    with mpl.rc_context(THEME):
+    with themed():
         figure = slides.slide(title, caption)
         axes = figure.subplots(1, len(planes), sharey=True, squeeze=False)[0]
         for ax, plane in zip(axes, planes, strict=True):
@@ -133,7 +132,7 @@ def draw_gradient(
         title: of the slide.
         caption: of the slide.
     """
-    with mpl.rc_context(THEME):
+    with themed():
         figure = slides.slide(title, caption)
         axes = figure.subplots(2, 2, sharex=True).ravel()
         for ax, (metric, heading) in zip(axes, QUANTITIES.items(), strict=True):
@@ -161,7 +160,7 @@ def draw_bands(
         caption: of the slide.
     """
     layers = next(iter(bands.values())).shape[1]
-    with mpl.rc_context(THEME):
+    with themed():
         figure = slides.slide(title, caption)
         grid = figure.subplots(len(bands), layers, sharex=True, sharey=True, squeeze=False)
         for row, (norm, values) in zip(grid, bands.items(), strict=True):

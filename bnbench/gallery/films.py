@@ -4,13 +4,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
 
 from bnbench.gallery import slides
 from bnbench.gallery.descent import SCALE, Descent
-from bnbench.gallery.slides import ACCENT, SIDES, THEME
+from bnbench.gallery.slides import ACCENT, SIDES, themed
 from bnbench.problems.least_squares import SAMPLES, TOLERANCE
 
 CURVE = 0.6  # the width of the curve beside the surfaces
@@ -77,7 +76,7 @@ def descent_film(ways: Sequence[Descent], path: Path) -> list[str]:
     """Draw two ways down side by side, and how the loss falls; the names of the files."""
     raw, normalised = ways
     looks = {0: SIDES["none"][1], 1: SIDES["batchnorm"][1]}
-    with mpl.rc_context(THEME):
+    with themed():
         figure = slides.slide(descent_title(raw, normalised), descent_caption(raw, normalised))
         left, right, curve = figure.subplots(1, 3, width_ratios=(1, 1, CURVE))
         moving = []
@@ -146,7 +145,7 @@ def densities_film(
     places = chosen(steps.tolist(), count)
     highest = max(float(np.nanmax(net.density(), initial=0)) for net in nets) or 1.0
     layers = nets[0].shares.shape[1]
-    with mpl.rc_context(THEME):
+    with themed():
         figure = slides.slide(title, caption)
         axes = figure.subplots(1, len(nets), sharey=True)
         ridges = [ridge_axes(ax, net, layers) for ax, net in zip(axes, nets, strict=True)]

@@ -19,11 +19,13 @@ from bnbench.gallery.descent import descents
 from bnbench.gallery.drawings import BASIN, QUANTITIES, PlaneOf
 from bnbench.gallery.films import Densities
 from bnbench.gallery.planes import HALF, IMAGES, measured_plane
+from bnbench.gallery.slides import DEPTH
 from bnbench.labels import ranges_label, value_label
 from bnbench.models.blocks import stages
 from bnbench.probes.activations import BINS, REACH, SHARES
 from bnbench.schema import Config, Probe
 from bnbench.tracking.run_dir import as_json, digest, write_whole
+from bnbench.tracking.stored import make_folder
 from bnbench.train import SUBSET
 
 EXPERIMENT = "gallery"
@@ -57,7 +59,7 @@ def make(
         weights that are not there.
     """
     folder = results / "gallery" / data
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder, DEPTH)
     experiment = load(results / "experiments" / EXPERIMENT / data)
     of_values, along = (
         {arm: config for arm, config in configs.items() if probe in config.probes}
@@ -298,8 +300,9 @@ def write_index(folder: Path, pictures: Sequence[Picture], facts: Mapping[str, A
             "",
         ]
         lines += ["Files: " + ", ".join(f"[{f}]({f})" for f in picture.files), ""]
-    write_whole(folder / "index.md", "\n".join(lines))
+    write_whole(folder / "index.md", "\n".join(lines), DEPTH)
     told = [
-        {**asdict(p), "sha256": {file: digest(folder / file) for file in p.files}} for p in pictures
+        {**asdict(p), "sha256": {file: digest(folder / file, depth=DEPTH) for file in p.files}}
+        for p in pictures
     ]
-    write_whole(folder / "gallery.json", as_json({**facts, "pictures": told}))
+    write_whole(folder / "gallery.json", as_json({**facts, "pictures": told}), DEPTH)

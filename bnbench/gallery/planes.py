@@ -13,6 +13,7 @@ from bnbench.probes.passes import parameters
 from bnbench.schema import Config
 from bnbench.tracking.csv_log import write_table
 from bnbench.tracking.run_dir import (
+    DamagedError,
     as_json,
     digest,
     is_intact,
@@ -20,6 +21,7 @@ from bnbench.tracking.run_dir import (
     run_path,
     write_whole,
 )
+from bnbench.tracking.stored import TABLE, content, make_folder
 from bnbench.train import build, load_weights
 
 VERSION = 1  # of what the numbers mean; planes of another version are measured anew
@@ -59,7 +61,7 @@ def measured_plane(
         ways = (direction(at, seed, "one"), direction(at, seed, "other"))
         axis = np.linspace(-HALF, HALF, points).tolist()
         rows = plane(run.model, Batch(images, labels, 0.0, images), ways, axis)
-        file.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(file.parent)
         table = [
             (a, b, value)
             for b, row in zip(axis, rows, strict=True)
@@ -68,14 +70,14 @@ def measured_plane(
         write_table(file, HEADER, table)
         write_whole(note, as_json({**facts, "sha256": digest(file)}))
         say(f"{arm} seed {seed}: {points}×{points} points of its plane")
-    with file.open(newline="", encoding="utf-8") as lines:
-        losses = [float(row["loss"]) for row in csv.DictReader(lines)]
+    lines = content(file, TABLE).decode().splitlines()
+    losses = [float(row["loss"]) for row in csv.DictReader(lines)]
     return np.array(losses).reshape(points, points)
 
 
 def is_kept(file: Path, note: Path, facts: Mapping[str, Any]) -> bool:
     """Whether a plane was measured with these facts and is whole."""
     try:
-        return note.read_text(encoding="utf-8") == as_json({**facts, "sha256": digest(file)})
-    except OSError:
+        return content(note) == as_json({**facts, "sha256": digest(file)}).encode()
+    except (FileNotFoundError, DamagedError):
         return False

@@ -6,10 +6,11 @@ one duration; so films are put together here, in one palette.
 
 import textwrap
 from collections.abc import Callable, Sequence
+from functools import partial
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
-import matplotlib as mpl
 import numpy as np
 import seaborn as sns
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -18,7 +19,10 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 from PIL import Image
 
 from bnbench.analysis import style
+from bnbench.tracking.run_dir import write_whole
+from bnbench.tracking.stored import make_folder
 
+DEPTH = 2  # below the results folder: gallery/<data>
 SIZE = (12.8, 7.2)  # inches
 FILM_DPI = 75  # 960 x 540
 FILM_COLOURS = 96  # and white
@@ -31,6 +35,7 @@ THEME: dict[Any, Any] = {
     "grid.linewidth": 0.8,
     "lines.linewidth": 2.4,
 }
+themed = partial(style.themed, THEME)
 SIDES = {  # by norm: what a net is called, and its colour
     "none": ("without BN", style.NORM_COLOURS["none"]),
     "batchnorm": ("with BN", style.NORM_COLOURS["batchnorm"]),
@@ -61,7 +66,7 @@ def balanced(title: str) -> str:
 
 def save(figure: Figure, path: Path) -> list[str]:
     """Write a slide as .png and .svg; the names of the files."""
-    style.save(figure, path, THEME)
+    style.save(figure, path, THEME, DEPTH)
     return [path.with_suffix(suffix).name for suffix in (".png", ".svg")]
 
 
@@ -80,7 +85,7 @@ def film(
         The names of the files.
     """
     last = len(durations) - 1
-    with mpl.rc_context(THEME):
+    with themed():
         show(last)
         figure.canvas.draw()
         figure.set_layout_engine("none")
@@ -89,10 +94,11 @@ def film(
     strips = [np.asarray(frames[number]) for number in sorted({0, last // 8, last // 2, last})]
     palette = Image.fromarray(np.concatenate(strips)).quantize(FILM_COLOURS)
     one, *others = (in_palette(image, palette) for image in frames)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    moving = path.with_suffix(".gif")
+    make_folder(path.parent, DEPTH)
+    moving, content = path.with_suffix(".gif"), BytesIO()
     look = {"duration": list(durations), "loop": 0, "optimize": False}
-    one.save(moving, save_all=True, append_images=others, **look)
+    one.save(content, "gif", save_all=True, append_images=others, **look)
+    write_whole(moving, content.getvalue(), DEPTH)
     show(last)
     return [moving.name, *save(figure, path)]
 

@@ -46,6 +46,7 @@ def test_a_density_is_a_share_per_unit():
     assert net.density()[1, 0].tolist() == [0, 0, 0.5, 0, 0, 0, 0, 0]
 
 
+@pytest.mark.slow
 def test_a_film_has_a_frame_for_each_place_and_ends_as_the_picture(tmp_path):
     files = densities_film(nets(), "A title", "A caption.", tmp_path / "x", count=9)
     assert files == ["x.gif", "x.png", "x.svg"]
