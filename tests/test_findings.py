@@ -1,4 +1,7 @@
-"""Every number that the READMEs and docs/findings.md tell of a claim stands in a kept table."""
+"""Every number that the READMEs and docs/findings.md tell of claims stands in a kept table.
+
+So do the counts of identities, of problems without runs and of claims about training.
+"""
 
 import re
 from pathlib import Path
@@ -6,7 +9,9 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from bnbench.claims.table import CLAIMS
+from bnbench.analysis.claim_views import IDENTITY, PROBLEM, TRAINING, kind_of, read_claims
+from bnbench.analysis.claim_words import counts
+from bnbench.claims.table import CLAIMS, claims_on
 
 ROOT = Path(__file__).parents[1]
 REFERENCE = ROOT / "results" / "reference" / "claims"
@@ -16,7 +21,12 @@ ID = re.compile(r"\b[ECMPBD]\d{1,2}\b", re.ASCII)  # so that Chinese is no part 
 NUMBER = r"[−+]?\d[\d,]*(?:\.\d+)?"
 INTERVAL = re.compile(rf"({NUMBER})[^\[\]|;\d]{{0,12}}\[({NUMBER}), ({NUMBER})\]")
 TOLD = re.compile(rf"({NUMBER})(?: (?:pp|%|decades)|×)")  # a number in the unit of a result
-TALLY = re.compile(
+NUMBERS_OF = {
+    IDENTITY: re.compile(r"(\d+) (?:identities|条恒等式)"),
+    PROBLEM: re.compile(r"(\d+) (?:problems without runs|个无需运行的问题)"),
+    TRAINING: re.compile(r"(\d+) (?:claims about training|条关于训练的论断)"),
+}
+TALLY = re.compile(  # of claims about training
     r"(\d+) (?:are )?confirmed, (\d+) refuted(?:,| and) (\d+) inconclusive"
     r"|(\d+) 条证实、(\d+) 条推翻、(\d+) 条无定论"
 )
@@ -76,13 +86,27 @@ def test_the_readmes_tell_the_same_intervals_of_the_same_claims():
     assert chinese == english
 
 
-@pytest.mark.parametrize("page", READMES, ids=lambda page: page.name)
-def test_the_tallies_of_a_readme_are_those_of_the_scoreboards(page):
-    text = " ".join(page.read_text(encoding="utf-8").split())
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_the_counts_of_a_page_are_those_of_the_scoreboards(page):
+    text = " ".join(page.read_text(encoding="utf-8").replace("*", "").split())
     told = [tuple(int(n) for n in numbers if n) for numbers in TALLY.findall(text)]
-    kept = []
-    for board in BOARDS:
-        verdicts = pd.read_csv(board)["verdict"].value_counts()
-        names = ("confirmed", "refuted", "inconclusive")
-        kept.append(tuple(int(verdicts.get(name, 0)) for name in names))
-    assert sorted(told) == sorted(kept)
+    kept = [counts(read_claims(board.parent)) for board in BOARDS]
+    verdicts = ("confirmed", "refuted", "inconclusive")
+    assert told == [tuple(count[TRAINING][name] for name in verdicts) for count in kept]
+    for count in kept:
+        judged = {kind: sum(number[name] for name in verdicts) for kind, number in count.items()}
+        assert {
+            kind: {int(number) for number in pattern.findall(text)}
+            for kind, pattern in NUMBERS_OF.items()
+        } == {kind: {number} for kind, number in judged.items()}
+        for kind in (IDENTITY, PROBLEM):  # the pages say that all of them are
+            assert count[kind]["confirmed"] == judged[kind]
+
+
+@pytest.mark.parametrize("board", BOARDS, ids=lambda board: board.parent.name)
+def test_the_kinds_of_a_kept_scoreboard_are_those_of_the_registry(board):
+    kept = {claim.view.id: claim.kind for claim in read_claims(board.parent)}
+    registry = claims_on(board.parent.name)
+    assert kept == {name: kind_of(claim.experiments) for name, claim in registry.items()}
+    identities = [name for name, kind in kept.items() if kind == IDENTITY]
+    assert identities == [f"E{number}" for number in range(1, 12)]

@@ -3,6 +3,7 @@
 `report` and `plots` are not imported here: seaborn is slow, and the numbers do without it.
 """
 
+from bnbench.analysis import matplotlib_import  # noqa: F401  (before anything imports matplotlib)
 from bnbench.analysis.load import Experiment, curve, final, finished, load
 from bnbench.analysis.stats import (
     Interval,

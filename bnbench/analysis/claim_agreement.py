@@ -1,12 +1,14 @@
 """Where data sets disagree: claims whose verdict on one is not that on another, with both."""
 
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from bnbench.analysis.claim_views import Claim, read_claims
+from bnbench.analysis.claim_views import TRAINING, Claim, read_claims
 from bnbench.analysis.claim_words import shown
 from bnbench.labels import count_label
+from bnbench.tracking.run_dir import DamagedError
 
 Boards = Mapping[str, Sequence[Claim]]  # data set -> its claims
 DECIDED = {"confirmed", "refuted"}
@@ -28,18 +30,23 @@ class Disagreement(NamedTuple):
     sides: dict[str, dict[str, Any]]
 
 
-def disagreements(boards: Boards) -> list[Disagreement]:
-    """The claims with several verdicts, those that contradict each other first.
-
-    A data set that a claim was not run on has no say in it.
-    """
+def _judged(boards: Boards) -> dict[str, dict[str, Claim]]:
+    """The claims by id and data set, without those that were not run."""
     by_id: dict[str, dict[str, Claim]] = {}
     for data, claims in boards.items():
         for claim in claims:
             if claim.row["verdict"] != "not run here":
                 by_id.setdefault(claim.view.id, {})[data] = claim
+    return by_id
+
+
+def disagreements(boards: Boards) -> list[Disagreement]:
+    """The claims with several verdicts, those that contradict each other first.
+
+    A data set that a claim was not run on has no say in it.
+    """
     found = []
-    for name, sides in by_id.items():
+    for name, sides in _judged(boards).items():
         verdicts = {claim.row["verdict"] for claim in sides.values()}
         if len(verdicts) > 1:
             sentence = next(iter(sides.values())).view.sentence
@@ -53,41 +60,57 @@ def _side(claim: Claim) -> dict[str, Any]:
     return {**told, **shown(claim)}
 
 
-def summary(found: Sequence[Disagreement], data: Sequence[str]) -> str:
-    """How many claims data sets disagree on, in one line.
+def summary(boards: Boards) -> str:
+    """Say in one line on how many claims data sets agree, and how the others differ.
 
-    >>> summary([], ["digits", "fashion_mnist"])
-    'digits and fashion_mnist agree on every claim that was judged on more than one.'
+    Agreement is counted among claims about training: what needs no runs is the same everywhere.
     """
-    names = " and ".join(data)
-    if not found:
-        return f"{names} agree on every claim that was judged on more than one."
+    found = disagreements(boards)
+    shared = {
+        name
+        for name, sides in _judged(boards).items()
+        if len(sides) > 1 and all(claim.kind == TRAINING for claim in sides.values())
+    }
+    agreed = len(shared - {one.id for one in found})
     contrary = sum(one.is_contrary for one in found)
     told = []
     if contrary:
         told.append(f"{count_label(contrary, 'claim')} confirmed on one and refuted on another")
     if alone := len(found) - contrary:
         told.append(f"{count_label(alone, 'claim')} decided on one alone")
-    return f"{names} disagree: {', '.join(told)}."
+    among = f"{count_label(len(shared), 'claim')} about training judged on more than one"
+    agree = f"{' and '.join(boards)} agree on {agreed} of {among}"
+    return f"{agree}: {', '.join(told)}." if told else f"{agree}."
 
 
 def section(boards: Boards) -> dict[str, Any] | None:
     """What the templates say of several data sets; None where there is one."""
     if len(boards) < 2:
         return None
-    found = disagreements(boards)
-    return {"data": list(boards), "summary": summary(found, list(boards)), "rows": found}
+    return {"data": list(boards), "summary": summary(boards), "rows": disagreements(boards)}
 
 
-def read_boards(folders: Sequence[Path]) -> dict[str, list[Claim]]:
+def read_boards(
+    folders: Sequence[Path], problems: list[str] | None = None
+) -> dict[str, list[Claim]]:
     """The claims of some results/claims/<data> folders; of two on one data set the first counts.
 
+    Args:
+        folders: those that have no scoreboard are passed over.
+        problems: gets a line for each folder of which a file is missing or damaged, and which is
+            passed over.
+
     Raises:
-        ValueError: a file is damaged.
-        OSError: a file is missing.
+        DamagedError: a file is missing or damaged, and nobody wants to hear of problems.
     """
     boards: dict[str, list[Claim]] = {}
     for folder in folders:
-        if folder.name not in boards and (folder / "scoreboard.csv").exists():
+        if folder.name in boards or not os.path.lexists(folder / "scoreboard.csv"):
+            continue
+        try:
             boards[folder.name] = read_claims(folder)
+        except DamagedError as error:
+            if problems is None:
+                raise
+            problems.append(str(error))
     return boards

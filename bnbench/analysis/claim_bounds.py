@@ -4,7 +4,6 @@ import math
 import textwrap
 from typing import Any
 
-import matplotlib as mpl
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
@@ -28,7 +27,7 @@ def bounds(claim: Claim) -> Drawing:
     has_zero = any(size <= 0 for pair in pairs for size in pair)
     zero = 10.0 ** (min(powers) - 2)
     limits = (zero / 3 if has_zero else 10.0 ** (min(powers) - 0.5), 10.0 ** (max(powers) + 1.5))
-    with mpl.rc_context(style.THEME):
+    with style.themed():
         canvas, (ax,) = canvas_of(claim, [len(rows)])
         ax.set_xscale("log")
         ax.set_xlim(*limits)

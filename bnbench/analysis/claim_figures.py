@@ -3,7 +3,6 @@
 from pathlib import Path
 from typing import Any
 
-import matplotlib as mpl
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
@@ -81,7 +80,7 @@ def published(ours: pd.DataFrame, figure: str, what: str, title: str) -> Drawing
     digitised = pd.read_csv(DIGITISED, comment="#")
     theirs = digitised[digitised["figure"] == figure].replace({"series": THEIRS})
     source = f"Ioffe & Szegedy 2015, {name} (digitised)"
-    with mpl.rc_context(style.THEME):
+    with style.themed():
         canvas = Canvas(figsize=(8.4, 3.4), layout="constrained", facecolor="white")
         left, right = canvas.subplots(1, 2, sharey=True)
         for ax, table, heading in (
@@ -143,7 +142,7 @@ def surface(table: pd.DataFrame, title: str) -> Drawing:
     if not names:
         raise ValueError("features: expected rows of scaled or standardised")
     told = []
-    with mpl.rc_context(style.THEME):
+    with style.themed():
         canvas = Canvas(figsize=(8.4, 3.8), layout="constrained", facecolor="white")
         grid = canvas.subplots(1, len(names), squeeze=False)[0]
         for ax, name in zip(grid, names, strict=True):

@@ -9,7 +9,6 @@ import textwrap
 from collections.abc import Sequence
 from typing import Any
 
-import matplotlib as mpl
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
@@ -57,7 +56,7 @@ def forest(claim: Claim) -> Drawing | None:
     panels: dict[Any, list[tuple[PartView, dict[str, Any]]]] = {}
     for part, row in rows:
         panels.setdefault((row["statistic"], part.unit, part.ratio), []).append((part, row))
-    with mpl.rc_context(style.THEME):
+    with style.themed():
         canvas, axes = canvas_of(claim, [len(panel) for panel in panels.values()])
         for ax, ((statistic, unit, ratio), panel) in zip(axes, panels.items(), strict=True):
             _panel(ax, panel, claim.evidence)

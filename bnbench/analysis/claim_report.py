@@ -8,7 +8,7 @@ from typing import Any
 from bnbench.analysis.claim_agreement import Boards, read_boards
 from bnbench.analysis.claim_agreement import section as agreement
 from bnbench.analysis.claim_figures import forest
-from bnbench.analysis.claim_views import Claim, ClaimView, read_claims, records, write_views
+from bnbench.analysis.claim_views import DEPTH, Claim, ClaimView, read_claims, records, write_views
 from bnbench.analysis.claim_words import (
     estimate_words,
     exact_words,
@@ -68,18 +68,19 @@ def write_claims(
         sections=sections,
         facts=facts or {},
     )
-    write_whole(folder / PAGE, page)
+    write_whole(folder / PAGE, page, DEPTH)
     return folder / PAGE
 
 
-def boards(results: Path) -> dict[str, Any]:
+def boards(results: Path, problems: list[str]) -> dict[str, Any]:
     """What the page over everything says of the claims: each scoreboard, and where they disagree.
 
-    Raises:
-        ValueError: a file is damaged.
+    Args:
+        results: the results folder.
+        problems: gets a line for each data set whose files are damaged, and which is left out.
     """
     folders = sorted(path.parent for path in results.glob("claims/*/scoreboard.csv"))
-    read = read_boards([folder for folder in folders if (folder / PAGE).exists()])
+    read = read_boards([folder for folder in folders if (folder / PAGE).exists()], problems)
     scoreboards = [
         _board(data, claims) | {"page": f"claims/{data}/{PAGE}"} for data, claims in read.items()
     ]
@@ -110,11 +111,11 @@ def _section(folder: Path, claim: Claim, extra: Sequence[Drawing]) -> dict[str, 
     own = forest(claim)
     drawings = [*([own] if own else []), *extra]
     figures = [
-        picture(drawing, folder / "figures" / f"{name}{f'-{number}' if number > 1 else ''}.png")
+        picture(drawing, folder / "figures" / f"{name}{f'-{number}' if number > 1 else ''}.png", 3)
         for number, drawing in enumerate(drawings, start=1)
     ]
     figures += [
-        kept_picture(path, f"{name}, further")
+        kept_picture(path, f"{name}, further", DEPTH + 1)
         for path in sorted((folder / "figures").glob(f"{name}-*.png"))
         if path.stem not in [figure["file"] for figure in figures]
     ]

@@ -6,17 +6,40 @@ that the report over everything can be written anew by whoever has the files alo
 """
 
 import json
-from collections.abc import Sequence
+import os
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
 import pandas as pd
 
-from bnbench.tracking.run_dir import write_whole
+from bnbench.analysis.long_csv import read_table
+from bnbench.tracking.run_dir import DamagedError, read_object, write_whole
+from bnbench.tracking.shapes import CLAIM, CLAIM_ID, JUDGED, checked, parsed
+from bnbench.tracking.stored import SMALL, content
 
+DEPTH = 2  # below the results folder: claims/<data>
+FACTS = "judged.json"  # command, commit, versions, device
 WORDS = "claims.json"
 VERDICTS = ("confirmed", "refuted", "inconclusive", "not run here")
+PROBLEMS = ("least_squares", "linear_net", "two_branches")  # measured without runs, as `exact` is
+TRAINING, PROBLEM, IDENTITY = "claims about training", "problems without runs", "identities"
+NUMBERS = (
+    *("estimate", "ci_low", "ci_high", "ci_level", "n", "sesoi_low", "sesoi_high"),
+    *("p_holm", "p_confirm", "p_refute", "detectable", "censored", "interest"),
+    *("seed", "value", "treatment", "baseline"),
+)
+SCOREBOARD = ("claim", "verdict", "statistic", *NUMBERS[:8], "powered", "experiment", "command")
+PARTS = ("claim", "part", "role", "statistic", *NUMBERS[:7], *NUMBERS[8:12], "verdict")
+EVIDENCE = ("role", "seed", "value", "treatment", "baseline", "bound")
+EXACT = ("statistic", "estimate", "direction", "bound", "holds")
+WORDS_OF = {  # what may stand in a column
+    "role": {"verdict", "reading"},
+    "direction": {"<=", ">="},
+    "powered": {"True", "False", "nan"},
+    "holds": {"True", "False"},
+}
 TEXT = ("claim", "part", "role", "statistic", "verdict", "experiment", "command", "direction")
 
 
@@ -87,6 +110,11 @@ class Claim(NamedTuple):
         return "holds" in self.evidence
 
     @property
+    def kind(self) -> str:
+        """What it is counted among: `TRAINING`, `PROBLEM` or `IDENTITY`."""
+        return kind_of(self.row["experiment"].split("+"))
+
+    @property
     def is_underpowered(self) -> bool:
         """Whether its smallest detectable effect exceeds the smallest effect of interest."""
         return str(self.row["powered"]) == "False"
@@ -116,6 +144,22 @@ class Claim(NamedTuple):
         return next(iter([*same, *self.deciding]), {"part": ""} | self.row)
 
 
+def kind_of(experiments: Iterable[str]) -> str:
+    """Name the kind of a claim from what measures it.
+
+    An identity is settled by arithmetic, a problem without runs by a few made-up numbers; neither
+    depends on a data set. Every other claim is about training, also where a problem is one of its
+    parts.
+
+    >>> kind_of(["claim_ics", "linear_net"])
+    'claims about training'
+    """
+    names = set(experiments)
+    if names == {"exact"}:
+        return IDENTITY
+    return PROBLEM if names and names <= set(PROBLEMS) else TRAINING
+
+
 def records(table: pd.DataFrame) -> list[dict[str, Any]]:
     """The rows of a table as dictionaries."""
     return cast(list[dict[str, Any]], table.to_dict("records"))
@@ -124,40 +168,50 @@ def records(table: pd.DataFrame) -> list[dict[str, Any]]:
 def write_views(folder: Path, views: Sequence[ClaimView]) -> None:
     """Keep the words of the claims beside their numbers."""
     words = [asdict(view) for view in views]
-    write_whole(folder / WORDS, json.dumps(words, indent=1, ensure_ascii=False) + "\n")
+    write_whole(folder / WORDS, json.dumps(words, indent=1, ensure_ascii=False) + "\n", DEPTH)
 
 
 def read_claims(folder: Path) -> list[Claim]:
     """The claims that a folder has verdicts on, in the order of its scoreboard.
 
     Raises:
-        ValueError: a file is damaged, or the scoreboard names a claim without words.
-        OSError: a file is missing.
+        DamagedError: a file is missing or damaged, or the scoreboard names a claim without words.
     """
     views = {view.id: view for view in _read_views(folder / WORDS)}
-    scoreboard, parts = (_read(folder / name) for name in ("scoreboard.csv", "parts.csv"))
+    scoreboard = _read(folder / "scoreboard.csv", SCOREBOARD, DEPTH)
+    parts = _read(folder / "parts.csv", PARTS, DEPTH)
     parts = parts.sort_values("role", key=lambda role: role != "verdict", kind="stable")
     claims = []
     for row in records(scoreboard):
         name = row["claim"]
-        if name not in views:
-            raise ValueError(f"{folder / WORDS}: nothing about claim {name!r} of scoreboard.csv")
+        if not CLAIM_ID.fullmatch(name) or name not in views:
+            raise DamagedError(f"{folder / WORDS}: nothing about claim {name!r} of scoreboard.csv")
         if row["verdict"] not in VERDICTS:
             allowed = ", ".join(VERDICTS)
-            raise ValueError(
+            raise DamagedError(
                 f"{folder / 'scoreboard.csv'}: {name}: verdict {row['verdict']!r}: "
                 f"expected one of {allowed}"
             )
         evidence = folder / "evidence" / f"{name}.csv"
-        table = _read(evidence) if evidence.exists() else pd.DataFrame()
+        table = _read(evidence, ("part",)) if os.path.lexists(evidence) else pd.DataFrame()
         own = parts[parts["claim"] == name].reset_index(drop=True)
         claims.append(Claim(views[name], row, own, table))
     return claims
 
 
+def read_judged(folder: Path) -> dict[str, Any]:
+    """How the claims of a folder were judged: command, commit, versions, device.
+
+    Raises:
+        FileNotFoundError: it does not say.
+        DamagedError: the file is not what judging wrote.
+    """
+    return read_object(folder / FACTS, JUDGED, DEPTH)
+
+
 def _read_views(path: Path) -> list[ClaimView]:
     try:
-        records = json.loads(path.read_text(encoding="utf-8"))
+        records = checked(parsed(content(path, depth=DEPTH)), [CLAIM])
         return [
             ClaimView(
                 **record
@@ -166,13 +220,55 @@ def _read_views(path: Path) -> list[ClaimView]:
             )
             for record in records
         ]
-    except (TypeError, KeyError, ValueError) as error:
-        raise ValueError(f"{path}: damaged ({error})") from None
+    except FileNotFoundError:
+        raise DamagedError(f"{path}: missing") from None
+    except DamagedError:
+        raise
+    except (TypeError, ValueError) as error:
+        raise DamagedError(f"{path}: damaged ({error})") from None
 
 
-def _read(path: Path) -> pd.DataFrame:
-    """A table with its texts as str, absent ones empty, and its numbers with NaN where absent."""
-    table = pd.read_csv(path, dtype=dict.fromkeys(TEXT, str))
-    texts = [key for key in TEXT if key in table]
-    texts += ["bound"] if "seed" in table else []  # of an exact claim it is a number
-    return table.assign(**{key: table[key].astype(object).fillna("") for key in texts})
+def _read(path: Path, needed: Sequence[str], depth: int = DEPTH + 1) -> pd.DataFrame:
+    """A table with its texts as str, absent ones empty, and its numbers with NaN where absent.
+
+    Raises:
+        DamagedError: it is missing, or a column or a cell is not as expected; one line.
+    """
+    try:
+        text = content(path, SMALL, depth)
+        table = read_table(text, dtype=dict.fromkeys(TEXT, str))
+        is_evidence = needed == ("part",)
+        if is_evidence:
+            needed = (*needed, *(EXACT if "holds" in table else EVIDENCE))
+        if lacking := [column for column in needed if column not in table]:
+            raise ValueError(f"no column {', '.join(lacking)}")
+        texts = [key for key in TEXT if key in table]
+        texts += ["bound"] if "seed" in table else []  # of an exact claim it is a number
+        numbers = table.columns.intersection([*NUMBERS, *({"bound"} - set(texts))])
+        if len(table) or is_evidence:
+            _check(table, numbers)
+        return table.assign(**{key: table[key].astype(object).fillna("") for key in texts})
+    except FileNotFoundError:
+        raise DamagedError(f"{path}: missing") from None
+    except DamagedError:
+        raise
+    except ValueError as error:
+        raise DamagedError(f"{path}: {error}") from None
+
+
+def _check(table: pd.DataFrame, numbers: Iterable[str]) -> None:
+    """Refuse cells that are not what judging writes.
+
+    Raises:
+        ValueError: there are some, or there is none at all.
+    """
+    if table.empty:
+        raise ValueError("expected a row at least")
+    for column in numbers:
+        if not pd.api.types.is_numeric_dtype(table[column]):
+            raise ValueError(f"column {column} holds something that is not a number")
+    for column, allowed in WORDS_OF.items():
+        given = set(map(str, table[column])) if column in table else set()
+        if strange := sorted(given - allowed):
+            expected = ", ".join(sorted(allowed))
+            raise ValueError(f"{column} {strange[0][:40]!r}: expected one of {expected}")

@@ -5,7 +5,15 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from bnbench.analysis.claim_views import VERDICTS, Claim, PartView, records
+from bnbench.analysis.claim_views import (
+    IDENTITY,
+    PROBLEM,
+    TRAINING,
+    VERDICTS,
+    Claim,
+    PartView,
+    records,
+)
 from bnbench.labels import ABSENT, count_label
 
 SYMBOLS = dict(zip(VERDICTS, "✓✗?–", strict=True))  # a verdict is never told by colour alone
@@ -18,14 +26,28 @@ def verdict_label(verdict: str) -> str:
 
 
 def tally(claims: Iterable[Claim]) -> str:
-    """How many claims got which verdict, in one line.
+    """Say how many claims got which verdict, a line for each kind of claim.
 
     >>> tally([])
     'no claims'
     """
-    number = Counter(claim.row["verdict"] for claim in claims)
-    told = [f"{number[verdict]} {verdict}" for verdict in VERDICTS if number[verdict]]
-    return ", ".join(told) or "no claims"
+    told = [
+        f"{kind}: {', '.join(f'{number[name]} {name}' for name in VERDICTS if number[name])}"
+        for kind, number in counts(claims).items()
+    ]
+    return "\n".join(told) or "no claims"
+
+
+def counts(claims: Iterable[Claim]) -> dict[str, Counter[str]]:
+    """Count the verdicts of each kind of claim; a kind without claims is left out.
+
+    This is the one place where claims are counted: an identity or a problem that needs no runs
+    says nothing of training, and is the same on every data set.
+    """
+    number = {kind: Counter[str]() for kind in (TRAINING, PROBLEM, IDENTITY)}
+    for claim in claims:
+        number[claim.kind][claim.row["verdict"]] += 1
+    return {kind: counter for kind, counter in number.items() if counter}
 
 
 def numbers(values: Iterable[float], ratio: bool = False, signed: bool = False) -> list[str]:

@@ -10,6 +10,7 @@ import gzip
 import json
 from collections.abc import Mapping, Sequence
 from functools import cache
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from bnbench.analysis import style
 from bnbench.analysis.claim_words import verdict_label
 from bnbench.analysis.plots import Drawing
 from bnbench.labels import count_label
+from bnbench.tracking.stored import PICTURE, DamagedError, content, is_file
 
 HERE = Path(__file__).parent
 PLOTLY = HERE / "plotly" / "plotly-basic.min.js"
@@ -66,30 +68,53 @@ def _plotly() -> str:
     return base64.b64encode(gzip.compress(PLOTLY.read_bytes(), mtime=0)).decode()
 
 
-def picture(drawing: Drawing, path: Path) -> dict[str, Any]:
-    """Save a figure, and give what the templates say of it."""
-    style.save(drawing.canvas, path)
+def picture(drawing: Drawing, path: Path, depth: int) -> dict[str, Any]:
+    """Save a figure, and give what the templates say of it.
+
+    Args:
+        drawing: the figure.
+        path: where to.
+        depth: how deep its folder lies below the results folder.
+
+    Raises:
+        DamagedError: a link leads there.
+    """
+    style.save(drawing.canvas, path, depth=depth)
     words = {"title": drawing.title, "caption": drawing.caption, "alt": drawing.alt}
-    return {**words, "curves": drawing.curves, **_files(path)}
+    return {**words, "curves": drawing.curves, **_files(path, depth)}
 
 
-def kept_picture(path: Path, title: str) -> dict[str, Any]:
-    """The same for a figure that is there and cannot be drawn anew: its runs are elsewhere."""
+def kept_picture(path: Path, title: str, depth: int) -> dict[str, Any]:
+    """The same for a figure that is there and cannot be drawn anew: its runs are elsewhere.
+
+    Raises:
+        DamagedError: it is no PNG, or a link leads there.
+    """
     caption = f"{title}. Drawn earlier, from runs that are not in these results."
-    return {"title": title, "caption": caption, "alt": caption, "curves": None, **_files(path)}
+    return {
+        "title": title,
+        "caption": caption,
+        "alt": caption,
+        "curves": None,
+        **_files(path, depth),
+    }
 
 
-def _files(path: Path) -> dict[str, Any]:
+def _files(path: Path, depth: int) -> dict[str, Any]:
     """The name of a figure, the formats that it is there in, and the image to embed."""
-    formats = [kind for kind in ("svg", "png") if path.with_suffix(f".{kind}").exists()]
-    return {"file": path.stem, "formats": formats, **_pixels(path)}
+    formats = [kind for kind in ("svg", "png") if is_file(path.with_suffix(f".{kind}"))]
+    return {"file": path.stem, "formats": formats, **_pixels(path, depth)}
 
 
-def _pixels(path: Path) -> dict[str, Any]:
+def _pixels(path: Path, depth: int) -> dict[str, Any]:
     """An image to embed, and its size in CSS pixels (96 to the inch)."""
-    with Image.open(path) as image:
-        width, height = (round(96 * pixels / style.DPI) for pixels in image.size)
-    source = f"data:image/png;base64,{base64.b64encode(path.read_bytes()).decode()}"
+    try:
+        pixels = content(path, PICTURE, depth)
+        with Image.open(BytesIO(pixels), formats=["PNG"]) as image:
+            width, height = (round(96 * number / style.DPI) for number in image.size)
+    except (OSError, Image.DecompressionBombError, Image.DecompressionBombWarning):
+        raise DamagedError(f"{path}: no picture that can be shown") from None
+    source = f"data:image/png;base64,{base64.b64encode(pixels).decode()}"
     return {"source": source, "width": width, "height": height}
 
 

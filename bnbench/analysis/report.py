@@ -1,8 +1,10 @@
 """Write what the experiments found as self-contained pages: one for each, and one for all."""
 
 import json
+import os
 import re
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Any, NamedTuple, cast
@@ -13,22 +15,22 @@ from omegaconf.errors import OmegaConfBaseException
 from bnbench.analysis import tables
 from bnbench.analysis.claim_agreement import read_boards
 from bnbench.analysis.claim_report import PAGE, boards, write_claims
-from bnbench.analysis.claim_views import read_claims
+from bnbench.analysis.claim_views import FACTS, read_claims, read_judged
 from bnbench.analysis.load import Experiment, finished, load
 from bnbench.analysis.pages import kept_picture, picture, render
 from bnbench.analysis.plots import draw
 from bnbench.analysis.runs import run_details
-from bnbench.labels import ranges_label, value_label
-from bnbench.schema import Figure, FigureKind
+from bnbench.labels import escaped, ranges_label, value_label
+from bnbench.schema import MAX_FIGURES, Figure, FigureKind
 from bnbench.schema import Report as Declared
-from bnbench.tracking.experiment_dir import find, write_runs
+from bnbench.tracking.experiment_dir import survey, write_runs
 from bnbench.tracking.run_dir import write_whole
+from bnbench.tracking.stored import DEPTH, check_folder
 
 FIGURES = [
     Figure(FigureKind.curves, "Validation accuracy by step", col="model.name"),
     Figure(FigureKind.curves, "Validation accuracy by samples seen", x="samples", col="model.name"),
 ]
-JUDGED = "judged.json"  # in a folder of claims: command, commit, versions, device
 ROOT = "../../../"  # of the results, seen from an experiment's own page
 
 
@@ -48,49 +50,59 @@ def write_report(results: Path) -> Report:
     Raises:
         ValueError: there is no experiment.
     """
-    folders = find(results)
-    if not folders:
+    folders, problems = survey(results)
+    if not folders and not problems:
         raise ValueError(f"{results}: no runs of any experiment there: run `make sweep` first")
-    sections, problems = [], []
+    sections = []
     for folder in folders:
         name, data = folder.parts[-2:]
         try:
             write_runs(results, name, data)
             section = _section(load(folder))
-            _write(folder / "report.html", [section | {"page": None, "folder": "", "root": ROOT}])
-        except (OSError, OverflowError, ValueError) as error:
+            alone = section | {"page": None, "folder": "", "root": ROOT}
+            _write(folder / "report.html", [alone], depth=DEPTH)
+        except Exception as error:  # whatever a file makes of it, the other experiments are written
             problems.append(_line(folder, error))
             section = {**_heading(name, data), "problem": problems[-1], "figures": []}
         sections.append(section)
     try:
-        complete_claims(results)
-        claims = boards(results)
-    except (OSError, ValueError) as error:
+        with suppress(FileNotFoundError):
+            check_folder(results / "claims", 1)
+        complete_claims(results, problems)
+        claims = boards(results, problems)
+    except Exception as error:  # likewise
         claims = None
         problems.append(_line(results / "claims", error))
+    problems = list(dict.fromkeys(problems))
     return Report(_write(results / "report.html", sections, claims), problems)
 
 
-def complete_claims(results: Path) -> None:
+def complete_claims(results: Path, problems: list[str]) -> None:
     """Write the pages of claims that have tables and none, such as those kept in a repository.
 
-    Raises:
-        ValueError: a file is damaged.
-        OSError: a file is missing, or cannot be written.
+    Args:
+        results: the results folder.
+        problems: gets a line for each data set whose page cannot be written.
     """
-    folders = sorted(path.parent for path in results.glob(f"claims/*/{JUDGED}"))
+    folders = sorted(path.parent for path in results.glob(f"claims/*/{FACTS}"))
     for folder in folders:
-        if not (folder / PAGE).exists():
+        if os.path.lexists(folder / PAGE):
+            continue
+        try:
             views = [claim.view for claim in read_claims(folder)]
-            info = json.loads((folder / JUDGED).read_text(encoding="utf-8"))
+            info = read_judged(folder)
             terms = {"Command": info["command"], **facts(info)}
-            others = read_boards([other for other in folders if other != folder])
+            others = read_boards([other for other in folders if other != folder], problems)
             write_claims(folder, views, facts=terms, others=others)
+        except Exception as error:  # whatever a file makes of it, the others are written
+            problems.append(_line(folder, error))
 
 
 def _line(folder: Path, error: Exception) -> str:
     """What is wrong with an experiment, as one line that any file can hold."""
-    text = " ".join(str(error).encode(errors="replace").decode().split())
+    told = isinstance(error, OSError | OverflowError | ValueError)
+    text = " ".join(f"{'' if told else f'{type(error).__name__}: '}{error}".split())
+    text = escaped(text)
     return text if str(folder) in text else f"{folder}: {text}"
 
 
@@ -148,6 +160,9 @@ def _declared(report: dict[str, Any]) -> Declared:
         declared = cast(Declared, OmegaConf.to_object(node))
     except OmegaConfBaseException as error:
         raise ValueError(f"report.{error.full_key}: {str(error).splitlines()[0]}") from None
+    for part in ("figures", "compare"):
+        if len(getattr(declared, part)) > MAX_FIGURES:
+            raise ValueError(f"report.{part}: expected at most {MAX_FIGURES}")
     for spec in declared.compare:
         if not spec.baseline or any(isinstance(value, dict) for value in spec.baseline.values()):
             raise ValueError("report.compare: expected a baseline of columns and their values")
@@ -160,9 +175,9 @@ def _figures(experiment: Experiment, specs: Iterable[Figure]) -> Iterable[dict[s
         words = re.sub(r"[^a-z0-9]+", "-", spec.title.lower()).strip("-")
         path = experiment.folder / "figures" / f"{number:02}-{words}.png"
         if drawing is not None:
-            yield picture(drawing, path)
-        elif path.exists():
-            yield kept_picture(path, spec.title)
+            yield picture(drawing, path, DEPTH + 1)
+        elif os.path.lexists(path):
+            yield kept_picture(path, spec.title, DEPTH + 1)
         else:
             yield {"title": spec.title, "source": None}
 
@@ -172,8 +187,9 @@ def facts(info: Mapping[str, Any]) -> dict[str, str]:
     commit = info.get("git_commit")
     dirty = " with uncommitted changes" if info.get("git_dirty") else ""
     versions = (f"{name} {version}" for name, version in (info.get("versions") or {}).items())
+    unknown = info.get("git_note") or "not from a git repository"
     terms = {
-        "Commit": f"{commit[:12]}{dirty}" if commit else "not from a git repository",
+        "Commit": f"{commit[:12]}{dirty}" if commit else unknown,
         "Versions": ", ".join(versions),
         "Learning rates": _tuned(info.get("tune")),
         "Device": info.get("device"),
@@ -195,11 +211,14 @@ def _moment(text: str | None) -> str | None:
 
 
 def _write(
-    path: Path, sections: list[dict[str, Any]], claims: Mapping[str, Any] | None = None
+    path: Path,
+    sections: list[dict[str, Any]],
+    claims: Mapping[str, Any] | None = None,
+    depth: int = 0,
 ) -> Path:
     one = len(sections) == 1
     name = f"{sections[0]['name']} on {sections[0]['data']}" if one else "all experiments"
     claims = claims or {"boards": [], "agreement": None}
     page = render("report.html.j2", title=f"bnbench: {name}", sections=sections, **claims)
-    write_whole(path, page)
+    write_whole(path, page, depth)
     return path

@@ -11,6 +11,7 @@ from rich.text import Text
 
 from bnbench.analysis.claim_views import Claim
 from bnbench.analysis.claim_words import shown, tally, verdict_label
+from bnbench.quoting import shown_path
 
 STYLES = {"confirmed": "green", "refuted": "red", "inconclusive": "magenta", "not run here": "dim"}
 WIDTH = 110  # where no terminal says how wide it is, and no wider where one does
@@ -37,7 +38,7 @@ def show_scoreboard(claims: Sequence[Claim], report: Path, console: Console | No
     # Text, never markup: sentences may have brackets. No wrapping: paths and commands are copied.
     console.print(table, width=width, crop=False)
     console.print(Text(tally(claims), style="bold"), soft_wrap=True)
-    console.print(Text(f"report: {report}"), soft_wrap=True)
+    console.print(Text(f"report: {shown_path(report)}"), soft_wrap=True)
     commands = [claim.row["command"] for claim in claims if claim.row["command"]]
     if commands:
         console.print(Text(f"repeat a claim, for example: {commands[0]}"), soft_wrap=True)

@@ -271,6 +271,10 @@ M3 = Claim(
         ),
     },
     traps=("A share of a benefit that is not there: whether there is one is a part of its own.",),
+    caveats=(
+        "Each net has its own rate and is evaluated without the noise: rate and noise are not told "
+        "apart.",
+    ),
 )
 
 
@@ -342,7 +346,12 @@ M4 = Claim(
             "written for rate 0.1, at which a pilot saw 6 of 10 such nets diverge."
         ),
     ),
-    caveats=("Distances are of the weights, to whose scale a net with BN is blind: see E5.", GONE),
+    caveats=(
+        "Distances are of the weights, to whose scale a net with BN is blind: see E5.",
+        "Where the net without BN has fitted its data the change of its gradient goes to zero, and "
+        "a ratio to it says nothing.",
+        GONE,
+    ),
 )
 
 
@@ -446,7 +455,10 @@ M6 = Claim(
         "Finite width, and the ends of the net: 512 units, five layers dropped at each end.",
         "Underflow: 15 layers for sigmoids without norm.",
     ),
-    caveats=("TOST at 0.025, since one part is of a difference.",),
+    caveats=(
+        "TOST at 0.025, since one part is of a difference.",
+        "Within 0.02, at width 512: the number of the theory is for infinite width.",
+    ),
 )
 
 

@@ -134,6 +134,10 @@ D3 = Claim(
         "all clean images": Part("test accuracy (pp)", change(cnn("batchnorm"), "adabn")),
     },
     traps=(TRANSDUCTIVE,),
+    caveats=(
+        "A convolutional net, in which every position is a sample: a perceptron has eight of them, "
+        "and one class at once was not tried in it.",
+    ),
 )
 
 D4 = Claim(

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 
+from bnbench.analysis.claim_views import PROBLEMS as PROBLEMS
 from bnbench.claims.batches import BATCHES
 from bnbench.claims.cifar import CIFAR
 from bnbench.claims.convergence import CONVERGENCE
@@ -25,7 +26,6 @@ FAMILIES = {
     "B": "Batch statistics",
     "D": "Train/test shift",
 }
-PROBLEMS = ("least_squares", "linear_net", "two_branches")  # measured without runs, as `exact` is
 
 
 def claims_on(data: str) -> dict[str, Claim]:

@@ -60,7 +60,7 @@ def write_folder(folder: Path, claims) -> list[ClaimView]:
             fits = [e <= b if d == "<=" else e >= b for _, _, e, d, b in given]
             table["holds"] = fits
             table.to_csv(folder / "evidence" / f"{view.id}.csv", index=False)
-            row |= {"statistic": given[0][1], "estimate": given[0][2]}
+            row |= {"statistic": given[0][1], "estimate": given[0][2], "experiment": "exact"}
         elif given:
             of_verdict = [one["row"] for one in given if one["row"]["verdict"] == verdict]
             head = (of_verdict or [given[0]["row"]])[0]

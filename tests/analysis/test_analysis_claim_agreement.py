@@ -12,7 +12,7 @@ RUN = ("confirmed", "refuted", "inconclusive")
 
 
 def folder(path, **verdicts):
-    """A folder of claims with these verdicts, each of one part."""
+    """A folder of claims with these verdicts, each of one part; E1 is an identity."""
     claims = []
     for name, verdict in verdicts.items():
         reason = "" if verdict in RUN else "it needs a GPU."
@@ -20,6 +20,8 @@ def folder(path, **verdicts):
             name, "Convergence", f"{name} <is> so.", "A source", "A rule.", reason=reason
         )
         parts = [part("a", verdict, 3.0, sesoi=(1, None), unit="pp")] if verdict in RUN else []
+        if name == "E1":
+            parts = [("y", "largest error", 4e-16, "<=", 1e-10)]
         claims.append((view, verdict, parts, bool(parts) or ""))
     path.mkdir(parents=True)
     write_folder(path, claims)
@@ -30,6 +32,7 @@ def folder(path, **verdicts):
 def two(tmp_path):
     digits = folder(
         tmp_path / "claims/digits",
+        E1="confirmed",
         C1="confirmed",
         C2="inconclusive",
         C3="refuted",
@@ -38,6 +41,7 @@ def two(tmp_path):
     )
     fashion = folder(
         tmp_path / "claims/fashion_mnist",
+        E1="confirmed",
         C1="confirmed",
         C2="confirmed",
         C3="confirmed",
@@ -58,11 +62,18 @@ def test_contradictions_come_before_claims_that_one_leaves_open(two):
 
 
 def test_one_line_counts_them(two):
-    boards = read_boards(two)
-    line = summary(disagreements(boards), list(boards))
+    assert summary(read_boards(two)) == (
+        "digits and fashion_mnist agree on 1 of 3 claims about training judged on more than one: "
+        "1 claim confirmed on one and refuted on another, 1 claim decided on one alone."
+    )
+
+
+def test_one_line_says_that_there_is_nothing_to_disagree_on(two):
+    (digits, fashion) = read_boards(two).values()
+    same = [claim for claim in digits if claim.view.id in ("E1", "C1")]
+    line = summary({"digits": same, "fashion_mnist": fashion})
     assert line == (
-        "digits and fashion_mnist disagree: 1 claim confirmed on one and refuted on another, "
-        "1 claim decided on one alone."
+        "digits and fashion_mnist agree on 1 of 1 claim about training judged on more than one."
     )
 
 
@@ -73,7 +84,7 @@ def test_one_data_set_has_nothing_to_disagree_with(two):
 def test_of_two_folders_on_one_data_set_the_first_counts(two, tmp_path):
     other = folder(tmp_path / "reference/digits", C3="confirmed")
     boards = read_boards([*two, other, tmp_path / "reference/none"])
-    assert [claim.view.id for claim in boards["digits"]] == ["C1", "C2", "C3", "C4", "C5"]
+    assert [claim.view.id for claim in boards["digits"]] == ["E1", "C1", "C2", "C3", "C4", "C5"]
 
 
 @pytest.mark.slow

@@ -290,6 +290,7 @@ def test_an_error_surface_has_the_path_on_its_contours():
         surface(table.iloc[:0], "M8")
 
 
+@pytest.mark.slow
 def test_a_figure_is_the_same_bytes_each_time(judged, tmp_path):
     claim = judged("confirmed", part("a", "confirmed", 0.9, ratio=True, sesoi=(1.5, None)))
     files = []

@@ -15,12 +15,15 @@ from rich.console import Console
 
 from bnbench.analysis import claim_words
 from bnbench.analysis.claim_report import write_claims
-from bnbench.analysis.claim_views import ClaimView, PartView, read_claims
+from bnbench.analysis.claim_views import ClaimView, PartView, kind_of, read_claims
 from bnbench.analysis.claim_words import estimate_words, numbers, sesoi_words, tally
 from bnbench.analysis.report import write_report
 from bnbench.analysis.scoreboard_text import show_scoreboard
 
 EVIL = "<script>alert('&')</script> [red]"
+TALLY = """\
+claims about training: 1 confirmed, 1 refuted, 1 inconclusive, 1 not run here
+identities: 1 confirmed"""
 
 
 def view(name, family="Convergence", **words):
@@ -86,7 +89,7 @@ def scoreboard(page):
 
 
 def test_the_scoreboard_says_what_was_claimed_what_was_found_and_how_sure(page):
-    assert "2 confirmed, 1 refuted, 1 inconclusive, 1 not run here" in page.text
+    assert f"{TALLY}\n" in page.text
     rows = scoreboard(page)
     assert list(rows) == ["E1", "C1", "C2", "C3", "P4"]
     assert rows["C1"]["claim"] == "Sentence of C1."
@@ -172,7 +175,7 @@ def test_the_report_over_everything_begins_with_the_claims(results, folder):
     assert "Claims" not in before.text  # judged, but without a page to lead to
     written(folder)
     page = Page(write_report(results).page)
-    assert page.text.index("2 confirmed, 1 refuted") < page.text.index("How to read this")
+    assert page.text.index(TALLY) < page.text.index("How to read this")
     assert "claims/digits/report.html#C1" in page.links
     assert list(scoreboard(page)) == ["E1", "C1", "C2", "C3", "P4"]
     for link in page.links:
@@ -243,8 +246,8 @@ def test_the_terminal_has_the_verdicts_by_family_and_what_to_do_next(folder):
     (c1,) = [line for line in lines if line.strip().startswith("C1")]
     assert "✓ confirmed" in c1
     assert c1.endswith((" 10 ", " 10"))
-    assert lines[-3:] == [
-        "2 confirmed, 1 refuted, 1 inconclusive, 1 not run here",
+    assert lines[-4:] == [
+        *TALLY.splitlines(),
         "report: results/report.html",
         "repeat a claim, for example: make claims ARGS=E1",
     ]
@@ -286,6 +289,23 @@ def test_units_and_bounds_in_words():
     assert sesoi_words(times, row(1, 1, 1, sesoi_low=0.9, sesoi_high=1.1)) == "0.9 to 1.1×"
     assert sesoi_words(points, row(1, 1, 1)) == "–"
     assert tally([]) == "no claims"
+
+
+@pytest.mark.parametrize(
+    ("experiments", "kind"),
+    [
+        (["exact"], "identities"),
+        (["least_squares"], "problems without runs"),
+        (["two_branches", "linear_net"], "problems without runs"),
+        (["claim_ics", "linear_net"], "claims about training"),
+        (["claim_sigmoid"], "claims about training"),
+        (["exact", "claim_sigmoid"], "claims about training"),
+        ([""], "claims about training"),  # not run anywhere
+        ([], "claims about training"),
+    ],
+)
+def test_what_needs_no_runs_is_no_claim_about_training(experiments, kind):
+    assert kind_of(experiments) == kind
 
 
 def test_the_examples_in_the_docs_hold():

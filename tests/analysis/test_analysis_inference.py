@@ -27,6 +27,7 @@ def test_one_sided_tests_by_hand():
     assert p_above([1, 2, 3], 0) == pytest.approx(0.5 - t / (2 * math.sqrt(2 + t * t)), rel=1e-12)
 
 
+@pytest.mark.slow
 @given(samples, st.floats(-100, 100))
 def test_one_sided_tests_are_those_of_scipy(values, bound):
     if np.std(values) < 1e-6:

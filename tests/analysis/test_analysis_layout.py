@@ -49,6 +49,7 @@ def check(canvas):
     assert all(ax.bbox.height > 0.9 * canvas.dpi for ax in canvas.axes)  # something is left to see
 
 
+@pytest.mark.slow
 def test_the_longest_legend_there_can_be_stays_on_its_canvas(make):
     experiment = make(*((config(norm=norm), 1, 1) for norm in NORM_CONFIGS))
     check(draw(Figure(FigureKind.curves, LONG, logx=True), experiment).canvas)

@@ -317,6 +317,7 @@ def test_severity_starts_at_the_clean_accuracy_of_its_policy(results):
     assert drawn[grey, False].get_xdata().tolist() == [*range(6)]
 
 
+@pytest.mark.slow
 def test_files_are_the_same_bytes_each_time(make, tmp_path):
     experiment = make((config(), 3, 0))
     files = []

@@ -119,6 +119,7 @@ def test_text_from_outside_is_escaped(results, rows):
     assert page.images[0]["alt"].startswith(f'"{evil}')
 
 
+@pytest.mark.slow
 def test_how_it_was_run(results, rows):
     report = {"figures": [VERSUS]}
     write_experiment(results, "batch", rows, report=report)
@@ -131,6 +132,7 @@ def test_how_it_was_run(results, rows):
     assert "not from a git repository" in Page(write_report(results).page).text
 
 
+@pytest.mark.slow
 def test_a_sweep_without_declared_figures_has_the_default_ones(results, rows):
     folder = write_experiment(results, "adhoc", rows)
     (folder / "experiment.json").unlink()
@@ -172,6 +174,7 @@ def test_figures_beyond_the_limit_are_left_to_their_own_page():
     assert within(sections, -1)[0]["figures"] == [left_out]
 
 
+@pytest.mark.slow
 def test_a_page_is_never_larger_than_its_limit(results, rows, monkeypatch):
     curves = {"kind": "curves", "title": "Curves"}
     folder = write_experiment(results, "batch", rows, report={"figures": [VERSUS, curves]})
@@ -186,6 +189,7 @@ def test_a_page_is_never_larger_than_its_limit(results, rows, monkeypatch):
     assert "figures/02-curves.png" in own.links  # a page need not lead to itself
 
 
+@pytest.mark.slow
 def test_a_page_is_the_same_bytes_each_time(results, rows):
     write_experiment(results, "batch", rows, report={"figures": [VERSUS]})
     first = write_report(results).page.read_bytes()
@@ -269,6 +273,7 @@ def test_committed_results_keep_their_runs_csv(results, rows):
 CURVES = {"kind": "curves", "title": "Accuracy by step"}
 
 
+@pytest.mark.slow
 def test_results_without_their_runs_show_the_figures_that_were_drawn_from_them(results, rows):
     folder = write_experiment(results, "batch", rows, report={"figures": [CURVES, VERSUS]})
     write_report(results)

@@ -44,6 +44,7 @@ def test_what_is_as_ever_is_not_said(read):
     )
 
 
+@pytest.mark.slow
 def test_an_arm_of_another_version_has_no_command(read):
     (arm,) = read().arms.values()
     settings = columns(science(arm.config))

@@ -73,6 +73,7 @@ def test_without_tuning_all_is_reported(make):
     assert one.found == frozenset()
 
 
+@pytest.mark.slow
 def test_the_page_says_what_was_tuned_and_shows_what_is_reported(results):
     curves = {"kind": "curves", "title": "Curves"}
     report = {"figures": [curves, GRID], "compare": [{"baseline": {"norm.name": "none"}}]}

@@ -97,7 +97,7 @@ def metrics(path):
     """The keys of all points, and those of the start."""
     points = [
         {"/".join(filter(None, (split, metric, layer))) for split, layer, metric in point}
-        for _, _, point in read_points(path / "metrics.csv")
+        for _, _, point in read_points(path, read_summary(path))
     ]
     return set().union(*points), points[0]
 

@@ -54,10 +54,12 @@ def verdicts_of_exact_claims(results):
     return {v.claim.id: v.verdict for v in judge(EXACT.values(), Study(results, "digits"))}
 
 
+@pytest.mark.slow
 def test_without_a_fault_every_exact_claim_is_confirmed(tmp_path):
     assert set(verdicts_of_exact_claims(tmp_path).values()) == {"confirmed"}
 
 
+@pytest.mark.one_in(4)
 @pytest.mark.parametrize(
     ("fault", "flipped"),
     [
@@ -110,6 +112,7 @@ def test_without_a_fault_there_is_a_verdict(trained):
     assert verdict.decisive.interval.n == 3
 
 
+@pytest.mark.slow
 def test_a_claim_repeated_from_scratch_is_the_same_to_the_byte(trained):
     files_of = []
     for _ in range(2):
@@ -122,6 +125,7 @@ def test_a_claim_repeated_from_scratch_is_the_same_to_the_byte(trained):
     assert files_of[0] == files_of[1]
 
 
+@pytest.mark.slow
 def test_validation_images_among_the_test_images_stop_the_report(trained, monkeypatch):
     load = datasets.load
 
@@ -135,6 +139,7 @@ def test_validation_images_among_the_test_images_stop_the_report(trained, monkey
         judge([CLAIM], trained())
 
 
+@pytest.mark.slow
 def test_batches_that_differ_between_arms_stop_the_report(trained, monkeypatch):
     batches = train.batches
     monkeypatch.setattr(
@@ -146,6 +151,7 @@ def test_batches_that_differ_between_arms_stop_the_report(trained, monkeypatch):
         judge([CLAIM], trained())
 
 
+@pytest.mark.slow
 def test_first_weights_that_differ_between_arms_stop_the_report(trained, monkeypatch):
     initialise = train.initialise
 
@@ -157,6 +163,7 @@ def test_first_weights_that_differ_between_arms_stop_the_report(trained, monkeyp
         judge([CLAIM], trained())
 
 
+@pytest.mark.slow
 def test_a_report_that_is_stopped_leaves_no_scoreboard(trained, monkeypatch, capsys):
     script = importlib.import_module("scripts.claims")
     study = trained()
@@ -193,3 +200,14 @@ def test_a_bad_override_is_one_line_even_where_nothing_is_to_be_run(monkeypatch,
     assert line.count("\n") == 1
     assert "data=nonsense" in line
     assert not (tmp_path / "r").exists()
+
+
+def test_options_are_refused_and_help_is_shown(monkeypatch, capsys):
+    script = importlib.import_module("scripts.claims")
+    monkeypatch.setattr("sys.argv", ["claims.py", "claims=C1", "--cfg", "job"])
+    assert script.main() == 2
+    line = "bnbench: --cfg: no such option, expected claims=<ids> or an override\n"
+    assert capsys.readouterr() == ("", line)
+    monkeypatch.setattr("sys.argv", ["claims.py", "--help"])
+    assert script.main() == 0
+    assert "claims=C1,M6" in capsys.readouterr().out

@@ -44,6 +44,7 @@ def judged(study, tmp_path):
     return verdicts, study
 
 
+@pytest.mark.slow
 def test_the_page_says_what_was_claimed_found_and_how_to_rerun_it(judged):
     verdicts, study = judged
     page = write_page(verdicts, study, {"Commit": "0123"}).read_text(encoding="utf-8")
