@@ -13,19 +13,22 @@ DEFAULT_EXP := placement,lr_mult,batch_size,shift,sigmoid
 
 BIN       := .venv/bin
 RUN       := $(BIN)/python
-OVERRIDES  = $(if $(DATA),'data=$(DATA)') $(if $(SEEDS),'seeds=$(SEEDS)') \
-             $(if $(LAUNCHER),'hydra/launcher=$(LAUNCHER)') \
-             $(if $(JOBS),'hydra.launcher.$(or $(JOBS_$(LAUNCHER)),n_jobs)=$(JOBS)') $(ARGS)
+quoted     = '$(subst ','\'',$(1))'# one word for the shell, whatever is in it
+OVERRIDES  = $(if $(DATA),$(call quoted,data=$(DATA))) $(if $(SEEDS),$(call quoted,seeds=$(SEEDS))) \
+             $(if $(LAUNCHER),$(call quoted,hydra/launcher=$(LAUNCHER))) \
+             $(if $(JOBS),$(call quoted,hydra.launcher.$(or $(JOBS_$(LAUNCHER)),n_jobs)=$(JOBS))) $(ARGS)
 
 # what a launcher needs beyond .venv/ready, and how it is told the number of jobs
 EXTRA_ray            := ray
 EXTRA_slurm          := slurm
 EXTRA_submitit_local := slurm
+EXTRA_submitit_slurm := slurm
 JOBS_ray             := ray.init.num_cpus
 JOBS_slurm           := array_parallelism
+JOBS_submitit_slurm  := array_parallelism
 
 .DEFAULT_GOAL := help
-.PHONY: help sweep test check report claims gallery bench cost status data sync dashboard clean distclean
+.PHONY: help sweep test check types all-tests report claims gallery bench cost status data sync dashboard clean distclean
 
 help:  ## show this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -44,16 +47,21 @@ help:  ## show this list
 	@touch $@
 
 sweep: .venv/ready $(addprefix .venv/ready-,$(EXTRA_$(LAUNCHER)))  ## run experiments in parallel, then the report (EXP=a,b; by default the five on digits)
-	@$(RUN) scripts/sweep.py 'experiment=$(or $(EXP),$(DEFAULT_EXP))' $(OVERRIDES)
+	@$(RUN) scripts/sweep.py $(call quoted,experiment=$(or $(EXP),$(DEFAULT_EXP))) $(OVERRIDES)
 
-test: .venv/ready-dev .venv/ready-workspace  ## the unmarked tests, at most two minutes
+test: .venv/ready-dev .venv/ready-workspace  ## the unmarked tests, two to five minutes
 	OMP_NUM_THREADS=1 $(RUN) -m pytest -q -n 2 --dist worksteal
 
 check: .venv/ready-dev .venv/ready-ray .venv/ready-slurm .venv/ready-workspace  ## format, lint, types and all tests, as CI does
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
+	@$(MAKE) --no-print-directory -j 2 types all-tests
+
+types: .venv/ready-dev
 	$(BIN)/basedpyright
-	OMP_NUM_THREADS=1 $(RUN) -m pytest -q -n 2 -m 'slow or not slow'
+
+all-tests: .venv/ready-dev
+	OMP_NUM_THREADS=1 $(RUN) -m pytest -q -n 2 --dist worksteal -m 'slow or not slow'
 
 report: .venv/ready  ## write results/report.html anew from what is there
 	@$(RUN) scripts/report.py $(ARGS)
@@ -65,22 +73,22 @@ gallery: .venv/ready $(addprefix .venv/ready-,$(EXTRA_$(LAUNCHER)))  ## pictures
 	@$(RUN) scripts/gallery.py $(OVERRIDES)
 
 bench: .venv/ready  ## time the training loop and the layer (paired ratios, some minutes)
-	@$(RUN) scripts/bench.py $(if $(DATA),--data '$(DATA)') $(ARGS)
+	@$(RUN) scripts/bench.py $(if $(DATA),--data $(call quoted,$(DATA))) $(ARGS)
 
 cost: .venv/ready  ## what a request would cost: arms, runs, steps; hours with ARGS=--time (by default the claims on CIFAR-10)
-	@$(RUN) scripts/cost.py $(if $(EXP),'experiment=$(EXP)') $(OVERRIDES)
+	@$(RUN) scripts/cost.py $(if $(EXP),$(call quoted,experiment=$(EXP))) $(OVERRIDES)
 
 status: .venv/ready  ## what became of every experiment's runs
 	@$(RUN) scripts/status.py $(ARGS)
 
 data: .venv/ready  ## download and check a data set (DATA=fashion_mnist, mnist, cifar10)
-	@$(RUN) scripts/data.py $(or $(DATA),digits) $(ARGS)
+	@$(RUN) scripts/data.py $(call quoted,$(or $(DATA),digits)) $(ARGS)
 
 sync: .venv/ready  ## upload the W&B runs that no server has yet
 	@$(RUN) scripts/sync.py $(ARGS)
 
 dashboard: .venv/ready-workspace  ## build the W&B workspaces of experiments (EXP=a,b; by default of all results)
-	@$(RUN) scripts/dashboard.py $(if $(EXP),--exp '$(EXP)') $(if $(DATA),--data '$(DATA)') $(ARGS)
+	@$(RUN) scripts/dashboard.py $(if $(EXP),--exp $(call quoted,$(EXP))) $(if $(DATA),--data $(call quoted,$(DATA))) $(ARGS)
 
 clean:  ## remove caches and build files
 	rm -rf build *.egg-info .pytest_cache .ruff_cache .hypothesis

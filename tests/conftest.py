@@ -1,11 +1,15 @@
-"""What tests of requests share: composing in process, without a subprocess for each."""
+"""What all tests share: an environment that is nobody's, an order, and composing in process."""
 
+import os
+import random
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import hydra
 import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis.internal.conjecture import providers
 
 from bnbench import cli
 from bnbench.sweep import CONFIGS
@@ -24,8 +28,38 @@ SUMMARY = {
 }
 
 
+# Whoever runs the tests has an environment of their own, and no test is to see it.
+OWN = ("FORCE_COLOR", "NO_COLOR", "COLUMNS", "LINES", "TERM", "TZ", "DO_NOT_TRACK", "MFLAGS")
+FAMILIES = ("WANDB_", "HYDRA_", "GIT_", "MPL", "MATPLOTLIB", "RAY_", "SLURM_", "TTY_", "MAKE")
+
+# The same examples everywhere, and none is timed. `--hypothesis-profile=explore` draws new ones.
+settings.register_profile(
+    "steady",
+    deadline=None,
+    derandomize=True,
+    database=None,
+    suppress_health_check=[HealthCheck.too_slow],
+)
+settings.register_profile("explore", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("steady")
+# It mixes in constants of the modules that happen to be imported: others where a file runs alone.
+providers._get_local_constants = lambda: providers._local_constants
+
+
+def pytest_configure() -> None:
+    """Take out of the environment what tests would see, before anything reads it."""
+    for name in list(os.environ):
+        if name in OWN or name.startswith(FAMILIES):
+            del os.environ[name]
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """`--shuffle SEED` runs the tests in another order, the same for the same seed."""
+    parser.addoption("--shuffle", type=int, metavar="SEED", help="run the tests in another order")
+
+
 @pytest.hookimpl(tryfirst=True)  # before the slow ones are deselected
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """`one_in(n)`: of a test's cases the first and every n-th behind it are quick, others slow."""
     seen: Counter[str] = Counter()
     for item in items:
@@ -34,6 +68,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             if seen[name] % marker.args[0]:
                 item.add_marker(pytest.mark.slow)
             seen[name] += 1
+    if (seed := config.getoption("--shuffle")) is not None:
+        draw = random.Random(seed).random
+        of_file = {path: draw() for path in sorted({item.path for item in items})}
+        # file by file, so that what a file's tests share is made once
+        items.sort(key=lambda item: (of_file[item.path], draw()))
 
 
 @pytest.fixture
@@ -48,10 +87,8 @@ def end() -> Callable[..., None]:
 
 
 @pytest.fixture
-def read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., cli.Request]]:
+def read(tmp_path: Path) -> Iterator[Callable[..., cli.Request]]:
     """Read a request as the command line does; results would go to a temporary folder."""
-    for name in ("WANDB_MODE", "WANDB_PROJECT", "WANDB_ENTITY"):
-        monkeypatch.delenv(name, raising=False)
     with hydra.initialize_config_dir(str(CONFIGS), version_base="1.3", job_name="train"):
         yield lambda *overrides, multirun=False: cli.read(
             [f"results={tmp_path}/results", *overrides], multirun

@@ -312,6 +312,7 @@ def test_every_part_is_flipped_by_some_fault():
     assert flipped == {(claim, part) for claim, c in exact.EXACT.items() for part in c.parts}
 
 
+@pytest.mark.slow
 def test_without_a_fault_the_breakable_layer_passes(monkeypatch):
     layer_that()(monkeypatch)
     assert all(exact.run(claim).holds for claim in exact.EXACT)
