@@ -192,7 +192,8 @@ class Asked:
         repository = self.loader.repository
         try:
             return self.loader._load_single_config(default, repository).config
-        except OmegaConfBaseException:  # Hydra looks something up in `hydra`, which is no mapping
+        # Hydra looks something up in `hydra`, which is no mapping, or finds what it does not allow
+        except (HydraException, OmegaConfBaseException):
             assert default.config_path is not None
             found = repository.load_config(default.config_path)
             assert found is not None

@@ -295,8 +295,10 @@ def test_a_node_of_a_ray_cluster_that_dies_costs_no_run(cluster, tmp_path):
     output, errors = process.communicate()
     assert process.returncode == 0, (output, errors)
     assert "8 runs finished" in output
-    assert "the node it was running on is dead" in output  # once, and no dump of Ray's
-    assert len(output.splitlines()) < 25
+    # Ray says so, and that it gives the node up where that came first; but it dumps no stack
+    assert "the node it was running on is dead" in output
+    assert 1 <= output.count("(raylet)") <= 3
+    assert "Traceback" not in output
     assert errors == ""
     assert curves(tmp_path) == curves(quiet)
     # only what the dead node was training, if it was in a run, was begun again
