@@ -5,6 +5,7 @@ were searched for: far from each other and from these under any colour vision, t
 shipped experiment shows both. A test simulates how people see them.
 """
 
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from io import BytesIO
@@ -147,8 +148,19 @@ def save(figure: Figure, path: Path, theme: Mapping[Any, Any] = THEME, depth: in
     with themed(theme):
         figure.savefig(pixels, format="png", dpi=DPI)
         figure.savefig(drawing, format="svg", metadata={"Date": None, "Creator": None})
-    write_whole(path.with_suffix(".svg"), drawing.getvalue(), depth)
+    write_whole(path.with_suffix(".svg"), with_numbered_clips(drawing.getvalue()), depth)
     # A palette makes the file, and the report that embeds it, three times smaller.
     image = Image.open(pixels).convert("RGB").quantize(NUM_COLOURS)
     image.save(small, "png", optimize=True)
     write_whole(path.with_suffix(".png"), small.getvalue(), depth)
+
+
+def with_numbered_clips(svg: bytes) -> bytes:
+    """Number the clip paths of an SVG in their order.
+
+    Matplotlib names one by a hash of where it is, to the last bit, and the solver of constrained
+    layouts does not give the same last bit each time.
+    """
+    names = dict.fromkeys(re.findall(rb'clip-path="url\(#(\w+)\)"', svg))
+    numbers = {name: b"clip%d" % number for number, name in enumerate(names, 1)}
+    return re.sub(rb'(clip-path="url\(#|<clipPath id=")(\w+)', lambda m: m[1] + numbers[m[2]], svg)

@@ -1,5 +1,6 @@
 """Figures: fixed looks, lines that are means over the seeds of one arm, diverged runs in sight."""
 
+import re
 from itertools import combinations
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from fake_results import (
     write_shifts,
 )
 from matplotlib.colors import to_hex, to_rgb
+from matplotlib.figure import Figure as Canvas
 
 from bnbench.analysis import curve, load, style
 from bnbench.analysis.captions import caption_text
@@ -326,6 +328,21 @@ def test_files_are_the_same_bytes_each_time(make, tmp_path):
         style.save(drawing.canvas, tmp_path / name / "curves.png")
         files.append([(tmp_path / name / f"curves.{kind}").read_bytes() for kind in ("png", "svg")])
     assert files[0] == files[1]
+
+
+def test_the_last_bit_of_a_layout_is_not_in_a_file(tmp_path):
+    """The solver of matplotlib's layouts does not give the same one each time."""
+    for name, left in (("a", 0.1), ("b", np.nextafter(0.1, 1))):
+        canvas = Canvas()
+        for bottom in (0.1, 0.6):
+            canvas.add_axes((left, bottom, 0.8, 0.3)).plot([0, 1])
+        style.save(canvas, tmp_path / f"{name}.png")
+    files = [(tmp_path / f"{name}.svg").read_text() for name in "ab"]
+    assert files[0] == files[1]
+    used, made = (
+        re.findall(pattern, files[0]) for pattern in (r"url\(#(\w+)\)", r"Path id=\"(\w+)")
+    )
+    assert set(used) == set(made) == {"clip1", "clip2"}
 
 
 def test_numbers_are_coloured_from_light_to_dark():
