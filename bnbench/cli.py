@@ -20,19 +20,19 @@ from hydra.core.override_parser.types import Override
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict
 
-from bnbench.checks import RequestError, check, check_seeds, shown
-from bnbench.config import Config, arm_id, flatten, science, typed
-from bnbench.figures import check_report
-from bnbench.grid import MAX_JOBS, TOO_MANY, check_overrides, grid, num_values
-from bnbench.preflight import NVIDIA, check_base, check_inert, check_request
-from bnbench.provenance import Asked
-from bnbench.quoting import folder, for_hydra, in_quotes, quoted
-from bnbench.refusal import REFUSED, allowed, one_line
-from bnbench.schema import SaveWeights, TrackMode
+from bnbench.config.arms import Config, arm_id, flatten, science, typed
+from bnbench.config.checks import RequestError, check, check_seeds, shown
+from bnbench.config.quoting import folder, for_hydra, in_quotes, quoted
+from bnbench.config.schema import SaveWeights, TrackMode
+from bnbench.config.yaml_bounds import check_files
+from bnbench.request.declared import check_report
+from bnbench.request.grid import MAX_JOBS, TOO_MANY, check_overrides, grid, num_values
+from bnbench.request.preflight import NVIDIA, check_base, check_inert, check_request
+from bnbench.request.provenance import Asked
+from bnbench.request.refusal import REFUSED, allowed, one_line
+from bnbench.request.tuning import Plan, plan
 from bnbench.tracking.experiment_dir import FITTING, fits
 from bnbench.tracking.wandb_environment import asked_mode, check_server
-from bnbench.tuning import Plan, plan
-from bnbench.yaml_bounds import check_files
 
 OmegaConf.register_new_resolver("default_jobs", lambda device: default_jobs(device), replace=True)
 OmegaConf.register_new_resolver("ray_cpus", lambda *facts: ray_cpus(*facts), replace=True)

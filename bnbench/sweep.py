@@ -25,19 +25,20 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig
 from rich.console import Console
 
-from bnbench import cli
-from bnbench.checks import RequestError
-from bnbench.config import flatten, num_steps, science, typed
-from bnbench.grid import check_overrides
-from bnbench.labels import arm_labels
-from bnbench.launch import Work, train_missing
-from bnbench.process import STOPPED, follow, leading
-from bnbench.progress import Watcher, clock
-from bnbench.provenance import Asked
-from bnbench.quoting import elsewhere, make, quoted, shown_path
-from bnbench.refusal import REFUSED, complain, one_line
-from bnbench.schema import TrackMode
-from bnbench.streams import enter, secure
+from bnbench import CONFIGS, cli
+from bnbench.config.arms import flatten, num_steps, science, typed
+from bnbench.config.checks import RequestError
+from bnbench.config.labels import arm_labels
+from bnbench.config.quoting import elsewhere, make, quoted, shown_path
+from bnbench.config.schema import TrackMode
+from bnbench.config.yaml_bounds import check_files
+from bnbench.request.grid import check_overrides
+from bnbench.request.provenance import Asked
+from bnbench.request.refusal import REFUSED, complain, one_line
+from bnbench.running.launch import Work, train_missing
+from bnbench.running.process import STOPPED, follow, leading
+from bnbench.running.progress import Watcher, clock
+from bnbench.running.streams import enter, secure
 from bnbench.tracking.experiment_dir import (
     experiment_path,
     write_arms,
@@ -48,9 +49,6 @@ from bnbench.tracking.meta import circumstances, known_meta
 from bnbench.tracking.run_dir import DamagedError, run_path, seed_of
 from bnbench.tracking.upload import attempts
 from bnbench.tracking.wandb_environment import not_followed
-from bnbench.yaml_bounds import check_files
-
-CONFIGS = Path(__file__).parents[1] / "configs"
 
 parent: int | None = None  # the process that leads the sweep; None in its workers
 
@@ -80,7 +78,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     outcome = sweep(given)
     if isinstance(outcome, int):
         return outcome
-    from bnbench.ending import end  # pandas and scipy are slow to import
+    from bnbench.running.ending import end  # pandas and scipy are slow to import
 
     end(outcome.request, given, bool(outcome.failures), terminal(), None)
     return outcome.exit_code

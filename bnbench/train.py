@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from bnbench.config import (
+from bnbench.config.arms import (
     arm_id,
     asked_shifts,
     derive_seed,
@@ -25,17 +25,15 @@ from bnbench.config import (
     num_steps,
     science,
 )
-from bnbench.curves import crossing, evaluation_points
+from bnbench.config.points import crossing, evaluation_points
+from bnbench.config.schema import NUM_CLASSES, Augment, Config, SaveWeights, TrackMode
 from bnbench.data.batches import augment_light, batch_indices
 from bnbench.data.datasets import Dataset, load
+from bnbench.data.fingerprint import digest
 from bnbench.data.shifts import apply_shift
-from bnbench.evaluation import Basis, evaluate, loss_and_accuracy, under
-from bnbench.fingerprint import digest
-from bnbench.loop import fused_optimizer, schedule, training_steps
 from bnbench.models import MODELS, freeze, initialise, keep, weight_layers
 from bnbench.norms import NORMS, kernels
 from bnbench.probes import PROBES, Batch
-from bnbench.schema import NUM_CLASSES, Augment, Config, SaveWeights, TrackMode
 from bnbench.tracking.csv_log import SHIFTS, CsvLog, Point, named_shifts, read_shifts, write_table
 from bnbench.tracking.meta import circumstances
 from bnbench.tracking.rebuild import ensure, note
@@ -59,6 +57,8 @@ from bnbench.tracking.run_dir import (
 from bnbench.tracking.stored import WEIGHTS, opened
 from bnbench.tracking.wandb_keys import wandb_summary
 from bnbench.tracking.wandb_log import FAILED, INTERRUPTED, Identity, WandbLog
+from bnbench.training.evaluation import Basis, evaluate, loss_and_accuracy, under
+from bnbench.training.loop import fused_optimizer, schedule, training_steps
 
 SUBSET = 1000  # images in the fixed training and validation subsets that curves are drawn on
 CHUNK = {0: 2000, 2: 250}  # images per forward pass of an evaluation, by spatial dims: fastest

@@ -12,13 +12,14 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from bnbench import bench, bench_layer
-from bnbench.analysis.bench_figure import draw
-from bnbench.arguments import folder_argument
+from bnbench.bench import layer as bench_layer
+from bnbench.bench import loop as bench
 from bnbench.data.files import missing_files
+from bnbench.drawing.bench_figure import draw
 from bnbench.norms import kernels
-from bnbench.refusal import complain
-from bnbench.streams import enter
+from bnbench.request.refusal import complain
+from bnbench.request.results_option import folder_argument
+from bnbench.running.streams import enter
 from bnbench.tracking.meta import circumstances
 
 

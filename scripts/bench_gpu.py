@@ -11,11 +11,11 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from bnbench.arguments import folder_argument
-from bnbench.bench_gpu import Bandwidth, run
+from bnbench.bench.gpu import Bandwidth, run
 from bnbench.norms.kernels import UnavailableError, triton_kernel
-from bnbench.refusal import complain
-from bnbench.streams import enter
+from bnbench.request.refusal import complain
+from bnbench.request.results_option import folder_argument
+from bnbench.running.streams import enter
 from bnbench.tracking.meta import circumstances
 
 

@@ -14,15 +14,15 @@ from pathlib import Path
 
 import hydra
 
-from bnbench import cli
-from bnbench.checks import RequestError
+from bnbench import CONFIGS, cli
 from bnbench.claims import files
 from bnbench.claims.judge import judge
+from bnbench.claims.registry.table import claims_on, experiments
 from bnbench.claims.study import IntegrityError, Study
-from bnbench.claims.table import claims_on, experiments
-from bnbench.refusal import allowed, complain
-from bnbench.streams import enter
-from bnbench.sweep import CONFIGS, device, sweep
+from bnbench.config.checks import RequestError
+from bnbench.request.refusal import allowed, complain
+from bnbench.running.streams import enter
+from bnbench.sweep import device, sweep
 from bnbench.tracking.meta import circumstances
 from bnbench.tracking.run_dir import as_json, write_whole
 
@@ -86,12 +86,12 @@ def judged(argv: list[str]) -> int:
     results, data = request.results, str(request.experiments[0].data)
 
     # slow to import: seaborn, and torch
-    from bnbench.analysis import report
-    from bnbench.analysis.claim_agreement import read_boards, summary
-    from bnbench.analysis.claim_views import DEPTH, FACTS, read_claims
-    from bnbench.analysis.scoreboard_text import show_scoreboard
+    from bnbench.analysis.agreement import read_boards, summary
+    from bnbench.analysis.verdicts import DEPTH, FACTS, read_claims
     from bnbench.claims.pages import write_page
-    from bnbench.measure import measure
+    from bnbench.measured.files import measure
+    from bnbench.pages import report
+    from bnbench.pages.scoreboard_text import show_scoreboard
 
     measure(results, data, cli.default_jobs("cpu"))
     study = Study(results, data)

@@ -17,13 +17,13 @@ import hydra
 from rich.console import Console
 from rich.table import Table
 
-from bnbench import cli, cost
-from bnbench.checks import RequestError
-from bnbench.claims.table import claims_on, experiments
-from bnbench.quoting import for_hydra
-from bnbench.refusal import complain
-from bnbench.streams import enter
-from bnbench.sweep import CONFIGS
+from bnbench import CONFIGS, cli
+from bnbench.bench import cost
+from bnbench.claims.registry.table import claims_on, experiments
+from bnbench.config.checks import RequestError
+from bnbench.config.quoting import for_hydra
+from bnbench.request.refusal import complain
+from bnbench.running.streams import enter
 
 DEFAULT = "cifar10"  # whose claims are for a GPU
 
@@ -99,7 +99,7 @@ def time(console: Console, bills: Sequence[cost.Bill], blocks: int, limit: float
     """Time every distinct net and print what that makes of the counts; the exit code."""
     import torch
 
-    from bnbench import bench_arms
+    from bnbench.bench import arms as bench_arms
     from bnbench.train import device_name, device_of
 
     configs = bench_arms.settings(cost.total(bills))

@@ -11,12 +11,12 @@ import subprocess
 import sys
 from pathlib import Path
 
-from bnbench.arguments import parsed
-from bnbench.checks import RequestError
-from bnbench.quoting import shown_path
-from bnbench.refusal import allowed, complain
-from bnbench.schema import TrackMode
-from bnbench.streams import enter
+from bnbench.config.checks import RequestError
+from bnbench.config.quoting import shown_path
+from bnbench.config.schema import TrackMode
+from bnbench.request.refusal import allowed, complain
+from bnbench.request.results_option import parsed
+from bnbench.running.streams import enter
 from bnbench.tracking.experiment_dir import survey
 from bnbench.tracking.upload import found_attempts
 from bnbench.tracking.wandb_environment import asked_mode

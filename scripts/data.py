@@ -10,11 +10,11 @@ import sys
 from http.client import HTTPException
 from pathlib import Path
 
-from bnbench.arguments import folder_argument
+from bnbench.config.schema import DATA_SIZES
 from bnbench.data.files import FILES, DataError, locate, read_arrays, read_file
-from bnbench.refusal import complain
-from bnbench.schema import DATA_SIZES
-from bnbench.streams import enter
+from bnbench.request.refusal import complain
+from bnbench.request.results_option import folder_argument
+from bnbench.running.streams import enter
 
 
 def discard_wrong(name: str, root: Path) -> None:

@@ -9,9 +9,9 @@ import shlex
 import sys
 from datetime import UTC, datetime
 
-from bnbench.quoting import shown_path
-from bnbench.refusal import complain
-from bnbench.streams import enter
+from bnbench.config.quoting import shown_path
+from bnbench.request.refusal import complain
+from bnbench.running.streams import enter
 from bnbench.sweep import device, sweep
 from bnbench.tracking.meta import circumstances
 

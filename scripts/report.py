@@ -2,11 +2,11 @@
 
 import sys
 
-from bnbench.analysis.report import write_report
-from bnbench.arguments import results_folder
-from bnbench.quoting import shown_path
-from bnbench.refusal import complain
-from bnbench.streams import enter
+from bnbench.config.quoting import shown_path
+from bnbench.pages.report import write_report
+from bnbench.request.refusal import complain
+from bnbench.request.results_option import results_folder
+from bnbench.running.streams import enter
 
 
 def main() -> int:

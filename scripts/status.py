@@ -7,9 +7,9 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from bnbench.arguments import results_folder
-from bnbench.refusal import complain
-from bnbench.streams import enter
+from bnbench.request.refusal import complain
+from bnbench.request.results_option import results_folder
+from bnbench.running.streams import enter
 from bnbench.tracking.experiment_dir import survey, tabulate
 from bnbench.tracking.run_dir import last_error, run_path
 

@@ -2,8 +2,8 @@
 
 import sys
 
-from bnbench.refusal import complain
-from bnbench.streams import enter
+from bnbench.request.refusal import complain
+from bnbench.running.streams import enter
 from bnbench.sweep import sweep, terminal
 
 
@@ -12,11 +12,11 @@ def main() -> int:
     outcome = sweep(sys.argv[1:])
     if isinstance(outcome, int):
         return outcome
-    from bnbench.ending import end  # pandas and scipy are slow to import
+    from bnbench.running.ending import end  # pandas and scipy are slow to import
 
     page, problems = None, []
     try:
-        from bnbench.analysis.report import write_report  # seaborn is slow to import
+        from bnbench.pages.report import write_report  # seaborn is slow to import
 
         report = write_report(outcome.request.results)
         page, problems = report.page, report.problems

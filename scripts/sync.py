@@ -2,10 +2,10 @@
 
 import sys
 
-from bnbench.arguments import results_folder
-from bnbench.labels import escaped
-from bnbench.refusal import complain
-from bnbench.streams import enter
+from bnbench.config.labels import escaped
+from bnbench.request.refusal import complain
+from bnbench.request.results_option import results_folder
+from bnbench.running.streams import enter
 from bnbench.tracking.upload import sync
 
 

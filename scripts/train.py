@@ -2,7 +2,7 @@
 
 import sys
 
-from bnbench.streams import enter
+from bnbench.running.streams import enter
 from bnbench.sweep import main
 
 if __name__ == "__main__":

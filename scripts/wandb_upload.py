@@ -10,11 +10,11 @@ import sys
 from rich.console import Console
 from rich.progress import track
 
-from bnbench.arguments import parsed
-from bnbench.checks import RULES
-from bnbench.refusal import complain
-from bnbench.schema import TrackConfig, TrackMode
-from bnbench.streams import enter
+from bnbench.config.checks import RULES
+from bnbench.config.schema import TrackConfig, TrackMode
+from bnbench.request.refusal import complain
+from bnbench.request.results_option import parsed
+from bnbench.running.streams import enter
 from bnbench.tracking import wandb_log
 from bnbench.tracking.run_dir import RunBusyError, State, state
 from bnbench.tracking.upload import found_attempts, trained, upload_from_csv

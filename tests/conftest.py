@@ -5,14 +5,16 @@ import random
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import hydra
 import pytest
+from fake_results import write_experiment, write_run
 from hypothesis import HealthCheck, settings
 from hypothesis.internal.conjecture import providers
 
-from bnbench import cli
-from bnbench.sweep import CONFIGS
+from bnbench import CONFIGS, cli
+from bnbench.analysis import Experiment, load
 from bnbench.tracking.run_dir import PENDING, finish, write_summary
 
 SUMMARY = {
@@ -93,3 +95,24 @@ def read(tmp_path: Path) -> Iterator[Callable[..., cli.Request]]:
         yield lambda *overrides, multirun=False: cli.read(
             [f"results={tmp_path}/results", *overrides], multirun
         )
+
+
+@pytest.fixture
+def results(tmp_path: Path) -> Path:
+    """A folder for results, not there yet."""
+    return tmp_path / "results"
+
+
+@pytest.fixture
+def make(results: Path) -> Callable[..., Experiment]:
+    """Make an experiment of arms given as (config, number of seeds, of them that diverge)."""
+
+    def experiment(*arms: tuple[dict[str, Any], int, int]) -> Experiment:
+        rows = [
+            write_run(results, tree, seed, diverges=seed < lost)
+            for tree, num_seeds, lost in arms
+            for seed in range(num_seeds)
+        ]
+        return load(write_experiment(results, "one", rows))
+
+    return experiment

@@ -13,9 +13,8 @@ from pathlib import Path
 
 import hydra
 
-from bnbench import cli
-from bnbench.schema import TrackMode
-from bnbench.sweep import CONFIGS
+from bnbench import CONFIGS, cli
+from bnbench.config.schema import TrackMode
 from bnbench.train import train_arm
 
 CHANGES = {"open", "os.rename", "os.remove", "os.mkdir"}

@@ -11,9 +11,9 @@ from typing import ClassVar
 import numpy as np
 import pytest
 
+from bnbench.config.schema import DATA_SIZES
 from bnbench.data import files
 from bnbench.data.files import DataFile
-from bnbench.schema import DATA_SIZES
 
 SMALL_SIZES = (40, 12, 8)  # images to train, to validate, to test
 

@@ -1,86 +1,48 @@
 """The order of imports that keeps the house in one piece."""
 
 import ast
+import json
 import re
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[1]
+from bnbench import ROOT
 
-# what a module may import from bnbench; `schema` and the version are open to all
+# what a room or a door may import from bnbench: what stands above it; `__init__` is open to all
 MAY_IMPORT = {
-    "schema": set(),
-    "checks": set(),
-    "config": {"checks"},
-    "compiler": set(),
-    "norms": {"compiler", "config"},
-    "fingerprint": set(),
-    "data": {"config", "fingerprint"},
-    "models": {"config", "norms"},
+    "config": set(),
     "probes": set(),
-    "exact": {"norms"},
-    "problems": {"norms"},
-    "tracking": {"config", "checks", "yaml_bounds"},
-    "provenance": {"checks"},
-    "streams": set(),
-    "keys": {"checks"},
-    "quoting": {"checks", "keys"},
-    "refusal": {"checks", "clusters", "keys", "labels", "provenance", "quoting"},
-    "arguments": {"checks", "quoting", "refusal"},
-    "clusters": {"checks"},
-    "grid": {"checks", "clusters", "keys", "quoting", "refusal"},
-    "yaml_bounds": {"checks"},
-    "query": {"checks"},
-    "figures": {"checks", "query"},
-    "preflight": {
-        *("checks", "clusters", "compiler", "data", "keys", "provenance", "refusal", "tracking"),
-    },
-    "tuning": {"config", "checks", "tracking"},
-    "cli": {
-        *("config", "checks", "figures", "grid", "preflight", "provenance", "quoting", "refusal"),
-        *("tuning", "tracking", "yaml_bounds"),
-    },
-    "loop": set(),
-    "curves": set(),
-    "evaluation": {"config", "norms"},
-    "train": {
-        *("config", "norms", "data", "models", "probes", "tracking"),
-        *("loop", "evaluation", "curves", "fingerprint"),
-    },
-    "bench": {"config", "norms", "data", "models", "loop"},
-    "bench_layer": {"bench", "norms"},
-    "bench_gpu": {"norms"},
-    "cost": {"config", "cli", "curves"},
-    "bench_arms": {"config", "cost", "data", "evaluation", "train"},
-    "measure": {"exact", "problems", "tracking"},
-    "labels": set(),
-    "live": {"labels"},
-    "progress": {"live", "tracking"},
-    "launch": {"config", "cli", "clusters", "refusal", "tracking"},
-    "process": set(),
-    "sweep": {
-        *("config", "checks", "grid", "provenance", "refusal", "cli", "launch", "process"),
-        *("tracking", "progress", "labels", "quoting", "streams", "yaml_bounds"),
-    },
-    "ending": {"analysis", "cli", "quoting", "refusal", "tracking"},
-    "claims": {"analysis", "curves", "labels", "tracking", "tuning"},
-    "analysis": {"config", "curves", "labels", "query", "quoting", "tracking"},
-    "dashboard": {"analysis", "config", "labels", "tracking"},
+    "norms": {"config"},
+    "data": {"config"},
+    "models": {"config", "norms"},
+    "tracking": {"config"},
+    "training": {"config", "norms"},
+    "measured": {"norms", "tracking"},
+    "analysis": {"config", "tracking"},
+    "request": {"config", "data", "tracking"},
+    "train": {"config", "data", "models", "norms", "probes", "tracking", "training"},
+    "cli": {"config", "request", "tracking"},
+    "drawing": {"analysis", "config", "tracking"},
+    "dashboard": {"analysis", "config", "tracking"},
+    "pages": {"analysis", "config", "drawing", "tracking"},
     "gallery": {
-        "analysis",
-        "config",
-        "labels",
-        "models",
-        "probes",
-        "problems",
-        "tracking",
-        "train",
+        *("analysis", "config", "drawing", "measured", "models", "probes", "tracking", "train"),
     },
+    "bench": {"cli", "config", "data", "models", "norms", "train", "training"},
+    "claims": {"analysis", "config", "drawing", "pages", "request", "tracking"},
+    "running": {"analysis", "cli", "config", "pages", "request", "tracking"},
+    "sweep": {"cli", "config", "request", "running", "tracking", "train"},
 }
-LAZY = {("sweep", "train"), ("sweep", "ending")}  # in a worker only, and when all is trained
+OPEN = {"ROOT", "CONFIGS", "__version__"}
+LATE = {"train", "running.ending"}  # imported by `sweep` in a worker, and when all is trained
+MAX_ROWS = 20
+MAX_MODULES = 15  # in a folder
+LIGHT = (
+    *("sweep", "cli", "running.ending", "tracking.wandb_log", "pages.report", "data.files"),
+    "dashboard.specification",
+)
 
 
 def modules():
@@ -92,42 +54,89 @@ def part_of(path):
 
 
 def imports_of(path):
+    """The modules of bnbench that a file imports, as dotted names below it."""
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "bnbench":
-            names = [node.module.partition(".")[2]] if "." in node.module else []
-            for name in names or [alias.name for alias in node.names]:
-                yield name.split(".")[0]
+            base = node.module.partition(".")[2]
+            for alias in node.names:
+                if base or alias.name not in OPEN:
+                    name = f"{base}.{alias.name}".strip(".")
+                    is_module = (ROOT / "bnbench" / f"{name.replace('.', '/')}.py").exists()
+                    is_room = (ROOT / "bnbench" / name.replace(".", "/")).is_dir()
+                    yield name if is_module or is_room else base
         elif isinstance(node, ast.Import):
             for alias in node.names:
                 assert not alias.name.startswith("bnbench"), "write `from bnbench import …`"
 
 
-@pytest.mark.parametrize("path", modules(), ids=lambda p: str(p.relative_to(ROOT)))
-def test_imports_run_one_way(path):
-    part = part_of(path)
-    if part == "__init__":
-        return
-    allowed = MAY_IMPORT[part] | {part, "schema", "__version__"}
-    for imported in imports_of(path):
-        assert imported in allowed or (part, imported) in LAZY, f"{part} imports {imported}"
+def test_imports_run_one_way():
+    wrong = []
+    for path in modules():
+        part = part_of(path)
+        if part == "__init__":
+            assert not list(imports_of(path))
+            continue
+        for name in imports_of(path):
+            is_late = path.name == "sweep.py" and name in LATE
+            if name.split(".")[0] not in MAY_IMPORT[part] | {part} and not is_late:
+                wrong.append(f"{path.relative_to(ROOT)} imports {name}")
+    assert not wrong
 
 
-@pytest.mark.one_in(4)
-@pytest.mark.parametrize(
-    "module",
-    [
-        *("cli", "sweep", "ending", "tracking.wandb_log", "analysis.report", "data.files"),
-        "dashboard.specification",
-    ],
-)
-def test_the_light_half_imports_without_torch(module):
-    code = f"import sys, bnbench.{module}; sys.exit('torch' in sys.modules)"
-    subprocess.run([sys.executable, "-c", code], check=True)
+def test_the_table_of_imports_is_short_exact_and_without_a_circle():
+    assert len(MAY_IMPORT) <= MAX_ROWS
+    above: set[str] = set()
+    for part, allowed in MAY_IMPORT.items():
+        assert allowed <= above, f"{part} imports what stands below it"
+        above.add(part)
+    found = {part: set() for part in MAY_IMPORT}
+    for path in modules():
+        if part_of(path) in found:
+            found[part_of(path)] |= {name.split(".")[0] for name in imports_of(path)}
+    assert {part: names - {part} for part, names in found.items()} == MAY_IMPORT
 
 
-def test_a_sweep_starts_without_pandas():
-    code = "import sys, bnbench.sweep; sys.exit('pandas' in sys.modules)"
-    subprocess.run([sys.executable, "-c", code], check=True)
+def test_no_module_imports_itself_by_a_detour():
+    names = {
+        path: ".".join(path.relative_to(ROOT / "bnbench").with_suffix("").parts).removesuffix(
+            ".__init__"
+        )
+        for path in modules()
+    }
+    imports = {name: set(imports_of(path)) for path, name in names.items() if name != "__init__"}
+    while leaves := {n for n, ms in imports.items() if not ms & imports.keys() - {n}}:
+        imports = {n: ms for n, ms in imports.items() if n not in leaves}
+    assert not imports
+
+
+def test_four_doors_and_rooms_behind_them():
+    package = ROOT / "bnbench"
+    doors = {path.name for path in package.glob("*.py")}
+    assert doors == {"__init__.py", "cli.py", "train.py", "sweep.py"}
+    for folder in {path.parent for path in modules()} - {package}:
+        inside = [path for path in folder.glob("*.py") if path.name != "__init__.py"]
+        assert len(inside) <= MAX_MODULES, folder
+        text = ast.get_docstring(ast.parse((folder / "__init__.py").read_text(encoding="utf-8")))
+        assert text, folder
+        if folder.parent == package:
+            assert "Begin with " in text, f"{folder.name}: where does one begin to read?"
+
+
+def loaded_by(names):
+    """The packages that importing some modules loads, one module after the other."""
+    code = "import json, sys\n" + "".join(
+        f"import bnbench.{name}\n"
+        f"print(json.dumps([{name!r}, sorted({{'torch', 'pandas'}} & set(sys.modules))]))\n"
+        for name in names
+    )
+    answer = subprocess.run([sys.executable, "-c", code], check=True, stdout=subprocess.PIPE)
+    return dict(map(json.loads, answer.stdout.splitlines()))
+
+
+def test_the_light_half_imports_without_torch_and_a_sweep_starts_without_pandas():
+    loaded = loaded_by(LIGHT)
+    assert loaded["sweep"] == loaded["cli"] == []
+    assert {name: ["torch"] for name, those in loaded.items() if "torch" in those} == {}
 
 
 @pytest.mark.parametrize(

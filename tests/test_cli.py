@@ -8,12 +8,13 @@ from hydra.errors import MissingConfigException
 from hydra.types import RunMode
 from omegaconf import open_dict
 
-from bnbench import cli, preflight
-from bnbench.checks import RequestError
-from bnbench.config import arm_id, science, typed
-from bnbench.provenance import Asked
-from bnbench.refusal import one_line
-from bnbench.schema import NORM_CONFIGS, SaveWeights, ShiftName
+from bnbench import cli
+from bnbench.config.arms import arm_id, science, typed
+from bnbench.config.checks import RequestError
+from bnbench.config.schema import NORM_CONFIGS, SaveWeights, ShiftName
+from bnbench.request import preflight
+from bnbench.request.provenance import Asked
+from bnbench.request.refusal import one_line
 
 
 def composed(request, arm):
@@ -485,7 +486,7 @@ def test_what_spoils_the_explanation_too_is_a_plain_line(read, monkeypatch):
     def fail(*_):
         raise KeyError("deeper")
 
-    monkeypatch.setattr("bnbench.refusal.explained", fail)
+    monkeypatch.setattr("bnbench.request.refusal.explained", fail)
     with pytest.raises(RequestError, match=r"^results=\S+ norm=nope: norm=nope: expected one of"):
         read("norm=nope")
 
@@ -601,7 +602,7 @@ def test_an_experiment_whose_sweeper_is_emptied_is_refused_in_one_line(read):
 @pytest.fixture
 def with_files(monkeypatch):
     """Data sets that lie in files count as being there: what is read is the request alone."""
-    monkeypatch.setattr("bnbench.preflight.missing_files", lambda name, root: None)
+    monkeypatch.setattr("bnbench.request.preflight.missing_files", lambda name, root: None)
 
 
 @pytest.mark.slow

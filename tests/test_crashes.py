@@ -11,13 +11,12 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from pathlib import Path
 
 import pytest
 
+from bnbench import ROOT
 from bnbench.tracking.run_dir import State, state
 
-ROOT = Path(__file__).parents[1]
 TRAIN = [sys.executable, str(ROOT / "scripts" / "train.py")]
 TORTURE = str(ROOT / "tests" / "tools" / "torture.py")
 SMOKE = ["data=synthetic", "train=smoke", "track=csv", "device=cpu", "hydra.launcher.n_jobs=2"]

@@ -20,11 +20,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bnbench import cli
-from bnbench.analysis import load, report
-from bnbench.config import science
-from bnbench.launch import Work
-from bnbench.sweep import CONFIGS
+from bnbench import CONFIGS, ROOT, cli
+from bnbench.analysis import load
+from bnbench.config.arms import science
+from bnbench.pages import report
+from bnbench.running.launch import Work
 from bnbench.tracking.experiment_dir import (
     experiment_path,
     find,
@@ -34,7 +34,7 @@ from bnbench.tracking.experiment_dir import (
 )
 from bnbench.train import train_arm
 
-SCRIPTS = Path(__file__).parents[1] / "scripts"
+SCRIPTS = ROOT / "scripts"
 REQUEST = ("data=synthetic", "train=smoke", "track=csv", "device=cpu")
 GRID = ("norm=none,batchnorm", "seeds=[0,1]", "shift=blur", "shift.severities=[1,5]")
 FIGURE = {"kind": "versus", "title": "Accuracy", "x": "batch_size", "y": "test/accuracy"}

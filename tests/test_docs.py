@@ -5,15 +5,14 @@ import doctest
 import re
 import textwrap
 from functools import cache
-from pathlib import Path
 
 import pytest
-from pages import FLAGS, blocks
+from documents import FLAGS, blocks
 
-from bnbench.exact import EXACT
+from bnbench import ROOT
+from bnbench.measured.exact import EXACT
 from bnbench.probes import PROBES
 
-ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
 PAGES = sorted(DOCS.rglob("*.md"))
 READ = [page for page in PAGES if page.parent == DOCS]  # those in extend/ are for following

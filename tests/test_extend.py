@@ -6,12 +6,12 @@ import shlex
 import shutil
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
-from pages import Block, blocks, commands, edit, prints
+from documents import Block, blocks, commands, edit, prints
 
-ROOT = Path(__file__).parents[1]
+from bnbench import ROOT
+
 PAGES = sorted((ROOT / "docs" / "extend").glob("*.md"))
 FOLDERS = ("bnbench", "configs", "scripts", "tests", "docs")
 MEASURED = "claims/digits/measured"  # problems, which take minutes and no page is about

@@ -4,16 +4,15 @@ So do the counts of identities, of problems without runs and of claims about tra
 """
 
 import re
-from pathlib import Path
 
 import pandas as pd
 import pytest
 
-from bnbench.analysis.claim_views import IDENTITY, PROBLEM, TRAINING, kind_of, read_claims
-from bnbench.analysis.claim_words import counts
-from bnbench.claims.table import CLAIMS, claims_on
+from bnbench import ROOT
+from bnbench.analysis.verdict_words import counts
+from bnbench.analysis.verdicts import IDENTITY, PROBLEM, TRAINING, kind_of, read_claims
+from bnbench.claims.registry.table import CLAIMS, claims_on
 
-ROOT = Path(__file__).parents[1]
 REFERENCE = ROOT / "results" / "reference" / "claims"
 READMES = [ROOT / "README.md", ROOT / "README.zh.md"]
 PAGES = [path for path in (*READMES, ROOT / "docs" / "findings.md") if path.exists()]

@@ -11,9 +11,9 @@ import pytest
 import torch
 
 from bnbench import cli, sweep
+from bnbench.config.schema import DATA_SHAPES, NUM_CLASSES
 from bnbench.models import MODELS
 from bnbench.norms import NORMS
-from bnbench.schema import DATA_SHAPES, NUM_CLASSES
 
 SCRIPT = Path(__file__).parent / "tools" / "fuzz.py"
 ODD = (
@@ -151,7 +151,7 @@ def configs(folder, monkeypatch):
 @pytest.mark.parametrize("number", [200])
 def test_damaged_yaml_is_named_in_the_line_or_harmless(fuzz, folder, configs, number, monkeypatch):
     # the images that some scales are for; a request is refused without them, whatever it says
-    monkeypatch.setattr("bnbench.preflight.missing_files", lambda *_: None)
+    monkeypatch.setattr("bnbench.request.preflight.missing_files", lambda *_: None)
     files = [file for file in sorted(configs.rglob("*.yaml")) if file.stem not in ELSEWHERE]
     kinds, unnamed = set(), []
     for seed in range(number):

@@ -7,11 +7,11 @@ Then the numbers of a section can be compared, and so can none drift from those 
 import re
 from collections import Counter
 from itertools import zip_longest
-from pathlib import Path
 
-from pages import blocks
+from documents import blocks
 
-ROOT = Path(__file__).parents[1]
+from bnbench import ROOT
+
 ENGLISH = ROOT / "README.md"
 CHINESE = ROOT / "README.zh.md"
 HAN = r"[\u4e00-\u9fff]"

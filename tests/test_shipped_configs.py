@@ -15,10 +15,10 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.types import RunMode
 from omegaconf import OmegaConf
 
-from bnbench import preflight
-from bnbench.config import arm_id, flatten, science
-from bnbench.schema import SCHEMA, SPATIAL_NORMS
-from bnbench.sweep import CONFIGS
+from bnbench import CONFIGS
+from bnbench.config.arms import arm_id, flatten, science
+from bnbench.config.schema import SCHEMA, SPATIAL_NORMS
+from bnbench.request import preflight
 from bnbench.tracking.run_dir import State, run_path, state
 from bnbench.train import train_arm
 

@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from bnbench import ROOT
 from bnbench.tracking.experiment_dir import FITTING, experiment_path, write_arms, write_experiment
 from bnbench.tracking.run_dir import begin, locked, run_path, write_whole
 
-SCRIPT = Path(__file__).parents[1] / "scripts" / "status.py"
+SCRIPT = ROOT / "scripts" / "status.py"
 SCIENCE = {"norm": {"name": "none"}}
 
 

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from bnbench.refusal import complain
+from bnbench.request.refusal import complain
 from bnbench.train import load_weights
 
 

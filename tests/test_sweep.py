@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[1]
+from bnbench import ROOT
+
 TRAIN = [sys.executable, str(ROOT / "scripts" / "train.py")]
 SMOKE = ["data=synthetic", "train=smoke", "track=csv", "device=cpu", "hydra.launcher.n_jobs=2"]
 

@@ -13,13 +13,13 @@ import torch
 import torch.nn.functional as F
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from bnbench.config import arm_id, flatten, science
-from bnbench.figures import probed as probe_keys
-from bnbench.fingerprint import digest
+from bnbench.config.arms import arm_id, flatten, science
+from bnbench.config.schema import PROBED, Probe
+from bnbench.data.fingerprint import digest
 from bnbench.models import freeze
 from bnbench.norms.population import POLICIES
 from bnbench.probes import PROBES
-from bnbench.schema import PROBED, Probe
+from bnbench.request.declared import probed as probe_keys
 from bnbench.tracking.experiment_dir import outcome
 from bnbench.tracking.run_dir import (
     State,

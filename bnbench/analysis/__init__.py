@@ -1,9 +1,9 @@
-"""What the files of finished runs say: tables, intervals, comparisons, figures, the report.
+"""What the files of finished runs say, in numbers and words: tables, intervals, verdicts.
 
-`report` and `plots` are not imported here: seaborn is slow, and the numbers do without it.
+Reads results through `tracking`; draws nothing and never imports torch. Begin with `load` (runs of
+an experiment as frames), then `stats` and `inference`.
 """
 
-from bnbench.analysis import matplotlib_import  # noqa: F401  (before anything imports matplotlib)
 from bnbench.analysis.load import Experiment, curve, final, finished, load
 from bnbench.analysis.stats import (
     Interval,

@@ -13,7 +13,7 @@ import pandas as pd
 
 from bnbench.analysis.load import Experiment, config_columns, final, finished, load_runs
 from bnbench.analysis.stats import Interval, arm_table, comparisons
-from bnbench.labels import arm_words, telling
+from bnbench.config.labels import arm_words, telling
 
 VALIDATION = "val/accuracy"
 

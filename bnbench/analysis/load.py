@@ -12,8 +12,8 @@ import numpy as np
 import pandas as pd
 
 from bnbench.analysis.long_csv import Source, read_long
-from bnbench.config import BATCH_NORMS, DATA_SIZES
-from bnbench.schema import TUNED_BATCH, Policy
+from bnbench.config.arms import BATCH_NORMS, DATA_SIZES
+from bnbench.config.schema import TUNED_BATCH, Policy
 from bnbench.tracking.experiment_dir import is_record, read_experiment, read_rows, tabulate
 from bnbench.tracking.run_dir import read_summary, run_path
 from bnbench.tracking.shapes import OUTCOMES
@@ -238,7 +238,7 @@ def _derived(runs: pd.DataFrame) -> dict[str, pd.Series]:
 
 
 def _lr_scale(runs: pd.DataFrame) -> pd.Series | float:
-    """What lr_scaling makes of the batch size, as in `bnbench.config.learning_rate`."""
+    """What lr_scaling makes of the batch size, as in `bnbench.config.arms.learning_rate`."""
     if "optim.lr_scaling" not in runs:
         return 1.0
     power = runs["optim.lr_scaling"].map({"none": 0.0, "linear": 1.0, "sqrt": 0.5})

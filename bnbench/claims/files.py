@@ -13,8 +13,8 @@ from typing import Any
 
 import pandas as pd
 
-from bnbench.analysis.claim_views import DEPTH
 from bnbench.analysis.long_csv import read_table
+from bnbench.analysis.verdicts import DEPTH
 from bnbench.claims.judge import P, PartResult, Verdict, p_of_parts
 from bnbench.claims.records import Above, Below, Between, Part
 from bnbench.tracking.csv_log import write_table

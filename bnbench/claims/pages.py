@@ -5,18 +5,18 @@ from pathlib import Path
 
 import pandas as pd
 
-from bnbench.analysis.claim_agreement import Boards
-from bnbench.analysis.claim_figures import published, surface
-from bnbench.analysis.claim_report import write_claims
-from bnbench.analysis.claim_views import ClaimView, PartView
-from bnbench.analysis.plots import Drawing
+from bnbench.analysis.agreement import Boards
 from bnbench.analysis.stats import interval_table
+from bnbench.analysis.verdicts import ClaimView, PartView
 from bnbench.claims.judge import Verdict
 from bnbench.claims.records import Claim, Overlay, Part
+from bnbench.claims.registry.table import FAMILIES
 from bnbench.claims.statistics import CURVE
 from bnbench.claims.study import LackingError, Study
-from bnbench.claims.table import FAMILIES
-from bnbench.labels import name_label
+from bnbench.config.labels import name_label
+from bnbench.drawing.claims import published, surface
+from bnbench.drawing.plots import Drawing
+from bnbench.pages.claims import write_claims
 
 UNITS = ("pp", "%")  # that a statistic may name in brackets
 

@@ -14,8 +14,8 @@ import pandas as pd
 from bnbench.analysis.inference import log_steps
 from bnbench.claims.records import Measure
 from bnbench.claims.study import Arm, Study
-from bnbench.curves import crossing
-from bnbench.tuning import SCORE
+from bnbench.config.points import crossing
+from bnbench.request.tuning import SCORE
 
 ACCURACY = "test/accuracy"
 CURVE = SCORE
@@ -120,7 +120,7 @@ def steps_contrast(
 
     The accuracy is the mean final validation accuracy of `reference`, at its rate on the tuning
     seeds, times `share`: chosen on seeds that do not report. Steps are interpolated on the running
-    median of three (`bnbench.curves.crossing`). An arm that does not get there counts as getting
+    median of three (`config.points.crossing`). An arm that does not get there counts as getting
     there at the end of the budget, and the value is a bound (`inference.log_steps`). `treatment`
     are the steps of the last arm, `baseline` those of the first.
 

@@ -17,11 +17,11 @@ import pandas as pd
 from bnbench.analysis.load import Experiment, final, load
 from bnbench.analysis.load import curve as curve_of
 from bnbench.analysis.long_csv import read_table
+from bnbench.request.tuning import SCORE, best_place, mean_accuracy
 from bnbench.tracking.experiment_dir import experiment_path
 from bnbench.tracking.run_dir import read_summary, run_path
 from bnbench.tracking.shapes import OUTCOMES
 from bnbench.tracking.stored import DamagedError, content
-from bnbench.tuning import SCORE, best_place, mean_accuracy
 
 FIRST_TUNING_SEED = 100  # seeds from here on choose learning rates; those below report
 

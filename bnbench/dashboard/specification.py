@@ -9,6 +9,7 @@ import re
 import pandas as pd
 
 from bnbench.analysis.load import Experiment, config_columns, final
+from bnbench.config.labels import POLICIES, metric_label, setting_label
 from bnbench.dashboard.records import (
     STEP,
     Bars,
@@ -21,7 +22,6 @@ from bnbench.dashboard.records import (
     Section,
     Text,
 )
-from bnbench.labels import POLICIES, metric_label, setting_label
 from bnbench.tracking.wandb_keys import PLAIN, RATE, Logged
 
 ALWAYS = ("norm.name", "placement")  # what runs are grouped by first

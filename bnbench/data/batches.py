@@ -11,7 +11,7 @@ from itertools import chain, count, islice
 import torch
 from torch import Tensor
 
-from bnbench.config import derive_seed
+from bnbench.config.arms import derive_seed
 
 COMPOSITIONS = ("reshuffled", "frozen", "two_classes")
 

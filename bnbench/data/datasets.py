@@ -14,10 +14,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from bnbench.config import derive_seed
+from bnbench.config.arms import derive_seed
+from bnbench.config.schema import DATA_SIZES, NUM_CLASSES
 from bnbench.data.files import FILES, read_arrays
-from bnbench.fingerprint import digest, overlap
-from bnbench.schema import DATA_SIZES, NUM_CLASSES
+from bnbench.data.fingerprint import digest, overlap
 
 MIRRORED = {"fashion_mnist", "cifar10"}  # a mirrored shoe is a shoe; a mirrored 3 is not a 3
 
@@ -126,7 +126,7 @@ def load(name: str, root: Path, split_seed: int, train_images: int | None = None
             other splits are the same, and images are normalised by those that are kept.
 
     Returns:
-        The data set; sizes are those of `bnbench.schema.DATA_SIZES`.
+        The data set; sizes are those of `bnbench.config.schema.DATA_SIZES`.
 
     Raises:
         ValueError: there is no data set of that name.

@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from bnbench.config import derive_seed
+from bnbench.config.arms import derive_seed
 
 SEVERITIES: dict[str, tuple[float, float, float, float, float]] = {
     "gaussian_noise": (0.1, 0.2, 0.3, 0.4, 0.5),  # standard deviation; white is 1

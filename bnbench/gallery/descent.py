@@ -14,7 +14,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from bnbench.problems.least_squares import (
+from bnbench.measured.problems.least_squares import (
     TOLERANCE,
     Quadratic,
     draw,

@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from bnbench.gallery import slides
 from bnbench.gallery.descent import SCALE, Descent
 from bnbench.gallery.slides import ACCENT, SIDES, themed
-from bnbench.problems.least_squares import SAMPLES, TOLERANCE
+from bnbench.measured.problems.least_squares import SAMPLES, TOLERANCE
 
 CURVE = 0.6  # the width of the curve beside the surfaces
 HOLD_FIRST, HOLD_LAST = 1200, 3500  # ms

@@ -13,17 +13,17 @@ import numpy as np
 import pandas as pd
 
 from bnbench.analysis.load import Experiment, load
-from bnbench.config import learning_rate, num_steps
+from bnbench.config.arms import learning_rate, num_steps
+from bnbench.config.labels import ranges_label, value_label
+from bnbench.config.schema import Config, Probe
 from bnbench.gallery import drawings, films, slides
 from bnbench.gallery.descent import descents
 from bnbench.gallery.drawings import BASIN, QUANTITIES, PlaneOf
 from bnbench.gallery.films import Densities
 from bnbench.gallery.planes import HALF, IMAGES, measured_plane
 from bnbench.gallery.slides import DEPTH
-from bnbench.labels import ranges_label, value_label
 from bnbench.models.blocks import stages
 from bnbench.probes.activations import BINS, REACH, SHARES
-from bnbench.schema import Config, Probe
 from bnbench.tracking.run_dir import as_json, digest, write_whole
 from bnbench.tracking.stored import make_folder
 from bnbench.train import SUBSET

@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
+from bnbench.config.schema import Config
 from bnbench.gallery.slices import direction, plane
 from bnbench.probes import Batch
 from bnbench.probes.passes import parameters
-from bnbench.schema import Config
 from bnbench.tracking.csv_log import write_table
 from bnbench.tracking.run_dir import (
     DamagedError,

@@ -20,7 +20,7 @@ from collections.abc import Sequence
 import torch
 from torch import nn
 
-from bnbench.config import derive_seed
+from bnbench.config.arms import derive_seed
 from bnbench.probes.passes import Batch, Parameters, loss_at, parameters
 
 Plane = list[list[float]]  # f at b (outer) and a (inner)

@@ -18,7 +18,7 @@ from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from PIL import Image
 
-from bnbench.analysis import style
+from bnbench.drawing import style
 from bnbench.tracking.run_dir import write_whole
 from bnbench.tracking.stored import make_folder
 

@@ -1,5 +1,7 @@
 """Nets by name, their initial weights, and which of these are trained.
 
+Begin with `mlp`, then `blocks`, which alone knows where a norm layer is placed.
+
 A constructor's `spatial_dims` says what its norm layers see: 0 for (N, C), 2 for (N, C, H, W).
 """
 

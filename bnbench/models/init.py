@@ -8,7 +8,7 @@ from functools import partial
 import torch
 from torch import nn
 
-from bnbench.config import derive_seed
+from bnbench.config.arms import derive_seed
 from bnbench.norms import L2Norm
 
 NORM_LAYERS = (nn.modules.batchnorm._NormBase, nn.LayerNorm, nn.GroupNorm, L2Norm)

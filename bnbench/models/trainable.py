@@ -7,7 +7,7 @@ Batch Normalization in nets of random weights, and as a control as many weights 
 import torch
 from torch import Tensor, nn
 
-from bnbench.config import derive_seed
+from bnbench.config.arms import derive_seed
 from bnbench.models.init import weight_layers
 
 TRAINABLE = ("all", "head", "norm", "random")

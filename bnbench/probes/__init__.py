@@ -1,6 +1,7 @@
 """Measurements of a net beside its accuracy, which leave it bit for bit as it was.
 
-docs/probes.md has the formulas and their sources. A probe is made for each run.
+docs/probes.md has the formulas and their sources. A probe is made for each run. Begin with
+`passes`, which every probe uses and which leave no trace, then `gradients`.
 """
 
 from collections.abc import Callable

@@ -7,7 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from bnbench.schema import ShiftName
+from bnbench.config.schema import ShiftName
 from bnbench.tracking.run_dir import naming, proved, replacing
 from bnbench.tracking.stored import DEPTH, TABLE, DamagedError, content, opened
 

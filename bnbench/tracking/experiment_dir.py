@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bnbench.config import flatten
+from bnbench.config.arms import flatten
 from bnbench.tracking.csv_log import write_table
 from bnbench.tracking.run_dir import (
     AGAIN,

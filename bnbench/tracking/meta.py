@@ -9,12 +9,12 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from bnbench.schema import SCHEMA
+from bnbench import ROOT
+from bnbench.config.schema import SCHEMA
 from bnbench.tracking.run_dir import read_object
 from bnbench.tracking.shapes import META
 from bnbench.tracking.stored import DamagedError
 
-ROOT = Path(__file__).parents[2]
 PACKAGES = ("torch", "torchvision", "hydra-core", "wandb", "numpy", "scikit-learn", "pandas")
 GIT_SECONDS = 60  # a network disk may be slow
 

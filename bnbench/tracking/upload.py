@@ -20,8 +20,9 @@ from typing import Any
 import yaml
 from omegaconf import OmegaConf
 
-from bnbench.config import arm_id
-from bnbench.schema import SCHEMA, TrackConfig
+from bnbench.config.arms import arm_id
+from bnbench.config.schema import SCHEMA, TrackConfig
+from bnbench.config.yaml_bounds import check_flat
 from bnbench.tracking.meta import known_meta, read_meta
 from bnbench.tracking.rebuild import note, rebuild
 from bnbench.tracking.run_dir import (
@@ -45,7 +46,6 @@ from bnbench.tracking.wandb_log import (
     read_facts,
     warn,
 )
-from bnbench.yaml_bounds import check_flat
 
 FROM_CSV = "scripts/wandb_upload.py uploads the run from its metrics.csv"
 BATCH = 100  # folders that one `wandb sync` is given

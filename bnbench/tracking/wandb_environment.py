@@ -9,8 +9,8 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from bnbench.checks import RequestError
-from bnbench.schema import TrackMode
+from bnbench.config.checks import RequestError
+from bnbench.config.schema import TrackMode
 
 MODES = {  # of WANDB_MODE; wandb keeps the last two for programs from before 2020
     "online": TrackMode.online,

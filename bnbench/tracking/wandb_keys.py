@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from bnbench.config import flatten, peak_rate
+from bnbench.config.arms import flatten, peak_rate
 from bnbench.tracking.csv_log import read_shifts
 from bnbench.tracking.run_dir import DamagedError
 from bnbench.tracking.wandb_log import read_records

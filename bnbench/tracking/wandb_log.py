@@ -18,7 +18,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from bnbench import __version__
-from bnbench.schema import TrackConfig, TrackMode
+from bnbench.config.schema import TrackConfig, TrackMode
 from bnbench.tracking.csv_log import Point
 from bnbench.tracking.run_dir import plain
 from bnbench.tracking.stored import WANDB, DamagedError, check_folder, content

@@ -7,9 +7,9 @@ from fake_results import config, row, write_experiment
 from rich.console import Console
 
 from bnbench.analysis.best import best_arm
-from bnbench.analysis.best_text import WIDTH, percent, points, show_best
-from bnbench.analysis.report import write_report
 from bnbench.analysis.stats import Interval
+from bnbench.pages.best_text import WIDTH, percent, points, show_best
+from bnbench.pages.report import write_report
 
 T2 = 4.302652729911275  # the 97.5 % quantile of Student's t with two degrees of freedom
 COMPARED = [{"baseline": {"norm.name": "none"}}]

@@ -5,12 +5,12 @@ from fake_results import arm_of, config, write_experiment, write_run, write_shif
 from report_page import Page
 
 from bnbench.analysis import load
-from bnbench.analysis.frames import panels
-from bnbench.analysis.plots import draw
-from bnbench.analysis.report import write_report
 from bnbench.analysis.stats import comparisons
-from bnbench.labels import ranges_label
-from bnbench.schema import Figure, FigureKind
+from bnbench.config.labels import ranges_label
+from bnbench.config.schema import Figure, FigureKind
+from bnbench.drawing.frames import panels
+from bnbench.drawing.plots import draw
+from bnbench.pages.report import write_report
 
 RATES = (0.03, 0.1, 0.3)
 BEST = {"none": 0.1, "batchnorm": 0.3}

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from bnbench.claims.cifar import FORMS
-from bnbench.claims.fashion import FASHION
+from bnbench import CONFIGS
+from bnbench.claims.registry.cifar import FORMS
+from bnbench.claims.registry.fashion import FASHION
+from bnbench.claims.registry.table import CLAIMS, PROBLEMS, claims_on, experiments
 from bnbench.claims.study import FIRST_TUNING_SEED
-from bnbench.claims.table import CLAIMS, PROBLEMS, claims_on, experiments
-from bnbench.config import arm_id, num_steps, science
-from bnbench.schema import BATCH_NORMS
-from bnbench.sweep import CONFIGS
+from bnbench.config.arms import arm_id, num_steps, science
+from bnbench.config.schema import BATCH_NORMS
 from bnbench.tracking.csv_log import read_points, read_shifts
 from bnbench.tracking.run_dir import read_summary, run_path
 from bnbench.train import train_arm
@@ -78,7 +78,7 @@ def test_every_experiment_has_its_scale():
 @pytest.mark.slow
 @pytest.mark.parametrize("experiment", READ)
 def test_the_budgets_are_those_of_the_protocols(read, monkeypatch, experiment):
-    monkeypatch.setattr("bnbench.preflight.missing_files", lambda name, root: None)
+    monkeypatch.setattr("bnbench.request.preflight.missing_files", lambda name, root: None)
     arms = list(read(f"experiment={experiment}", "data=cifar10").arms.values())
     claims = [claim for claim in FORMS.values() if experiment in claim.experiments]
     for protocol in (claim.protocol for claim in claims):

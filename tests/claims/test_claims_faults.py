@@ -8,15 +8,16 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from bnbench import measure, train
+from bnbench import train
 from bnbench.claims import files
-from bnbench.claims.exact import EXACT
 from bnbench.claims.judge import judge
 from bnbench.claims.records import Above, Claim, Part
+from bnbench.claims.registry.exact import EXACT
 from bnbench.claims.statistics import gap
 from bnbench.claims.study import Arm, IntegrityError, Study
-from bnbench.config import science
+from bnbench.config.arms import science
 from bnbench.data import datasets
+from bnbench.measured import files as measure
 from bnbench.norms import functional
 from bnbench.tracking.experiment_dir import experiment_path, write_arms
 

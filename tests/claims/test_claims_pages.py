@@ -8,9 +8,9 @@ from bnbench.claims import files
 from bnbench.claims.judge import judge
 from bnbench.claims.pages import part_view, view, write_page
 from bnbench.claims.records import Above, Claim, Overlay, Part
+from bnbench.claims.registry.table import CLAIMS, FAMILIES
 from bnbench.claims.statistics import gap, speedup
 from bnbench.claims.study import Arm
-from bnbench.claims.table import CLAIMS, FAMILIES
 
 NONE = Arm("x", {"norm.name": "none"}, 0.1)
 BN = NONE.but(norm__name="batchnorm")

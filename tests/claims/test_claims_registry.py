@@ -7,14 +7,14 @@ import pandas as pd
 import pytest
 from omegaconf import OmegaConf
 
+from bnbench import CONFIGS
 from bnbench.analysis.load import load
 from bnbench.claims import files
+from bnbench.claims.registry.table import CLAIMS, PROBLEMS, SCALES, claims_on, experiments
 from bnbench.claims.study import FIRST_TUNING_SEED, LackingError, Study
-from bnbench.claims.table import CLAIMS, PROBLEMS, SCALES, claims_on, experiments
-from bnbench.config import evaluation_policies, flatten, science
-from bnbench.curves import evaluation_points
-from bnbench.figures import probed
-from bnbench.sweep import CONFIGS
+from bnbench.config.arms import evaluation_policies, flatten, science
+from bnbench.config.points import evaluation_points
+from bnbench.request.declared import probed
 from bnbench.tracking.csv_log import write_table
 from bnbench.tracking.experiment_dir import columns, experiment_path
 
@@ -74,7 +74,7 @@ class AsIfRun(Study):
 @pytest.fixture(params=["digits", *SCALES])
 def as_if_run(read, monkeypatch, request):
     """Every arm of the claims' experiments, on reporting and tuning seeds, as a table of runs."""
-    monkeypatch.setattr("bnbench.preflight.missing_files", lambda name, root: None)
+    monkeypatch.setattr("bnbench.request.preflight.missing_files", lambda name, root: None)
     data, configs = request.param, {}
     for name in experiments(claims_on(data).values()):
         asked = read(f"experiment={name}", f"data={data}")

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from bnbench import ROOT
 from scripts.dashboard import logged_in, main
 
-REFERENCE = Path(__file__).parents[2] / "results" / "reference" / "experiments"
+REFERENCE = ROOT / "results" / "reference" / "experiments"
 
 
 @pytest.fixture

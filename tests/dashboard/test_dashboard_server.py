@@ -17,9 +17,8 @@ pytest.importorskip("wandb_workspaces", reason="the extra `workspace` is not ins
 
 from wandb_server import KEY, Received, WandbServer
 
-from bnbench import cli
-from bnbench.config import arm_id, flatten, science
-from bnbench.sweep import CONFIGS
+from bnbench import CONFIGS, ROOT, cli
+from bnbench.config.arms import arm_id, flatten, science
 from bnbench.tracking.csv_log import read_points
 from bnbench.tracking.experiment_dir import experiment_path, write_arms, write_experiment
 from bnbench.tracking.run_dir import read_summary, run_path
@@ -27,7 +26,6 @@ from bnbench.tracking.upload import attempts
 from bnbench.tracking.wandb_keys import read_logged, shift_key
 from bnbench.train import train_arm
 
-ROOT = Path(__file__).parents[2]
 SCRIPTS = ROOT / "scripts"
 pytestmark = pytest.mark.slow
 

@@ -8,6 +8,7 @@ import pytest
 
 pytest.importorskip("wandb_workspaces", reason="the extra `workspace` is not installed")
 
+from bnbench import ROOT
 from bnbench.analysis.load import Experiment, load
 from bnbench.dashboard.build import specification
 from bnbench.dashboard.records import Curves, Key, Text, check
@@ -15,7 +16,6 @@ from bnbench.dashboard.specification import specify
 from bnbench.tracking.run_dir import as_json
 from bnbench.tracking.wandb_keys import Logged, shift_key
 
-ROOT = Path(__file__).parents[2]
 GOLDEN = ROOT / "tests" / "golden" / "dashboard.json"
 REFERENCE = ROOT / "results" / "reference" / "experiments"
 SHIFTED = [("blur", 1), ("blur", 5), ("invert", 1), ("invert", 5)]

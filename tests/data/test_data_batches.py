@@ -6,8 +6,8 @@ import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from bnbench.config.schema import Batches
 from bnbench.data.batches import COMPOSITIONS, augment_light, batch_indices, two_class_batches
-from bnbench.schema import Batches
 
 ONE_PERMUTATION = COMPOSITIONS[:2]  # of all images is an epoch; the third is one for each class
 

@@ -5,9 +5,9 @@ import pytest
 import torch
 from sklearn.datasets import load_digits
 
+from bnbench.config.schema import DATA_SHAPES, DATA_SIZES, NUM_CLASSES
 from bnbench.data.datasets import DATASETS, Dataset, load
 from bnbench.data.files import FILES, DataError
-from bnbench.schema import DATA_SHAPES, DATA_SIZES, NUM_CLASSES
 
 EMBEDDED = sorted(DATA_SIZES.keys() - FILES.keys())
 

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from bnbench.config.schema import DATA_SHAPES, DATA_SIZES
 from bnbench.data import files
 from bnbench.data.files import DataError, missing_files, parse_idx, read_arrays, read_file
-from bnbench.schema import DATA_SHAPES, DATA_SIZES
 
 ON_DISK = sorted(files.FILES)
 

@@ -8,9 +8,10 @@ from urllib.request import urlretrieve
 import pytest
 from torchvision import datasets
 
+from bnbench import ROOT
 from bnbench.data import files
 
-SCRIPT = Path(__file__).parents[2] / "scripts" / "data.py"
+SCRIPT = ROOT / "scripts" / "data.py"
 
 
 @pytest.fixture

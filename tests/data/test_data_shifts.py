@@ -7,10 +7,10 @@ import pytest
 import torch
 from torchvision.transforms.v2.functional import gaussian_blur
 
+from bnbench.config.schema import ShiftName
 from bnbench.data import shifts
 from bnbench.data.datasets import load
 from bnbench.data.shifts import ORDERS, SEVERITIES, SHIFTS, apply_shift
-from bnbench.schema import ShiftName
 
 LEVELS = range(1, 6)
 DRAWN = ("gaussian_noise", "translate", "invert")

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from bnbench.gallery.descent import GRID, best_rate, descend, descents
-from bnbench.problems.least_squares import TOLERANCE, Quadratic, draw, scaled, standardised
+from bnbench.measured.problems.least_squares import TOLERANCE, Quadratic, draw, scaled, standardised
 
 RAW, NORMALISED = descents()
 

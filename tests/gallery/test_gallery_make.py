@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 
+from bnbench import ROOT
 from bnbench.gallery import planes
 from bnbench.gallery.make import Picture, by_norm, write_index
 from bnbench.gallery.planes import is_kept
@@ -18,7 +19,6 @@ from bnbench.probes.passes import loss_at, parameters
 from bnbench.tracking.run_dir import digest, run_path
 from bnbench.train import build, load_weights, train_arm
 
-ROOT = Path(__file__).parents[2]
 PICTURES = ["two-features", "activation-bands", "activations", "along-the-gradient",
             "loss-landscape"]  # fmt: skip
 

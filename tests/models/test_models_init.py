@@ -7,10 +7,10 @@ import pytest
 import torch
 from torch import nn
 
+from bnbench.config.schema import Init
 from bnbench.models import MODELS, initialise
 from bnbench.models.init import SCHEMES
 from bnbench.norms import NORMS
-from bnbench.schema import Init
 
 NORM_NAMES = [None, "batchnorm", "torch_batchnorm", "layernorm", "groupnorm", "none"]
 

@@ -8,9 +8,9 @@ import torch
 import torchvision
 from torch import nn
 
+from bnbench.config.schema import BATCH_NORMS, MLPS, SPATIAL_NORMS, ModelName
 from bnbench.models import MODELS, blocks, initialise, mlp, vgg
 from bnbench.norms import NORMS, has_population, population
-from bnbench.schema import BATCH_NORMS, MLPS, SPATIAL_NORMS, ModelName
 
 NORM_NAMES = [None, *(name for name in NORMS if name not in SPATIAL_NORMS)]
 CLASSES = {0: MODELS["mlp"], 2: MODELS["vgg"]}

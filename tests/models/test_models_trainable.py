@@ -7,11 +7,11 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from bnbench.loop import fused_optimizer, training_steps
+from bnbench.config.schema import Trainable
 from bnbench.models import MODELS, freeze, initialise, keep
 from bnbench.models.trainable import TRAINABLE
 from bnbench.norms import NORMS
-from bnbench.schema import Trainable
+from bnbench.training.loop import fused_optimizer, training_steps
 
 OPTIMISERS = [
     ("sgd", {"momentum": 0.9}),

@@ -15,7 +15,7 @@ import pytest
 import torch
 from torch.utils import cpp_extension
 
-from bnbench import compiler
+from bnbench.config import compiler
 from bnbench.norms import kernels
 from bnbench.norms.kernels import cpp
 

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from torch import nn
 
 from bnbench import norms
+from bnbench.config.schema import Policy
 from bnbench.norms import population
 from bnbench.norms.population import POLICIES
-from bnbench.schema import Policy
 
 EXACT = ["precise", "adabn"]
 BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d)  # ours are derived from them

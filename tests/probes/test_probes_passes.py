@@ -7,11 +7,11 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from bnbench.config.schema import Probe
 from bnbench.models import MLP, VGG
 from bnbench.norms import NORMS
 from bnbench.probes import PROBES, Batch
 from bnbench.probes.passes import loss_and_gradients, parameters, weight_names
-from bnbench.schema import Probe
 
 CLASSES = {0: MLP, 2: VGG}
 

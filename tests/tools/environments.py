@@ -25,10 +25,9 @@ TESTS = Path(__file__).parents[1]
 BUSY = 4  # processes beside the tests, on whatever cores there are
 # the files whose tests assert bits or numbers
 NUMBERS = (
-    *("analysis", "claims", "data", "gallery", "models", "norms", "probes", "problems"),
-    *("test_bench.py", "test_bench_layer.py", "test_config.py", "test_curves.py"),
-    *("test_evaluation.py", "test_exact.py", "test_findings.py", "test_fingerprint.py"),
-    *("test_loop.py", "test_measure.py", "test_shipped_configs.py", "test_train.py"),
+    *("analysis", "bench", "claims", "config", "data", "drawing", "gallery", "measured", "models"),
+    *("norms", "pages", "probes", "training"),
+    *("test_findings.py", "test_shipped_configs.py", "test_train.py"),
 )
 # what a user may have set, and no test may see
 USERS = {

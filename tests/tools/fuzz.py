@@ -39,11 +39,12 @@ from omegaconf.basecontainer import BaseContainer
 from rich.console import Console
 from rich.progress import track
 
-from bnbench import cli, refusal, sweep
-from bnbench.checks import check, shown
-from bnbench.config import arm_id, flatten, science, typed
-from bnbench.keys import TEXTS as TEXT_KEYS
-from bnbench.refusal import LONGEST
+from bnbench import cli, sweep
+from bnbench.config.arms import arm_id, flatten, science, typed
+from bnbench.config.checks import check, shown
+from bnbench.config.keys import TEXTS as TEXT_KEYS
+from bnbench.request import refusal
+from bnbench.request.refusal import LONGEST
 
 WHOLE = 100  # one command line in so many is also asked without the memory of what was composed
 HANG_SECONDS = 60  # of the processor; a sweep of a thousand arms is read in ten

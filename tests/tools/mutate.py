@@ -37,18 +37,19 @@ from unittest import mock
 
 import hydra
 
-from bnbench import cli, sweep
-from bnbench.analysis import claim_report, frames, report
+from bnbench import ROOT, cli, sweep
 from bnbench.analysis.load import Experiment
-from bnbench.launch import Work
-from bnbench.schema import Figure
+from bnbench.config.schema import Figure
+from bnbench.drawing import frames
+from bnbench.pages import claims as claim_report
+from bnbench.pages import report
+from bnbench.running.launch import Work
 from bnbench.tracking import upload
 from bnbench.tracking.experiment_dir import write_experiment, write_runs
 from bnbench.tracking.run_dir import State, checksum, state
 from scripts import dashboard, status, sync
 from scripts import report as report_script
 
-ROOT = Path(__file__).parents[2]
 REFERENCE = ROOT / "results" / "reference"
 REQUEST = (
     *("data=synthetic", "train=smoke", "device=cpu", "norm=none,batchnorm", "seeds=[0]"),

@@ -25,12 +25,12 @@ from rich.console import Console
 from rich.table import Table
 
 from bnbench import cli, sweep
-from bnbench.analysis.report import write_report
-from bnbench.config import arm_id, num_steps, science
-from bnbench.curves import evaluation_points
-from bnbench.launch import Work, train_missing
-from bnbench.progress import Watcher
-from bnbench.schema import TrackMode
+from bnbench.config.arms import arm_id, num_steps, science
+from bnbench.config.points import evaluation_points
+from bnbench.config.schema import TrackMode
+from bnbench.pages.report import write_report
+from bnbench.running.launch import Work, train_missing
+from bnbench.running.progress import Watcher
 from bnbench.tracking.csv_log import Point
 from bnbench.tracking.experiment_dir import experiment_path, write_arms, write_runs
 

@@ -25,11 +25,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from bnbench import ROOT
 from bnbench.tracking.meta import read_meta
 from bnbench.tracking.run_dir import State, read_summary, state
 from bnbench.tracking.wandb_log import FAILED, INTERRUPTED
 
-TRAIN = Path(__file__).parents[2] / "scripts" / "train.py"
+TRAIN = ROOT / "scripts" / "train.py"
 REQUEST = (
     *("-m", "norm=none,batchnorm", "seeds=[0,1]", "data=digits"),
     *("train.steps=200", "shift=blur", "device=cpu"),

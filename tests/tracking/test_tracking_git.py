@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from bnbench import ROOT
 from bnbench.tracking import meta
-from bnbench.tracking.meta import ROOT, git_facts
+from bnbench.tracking.meta import git_facts
 
 OWN = ("-c", "user.name=a", "-c", "user.email=a@b", "-c", "commit.gpgsign=false")
 CLEAN = {k: v for k, v in os.environ.items() if not k.startswith("GIT_")}

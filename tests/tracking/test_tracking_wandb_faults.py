@@ -15,8 +15,9 @@ from pathlib import Path
 import pytest
 from wandb_server import KEY, WandbServer
 
-from bnbench.config import arm_id, science
-from bnbench.schema import TrackConfig, TrackMode
+from bnbench import ROOT
+from bnbench.config.arms import arm_id, science
+from bnbench.config.schema import TrackConfig, TrackMode
 from bnbench.tracking import upload, wandb_log
 from bnbench.tracking.run_dir import State, run_path, state
 from bnbench.tracking.upload import attempts, sync, upload_from_csv
@@ -24,7 +25,6 @@ from bnbench.tracking.wandb_environment import FOLLOWED
 from bnbench.tracking.wandb_file import BLOCK, mend, records
 from bnbench.train import train_arm
 
-ROOT = Path(__file__).parents[2]
 SLOW = pytest.mark.slow
 ONLINE = TrackConfig(mode=TrackMode.online, project="bnbench", entity=None)
 

@@ -21,7 +21,7 @@ from warnings import warn
 import torch
 from torch import Tensor
 
-from bnbench import compiler
+from bnbench.config import compiler
 from bnbench.norms import kernels
 
 SOURCE = Path(__file__).with_name("batch_norm.cpp")

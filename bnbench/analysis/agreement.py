@@ -1,0 +1,116 @@
+"""Where data sets disagree: claims whose verdict on one is not that on another, with both."""
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from bnbench.analysis.verdict_words import shown
+from bnbench.analysis.verdicts import TRAINING, Claim, read_claims
+from bnbench.config.labels import count_label
+from bnbench.tracking.run_dir import DamagedError
+
+Boards = Mapping[str, Sequence[Claim]]  # data set -> its claims
+DECIDED = {"confirmed", "refuted"}
+
+
+class Disagreement(NamedTuple):
+    """One claim that data sets do not agree on.
+
+    Attributes:
+        id: of the claim.
+        sentence: what is claimed.
+        is_contrary: it is confirmed on one and refuted on another; else it is decided on one alone.
+        sides: data set -> `verdict`, `underpowered`, and the texts of `claim_words.shown`.
+    """
+
+    id: str
+    sentence: str
+    is_contrary: bool
+    sides: dict[str, dict[str, Any]]
+
+
+def _judged(boards: Boards) -> dict[str, dict[str, Claim]]:
+    """The claims by id and data set, without those that were not run."""
+    by_id: dict[str, dict[str, Claim]] = {}
+    for data, claims in boards.items():
+        for claim in claims:
+            if claim.row["verdict"] != "not run here":
+                by_id.setdefault(claim.view.id, {})[data] = claim
+    return by_id
+
+
+def disagreements(boards: Boards) -> list[Disagreement]:
+    """The claims with several verdicts, those that contradict each other first.
+
+    A data set that a claim was not run on has no say in it.
+    """
+    found = []
+    for name, sides in _judged(boards).items():
+        verdicts = {claim.row["verdict"] for claim in sides.values()}
+        if len(verdicts) > 1:
+            sentence = next(iter(sides.values())).view.sentence
+            texts = {data: _side(claim) for data, claim in sides.items()}
+            found.append(Disagreement(name, sentence, verdicts >= DECIDED, texts))
+    return sorted(found, key=lambda one: not one.is_contrary)
+
+
+def _side(claim: Claim) -> dict[str, Any]:
+    told = {"verdict": claim.row["verdict"], "underpowered": claim.is_underpowered}
+    return {**told, **shown(claim)}
+
+
+def summary(boards: Boards) -> str:
+    """Say in one line on how many claims data sets agree, and how the others differ.
+
+    Agreement is counted among claims about training: what needs no runs is the same everywhere.
+    """
+    found = disagreements(boards)
+    shared = {
+        name
+        for name, sides in _judged(boards).items()
+        if len(sides) > 1 and all(claim.kind == TRAINING for claim in sides.values())
+    }
+    agreed = len(shared - {one.id for one in found})
+    contrary = sum(one.is_contrary for one in found)
+    told = []
+    if contrary:
+        told.append(f"{count_label(contrary, 'claim')} confirmed on one and refuted on another")
+    if alone := len(found) - contrary:
+        told.append(f"{count_label(alone, 'claim')} decided on one alone")
+    among = f"{count_label(len(shared), 'claim')} about training judged on more than one"
+    agree = f"{' and '.join(boards)} agree on {agreed} of {among}"
+    return f"{agree}: {', '.join(told)}." if told else f"{agree}."
+
+
+def section(boards: Boards) -> dict[str, Any] | None:
+    """What the templates say of several data sets; None where there is one."""
+    if len(boards) < 2:
+        return None
+    return {"data": list(boards), "summary": summary(boards), "rows": disagreements(boards)}
+
+
+def read_boards(
+    folders: Sequence[Path], problems: list[str] | None = None
+) -> dict[str, list[Claim]]:
+    """The claims of some results/claims/<data> folders; of two on one data set the first counts.
+
+    Args:
+        folders: those that have no scoreboard are passed over.
+        problems: gets a line for each folder of which a file is missing or damaged, and which is
+            passed over.
+
+    Raises:
+        DamagedError: a file is missing or damaged, and nobody wants to hear of problems.
+    """
+    boards: dict[str, list[Claim]] = {}
+    for folder in folders:
+        if folder.name in boards or not os.path.lexists(folder / "scoreboard.csv"):
+            continue
+        try:
+            boards[folder.name] = read_claims(folder)
+        except DamagedError as error:
+            if problems is None:
+                raise
+            problems.append(str(error))
+    return boards

@@ -1,0 +1,161 @@
+"""How long the steps and the evaluations of arms take: the real ones, on random images.
+
+The images have the shape and number of the data set's, which need not be there. Rates are so small
+that no net diverges. Whatever is timed waits for the device to have ended it.
+"""
+
+import json
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import cache
+from statistics import median
+
+import torch
+from torch import Tensor
+
+from bnbench import train
+from bnbench.bench.cost import Bill, Load
+from bnbench.config.arms import evaluation_policies, num_train, science
+from bnbench.config.schema import DATA_SHAPES, NUM_CLASSES, Config, Schedule
+from bnbench.data.datasets import MIRRORED, Dataset, Split
+from bnbench.training.evaluation import evaluate
+
+RATE = 1e-4
+WARM_UP = 3  # blocks of steps, before any is timed
+FEWEST = 3  # blocks that are timed, however long they take
+BLOCK = {"cuda": 10, "cpu": 1}  # steps between two waits for the device
+EVALUATED = {"cuda": train.SUBSET, "cpu": 100}  # images of a split whose evaluation is timed
+
+Clock = Callable[[], float]
+
+
+@dataclass(frozen=True)
+class Pace:
+    """Seconds that an arm takes.
+
+    Attributes:
+        step: of training, the median over blocks of steps.
+        least, most: the fastest and the slowest block.
+        blocks: how many of them.
+        image: to evaluate one under every policy, with its share of measuring statistics.
+        probe: to probe the net once.
+    """
+
+    step: float
+    least: float
+    most: float
+    blocks: int
+    image: float
+    probe: float
+
+    def seconds(self, load: Load) -> tuple[float, float]:
+        """What all runs of an arm take: to train, and to evaluate and probe them."""
+        probed = load.points + load.runs if load.config.probes else 0
+        evaluation = load.evaluated(train.SUBSET) * self.image + probed * self.probe
+        return load.steps * self.step, evaluation
+
+
+def setting(config: Config) -> str:
+    """What the time of a step and of an evaluation depends on, as one text."""
+    canonical = science(config)
+    parts = {key: canonical[key] for key in ("model", "norm", "placement", "batch_size", "probes")}
+    parts["model"] = {k: v for k, v in canonical["model"].items() if k != "init"}
+    parts["data"] = {key: canonical["data"][key] for key in ("name", "augment")}
+    parts["optim"] = canonical["optim"]["name"]
+    budget = ("steps", "eval_points", "thresholds")
+    parts["train"] = {k: v for k, v in canonical["train"].items() if k not in budget}
+    return json.dumps(parts, sort_keys=True)
+
+
+def settings(bill: Bill) -> dict[str, Config]:
+    """The distinct settings of some runs, each with the configuration of one of its arms."""
+    return {setting(load.config): load.config for load in reversed(bill.loads.values())}
+
+
+def spent(bill: Bill, paces: dict[str, Pace]) -> tuple[float, float]:
+    """Seconds of training, and of evaluation and probing, of an experiment."""
+    pairs = [paces[setting(load.config)].seconds(load) for load in bill.loads.values()]
+    return sum(training for training, _ in pairs), sum(evaluation for _, evaluation in pairs)
+
+
+def pace(config: Config, blocks: int, limit: float, clock: Clock | None = None) -> Pace:
+    """Time the training steps and an evaluation of one arm on the device that it would take.
+
+    Args:
+        config: of the arm.
+        blocks: of steps to time.
+        limit: seconds after which no further block of steps is begun.
+        clock: tells the time in seconds when the device has ended its work.
+    """
+    torch.set_num_threads(config.threads)
+    run = stand_in(config)
+    kind, num = run.device.type, 10**6
+    clock = clock or clock_of(run.device)
+    steps, probe = train.steps(run, num), train.prober(run, num)
+    with torch.random.fork_rng(devices=[]):
+        for _ in range(WARM_UP * BLOCK[kind]):
+            next(steps)
+        times: list[float] = []
+        begun = now = clock()
+        while len(times) < blocks and (len(times) < FEWEST or now - begun < limit):
+            for _ in range(BLOCK[kind]):
+                next(steps)
+            before, now = now, clock()
+            times.append((now - before) / BLOCK[kind])
+        number = min(EVALUATED[kind], *(len(labels) for _, labels in run.splits.values()))
+        splits = {name: (x[:number], y[:number]) for name, (x, y) in run.splits.items()}
+        basis = train.basis(run)
+        # as many images to measure statistics on as are evaluated of a split: as at a point
+        basis = replace(basis, reference=basis.reference[:number])
+
+        def evaluation() -> None:
+            evaluate(run.model, splits, evaluation_policies(config), basis)
+
+        image = timed(evaluation, clock) / (len(splits) * number)
+        probing = timed(lambda: probe(0), clock) if config.probes else 0.0
+    return Pace(median(times), min(times), max(times), len(times), image, probing)
+
+
+def timed(work: Callable[[], object], clock: Clock) -> float:
+    """Seconds that a piece of work takes the second time."""
+    work()
+    begun = clock()
+    work()
+    return clock() - begun
+
+
+def clock_of(device: torch.device) -> Clock:
+    """A clock that waits for a device."""
+
+    def clock() -> float:
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)
+        return time.perf_counter()
+
+    return clock
+
+
+def stand_in(config: Config) -> train.Run:
+    """A run on random images, at a rate at which nothing diverges."""
+    device, data = train.device_of(config), config.data
+    images, labels = random_images(data.name, num_train(config), device)
+    some = Split(images[: train.SUBSET], labels[: train.SUBSET])
+    nothing, one = (torch.full(images.shape[1:2], value) for value in (0.0, 1.0))
+    dataset = Dataset(
+        *(Split(images, labels.cpu()), some, some, NUM_CLASSES, nothing, one),
+        mirrored=data.name in MIRRORED,
+    )
+    optim = replace(config.optim, base_lr=RATE, lr_mult=1.0, schedule=Schedule.constant)
+    config = replace(config, optim=optim)
+    splits = {"train": (images, labels), "val": some}
+    return train.assemble(config, 0, device, dataset, splits)
+
+
+@cache
+def random_images(name: str, number: int, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Images of a data set's shape and their labels, drawn from nothing but a seed."""
+    generator = torch.Generator().manual_seed(0)
+    images = torch.randn(number, *DATA_SHAPES[name], generator=generator)
+    labels = torch.randint(NUM_CLASSES, (number,), generator=generator)
+    return images.to(device, memory_format=torch.channels_last), labels.to(device)

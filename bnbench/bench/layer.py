@@ -1,0 +1,214 @@
+"""The layer by each backend beside torch's: time, bytes kept for backward and error; one thread.
+
+A layer moves data more than it computes. The roof beside its times is therefore what the same
+process takes for the least traffic that the work can do: a copy for a forward pass (x in, y out)
+and a triad for a backward pass (x and dy in, dx out), both by torch on tensors of the same size.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.autograd.graph import saved_tensors_hooks
+
+from bnbench.bench.loop import Work, best_ms, interleaved, spread
+from bnbench.norms.functional import batch_norm
+
+SHAPES = [
+    *((60, 100), (128, 512), (64, 16, 28, 28)),
+    *((128, 64, 28, 28), (128, 128, 14, 14), (256, 256, 8, 8)),
+]
+LAYOUTS = {"contiguous": torch.contiguous_format, "channels_last": torch.channels_last}
+PASSES = ("train", "train+ReLU", "eval")  # forward and backward; eval is forward, no gradients
+BACKENDS = ("native", "cpp", "reference")
+EPS = 1e-5
+FAR = 1e4  # a mean with which E[x²] - E[x]² has no digit left in float32
+
+
+@dataclass(frozen=True)
+class LayerRow:
+    """One backend at one shape and layout.
+
+    `ratio` is torch's time over this one's, round by round: median, 10th and 90th percentile.
+    `roof` is this one's time over that of the least traffic. `kept` is what is saved for backward,
+    in bytes of the input, which itself counts. Errors are the greatest against float64, as shares
+    of the greatest value, for inputs with mean 0 and, `far`, 10,000; the spread is 1.
+    """
+
+    shape: str
+    layout: str
+    work: str
+    backend: str
+    ratio: float
+    p10: float
+    p90: float
+    ms: float
+    roof: float
+    kept: float | None
+    y_error: float | None
+    dx_error: float | None
+    dgamma_error: float | None
+    far_y_error: float | None
+    far_dx_error: float | None
+    far_dgamma_error: float | None
+    rounds: int
+
+
+@dataclass(frozen=True)
+class Problem:
+    """What a pass is given, all in float32."""
+
+    x: Tensor
+    dy: Tensor
+    weight: Tensor
+    bias: Tensor
+    relu: bool
+
+
+def problem(shape: Sequence[int], layout: str, relu: bool, mean: float = 0.0) -> Problem:
+    """A problem from seed 0; weights are near 1 and biases near 0, as in nets."""
+    generator = torch.Generator().manual_seed(0)
+    x, dy = (torch.randn(*shape, generator=generator) for _ in range(2))
+    weight = 1 + 0.1 * torch.randn(shape[1], generator=generator)
+    bias = 0.1 * torch.randn(shape[1], generator=generator)
+    memory_format = LAYOUTS[layout]
+    x, dy = ((t + m).contiguous(memory_format=memory_format) for t, m in ((x, mean), (dy, 0)))
+    return Problem(x, dy, weight, bias, relu)
+
+
+def train_pass(given: Problem, backend: str) -> Work:
+    """Forward and backward in training, running statistics included."""
+    leaves = [t.clone().requires_grad_() for t in (given.x, given.weight, given.bias)]
+    running = torch.zeros_like(given.bias), torch.ones_like(given.bias)
+
+    def work() -> None:
+        x, weight, bias = leaves
+        options = {"training": True, "eps": EPS, "relu": given.relu, "backend": backend}
+        y = batch_norm(x, *running, weight, bias, **options)
+        torch.autograd.grad(y, leaves, given.dy)
+
+    return work
+
+
+def evaluation_pass(given: Problem, backend: str) -> Work:
+    """Forward in evaluation."""
+    running = torch.zeros_like(given.bias), torch.ones_like(given.bias)
+
+    def work() -> None:
+        with torch.no_grad():
+            batch_norm(given.x, *running, given.weight, given.bias, eps=EPS, backend=backend)
+
+    return work
+
+
+def least_traffic(given: Problem, backward: bool) -> Work:
+    """A copy, and with `backward` a triad, of tensors like x."""
+    y, dx = torch.empty_like(given.x), torch.empty_like(given.x)
+
+    def work() -> None:
+        y.copy_(given.x)
+        if backward:
+            torch.add(given.x, given.dy, alpha=2, out=dx)
+
+    return work
+
+
+def kept_bytes(given: Problem, backend: str) -> float:
+    """What is saved for backward in distinct storages, in bytes of the input."""
+    x = given.x.clone().requires_grad_()
+    sizes: dict[int, int] = {}
+
+    def pack(tensor: Tensor) -> Tensor:
+        storage = tensor.untyped_storage()
+        sizes[storage.data_ptr()] = storage.nbytes()
+        return tensor
+
+    with saved_tensors_hooks(pack, lambda tensor: tensor):
+        y = batch_norm(
+            x, None, None, given.weight, given.bias, True, eps=EPS, relu=given.relu, backend=backend
+        )
+    del y
+    return sum(sizes.values()) / x.nbytes
+
+
+def train_results(given: Problem, backend: str, dtype: torch.dtype) -> list[Tensor]:
+    """y, dx and dgamma in float64."""
+    x, weight = (t.to(dtype, copy=True).requires_grad_() for t in (given.x, given.weight))
+    options = {"training": True, "eps": EPS, "relu": given.relu, "backend": backend}
+    y = batch_norm(x, None, None, weight, given.bias.to(dtype), **options)
+    results = [y.detach(), *torch.autograd.grad(y, [x, weight], given.dy.to(dtype))]
+    return [result.double() for result in results]
+
+
+def evaluation_results(given: Problem, backend: str, dtype: torch.dtype) -> list[Tensor]:
+    """y in float64, by the statistics of the input itself."""
+    dims = [d for d in range(given.x.dim()) if d != 1]
+    var, mean = torch.var_mean(given.x.double(), dims, correction=0)
+    x, weight, bias, mean, var = (
+        t.to(torch.float32).to(dtype) for t in (given.x, given.weight, given.bias, mean, var)
+    )
+    return [batch_norm(x, mean, var, weight, bias, eps=EPS, backend=backend).double()]
+
+
+def errors(given: Problem, backend: str, training: bool) -> list[float | None]:
+    """Greatest errors of y, dx and dgamma, as shares of the greatest value.
+
+    With a ReLU, dx jumps where y crosses 0; what rounding alone carries across is not counted.
+    """
+    compute = train_results if training else evaluation_results
+    exact = compute(given, "reference", torch.float64)
+    found = compute(given, backend, torch.float32)
+    if given.relu:
+        same = (exact[0] > 0) == (found[0] > 0)
+        exact[1], found[1] = exact[1] * same, found[1] * same
+    values: list[float | None] = [
+        float((a - b).abs().max() / b.abs().max()) for a, b in zip(found, exact, strict=True)
+    ]
+    return values + [None] * (3 - len(values))
+
+
+def run(
+    rounds: int,
+    shapes: Sequence[tuple[int, ...]] = SHAPES,
+    backends: Sequence[str] = BACKENDS,
+) -> Iterator[LayerRow]:
+    """Every row: shapes, layouts and passes, each with the backends, native first, in turn."""
+    for shape in shapes:
+        for layout in LAYOUTS if len(shape) == 4 else ["contiguous"]:
+            for work in PASSES:
+                yield from rows(shape, layout, work, rounds, backends)
+
+
+def rows(
+    shape: tuple[int, ...], layout: str, work: str, rounds: int, backends: Sequence[str]
+) -> Iterator[LayerRow]:
+    """The backends at one shape, layout and pass, timed in one interleaved go."""
+    training, relu = work != "eval", work == "train+ReLU"
+    given, far = (problem(shape, layout, relu, mean) for mean in (0.0, FAR))
+    make = train_pass if training else evaluation_pass
+    sides = [least_traffic(given, training), *(make(given, backend) for backend in backends)]
+    roof, *samples = interleaved(sides, rounds)
+    for backend, times in zip(backends, samples, strict=True):
+        ratio, p10, p90 = spread(samples[0], times)
+        y_error, dx_error, dgamma_error = errors(given, backend, training)
+        far_y_error, far_dx_error, far_dgamma_error = errors(far, backend, training)
+        yield LayerRow(
+            shape=str(shape),
+            layout=layout,
+            work=work,
+            backend=backend,
+            ratio=ratio,
+            p10=p10,
+            p90=p90,
+            ms=best_ms(times),
+            roof=spread(times, roof)[0],
+            kept=kept_bytes(given, backend) if training else None,
+            y_error=y_error,
+            dx_error=dx_error,
+            dgamma_error=dgamma_error,
+            far_y_error=far_y_error,
+            far_dx_error=far_dx_error,
+            far_dgamma_error=far_dgamma_error,
+            rounds=rounds,
+        )

@@ -1,0 +1,217 @@
+"""From a composed configuration to a checked arm: types, canonical form, arm id, derived seeds.
+
+Hydra composes YAML from `configs/`; `typed` turns the result into a `Config` or says in one line
+what is wrong with it; `science` is the canonical part that decides the numbers, `arm_id` its name.
+Nothing here imports torch: a bad request is refused before anything slow is loaded.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, fields
+from functools import cache
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from bnbench.config.checks import RequestError, check
+from bnbench.config.schema import (
+    BATCH_NORMS,
+    BY_TEST_BATCH,
+    DATA_SIZES,
+    MLPS,
+    NORM_CONFIGS,
+    OPTIM_CONFIGS,
+    SCHEMA,
+    TUNED_BATCH,
+    Config,
+    LrScaling,
+    Policy,
+    Schedule,
+    Trainable,
+)
+
+KINDS: dict[str, Mapping[str, type]] = {"norm": NORM_CONFIGS, "optim": OPTIM_CONFIGS}
+
+
+def typed(plain: Mapping[str, Any]) -> Config:
+    """The checked `Config` of a composed and resolved configuration without its hydra node.
+
+    Raises:
+        RequestError: a value is out of range or does not fit the rest of the request.
+        omegaconf.errors.OmegaConfBaseException: unknown key, wrong type or bad name.
+    """
+    names = [f.name for f in fields(Config)]
+    if unknown := [key for key in plain if key not in names]:
+        raise RequestError(f"{unknown[0]}: no such key, expected one of {', '.join(names)}")
+    for key, kinds in KINDS.items():
+        name = str((plain.get(key) or {}).get("name"))
+        if name not in kinds:
+            raise RequestError(f"{key}.name={name}: expected one of {', '.join(kinds)}")
+        known = [f.name for f in fields(kinds[name])]
+        if unknown := [k for k in plain[key] if k not in known]:
+            raise RequestError(
+                f"{key}.{unknown[0]}: no such key with {key}={name}, "
+                f"expected one of {', '.join(known)}"
+            )
+    if lacking := [name for name in names if name not in plain]:
+        raise RequestError(f"{lacking[0]}: missing, it cannot be removed")
+    config = Config(**{key: typed_part(key, json.dumps(plain[key])) for key in names})
+    check(config)
+    return config
+
+
+@cache
+def typed_part(key: str, text: str) -> Any:
+    """One root key of a configuration, typed; the jobs of a sweep have most of theirs in common."""
+    schema, value = OmegaConf.structured(Config), json.loads(text)
+    if key in KINDS:
+        schema[key] = OmegaConf.structured(KINDS[key][value["name"]])
+    try:
+        config = OmegaConf.merge(schema, {key: value})
+    except OmegaConfBaseException as error:
+        if str(error.full_key).startswith(key):
+            raise
+        raise RequestError(f"{key}: {str(error).splitlines()[0]}") from error
+    assert isinstance(config, DictConfig)
+    part = config[key]
+    return OmegaConf.to_object(part) if OmegaConf.is_config(part) else part
+
+
+def num_steps(config: Config) -> int:
+    """Optimiser steps of a run: train.steps, or epochs times the whole batches in an epoch."""
+    train = config.train
+    if train.steps is not None:
+        return train.steps
+    batch = train.epoch_batch or config.batch_size
+    return (train.epochs or config.data.default_epochs) * (num_train(config) // batch)
+
+
+def num_train(config: Config) -> int:
+    """How many images a run is trained on."""
+    return config.data.train_images or DATA_SIZES[config.data.name][0]
+
+
+def learning_rate(config: Config) -> float:
+    """The rate at step 1: base_lr · lr_mult, times what lr_scaling makes of the batch size."""
+    optim = config.optim
+    return peak_rate(optim.base_lr, optim.lr_mult, optim.lr_scaling, config.batch_size)
+
+
+def peak_rate(base_lr: float, lr_mult: float, lr_scaling: str, batch_size: int) -> float:
+    """base_lr · lr_mult, times what lr_scaling makes of the batch size."""
+    power = {LrScaling.none: 0.0, LrScaling.linear: 1.0, LrScaling.sqrt: 0.5}[LrScaling(lr_scaling)]
+    return base_lr * lr_mult * (batch_size / TUNED_BATCH) ** power
+
+
+def science(config: Config) -> dict[str, Any]:
+    """The canonical part of a request that decides the numbers, as plain nested values.
+
+    Left out are what never changes a number (seeds, paths, device, tracking, …) and settings that
+    cannot matter: placement and policies without a net to which they apply, a test batch or a
+    prior without a policy that has one, a decay that the schedule does not do; and what is as ever:
+    the parts of the affine map that are there, that all parameters are trained, and on all images.
+    Budgets become steps and depths become one entry per width, so that two spellings of one arm are
+    equal.
+    """
+    model, data, optim, train = map(asdict, (config.model, config.data, config.optim, config.train))
+    norm = asdict(config.norm)
+    depth = model["depth"] * (len(model["widths"]) if len(model["depth"]) == 1 else 1)
+    if model["name"] in MLPS:
+        model["widths"] = [w for w, d in zip(model["widths"], depth, strict=True) for _ in range(d)]
+        depth = [1] * len(model["widths"])
+    model["depth"] = depth
+    parts = {key: norm.pop(key) for key in ("scale", "bias") if key in norm}
+    if parts and not any(parts.values()):
+        norm["affine"] = False
+    if norm.get("affine"):
+        norm |= {key: False for key, present in parts.items() if not present}
+    if optim["schedule"] == Schedule.constant:
+        del optim["lr_end"]
+    if config.batch_size == TUNED_BATCH:
+        optim["lr_scaling"] = LrScaling.none
+    train["policies"] = own_policies(config)
+    policies = set(train["policies"])
+    of_policies = {}
+    if policies & BY_TEST_BATCH:
+        is_default = train["test_batch"] == config.batch_size
+        of_policies["test_batch"] = None if is_default else train["test_batch"]
+    if Policy.blend in policies:
+        of_policies["prior"] = train["prior"]
+    some = num_train(config) < DATA_SIZES[config.data.name][0]
+    trained = {} if train["trainable"] == Trainable.all else {"trainable": train["trainable"]}
+    train["thresholds"] = sorted(train["thresholds"])
+    return {
+        "model": model,
+        "norm": norm,
+        "placement": "none" if config.norm.name == "none" else config.placement,
+        "data": {
+            **{key: data[key] for key in ("name", "split_seed", "augment", "batches")},
+            **({"train_images": data["train_images"]} if some else {}),
+        },
+        "optim": optim,
+        "batch_size": config.batch_size,
+        "train": {
+            "steps": num_steps(config),
+            **{key: train[key] for key in ("eval_points", "thresholds", "policies")},
+            **of_policies,
+            **trained,
+        },
+        "probes": sorted(config.probes),
+    }
+
+
+def asked_shifts(config: Config) -> set[tuple[str, int, str]]:
+    """The rows that a request asks of shifts.csv: (shift, severity, policy)."""
+    return {
+        (name, severity, policy)
+        for name in config.shift.names
+        for severity in config.shift.severities
+        for policy in evaluation_policies(config)
+    }
+
+
+def own_policies(config: Config) -> list[Policy]:
+    """The policies of a request that mean something for its net, `ema` the net as it is."""
+    asked = set(config.train.policies)
+    if config.norm.name in BATCH_NORMS:
+        return sorted(asked - {Policy.recalibrated})
+    return sorted(asked & {Policy.ema, Policy.recalibrated})
+
+
+def evaluation_policies(config: Config) -> list[str]:
+    """The policies a net is evaluated under; for ema `none`, without population statistics."""
+    plain = Policy.ema if config.norm.name in BATCH_NORMS else "none"
+    return [plain if policy == Policy.ema else policy for policy in own_policies(config)]
+
+
+def arm_id(canonical: Mapping[str, Any]) -> str:
+    """The name of an arm, `<model>-<norm>-<placement>-<8 hex of sha256>`, from its `science`."""
+    text = json.dumps({"schema": SCHEMA, **canonical}, sort_keys=True)
+    digest = hashlib.sha256(text.encode()).hexdigest()[:8]
+    names = (canonical["model"]["name"], canonical["norm"]["name"], canonical["placement"])
+    return "-".join((*names, digest))
+
+
+def derive_seed(seed: int, *purpose: str | int) -> int:
+    """A seed for one purpose of a run, from the run's seed alone: the same for every arm.
+
+    The first 63 bits of sha256 over `seed/purpose/…`: purposes and seeds are independent draws.
+
+    >>> derive_seed(0, "init", 1) == derive_seed(0, "init", 1) != derive_seed(0, "batches", 1)
+    True
+    """
+    text = "/".join(map(str, (seed, *purpose)))
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") >> 1
+
+
+def flatten(nested: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested mappings as one with dotted keys; lists stay values."""
+    flat: dict[str, Any] = {}
+    for key, value in nested.items():
+        if isinstance(value, Mapping):
+            flat.update(flatten(value, f"{prefix}{key}."))
+        else:
+            flat[prefix + key] = value
+    return flat

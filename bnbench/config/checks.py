@@ -1,0 +1,356 @@
+"""Range checks: what no schema can say about a configuration, each refused in one line."""
+
+import math
+import re
+from collections.abc import Callable, Collection
+from typing import Any
+
+from bnbench.config.schema import (
+    BATCH_NORMS,
+    DATA_SHAPES,
+    DATA_SIZES,
+    MLPS,
+    NUM_CLASSES,
+    SPATIAL_NORMS,
+    Batches,
+    Config,
+    EpsNorm,
+    GhostBatchNorm,
+    GroupNorm,
+    L2Norm,
+    LrScaling,
+    ModelConfig,
+    NormConfig,
+    OurBatchNorm,
+    Policy,
+    Trainable,
+)
+
+
+class RequestError(ValueError):
+    """A request that cannot be run: its text is the one line that the user sees."""
+
+
+# What goes beyond these is a slip of the keyboard: no run of it would ever end, or even begin.
+MAX_STEPS = 10**8  # 2,000 times the budget of Ioffe & Szegedy 2015; a day of the smallest net
+MAX_EPOCHS = 10**4
+MAX_POINTS = 10**4  # evaluations of a run
+MAX_LAYERS = 1000
+MAX_WEIGHTS = 10**9  # 16 GB with gradients and Adam's moments; 60 times VGG-16
+MAX_VALUES = 10**10  # activations of a batch: 40 GB
+MIN_IMAGES = 1000  # that are evaluated at once, however small the batches of the training
+MAX_THREADS = 1024
+MAX_SEED = 2**63 - 1  # what a table of results holds
+MAX_EXTEND = 20  # half decades
+RATES = (1e-9, 1e9)  # that are searched: beyond them no net trains
+MAX_PATH = 1000  # characters; a path is cut off by the system at some 4,000 bytes
+
+Rule = tuple[Callable[[Any], bool], str]
+POSITIVE: Rule = (lambda v: math.isfinite(v) and v > 0, "a finite number > 0")
+NOT_NEGATIVE: Rule = (lambda v: math.isfinite(v) and v >= 0, "a finite number >= 0")
+SHARE: Rule = (lambda v: 0 <= v < 1, "a number >= 0 and < 1")
+PART: Rule = (lambda v: 0 < v <= 1, "a number > 0 and <= 1")
+AT_LEAST_ONE: Rule = (lambda v: math.isfinite(v) and v >= 1, "a finite number >= 1")
+COUNT: Rule = (lambda v: v >= 1, "an integer >= 1")
+SEED: Rule = (lambda v: 0 <= v <= MAX_SEED, "an integer >= 0 and < 2^63")
+FOLDER: Rule = (
+    lambda v: bool(v.strip()) and v.isprintable() and len(v) <= MAX_PATH and "${" not in v,
+    f"the path of a folder, of at most {MAX_PATH} printable characters without ${{",
+)
+COUNTS: Rule = (
+    lambda v: len(v) > 0 and min(v) >= 1 and max(v) <= MAX_WEIGHTS,
+    f"a non-empty list of integers >= 1 and <= {MAX_WEIGHTS:,}",
+)
+
+
+def up_to(most: int) -> Rule:
+    """The rule for a count with an upper limit."""
+    return (lambda v: 1 <= v <= most, f"an integer >= 1 and <= {most:,}")
+
+
+def null_or(rule: Rule) -> Rule:
+    """A rule that lets null pass too."""
+    return (lambda v: v is None or rule[0](v), f"null or {rule[1]}")
+
+
+def half_decades(low: float, high: float) -> list[float]:
+    """The rates 1 and 3 times a power of ten, from the one nearest to low to that nearest to high.
+
+    >>> half_decades(0.03, 1)
+    [0.03, 0.1, 0.3, 1.0]
+    """
+    first, last = (round(2 * math.log10(rate)) for rate in (low, high))
+    return [float(f"{3 if k % 2 else 1}e{k // 2}") for k in range(first, last + 1)]
+
+
+def distinct(test: Callable[[Any], bool], words: str) -> Rule:
+    """The rule for a list without repetitions whose every item passes the test."""
+    return (lambda v: len(set(v)) == len(v) and all(map(test, v)), f"a list of distinct {words}")
+
+
+HALF_DECADE: Rule = (
+    lambda v: RATES[0] <= v <= RATES[1] and math.isclose(v, *half_decades(v, v), rel_tol=1e-9),
+    "1 or 3 times a power of ten from 1e-9 to 1e9",
+)
+SEEDS: Rule = (
+    lambda v: len(v) > 0 and len(set(v)) == len(v) and all(map(SEED[0], v)),
+    "a non-empty list of distinct integers >= 0 and < 2^63",
+)
+NAME = re.compile(r"[A-Za-z0-9_.-]+( +[A-Za-z0-9_.-]+)*")  # of a W&B project or entity
+WORDS = "a name of letters, digits, spaces and any of _ . -"
+RULES: dict[str, Rule] = {
+    "model.widths": COUNTS,
+    "model.depth": COUNTS,
+    "model.dropout": SHARE,
+    "norm.momentum": (lambda v: v is None or 0 <= v <= 1, "null or a number from 0 to 1"),
+    "norm.eps": POSITIVE,
+    "norm.groups": COUNT,
+    "norm.size": up_to(MAX_LAYERS),
+    "norm.alpha": POSITIVE,
+    "norm.beta": POSITIVE,
+    "norm.k": POSITIVE,
+    "norm.ghost_size": COUNT,
+    "norm.r_max": AT_LEAST_ONE,
+    "norm.d_max": NOT_NEGATIVE,
+    "norm.warmup": (lambda v: 0 <= v <= MAX_STEPS, f"an integer >= 0 and <= {MAX_STEPS:,}"),
+    "norm.n_mu": NOT_NEGATIVE,
+    "norm.n_sigma": AT_LEAST_ONE,
+    "norm.r_mu": NOT_NEGATIVE,
+    "norm.r_sigma": NOT_NEGATIVE,
+    "norm.init_scale": POSITIVE,
+    "optim.base_lr": POSITIVE,
+    "optim.lr_mult": POSITIVE,
+    "optim.weight_decay": NOT_NEGATIVE,
+    "optim.lr_end": PART,
+    "optim.momentum": SHARE,
+    "optim.beta1": SHARE,
+    "optim.beta2": SHARE,
+    "optim.eps": POSITIVE,
+    "data.root": FOLDER,
+    "data.split_seed": SEED,
+    "data.train_images": null_or(COUNT),
+    "data.default_epochs": up_to(MAX_EPOCHS),
+    "shift.severities": (
+        lambda v: len(v) > 0 and len(set(v)) == len(v) and set(v) <= {1, 2, 3, 4, 5},
+        "a non-empty list of distinct integers from 1 to 5",
+    ),
+    "track.project": (lambda v: bool(NAME.fullmatch(v)), WORDS),
+    "track.entity": (lambda v: v is None or bool(NAME.fullmatch(v)), f"null or {WORDS}"),
+    "shift.names": distinct(lambda v: True, "shifts"),
+    "batch_size": COUNT,
+    "train.steps": null_or(up_to(MAX_STEPS)),
+    "train.epochs": null_or(up_to(MAX_EPOCHS)),
+    "train.epoch_batch": null_or(COUNT),
+    "train.eval_points": up_to(MAX_POINTS),
+    "train.thresholds": distinct(lambda v: 0 < v <= 1, "accuracies > 0 and <= 1"),
+    "train.policies": distinct(lambda v: True, "policies"),
+    "train.test_batch": null_or(COUNT),
+    "train.prior": NOT_NEGATIVE,
+    "probes": distinct(lambda v: True, "probes"),
+    "tune.low": null_or(HALF_DECADE),
+    "tune.high": null_or(HALF_DECADE),
+    "tune.seeds": SEEDS,
+    "tune.extend": (
+        lambda v: 0 <= v <= MAX_EXTEND,
+        f"an integer >= 0 and <= {MAX_EXTEND}",
+    ),
+    "seeds": SEEDS,
+    "threads": up_to(MAX_THREADS),
+    "results": FOLDER,
+}
+
+ABSENT = object()  # a key that the chosen norm or optimiser does not have
+
+
+def check(config: Config) -> None:
+    """Refuse values out of range and combinations that cannot be trained (`RequestError`)."""
+    for key, (test, words) in RULES.items():
+        part, _, name = key.partition(".")
+        value = getattr(config, part)
+        value = getattr(value, name, ABSENT) if name else value
+        try:
+            is_allowed = value is ABSENT or test(value)
+        except TypeError:  # of a list in a list, which the schema lets pass
+            is_allowed = False
+        if not is_allowed:
+            raise RequestError(f"{key}={shown(value)}: expected {words}")
+    check_rates(config.tuned_lr)
+    check_tune(config)
+    check_fit(config)
+
+
+def check_rates(tuned: Any, key: str = "tuned_lr") -> None:
+    """Refuse a table of tuned learning rates that holds anything else (`RequestError`)."""
+    if isinstance(tuned, dict):
+        for name, entry in tuned.items():
+            check_rates(entry, f"{key}.{name}")
+    elif type(tuned) not in (int, float) or not POSITIVE[0](tuned):
+        raise RequestError(f"{key}={shown(tuned)}: expected {POSITIVE[1]}")
+
+
+def check_tune(config: Config) -> None:
+    """Refuse a search for a learning rate that cannot be made (`RequestError`)."""
+    tune, optim = config.tune, config.optim
+    if tune.low is None and tune.high is None:
+        return
+    ends = f"tune.low={shown(tune.low)} tune.high={shown(tune.high)}"
+    if tune.low is None or tune.high is None:
+        raise RequestError(f"{ends}: expected both or none")
+    if tune.low > tune.high:
+        raise RequestError(f"{ends}: expected low <= high")
+    if optim.lr_mult != 1:
+        raise RequestError(
+            f"optim.lr_mult={shown(optim.lr_mult)}: expected 1 where tune.low and tune.high have "
+            "the rate found"
+        )
+    if optim.lr_scaling != LrScaling.none:
+        raise RequestError(
+            f"optim.lr_scaling={optim.lr_scaling}: expected none where tune.low and tune.high have "
+            "the rate found"
+        )
+
+
+def check_seeds(seeds: Collection[int], tuned_on: Collection[int]) -> None:
+    """Refuse to report on seeds that learning rates are tuned on (`RequestError`)."""
+    if both := sorted(set(seeds) & set(tuned_on)):
+        raise RequestError(
+            f"seeds={shown(list(seeds))}: rates are tuned on {both[0]} (tune.seeds="
+            f"{shown(list(tuned_on))}), expected other seeds to report"
+        )
+
+
+def check_fit(config: Config) -> None:
+    """Refuse keys that are each in range but do not fit together (`RequestError`)."""
+    model, norm, train = config.model, config.norm, config.train
+    whole, *tested = DATA_SIZES[config.data.name]
+    size = config.data.train_images or whole
+    if size > whole:
+        raise RequestError(
+            f"data.train_images={size}: expected null for all, or at most {whole}, the training "
+            f"images of {config.data.name}"
+        )
+    side = DATA_SHAPES[config.data.name][1]
+    if len(model.depth) not in (1, len(model.widths)):
+        raise RequestError(
+            f"model.depth={shown(model.depth)}: expected one entry or one for each of the "
+            f"{len(model.widths)} model.widths"
+        )
+    stages = model.depth * (len(model.widths) if len(model.depth) == 1 else 1)
+    if sum(stages) > MAX_LAYERS:
+        raise RequestError(
+            f"model.depth={shown(model.depth)}: expected at most {MAX_LAYERS} layers in all"
+        )
+    if model.name not in MLPS and 2 ** len(model.widths) > side:
+        raise RequestError(
+            f"model.widths={shown(model.widths)}: images of side {side} ({config.data.name}) can "
+            f"be halved {int(math.log2(side))} times, expected at most so many stages"
+        )
+    if config.batch_size > size:
+        raise RequestError(
+            f"batch_size={config.batch_size}: expected at most {size}, the training images of "
+            f"{config.data.name}{' that are kept' if size < whole else ''}"
+        )
+    # classes are not quite of one size: three quarters of two average ones are in any two
+    of_two = 3 * size // (2 * NUM_CLASSES)
+    if config.data.batches == Batches.two_classes and not 2 <= config.batch_size <= of_two:
+        raise RequestError(
+            f"batch_size={config.batch_size}: expected 2 to {of_two} with data.batches=two_classes,"
+            f" what any two classes of {config.data.name} can fill"
+        )
+    weights, values = net_size(model, DATA_SHAPES[config.data.name])
+    if weights > MAX_WEIGHTS:
+        raise RequestError(
+            f"model.widths={shown(model.widths)}: a net of {weights:.2g} weights, expected at most "
+            f"{MAX_WEIGHTS:.0e}"
+        )
+    if (train.test_batch or 1) > max(tested):
+        raise RequestError(
+            f"train.test_batch={train.test_batch}: expected at most {max(tested)}, the images that "
+            f"{config.data.name} is tested on"
+        )
+    images = max(config.batch_size, MIN_IMAGES, train.test_batch or 1)
+    if images * values > MAX_VALUES:
+        raise RequestError(
+            f"model.widths={shown(model.widths)}: a batch of {images} images has "
+            f"{images * values:.2g} activations, expected at most {MAX_VALUES:.0e}"
+        )
+    if config.batch_size == 1 and norm.name in BATCH_NORMS and model.name in MLPS:
+        raise RequestError(
+            f"batch_size=1: {norm.name} in an MLP would see one value per channel, expected >= 2"
+        )
+    if isinstance(norm, GhostBatchNorm) and norm.ghost_size == 1 and model.name in MLPS:
+        raise RequestError("norm.ghost_size=1: a ghost in an MLP of one value, expected >= 2")
+    alone = Policy.batch in train.policies or (Policy.blend in train.policies and not train.prior)
+    if train.test_batch == 1 and alone and norm.name in BATCH_NORMS and model.name in MLPS:
+        raise RequestError(
+            f"train.test_batch=1: {norm.name} in an MLP would be tested on one value per channel, "
+            "expected >= 2"
+        )
+    if norm.name in SPATIAL_NORMS and model.name in MLPS:
+        raise RequestError(f"norm={norm.name}: an MLP has one value per channel, expected a vgg")
+    if isinstance(norm, GroupNorm) and any(width % norm.groups for width in model.widths):
+        raise RequestError(
+            f"norm.groups={norm.groups}: expected a divisor of every entry of "
+            f"model.widths={shown(model.widths)}"
+        )
+    if isinstance(norm, GroupNorm) and model.name in MLPS and norm.groups in model.widths:
+        raise RequestError(f"norm.groups={norm.groups}: groups of one value each, expected fewer")
+    if train.trainable == Trainable.norm and not has_parameters(norm):
+        raise RequestError(
+            f"train.trainable=norm: norm={norm.name} has no parameters here, expected a norm with "
+            "an affine map"
+        )
+    if train.steps is not None and train.epochs is not None:
+        raise RequestError(
+            f"train.steps={train.steps} train.epochs={train.epochs}: expected one of the two"
+        )
+    if train.epoch_batch is not None and train.epoch_batch > size:
+        raise RequestError(
+            f"train.epoch_batch={train.epoch_batch}: expected at most {size}, the training images "
+            f"of {config.data.name}"
+        )
+    if Policy.ema not in train.policies:
+        raise RequestError(
+            f"train.policies={shown(train.policies)}: expected ema among them (thresholds read it)"
+        )
+
+
+def has_parameters(norm: NormConfig) -> bool:
+    """Whether a norm layer learns anything.
+
+    >>> has_parameters(NormConfig("none")), has_parameters(L2Norm("l2norm"))
+    (False, True)
+    """
+    if isinstance(norm, OurBatchNorm):
+        return norm.affine and (norm.scale or norm.bias)
+    return norm.affine if isinstance(norm, EpsNorm) else isinstance(norm, L2Norm)
+
+
+def net_size(model: ModelConfig, shape: tuple[int, int, int]) -> tuple[int, int]:
+    """The weights of a net, biases and norms aside, and its activations for one image.
+
+    >>> net_size(ModelConfig("mlp", widths=[100], depth=[2]), (1, 8, 8))
+    (17400, 200)
+    """
+    channels, height, width = shape
+    depth = model.depth * (len(model.widths) if len(model.depth) == 1 else 1)
+    is_mlp = model.name in MLPS
+    kernel, fan_in = (1, channels * height * width) if is_mlp else (9, channels)
+    weights, values = 0, 0
+    for features, layers in zip(model.widths, depth, strict=True):
+        area = 1 if is_mlp else height * width
+        weights += kernel * features * (fan_in + (layers - 1) * features)
+        values += layers * features * area
+        fan_in, height, width = features, height // 2, width // 2
+    return weights + NUM_CLASSES * fan_in * (1 if is_mlp else height * width), values
+
+
+def shown(value: Any) -> str:
+    """A value as the user would type it."""
+    if isinstance(value, list):
+        return f"[{','.join(map(shown, value))}]"
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
+    if isinstance(value, float) and value.is_integer():
+        return str(int(value))
+    return str(value)

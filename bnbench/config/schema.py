@@ -1,0 +1,343 @@
+"""The typed schema of a configuration: what keys there are and what values their names may take.
+
+Every field is MISSING by default: the defaults stand in `configs/`, where users see and edit them.
+"""
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+from omegaconf import MISSING
+
+SCHEMA = 2  # part of every arm id: raise it when a default or the meaning of a key changes
+
+# Facts about the data sets that a request is checked against before any data is read.
+DATA_SIZES = {  # images to train, to validate, to test
+    "digits": (1078, 359, 360),
+    "fashion_mnist": (50_000, 10_000, 10_000),
+    "mnist": (50_000, 10_000, 10_000),
+    "cifar10": (40_000, 10_000, 10_000),
+    "synthetic": (300, 100, 100),
+}
+DATA_SHAPES = {  # channels, height, width
+    "digits": (1, 8, 8),
+    "fashion_mnist": (1, 28, 28),
+    "mnist": (1, 28, 28),
+    "cifar10": (3, 32, 32),
+    "synthetic": (1, 32, 32),
+}
+NUM_CLASSES = 10  # of every data set above
+TUNED_BATCH = 64  # the batch size that base_lr is tuned at, and that lr_scaling starts from
+
+DataName = StrEnum("DataName", list(DATA_SIZES))
+ModelName = StrEnum("ModelName", ["mlp", "sigmoid_mlp", "vgg", "sigmoid_vgg", "vgg11", "vgg16"])
+Activation = StrEnum("Activation", ["relu", "sigmoid", "tanh"])
+Init = StrEnum("Init", ["he", "xavier", "xavier_sigmoid", "gaussian"])
+Placement = StrEnum("Placement", ["pre", "post"])
+Backend = StrEnum("Backend", ["reference", "cpp", "triton", "native"])
+Augment = StrEnum("Augment", ["none", "light"])
+Batches = StrEnum("Batches", ["reshuffled", "frozen", "two_classes"])
+Trainable = StrEnum("Trainable", ["all", "head", "norm", "random"])
+Schedule = StrEnum("Schedule", ["constant", "cosine", "exponential"])
+Policy = StrEnum(  # of population statistics: norms/population.py says what each is; the last is
+    "Policy",  # for nets without batch normalisation: norms/recalibration.py
+    ["ema", "cumulative", "algorithm2", "precise", "adabn", "batch", "blend", "recalibrated"],
+)
+ShiftName = StrEnum(
+    "ShiftName",
+    ["gaussian_noise", "contrast", "brightness", "blur", "translate", "invert", "class_sorted"],
+)
+Probe = StrEnum(  # probes/ and docs/probes.md say what each measures
+    "Probe", ["gradients", "activations", "histogram", "drift", "saturation", "ics", "landscape"]
+)
+LrScaling = StrEnum("LrScaling", ["none", "linear", "sqrt"])
+SaveWeights = StrEnum("SaveWeights", ["auto", "always", "never"])
+TrackMode = StrEnum("TrackMode", ["online", "offline", "csv"])
+Device = StrEnum("Device", ["auto", "cpu", "cuda"])
+FigureKind = StrEnum("FigureKind", ["curves", "versus", "severity"])
+
+PROBED = {  # the metrics of each probe, and whether each layer has its own
+    Probe.gradients: {"gradient_norm": True, "gradient_growth": False},
+    Probe.activations: dict.fromkeys(
+        ("preactivation_mean", "preactivation_std", "p15", "p50", "p85"), True
+    ),
+    Probe.histogram: dict.fromkeys((f"share_{k:02}" for k in range(66)), True),
+    Probe.drift: {"drift": True, "drift_shape": True},
+    Probe.saturation: {"saturation": True, "gamma": True},
+    Probe.ics: dict.fromkeys(("ics_cosine", "ics_distance", "ics_relative"), True),
+    Probe.landscape: dict.fromkeys(
+        ("loss_range", "predictiveness", "smoothness", "relative_change"), False
+    ),
+}
+BY_TEST_BATCH = {Policy.batch, Policy.blend}  # what an image is depends on its test batch
+BY_TEST_SET = {Policy.adabn, Policy.recalibrated}  # … or on the whole set that is evaluated
+TRANSDUCTIVE = BY_TEST_BATCH | BY_TEST_SET
+MLPS = {ModelName.mlp, ModelName.sigmoid_mlp}  # nets whose layers see one value per unit and image
+
+
+@dataclass
+class ModelConfig:
+    """A net: `widths` are layers (MLP) or stages (VGG), `depth` the layers per width."""
+
+    name: ModelName = MISSING
+    widths: list[int] = MISSING
+    depth: list[int] = MISSING
+    activation: Activation = MISSING
+    init: Init = MISSING
+    dropout: float = MISSING
+
+
+@dataclass
+class NormConfig:
+    """The normalisation layer; each kind has only the keys that it knows."""
+
+    name: str = MISSING
+
+
+@dataclass
+class EpsNorm(NormConfig):  # noqa: D101
+    eps: float = MISSING
+    affine: bool = MISSING
+
+
+@dataclass
+class TorchBatchNorm(EpsNorm):  # noqa: D101
+    momentum: float | None = MISSING  # the weight of the new batch; null is the cumulative mean
+
+
+@dataclass
+class OurBatchNorm(TorchBatchNorm):  # noqa: D101
+    backend: Backend = MISSING
+    scale: bool = MISSING  # gamma, where affine
+    bias: bool = MISSING  # beta, where affine
+
+
+@dataclass
+class GhostBatchNorm(TorchBatchNorm):  # noqa: D101
+    ghost_size: int = MISSING
+
+
+@dataclass
+class BatchRenorm(TorchBatchNorm):  # noqa: D101
+    r_max: float = MISSING
+    d_max: float = MISSING
+    warmup: int = MISSING
+
+
+@dataclass
+class Noise(NormConfig):  # noqa: D101
+    n_mu: float = MISSING
+    n_sigma: float = MISSING
+    r_mu: float = MISSING
+    r_sigma: float = MISSING
+
+
+@dataclass
+class NoisyBatchNorm(TorchBatchNorm, Noise):  # noqa: D101
+    pass
+
+
+@dataclass
+class L2Norm(NormConfig):  # noqa: D101
+    eps: float = MISSING
+    init_scale: float = MISSING
+
+
+@dataclass
+class GroupNorm(EpsNorm):  # noqa: D101
+    groups: int = MISSING
+
+
+@dataclass
+class LocalResponseNorm(NormConfig):  # noqa: D101
+    size: int = MISSING
+    alpha: float = MISSING
+    beta: float = MISSING
+    k: float = MISSING
+
+
+@dataclass
+class BatchNormLrn(TorchBatchNorm, LocalResponseNorm):  # noqa: D101
+    pass
+
+
+NORM_CONFIGS: dict[str, type[NormConfig]] = {
+    "none": NormConfig,
+    "batchnorm": OurBatchNorm,
+    "torch_batchnorm": TorchBatchNorm,
+    "layernorm": EpsNorm,
+    "groupnorm": GroupNorm,
+    "instancenorm": EpsNorm,
+    "lrn": LocalResponseNorm,
+    "ghost_batchnorm": GhostBatchNorm,
+    "batch_renorm": BatchRenorm,
+    "noisy_batchnorm": NoisyBatchNorm,
+    "noise": Noise,
+    "l1_batchnorm": TorchBatchNorm,
+    "linf_batchnorm": TorchBatchNorm,
+    "sync_batchnorm": TorchBatchNorm,
+    "l2norm": L2Norm,
+    "batchnorm_lrn": BatchNormLrn,
+}
+SPATIAL_NORMS = {
+    "instancenorm",
+    "lrn",
+    "batchnorm_lrn",
+}  # need more than one value per channel and image
+BATCH_NORMS = {name for name, cls in NORM_CONFIGS.items() if issubclass(cls, TorchBatchNorm)}
+
+
+@dataclass
+class OptimConfig:
+    """The optimiser; its rate is base_lr · lr_mult, scaled with the batch, then decayed."""
+
+    name: str = MISSING
+    base_lr: float = MISSING
+    lr_mult: float = MISSING
+    lr_scaling: LrScaling = MISSING  # none; linear or sqrt in batch_size / 64
+    weight_decay: float = MISSING  # on weights only, never on norm parameters or biases
+    schedule: Schedule = MISSING
+    lr_end: float = MISSING  # share of the rate left at the last step, where the schedule decays
+
+
+@dataclass
+class Sgd(OptimConfig):  # noqa: D101
+    momentum: float = MISSING
+
+
+@dataclass
+class Adam(OptimConfig):  # noqa: D101
+    beta1: float = MISSING
+    beta2: float = MISSING
+    eps: float = MISSING
+
+
+OPTIM_CONFIGS: dict[str, type[OptimConfig]] = {"sgd": Sgd, "adam": Adam}
+
+
+@dataclass
+class DataConfig:
+    """A data set, where it lies, how it is split and batched."""
+
+    name: DataName = MISSING
+    root: str = MISSING
+    split_seed: int = MISSING
+    train_images: int | None = MISSING  # the first so many of the training images; null is all
+    augment: Augment = MISSING
+    batches: Batches = MISSING
+    default_epochs: int = MISSING  # the budget where neither train.steps nor train.epochs is given
+
+
+@dataclass
+class ShiftConfig:
+    """Changes of the test distribution to evaluate under; they never change training."""
+
+    names: list[ShiftName] = MISSING
+    severities: list[int] = MISSING
+
+
+@dataclass
+class TrainConfig:
+    """Budget and evaluation of one run."""
+
+    steps: int | None = MISSING
+    epochs: int | None = MISSING
+    epoch_batch: int | None = MISSING  # batch size that epochs are counted in; null: batch_size
+    eval_points: int = MISSING  # evenly spaced; those at powers of √2 in the first 2 % come on top
+    thresholds: list[float] = MISSING  # validation accuracies whose first crossing is reported
+    policies: list[Policy] = MISSING
+    test_batch: int | None = MISSING  # images that batch and blend see at once; null: batch_size
+    prior: float = MISSING  # of blend: images that the running statistics count as
+    trainable: Trainable = MISSING  # which parameters: models/trainable.py says what each is
+    save_weights: SaveWeights = MISSING  # auto keeps files of up to 5 MB
+
+
+@dataclass
+class TuneConfig:
+    """The half decades among which an arm's learning rate is found; without them it is given."""
+
+    low: float | None = MISSING
+    high: float | None = MISSING
+    seeds: list[int] = MISSING  # what rates are compared on, and nothing is reported on
+    extend: int = MISSING  # half decades that are tried beyond low, and beyond high, at most
+
+
+@dataclass
+class TrackConfig:
+    """Where a run is logged beside metrics.csv."""
+
+    mode: TrackMode = MISSING
+    project: str = MISSING
+    entity: str | None = MISSING
+
+
+MAX_TITLE = 200  # characters; the file of a figure is called by its title
+MAX_FIGURES = 50  # of a report: each takes a second to draw
+MAX_PANELS = 100  # of a figure
+
+
+@dataclass
+class Panel:
+    """One panel of a figure: the rows of runs.csv that satisfy a query (`bnbench.config.query`)."""
+
+    title: str = MISSING
+    where: str = MISSING
+
+
+@dataclass
+class Figure:
+    """One figure of the report, over columns of runs.csv."""
+
+    kind: FigureKind = MISSING
+    title: str = MISSING
+    x: str = "step"
+    y: str = "val/accuracy"
+    hue: str = "norm.name"
+    style: str | None = "placement"
+    col: str | None = None
+    row: str | None = None
+    where: str | None = None
+    panels: list[Panel] | None = None
+    logx: bool = False
+    logy: bool = False
+    tuning: bool = False  # of the runs that learning rates were tuned on, not of those reported
+
+
+@dataclass
+class Comparison:
+    """Each arm against the one that has these values and is equal to it elsewhere."""
+
+    baseline: dict[str, Any] = MISSING
+
+
+@dataclass
+class Report:
+    """What an experiment asks and how its report answers."""
+
+    question: str = MISSING
+    figures: list[Figure] = MISSING
+    compare: list[Comparison] = MISSING
+
+
+@dataclass
+class Config:
+    """One request: an arm, its seeds, and where and how to run it."""
+
+    model: ModelConfig = MISSING
+    norm: NormConfig = MISSING
+    placement: Placement = MISSING
+    data: DataConfig = MISSING
+    shift: ShiftConfig = MISSING
+    optim: OptimConfig = MISSING
+    batch_size: int = MISSING
+    train: TrainConfig = MISSING
+    tune: TuneConfig = MISSING
+    track: TrackConfig = MISSING
+    probes: list[Probe] = MISSING
+    seeds: list[int] = MISSING
+    threads: int = MISSING
+    device: Device = MISSING
+    results: str = MISSING
+    arms: list[dict[str, Any]] = MISSING
+    report: Report = MISSING
+    tuned_lr: dict[str, Any] = field(default_factory=dict)

@@ -1,0 +1,202 @@
+"""Figures of claims: the evidence, our curves beside published ones, an error surface."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure as Canvas
+from matplotlib.lines import Line2D
+from matplotlib.ticker import EngFormatter, MaxNLocator
+
+from bnbench.drawing import style
+from bnbench.drawing.forest import forest
+from bnbench.drawing.layout import below, entitle
+from bnbench.drawing.plots import Drawing
+
+__all__ = ["forest", "published", "surface"]
+
+DIGITISED = Path(__file__).with_name("ioffe2015_digitised.csv")
+NONE, BN = style.NORM_COLOURS["none"], style.NORM_COLOURS["batchnorm"]
+SERIES = {  # as both panels call them: name -> colour of the norm, dash of the rate
+    "without BN": (NONE, style.SOLID),
+    "with BN": (BN, style.SOLID),
+    "BN ×5": (BN, style.DASHED),
+    "BN ×30": (BN, style.DOTTED),
+    "BN ×5, sigmoid": (BN, style.DASHDOT),
+    "without BN ×5": (NONE, style.DASHED),
+    "without BN ×30": (NONE, style.DOTTED),
+}
+THEIRS = {
+    "without_bn": "without BN",
+    "with_bn": "with BN",
+    "Inception": "without BN",
+    "BN-Baseline": "with BN",
+    "BN-x5": "BN ×5",
+    "BN-x30": "BN ×30",
+    "BN-x5-Sigmoid": "BN ×5, sigmoid",
+}
+FIGURES = {  # of the paper: its name there, where its accuracy axis starts, what it was measured on
+    "fig1a": ("fig. 1a", 70, "MNIST, 3×100 sigmoid"),
+    "fig2": ("fig. 2", 40, "ImageNet, Inception"),
+}
+
+
+PATH = "#d55e00"
+FEW_STEPS = 30  # more are drawn finer
+START: dict[str, Any] = {
+    "marker": "o",
+    "markersize": 8,
+    "markerfacecolor": "white",
+    "linestyle": "none",
+}
+LAST: dict[str, Any] = {
+    "marker": "*",
+    "markersize": 13,
+    "markeredgecolor": "white",
+    "linestyle": "none",
+}
+
+
+def published(ours: pd.DataFrame, figure: str, what: str, title: str) -> Drawing:
+    """Our curves beside those of Ioffe & Szegedy 2015, accuracy against training steps.
+
+    Args:
+        ours: series (a key of `SERIES`), step, accuracy (a share; the mean over seeds), low, high
+            (its interval; NaN where there is none).
+        figure: `fig1a` or `fig2`.
+        what: what ours was measured on, `digits, 3×100 sigmoid, n = 10`.
+        title: of the figure.
+
+    Raises:
+        ValueError: an unknown figure or series.
+    """
+    if figure not in FIGURES:
+        raise ValueError(f"figure {figure!r}: expected one of {', '.join(FIGURES)}")
+    if unknown := sorted(set(ours["series"]) - set(SERIES)):
+        raise ValueError(f"series {unknown[0]!r}: expected one of {', '.join(SERIES)}")
+    name, start, theirs_on = FIGURES[figure]
+    digitised = pd.read_csv(DIGITISED, comment="#")
+    theirs = digitised[digitised["figure"] == figure].replace({"series": THEIRS})
+    source = f"Ioffe & Szegedy 2015, {name} (digitised)"
+    with style.themed():
+        canvas = Canvas(figsize=(8.4, 3.4), layout="constrained", facecolor="white")
+        left, right = canvas.subplots(1, 2, sharey=True)
+        for ax, table, heading in (
+            (left, ours, f"bnbench\n{what}"),
+            (right, theirs, f"{source}\n{theirs_on}"),
+        ):
+            _curves(ax, table)
+            ax.set_title(heading, fontsize="medium")
+            ax.set_xlabel("training step")
+            ax.xaxis.set_major_formatter(EngFormatter(sep=""))
+            ax.xaxis.set_major_locator(MaxNLocator(5))
+        last = ours.sort_values("step").groupby("series")["accuracy"].last()
+        left.set_ylim(min(start, 100 * last.min() - 3), 100)
+        left.set_ylabel("accuracy (%)")
+        right.tick_params(labelleft=True)
+        entitle(canvas, title)
+        drawn = [key for key in SERIES if key in {*ours["series"], *theirs["series"]}]
+        below(canvas, _handles(drawn), "left: mean over seeds, band: 95 % t interval, unadjusted")
+    caption = (
+        f"Left, bnbench: {what}; mean and 95 % t interval over seeds, unadjusted, validation "
+        f"accuracy. Colours are norms, dashes learning rates. Right: {source}, {theirs_on}, one "
+        "run each. Both have the same accuracy axis, which "
+        "starts above 0, and scales of their own for the steps."
+    )
+    ends = "; ".join(f"{key} ends at {100 * value:.1f} %" for key, value in last.items())
+    return Drawing(canvas, title, caption, f"{title}. {caption} Ours: {ends}.")
+
+
+def _curves(ax: Axes, table: pd.DataFrame) -> None:
+    for series, some in table.groupby("series", sort=False):
+        colour, dash = SERIES[str(series)]
+        line = some.sort_values("step")
+        look: dict[str, Any] = {"color": colour, "linestyle": dash, "linewidth": 1.7}
+        ax.plot(line["step"], 100 * line["accuracy"], label=series, **look)
+        if "low" in line:
+            edges = 100 * line["low"], 100 * line["high"]
+            ax.fill_between(line["step"], *edges, color=colour, alpha=0.15, linewidth=0)
+    ax.set_xlim(left=0)
+
+
+def _handles(drawn: list[str]) -> list[Line2D]:
+    return [
+        Line2D([], [], color=SERIES[key][0], linestyle=SERIES[key][1], label=key) for key in drawn
+    ]
+
+
+def surface(table: pd.DataFrame, title: str) -> Drawing:
+    """The error surface of a net of two features under gradient descent, raw beside standardised.
+
+    Args:
+        table: features (`scaled`, `standardised`), kind (`loss`: one row per point of a full grid
+            of x and y; `path`: one row per step), x, y (the two weights), value (the loss), step.
+        title: of the figure.
+
+    Raises:
+        ValueError: the grid of a surface is not full, or there is nothing to draw.
+    """
+    names = [name for name in ("scaled", "standardised") if name in set(table["features"])]
+    if not names:
+        raise ValueError("features: expected rows of scaled or standardised")
+    told = []
+    with style.themed():
+        canvas = Canvas(figsize=(8.4, 3.8), layout="constrained", facecolor="white")
+        grid = canvas.subplots(1, len(names), squeeze=False)[0]
+        for ax, name in zip(grid, names, strict=True):
+            own = table[table["features"] == name]
+            path = own[own["kind"] == "path"].sort_values("step")
+            _contours(ax, own[own["kind"] == "loss"])
+            _path(ax, path)
+            last = path.iloc[-1]
+            told.append(f"{name}: loss {last['value']:.3g} after {last['step']:,.0f} steps")
+            ax.set_title(f"{name} features\n{told[-1].partition(': ')[2]}", fontsize="medium")
+            ax.set_xlabel("weight of feature 1")
+        grid[0].set_ylabel("weight of feature 2")
+        entitle(canvas, title)
+        handles = [
+            Line2D([], [], **look, color=PATH, label=label)
+            for label, look in {
+                "gradient descent, step by step": {"marker": "o", "markersize": 3},
+                "start": START,
+                "last step": LAST,
+            }.items()
+        ]
+        below(canvas, handles)
+    caption = (
+        "Contours of the loss, each a constant factor from the next, and the path of gradient "
+        f"descent. {'; '.join(told)}."
+    )
+    return Drawing(canvas, title, caption, f"{title}. {caption}")
+
+
+def _contours(ax: Axes, loss: pd.DataFrame) -> None:
+    square = loss.pivot(index="y", columns="x", values="value")
+    if square.isna().any(axis=None) or min(square.shape) < 2:
+        raise ValueError("loss: expected one value at each point of a grid of x and y")
+    height = square.to_numpy()
+    low = max(height[height > 0].min(), 1e-4 * height.max())
+    levels = np.geomspace(low, height.max(), 12)
+    x, y = square.columns.to_numpy(), square.index.to_numpy()
+    at_least = np.maximum(height, low)
+    ax.contourf(x, y, np.log(at_least), levels=np.log(levels), cmap="Blues", alpha=0.75)
+    ax.contour(x, y, np.log(at_least), levels=np.log(levels), colors="#5f7f9f", linewidths=0.5)
+    ax.grid(visible=False)
+    ax.set_xlim(x[0], x[-1])
+    ax.set_ylim(y[0], y[-1])
+    if 0.5 < np.ptp(x) / np.ptp(y) < 2:
+        ax.set_aspect("equal")
+
+
+def _path(ax: Axes, path: pd.DataFrame) -> None:
+    look = (
+        {"linewidth": 1.1, "markersize": 3}
+        if len(path) <= FEW_STEPS
+        else {"linewidth": 0.5, "markersize": 1}
+    )
+    ax.plot(path["x"], path["y"], "-o", color=PATH, zorder=3, **look)
+    for place, mark in ((0, START), (-1, LAST)):
+        point = path.iloc[place]
+        ax.plot(point["x"], point["y"], color=PATH, zorder=4, **mark)

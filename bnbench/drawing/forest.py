@@ -1,0 +1,247 @@
+"""The evidence of one claim at a glance: each part's seeds, mean and interval beside its SESOI.
+
+Parts that measure the same thing in the same unit share a panel and its axis; others never do.
+Exact claims have one number and one bound per part, on a logarithmic axis.
+"""
+
+import math
+import textwrap
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
+
+from bnbench.analysis.verdict_words import COLOURS, estimate_words, found, verdict_label
+from bnbench.analysis.verdicts import Claim, PartView, records
+from bnbench.config.labels import count_label, plain_label
+from bnbench.drawing import style
+from bnbench.drawing.bounds import bounds
+from bnbench.drawing.canvas import MARKERS, NUM_TOLD, READING, REGION, canvas_of, title_of
+from bnbench.drawing.layout import below
+from bnbench.drawing.plots import Drawing
+
+LABEL = 30  # characters
+SEEDS_AT = 0.24  # how far below its mean a part's seeds are drawn, in rows
+BOUNDS = {"": "o", "at least": ">", "at most": "<"}
+
+
+def forest(claim: Claim) -> Drawing | None:
+    """Draw a claim; None where nothing was measured."""
+    if claim.is_exact:
+        return bounds(claim)
+    rows = [
+        (claim.part(row["part"]), row)
+        for row in records(claim.parts)
+        if math.isfinite(row["estimate"])
+    ]
+    if not rows:
+        return None
+    panels: dict[Any, list[tuple[PartView, dict[str, Any]]]] = {}
+    for part, row in rows:
+        panels.setdefault((row["statistic"], part.unit, part.ratio), []).append((part, row))
+    with style.themed():
+        canvas, axes = canvas_of(claim, [len(panel) for panel in panels.values()])
+        for ax, ((statistic, unit, ratio), panel) in zip(axes, panels.items(), strict=True):
+            _panel(ax, panel, claim.evidence)
+            unit = "log scale" if ratio else unit
+            named = not unit or f"({unit})" in statistic
+            ax.set_xlabel(statistic if named else f"{statistic} ({unit})")
+        handles = _legend([row for _, row in rows], claim.evidence)
+        below(canvas, handles, fontsize="small")
+    return Drawing(canvas, title_of(claim), _caption(claim), _alt(claim, rows))
+
+
+def _panel(ax: Axes, rows: Sequence[tuple[PartView, dict[str, Any]]], seeds: pd.DataFrame) -> None:
+    """One axis with a row for each part."""
+    part, _ = rows[0]
+    if part.ratio:
+        ax.set_xscale("log")
+    drawn = [_seeds(part, row, seeds) for part, row in rows]
+    limits = _limits(
+        [
+            *(row[key] for _, row in rows for key in ("estimate", "ci_low", "ci_high")),
+            *(row[key] for _, row in rows for key in ("sesoi_low", "sesoi_high")),
+            *(value for points in drawn for value in points["value"]),
+        ],
+        part.ratio,
+    )
+    ax.set_xlim(*limits)
+    _ticks(ax, part.ratio)
+    nothing = float(part.ratio)  # where the two arms are equal
+    if limits[0] < nothing < limits[1]:
+        ax.axvline(nothing, color="#8a8f98", linewidth=0.9, zorder=1)
+    for place, ((_, row), points) in enumerate(zip(rows, drawn, strict=True)):
+        _region(ax, place, row, limits)
+        _row(ax, place, row, points)
+    ax.set_yticks(
+        range(len(rows)), [textwrap.fill(plain_label(part.label), LABEL) for part, _ in rows]
+    )
+    for label, (part, row), place in zip(ax.get_yticklabels(), rows, range(len(rows)), strict=True):
+        decides = row["role"] == "verdict"
+        label.set_color("#1d2329" if decides else READING)
+        _beside(ax, place, part, row)
+
+
+def _row(ax: Axes, place: int, row: dict[str, Any], points: pd.DataFrame) -> None:
+    """The seeds of a part, its interval and its mean; a reading is lighter."""
+    decides = row["role"] == "verdict"
+    colour = COLOURS.get(row["verdict"], READING) if decides else READING
+    for bound, some in points.groupby("bound"):
+        ax.plot(
+            some["value"],
+            np.full(len(some), place + SEEDS_AT),
+            linestyle="none",
+            marker=BOUNDS[str(bound)],
+            markersize=4 if bound == "" else 5.5,
+            color=colour,
+            alpha=0.4,
+            markeredgewidth=0,
+            gid="seeds",
+        )
+    width = 2.4 if decides else 1.3
+    if math.isfinite(row["ci_low"]):
+        ax.hlines(place, row["ci_low"], row["ci_high"], color=colour, linewidth=width, zorder=3)
+    marker = MARKERS.get(row["verdict"], "s") if decides else "s"
+    ax.plot(
+        row["estimate"],
+        place,
+        marker=marker,
+        markersize=8 if decides else 5,
+        color=colour,
+        markeredgecolor="white",
+        zorder=4,
+        gid="mean",
+    )
+
+
+def _region(ax: Axes, place: int, row: dict[str, Any], limits: tuple[float, float]) -> None:
+    """The SESOI of a row, and shaded what an interval must lie in to confirm."""
+    low, high = row["sesoi_low"], row["sesoi_high"]
+    if math.isnan(low) and math.isnan(high):
+        return
+    left = limits[0] if math.isnan(low) else low
+    right = limits[1] if math.isnan(high) else high
+    top, bottom = place - 0.5, place + 0.5
+    ax.fill_betweenx([top, bottom], left, right, color=REGION, linewidth=0, zorder=0)
+    ends = [end for end in (low, high) if math.isfinite(end)]
+    look = {"color": COLOURS["confirmed"], "linewidth": 1.1, "linestyle": style.DASHED}
+    ax.vlines(ends, top, bottom, zorder=1, **look)
+
+
+def _beside(ax: Axes, place: int, part: PartView, row: dict[str, Any]) -> None:
+    """Right of a row: its verdict as symbol and word, its numbers, n."""
+    decides = row["role"] == "verdict"
+    n = "" if math.isnan(row["n"]) else f", n = {row['n']:.0f}"
+    text = estimate_words(part, row) + n
+    where = ax.get_yaxis_transform()
+    look = {"va": "center", "fontsize": "small", "clip_on": False}
+    if not decides:
+        ax.text(1.02, place, f"reading\n{text}", transform=where, color=READING, **look)
+        return
+    word = verdict_label(row["verdict"])
+    colour = COLOURS.get(row["verdict"], READING)
+    ax.text(1.02, place - 0.17, word, transform=where, color=colour, weight="bold", **look)
+    ax.text(1.02, place + 0.2, text, transform=where, color="#1d2329", **look)
+
+
+def _seeds(part: PartView, row: dict[str, Any], evidence: pd.DataFrame) -> pd.DataFrame:
+    """The finite values of a part's seeds, as its axis shows them, with what bounds they are."""
+    if evidence.empty:
+        return pd.DataFrame({"value": [], "bound": []})
+    own = evidence[(evidence["part"] == row["part"]) & evidence["bound"].isin(BOUNDS)]
+    own = own[np.isfinite(own["value"])]
+    with np.errstate(over="ignore"):
+        value = np.exp(own["value"]) if part.ratio else own["value"]
+    return own.assign(value=value)[np.isfinite(value)]
+
+
+def _limits(values: Sequence[float], is_log: bool) -> tuple[float, float]:
+    """Limits a little wider than the finite values, and out to no effect where that is near."""
+    finite = np.array([v for v in values if math.isfinite(v) and (v > 0 or not is_log)], float)
+    finite = np.log(finite) if is_log else finite
+    low, high = (float(finite.min()), float(finite.max())) if len(finite) else (0.0, 0.0)
+    span = high - low or max(abs(low), 1.0) * 0.2
+    if low - span < 0 < high + span:  # on both scales no effect is at 0 now
+        low, high = min(low, 0.0), max(high, 0.0)
+    pad = 0.06 * (high - low) or 0.1 * span
+    if is_log:
+        return math.exp(low - pad), math.exp(high + pad)
+    return low - pad, high + pad
+
+
+def _ticks(ax: Axes, is_log: bool) -> None:
+    """About six ticks with plain numbers, at 1, 2 and 5 where a log axis is long."""
+    if not is_log:
+        ax.xaxis.set_major_locator(MaxNLocator(6))
+        return
+    low, high = ax.get_xlim()
+    ticks = [v for v in MaxNLocator(6).tick_values(low, high) if v > 0]
+    decades = math.log10(high / low)
+    if decades > 0.75:
+        steps = (1, 2, 5) if decades < 2.5 else (1,)
+        every = max(1, round(decades / 6))
+        powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+        ticks = [step * 10.0**p for p in powers if p % every == 0 for step in steps]
+    ax.xaxis.set_major_locator(FixedLocator([tick for tick in ticks if low <= tick <= high]))
+    ax.xaxis.set_minor_locator(NullLocator())
+    ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}×"))
+
+
+def _legend(rows: Sequence[dict[str, Any]], evidence: pd.DataFrame) -> list[Any]:
+    def mark(marker: str, label: str, **look: Any) -> Line2D:
+        look = {"linestyle": "none", "color": "#4d4d4d", "markeredgecolor": "white"} | look
+        return Line2D([], [], marker=marker, label=label, **look)
+
+    levels = sorted(
+        {f"{100 * row['ci_level']:.0f} %" for row in rows if row["ci_low"] == row["ci_low"]}
+    )
+    handles: list[Any] = []
+    if not evidence.empty and evidence["bound"].isin(BOUNDS).any():
+        handles.append(mark("o", "one seed", alpha=0.5, markersize=4, markeredgewidth=0))
+    if not evidence.empty and evidence["bound"].isin(["at least", "at most"]).any():
+        handles.append(mark(">", "one seed: at least (or, <, at most) this", alpha=0.5))
+    if levels:
+        label = f"mean with {' or '.join(levels)} interval, unadjusted"
+        handles.append(mark("o", label, linestyle="-", linewidth=2, markersize=7))
+    if any(
+        row["sesoi_low"] == row["sesoi_low"] or row["sesoi_high"] == row["sesoi_high"]
+        for row in rows
+    ):
+        edge = {"facecolor": REGION, "edgecolor": COLOURS["confirmed"], "linestyle": style.DASHED}
+        handles.append(Patch(label="would confirm: beyond the smallest effect of interest", **edge))
+    return handles
+
+
+def _caption(claim: Claim) -> str:
+    """What is drawn, and how many seeds had nothing to say."""
+    words = (
+        "Each part of the claim with its seeds, mean and interval (t; of a share of seeds the "
+        "exact one), unadjusted; the region that would confirm "
+        "is shaded. A part's own verdict is before the adjustment for many claims."
+    )
+    if lacking := int(claim.parts["estimate"].isna().sum()):
+        words += f" {count_label(lacking, 'part')} without a number: not drawn."
+    readings = int((claim.parts["role"] != "verdict").sum())
+    if readings:
+        words += " Readings (grey) stand beside the verdict and decide nothing."
+    if not claim.evidence.empty:
+        lost = int((claim.evidence["bound"] == "none").sum())
+        words += f" Pairs in which neither run got there, and which are not drawn: {lost}." * bool(
+            lost
+        )
+    return words
+
+
+def _alt(claim: Claim, rows: Sequence[tuple[PartView, dict[str, Any]]]) -> str:
+    told = [
+        f"{part.label}: {estimate_words(part, row)}, {row['verdict'] or 'reading'}"
+        for part, row in rows[:NUM_TOLD]
+    ]
+    more = f"; and {len(rows) - NUM_TOLD} more in the table" if len(rows) > NUM_TOLD else ""
+    verdict = verdict_label(claim.row["verdict"])
+    return f"{title_of(claim)} {verdict}. {found(claim)} {'; '.join(told)}{more}."

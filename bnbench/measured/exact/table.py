@@ -1,0 +1,50 @@
+"""The table of exact claims, and how one is measured.
+
+Eleven sentences of Ioffe & Szegedy 2015 and of popular notes need no training to be judged. Where
+the notes are wrong, the check states the true sentence, and its part `myth` is a lower bound on how
+far the false one is off. Everything is computed on the CPU, in float64 unless a part says
+otherwise, and from generators of its own: the same numbers at every call, and no global state read
+or changed.
+"""
+
+from bnbench.measured.exact import gradients, modes, statistics
+from bnbench.measured.exact.records import Check, Part, Result
+
+EXACT: dict[str, Check] = {
+    "E1": gradients.E1,
+    "E2": gradients.E2,
+    "E3": statistics.E3,
+    "E4": gradients.E4,
+    "E5": gradients.E5,
+    "E6": modes.E6,
+    "E7": statistics.E7,
+    "E8": statistics.E8,
+    "E9": statistics.E9,
+    "E10": modes.E10,
+    "E11": modes.E11,
+}
+
+
+def run(claim: str) -> Result:
+    """Measure the check of one claim, in seconds at most.
+
+    Args:
+        claim: a key of `EXACT`.
+
+    Raises:
+        ValueError: an unknown claim.
+
+    >>> run("E8").holds
+    True
+    """
+    if claim not in EXACT:
+        raise ValueError(f"unknown exact claim {claim!r}; allowed: {', '.join(EXACT)}")
+    check = EXACT[claim]
+    numbers = check.measure()
+    assert numbers.keys() == check.parts.keys()
+    parts = tuple(
+        Part(name, b.statistic, numbers[name], b.direction, b.limit, b.admits(numbers[name]))
+        for name, b in check.parts.items()
+    )
+    failed = [part for part in parts if not part.holds]
+    return Result(claim, check.sentence, check.source, not failed, (failed or parts)[0], parts)

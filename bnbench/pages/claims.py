@@ -1,0 +1,202 @@
+"""Write what became of the claims as one self-contained page, and as a section for the report."""
+
+from collections.abc import Mapping, Sequence
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+from bnbench.analysis.agreement import Boards, read_boards
+from bnbench.analysis.agreement import section as agreement
+from bnbench.analysis.verdict_words import (
+    estimate_words,
+    exact_words,
+    found,
+    p_words,
+    sesoi_words,
+    shown,
+    tally,
+    verdict_label,
+    with_unit,
+)
+from bnbench.analysis.verdict_words import numbers as digits
+from bnbench.analysis.verdicts import DEPTH, Claim, ClaimView, read_claims, records, write_views
+from bnbench.config.labels import ABSENT
+from bnbench.drawing.claims import forest
+from bnbench.drawing.plots import Drawing
+from bnbench.pages.render import kept_picture, picture, render
+from bnbench.pages.tables import Table
+from bnbench.tracking.run_dir import write_whole
+
+PAGE = "report.html"
+PART_COLUMNS = ["part", "verdict", "to confirm", "estimate [interval]", "level", "n"]
+PART_NUMBERS = ["p (confirm)", "p (refute)", "smallest detectable effect", "bounds"]
+EXACT_COLUMNS = ["part", "what is measured", "measured", "bound", "kept"]
+
+
+def write_claims(
+    folder: Path,
+    views: Sequence[ClaimView],
+    drawings: Mapping[str, Sequence[Drawing]] | None = None,
+    facts: Mapping[str, str] | None = None,
+    others: Boards | None = None,
+) -> Path:
+    """Write claims.json, figures/ and report.html for the verdicts that a folder holds.
+
+    Args:
+        folder: results/claims/<data>, with scoreboard.csv, parts.csv and evidence/.
+        views: the words of the claims.
+        drawings: figures by claim id, beside the one of its evidence.
+        facts: how it was run, as terms and descriptions.
+        others: the claims on other data sets, to say where they disagree.
+
+    Returns:
+        The page.
+
+    Raises:
+        ValueError: a file is damaged, or the scoreboard names a claim without a view.
+    """
+    write_views(folder, views)
+    claims = read_claims(folder)
+    sections = [
+        _section(folder, claim, (drawings or {}).get(claim.view.id, ())) for claim in claims
+    ]
+    page = render(
+        "claims.html.j2",
+        title=f"bnbench: claims on {folder.name}",
+        board=_board(folder.name, claims),
+        agreement=agreement({folder.name: claims, **(others or {})}),
+        sections=sections,
+        facts=facts or {},
+    )
+    write_whole(folder / PAGE, page, DEPTH)
+    return folder / PAGE
+
+
+def boards(results: Path, problems: list[str]) -> dict[str, Any]:
+    """What the page over everything says of the claims: each scoreboard, and where they disagree.
+
+    Args:
+        results: the results folder.
+        problems: gets a line for each data set whose files are damaged, and which is left out.
+    """
+    folders = sorted(path.parent for path in results.glob("claims/*/scoreboard.csv"))
+    read = read_boards([folder for folder in folders if (folder / PAGE).exists()], problems)
+    scoreboards = [
+        _board(data, claims) | {"page": f"claims/{data}/{PAGE}"} for data, claims in read.items()
+    ]
+    return {"boards": scoreboards, "agreement": agreement(read)}
+
+
+def _board(data: str, claims: Sequence[Claim]) -> dict[str, Any]:
+    """The tally and the rows of the scoreboard, by family."""
+    groups = groupby(claims, key=lambda claim: claim.view.family)
+    families = [(family, [_row(claim) for claim in group]) for family, group in groups]
+    return {"data": data, "tally": tally(claims), "families": families}
+
+
+def _row(claim: Claim) -> dict[str, Any]:
+    verdict = claim.row["verdict"]
+    return {
+        "id": claim.view.id,
+        "sentence": claim.view.sentence,
+        "verdict": verdict,
+        "underpowered": claim.is_underpowered,
+        **shown(claim),
+    }
+
+
+def _section(folder: Path, claim: Claim, extra: Sequence[Drawing]) -> dict[str, Any]:
+    """Everything that the template says about one claim; draws and saves its figures."""
+    name = claim.view.id
+    own = forest(claim)
+    drawings = [*([own] if own else []), *extra]
+    figures = [
+        picture(drawing, folder / "figures" / f"{name}{f'-{number}' if number > 1 else ''}.png", 3)
+        for number, drawing in enumerate(drawings, start=1)
+    ]
+    figures += [
+        kept_picture(path, f"{name}, further", DEPTH + 1)
+        for path in sorted((folder / "figures").glob(f"{name}-*.png"))
+        if path.stem not in [figure["file"] for figure in figures]
+    ]
+    has_evidence = (folder / "evidence" / f"{name}.csv").exists()
+    return {
+        **_row(claim),
+        "view": claim.view,
+        "found": found(claim),
+        "facts": _facts(claim),
+        "figures": figures,
+        "parts": _exact_parts(claim) if claim.is_exact else _parts(claim),
+        "evidence": f"evidence/{name}.csv" if has_evidence else None,
+        "command": claim.row["command"],
+    }
+
+
+def _facts(claim: Claim) -> dict[str, str]:
+    """What the verdict stands on, as terms and descriptions; without what there is not."""
+    view, row, text = claim.view, claim.row, shown(claim)
+    level = f" ({text['level']} interval, unadjusted)" if text["level"] else ""
+    facts = {"Who says it": view.says, "Measured": view.statistic or row["statistic"]}
+    facts["Decision rule"] = view.rule
+    if claim.is_exact:
+        facts |= {"Bound": text["sesoi"], "Measured value": text["estimate"]}
+    else:
+        facts |= {
+            "Smallest effect of interest": f"{text['sesoi']}, to confirm",
+            "Estimate": f"{text['estimate']}{level}",
+            "n": f"{text['n']} seeds",
+            "p, Holm-adjusted": p_words(row["p_holm"]),
+            "Smallest detectable effect": _detectable(claim),
+        }
+    facts["Experiment"] = row["experiment"]
+    absent = ("", ABSENT, f"{ABSENT} seeds", f"{ABSENT}, to confirm")
+    return {term: words for term, words in facts.items() if words not in absent}
+
+
+def _detectable(claim: Claim) -> str:
+    row = claim.headline
+    words = _effect(claim, row) if "detectable" in row else ABSENT
+    if claim.is_underpowered:
+        words += ", more than the smallest effect of interest: underpowered"
+    return words
+
+
+def _effect(claim: Claim, row: Mapping[str, Any]) -> str:
+    return with_unit(digits([row["detectable"]])[0], claim.part(row["part"]))
+
+
+def _parts(claim: Claim) -> Table | None:
+    if claim.parts.empty:
+        return None
+    rows = []
+    for row in records(claim.parts):
+        part = claim.part(row["part"])
+        verdict = verdict_label(row["verdict"]) if row["role"] == "verdict" else row["role"]
+        has_interval = row["ci_low"] == row["ci_low"]
+        level = f"{100 * row['ci_level']:.0f} %" if has_interval else ABSENT
+        rows.append(
+            [
+                *(part.label, verdict, sesoi_words(part, row)),
+                *(estimate_words(part, row), level, _count(row["n"])),
+                *(p_words(row["p_confirm"]), p_words(row["p_refute"])),
+                *(_effect(claim, row), _count(row["censored"])),
+            ]
+        )
+    return Table([*PART_COLUMNS, *PART_NUMBERS], rows, [""] * len(rows), 3)
+
+
+def _count(number: float) -> str:
+    return f"{number:.0f}" if number == number else ABSENT
+
+
+def _exact_parts(claim: Claim) -> Table:
+    rows = [
+        [
+            claim.part(row["part"]).label,
+            row["statistic"],
+            *exact_words(row),
+            "✓ yes" if row["holds"] else "✗ no",
+        ]
+        for row in records(claim.evidence)
+    ]
+    return Table(EXACT_COLUMNS, rows, [""] * len(rows), 2)

@@ -1,0 +1,224 @@
+"""Write what the experiments found as self-contained pages: one for each, and one for all."""
+
+import json
+import os
+import re
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from datetime import datetime
+from pathlib import Path
+from typing import Any, NamedTuple, cast
+
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from bnbench.analysis.agreement import read_boards
+from bnbench.analysis.load import Experiment, finished, load
+from bnbench.analysis.verdicts import FACTS, read_claims, read_judged
+from bnbench.config.labels import escaped, ranges_label, value_label
+from bnbench.config.schema import MAX_FIGURES, Figure, FigureKind
+from bnbench.config.schema import Report as Declared
+from bnbench.drawing.plots import draw
+from bnbench.pages import tables
+from bnbench.pages.claims import PAGE, boards, write_claims
+from bnbench.pages.render import kept_picture, picture, render
+from bnbench.pages.runs import run_details
+from bnbench.tracking.experiment_dir import survey, write_runs
+from bnbench.tracking.run_dir import write_whole
+from bnbench.tracking.stored import DEPTH, check_folder
+
+FIGURES = [
+    Figure(FigureKind.curves, "Validation accuracy by step", col="model.name"),
+    Figure(FigureKind.curves, "Validation accuracy by samples seen", x="samples", col="model.name"),
+]
+ROOT = "../../../"  # of the results, seen from an experiment's own page
+
+
+class Report(NamedTuple):
+    """The page over all experiments, and a line for each experiment that could not be read."""
+
+    page: Path
+    problems: list[str]
+
+
+def write_report(results: Path) -> Report:
+    """Write what became of every experiment, and `results/report.html` over all.
+
+    Each gets its runs.csv, report.html and figures/. One that cannot be read keeps what it has,
+    and the page over all says why. At its top are the scoreboards of the claims that were judged.
+
+    Raises:
+        ValueError: there is no experiment.
+    """
+    folders, problems = survey(results)
+    if not folders and not problems:
+        raise ValueError(f"{results}: no runs of any experiment there: run `make sweep` first")
+    sections = []
+    for folder in folders:
+        name, data = folder.parts[-2:]
+        try:
+            write_runs(results, name, data)
+            section = _section(load(folder))
+            alone = section | {"page": None, "folder": "", "root": ROOT}
+            _write(folder / "report.html", [alone], depth=DEPTH)
+        except Exception as error:  # whatever a file makes of it, the other experiments are written
+            problems.append(_line(folder, error))
+            section = {**_heading(name, data), "problem": problems[-1], "figures": []}
+        sections.append(section)
+    try:
+        with suppress(FileNotFoundError):
+            check_folder(results / "claims", 1)
+        complete_claims(results, problems)
+        claims = boards(results, problems)
+    except Exception as error:  # likewise
+        claims = None
+        problems.append(_line(results / "claims", error))
+    problems = list(dict.fromkeys(problems))
+    return Report(_write(results / "report.html", sections, claims), problems)
+
+
+def complete_claims(results: Path, problems: list[str]) -> None:
+    """Write the pages of claims that have tables and none, such as those kept in a repository.
+
+    Args:
+        results: the results folder.
+        problems: gets a line for each data set whose page cannot be written.
+    """
+    folders = sorted(path.parent for path in results.glob(f"claims/*/{FACTS}"))
+    for folder in folders:
+        if os.path.lexists(folder / PAGE):
+            continue
+        try:
+            views = [claim.view for claim in read_claims(folder)]
+            info = read_judged(folder)
+            terms = {"Command": info["command"], **facts(info)}
+            others = read_boards([other for other in folders if other != folder], problems)
+            write_claims(folder, views, facts=terms, others=others)
+        except Exception as error:  # whatever a file makes of it, the others are written
+            problems.append(_line(folder, error))
+
+
+def _line(folder: Path, error: Exception) -> str:
+    """What is wrong with an experiment, as one line that any file can hold."""
+    told = isinstance(error, OSError | OverflowError | ValueError)
+    text = " ".join(f"{'' if told else f'{type(error).__name__}: '}{error}".split())
+    text = escaped(text)
+    return text if str(folder) in text else f"{folder}: {text}"
+
+
+def _heading(name: str, data: str) -> dict[str, Any]:
+    """What the template says about any experiment."""
+    folder = f"experiments/{name}/{data}/"
+    links = {"folder": folder, "page": f"{folder}report.html", "root": ""}
+    return {"id": f"{name}-{data}", "name": name, "data": data, **links, "problem": None}
+
+
+def _section(experiment: Experiment) -> dict[str, Any]:
+    """Everything that the template says about one experiment; draws and saves its figures.
+
+    Raises:
+        ValueError: a figure or comparison is malformed or asks for what is not there.
+    """
+    info, runs = experiment.info, experiment.runs
+    reported = experiment.reporting().runs
+    some = not finished(reported).empty
+    try:
+        declared = _declared(info.get("report") or {})
+        return {
+            **_heading(experiment.name, experiment.data),
+            "question": info.get("question") or declared.question,
+            "facts": facts(info),
+            "command": info.get("command"),
+            "num_runs": len(runs),
+            "num_arms": runs["arm"].nunique(),
+            "counts": tables.counts(runs),
+            "figures": list(_figures(experiment, declared.figures or FIGURES)),
+            "arms": tables.arms(reported) if some else None,
+            "runs": run_details(reported, experiment.folder.parents[2]) if some else None,
+            "comparisons": [
+                (
+                    tables.baseline_name(spec.baseline),
+                    tables.compared(reported, spec.baseline, experiment.found),
+                )
+                for spec in declared.compare
+                if some
+            ],
+        }
+    except ValueError as error:
+        raise ValueError(f"{experiment.folder / 'experiment.json'}: {error}") from None
+
+
+def _declared(report: dict[str, Any]) -> Declared:
+    """The checked declaration of figures and comparisons out of experiment.json."""
+    given = {key: value for key, value in report.items() if value is not None}
+    if "${" in json.dumps(given):
+        raise ValueError("report: expected values, not interpolations")
+    try:
+        node = OmegaConf.merge(
+            OmegaConf.structured(Declared(question="", figures=[], compare=[])), given
+        )
+        declared = cast(Declared, OmegaConf.to_object(node))
+    except OmegaConfBaseException as error:
+        raise ValueError(f"report.{error.full_key}: {str(error).splitlines()[0]}") from None
+    for part in ("figures", "compare"):
+        if len(getattr(declared, part)) > MAX_FIGURES:
+            raise ValueError(f"report.{part}: expected at most {MAX_FIGURES}")
+    for spec in declared.compare:
+        if not spec.baseline or any(isinstance(value, dict) for value in spec.baseline.values()):
+            raise ValueError("report.compare: expected a baseline of columns and their values")
+    return declared
+
+
+def _figures(experiment: Experiment, specs: Iterable[Figure]) -> Iterable[dict[str, Any]]:
+    for number, spec in enumerate(specs, start=1):
+        drawing = draw(spec, experiment)
+        words = re.sub(r"[^a-z0-9]+", "-", spec.title.lower()).strip("-")
+        path = experiment.folder / "figures" / f"{number:02}-{words}.png"
+        if drawing is not None:
+            yield picture(drawing, path, DEPTH + 1)
+        elif os.path.lexists(path):
+            yield kept_picture(path, spec.title, DEPTH + 1)
+        else:
+            yield {"title": spec.title, "source": None}
+
+
+def facts(info: Mapping[str, Any]) -> dict[str, str]:
+    """How it was run, as terms and descriptions; without what was not recorded."""
+    commit = info.get("git_commit")
+    dirty = " with uncommitted changes" if info.get("git_dirty") else ""
+    versions = (f"{name} {version}" for name, version in (info.get("versions") or {}).items())
+    unknown = info.get("git_note") or "not from a git repository"
+    terms = {
+        "Commit": f"{commit[:12]}{dirty}" if commit else unknown,
+        "Versions": ", ".join(versions),
+        "Learning rates": _tuned(info.get("tune")),
+        "Device": info.get("device"),
+        "Started": _moment(info.get("started")),
+        "Finished": _moment(info.get("finished")),
+    }
+    return {term: text for term, text in terms.items() if text}
+
+
+def _tuned(tune: dict[str, Any] | None) -> str | None:
+    if not tune:
+        return None
+    low, high = map(value_label, (tune["low"], tune["high"]))
+    return f"tuned on seeds {ranges_label(tune['seeds'])} over half decades from {low} to {high}"
+
+
+def _moment(text: str | None) -> str | None:
+    return f"{datetime.fromisoformat(text):%Y-%m-%d %H:%M %Z}" if text else None
+
+
+def _write(
+    path: Path,
+    sections: list[dict[str, Any]],
+    claims: Mapping[str, Any] | None = None,
+    depth: int = 0,
+) -> Path:
+    one = len(sections) == 1
+    name = f"{sections[0]['name']} on {sections[0]['data']}" if one else "all experiments"
+    claims = claims or {"boards": [], "agreement": None}
+    page = render("report.html.j2", title=f"bnbench: {name}", sections=sections, **claims)
+    write_whole(path, page, depth)
+    return path

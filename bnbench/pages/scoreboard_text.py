@@ -1,0 +1,60 @@
+"""The scoreboard of the claims as a terminal shows it."""
+
+from collections.abc import Sequence
+from itertools import groupby
+from pathlib import Path
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from bnbench.analysis.verdict_words import shown, tally, verdict_label
+from bnbench.analysis.verdicts import Claim
+from bnbench.config.quoting import shown_path
+
+STYLES = {"confirmed": "green", "refuted": "red", "inconclusive": "magenta", "not run here": "dim"}
+WIDTH = 110  # where no terminal says how wide it is, and no wider where one does
+
+
+def show_scoreboard(claims: Sequence[Claim], report: Path, console: Console | None = None) -> None:
+    """Print the verdicts by family, the tally, where the report is, and how to repeat a claim.
+
+    Without a terminal there is no colour, and a width of 110 columns.
+    """
+    console = console or Console(highlight=False)
+    width = min(console.width, WIDTH) if console.is_terminal else WIDTH
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1), pad_edge=False, width=width)
+    table.add_column("id", no_wrap=True)
+    table.add_column("claim", ratio=1)
+    table.add_column("verdict", no_wrap=True)
+    table.add_column(Text("estimate [interval]"), max_width=32)
+    table.add_column("n", justify="right", no_wrap=True)
+    for family, group in groupby(claims, key=lambda claim: claim.view.family):
+        table.add_section()
+        table.add_row("", Text(family, style="bold"))
+        for claim in group:
+            table.add_row(*_cells(claim))
+    # Text, never markup: sentences may have brackets. No wrapping: paths and commands are copied.
+    console.print(table, width=width, crop=False)
+    console.print(Text(tally(claims), style="bold"), soft_wrap=True)
+    console.print(Text(f"report: {shown_path(report)}"), soft_wrap=True)
+    commands = [claim.row["command"] for claim in claims if claim.row["command"]]
+    if commands:
+        console.print(Text(f"repeat a claim, for example: {commands[0]}"), soft_wrap=True)
+
+
+def _cells(claim: Claim) -> list[Text]:
+    verdict = claim.row["verdict"]
+    text = shown(claim)
+    told = Text(verdict_label(verdict), style=STYLES[verdict])
+    if claim.is_underpowered:
+        told.append("\n  underpowered", style="dim")
+    estimate = f"{text['estimate']} {text['sesoi']}" if claim.is_exact else text["estimate"]
+    return [
+        Text(claim.view.id),
+        Text(claim.view.sentence),
+        told,
+        Text(estimate),
+        Text(text["n"]),
+    ]

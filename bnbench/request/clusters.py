@@ -1,0 +1,184 @@
+"""What Ray and SLURM need beside Hydra's launchers: checks before, an orderly end after."""
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.util import find_spec
+from traceback import walk_tb
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from bnbench.config.checks import RequestError, shown
+
+EXTRAS = {"hydra_ray_launcher": "ray", "hydra_submitit_launcher": "slurm"}  # plugin -> our extra
+PLUGINS = {  # the launchers that come with a plugin, by Hydra's own names for them
+    "submitit_local": "hydra_submitit_launcher",
+    "submitit_slurm": "hydra_submitit_launcher",
+}
+ANSWER_SECONDS = 5.0
+LEAST = {  # of the options of SLURM that are counts
+    "array_parallelism": 1,
+    "timeout_min": 1,
+    "max_num_timeout": 0,
+    "signal_delay_s": 0,
+    "cpus_per_task": 1,
+    "gpus_per_node": 0,
+    "mem_gb": 1,
+}
+
+# these files bear the names of the plugins' schemas and are meant to be checked against them
+warnings.filterwarnings(
+    "ignore", r"\s*'hydra/launcher/(ray|joblib)' is validated against ConfigStore"
+)
+
+
+def plugin(launcher: DictConfig) -> str:
+    """The plugin that a launcher comes from, such as `hydra_ray_launcher`."""
+    return str(OmegaConf.select(launcher, "_target_")).removeprefix("hydra_plugins.").split(".")[0]
+
+
+def check_cluster(base: DictConfig) -> None:
+    """Refuse a launcher for clusters that could not start here (`RequestError`)."""
+    launcher = base.hydra.launcher
+    name = plugin(launcher)
+    if name not in EXTRAS:
+        return
+    chosen = base.hydra.runtime.choices["hydra/launcher"]
+    if find_spec(f"hydra_plugins.{name}") is None:
+        raise RequestError(not_installed(chosen, name))
+    if str(launcher._target_).endswith(".RayAWSLauncher"):
+        raise RequestError(
+            f"hydra/launcher={chosen}: starts machines that do not share the results folder, "
+            "expected hydra/launcher=ray, on a Ray cluster that does (docs/clusters.md)"
+        )
+    if name == "hydra_ray_launcher":
+        check_ray(launcher.ray.init, launcher.ray.remote)
+    else:
+        check_submitit(launcher, chosen)
+
+
+def not_installed(launcher: str, plugin: str) -> str:
+    """The line for a launcher whose plugin is not there."""
+    return (
+        f"hydra/launcher={launcher}: {plugin.replace('_', '-')} is not installed, "
+        f"`make sweep LAUNCHER={launcher}` installs it "
+        f"(or pip install -c requirements.lock -e '.[{EXTRAS[plugin]}]')"
+    )
+
+
+def check_ray(init: DictConfig, remote: DictConfig) -> None:
+    """Refuse a Ray cluster that is not there, or on which no arm would ever find its place."""
+    where = "hydra.launcher.ray"
+    least = {"num_cpus": 1, "num_gpus": 0, "max_retries": -1}
+    for key, value in remote.items():
+        if key in least and (type(value) not in (int, float) or not least[str(key)] <= value):
+            raise RequestError(
+                f"{where}.remote.{key}={shown(value)}: expected a number >= {least[str(key)]}"
+            )
+    address, cpus = init.get("address"), init.get("num_cpus")
+    if address == "local":
+        if type(cpus) is not int or cpus < remote.get("num_cpus", 1):
+            raise RequestError(
+                f"{where}.init.num_cpus={shown(cpus)}: expected an integer >= "
+                f"{shown(remote.get('num_cpus', 1))}, what one arm takes"
+            )
+        return
+    if cpus is not None:
+        raise RequestError(
+            f"{where}.init.num_cpus={shown(cpus)}: expected null, the cluster at {address} has "
+            "its own number"
+        )
+    host, _, port = str(address).rpartition(":")
+    try:
+        socket.create_connection((host, port), ANSWER_SECONDS).close()  # type: ignore[arg-type]
+    except (OSError, ValueError, OverflowError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise RequestError(
+            f"{where}.init.address={shown(address)}: no cluster answers there ({reason}), expected "
+            "local or the host:port that `ray start --head` prints"
+        ) from error
+
+
+def check_submitit(launcher: DictConfig, chosen: str) -> None:
+    """Refuse options that submitit or SLURM would refuse job by job, and machines without SLURM."""
+    from hydra_plugins.hydra_submitit_launcher.config import LocalQueueConf, SlurmQueueConf
+
+    is_slurm = str(launcher._target_).endswith(".SlurmLauncher")
+    conf = SlurmQueueConf if is_slurm else LocalQueueConf
+    schema = {"hydra": {"launcher": OmegaConf.structured(conf)}}
+    OmegaConf.merge(schema, {"hydra": {"launcher": OmegaConf.to_container(launcher, resolve=True)}})
+    for key, least in LEAST.items():
+        if launcher.get(key) is not None and launcher[key] < least:
+            raise RequestError(
+                f"hydra.launcher.{key}={shown(launcher[key])}: expected an integer >= {least}"
+            )
+    for command in ("sbatch", "srun") if is_slurm else ():
+        if shutil.which(command) is None:
+            raise RequestError(
+                f"hydra/launcher={chosen}: there is no {command} here, expected a machine that "
+                "SLURM takes jobs from (hydra/launcher=submitit_local tries it without SLURM)"
+            )
+
+
+@contextmanager
+def attended(launcher: DictConfig) -> Iterator[None]:
+    """Around a launch on a cluster: nothing of it goes on unseen when the launcher raises.
+
+    Launchers raise at the first arm that is lost for good, while others are trained: these are
+    waited for. Where the sweep is stopped, so are its jobs.
+    """
+    name = plugin(launcher)
+    try:
+        if name == "hydra_ray_launcher":
+            start_ray(launcher)
+        yield
+    except Exception as error:
+        if name == "hydra_ray_launcher":
+            import ray
+
+            if jobs := jobs_of(error, "runs"):
+                ray.wait(jobs, num_returns=len(jobs), fetch_local=False)
+        elif name == "hydra_submitit_launcher":
+            for job in jobs_of(error, "jobs"):
+                job.wait()
+            # its first line ends in mid-sentence, with the path of the answer that is not there
+            raise RuntimeError(" ".join(str(error).splitlines()[:2])) from error
+        raise
+    except BaseException as stopped:
+        if str(launcher._target_).endswith(".SlurmLauncher"):
+            arrays = {job.job_id.partition("_")[0] for job in jobs_of(stopped, "jobs")}
+            subprocess.run(["scancel", *sorted(arrays)], check=False)
+        raise
+    finally:
+        if name == "hydra_ray_launcher":
+            import ray
+
+            ray.shutdown()
+
+
+def start_ray(launcher: DictConfig) -> None:
+    """Start Ray, or connect to it, before its launcher does, and keep our handler of SIGTERM."""
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is reported unasked
+    os.environ.setdefault("RAY_DEDUP_LOGS_SKIP_REGEX", "Raylet is terminated")  # 30 lines of dump
+    import ray
+
+    handler = signal.getsignal(signal.SIGTERM)
+    options = OmegaConf.to_container(launcher.ray.init, resolve=True)
+    assert isinstance(options, dict)
+    ray.init(**{str(key): value for key, value in options.items()})
+    signal.signal(signal.SIGTERM, handler)
+
+
+def jobs_of(error: BaseException, name: str) -> list[Any]:
+    """The jobs that a launcher held in a variable when it raised: it hands them to nobody."""
+    if error.__traceback__ is not None:
+        for frame, _ in walk_tb(error.__traceback__):
+            if frame.f_globals["__name__"].startswith("hydra_plugins.") and name in frame.f_locals:
+                return list(frame.f_locals[name])
+    return []

@@ -1,0 +1,220 @@
+"""What is wrong with a request, in one line that names the bad value and the allowed ones."""
+
+import difflib
+import re
+import sys
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import fields, is_dataclass
+from typing import Any
+
+from hydra._internal.config_loader_impl import ConfigLoaderImpl
+from hydra.errors import HydraException, MissingConfigException, OverrideParseException
+from hydra.types import RunMode
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import InterpolationKeyError, OmegaConfBaseException
+
+from bnbench.config.checks import RequestError, shown
+from bnbench.config.keys import ANY, expected
+from bnbench.config.labels import escaped
+from bnbench.config.quoting import in_quotes
+from bnbench.config.schema import OPTIM_CONFIGS, DataName, ModelName
+from bnbench.request.clusters import PLUGINS, not_installed
+from bnbench.request.provenance import KNOWN, Asked, key_of, root_of
+
+# what a bad request may raise; OmegaConf asserts where a parent of the key is null
+REFUSED = (HydraException, OmegaConfBaseException, ValueError, AssertionError)
+LONGEST = 2000  # characters of a line; a longer one loses its middle
+
+
+def one_line(error: BaseException, asked: Asked) -> str:
+    """What is wrong with a request, in one line: the bad value, the allowed ones, and the file.
+
+    Args:
+        error: what Hydra, OmegaConf or this package raised.
+        asked: how far the request was read.
+    """
+    try:
+        line = explained(error, asked)
+        if f"{asked.folder.name}/" not in line:
+            line += asked.origin(line)
+    except Exception:  # what spoils the request may spoil its explanation too
+        line = plain_line(first(error) or repr(error), asked.overrides)
+    return printable(line)
+
+
+def explained(error: BaseException, asked: Asked) -> str:
+    """The bad value and the allowed ones."""
+    causes: list[Any] = [error]
+    while causes[-1].__cause__ is not None:
+        causes.append(causes[-1].__cause__)
+    for cause in causes:
+        if isinstance(cause, RequestError):
+            return str(cause)
+        if isinstance(cause, OverrideParseException):
+            return f"{cause.override}: {wanted(cause.override, asked.loader)}"
+        if isinstance(cause, MissingConfigException) and cause.options:
+            group, _, name = str(cause.missing_cfg_file).rpartition("/")
+            if group == "hydra/launcher" and name in PLUGINS:
+                return not_installed(name, PLUGINS[name])
+            return f"{group}={name}: {allowed(name, cause.options)}"
+    for cause in reversed(causes):
+        key = str(getattr(cause, "full_key", ""))
+        untuned = re.search(r"'tuned_lr\.(.*)\.(.*)\.(.*)' not found", first(cause))
+        if isinstance(cause, InterpolationKeyError) and untuned:
+            return untuned_line(*untuned.groups())
+        typed = bool(key) and asked.is_typed(key)
+        is_set = typed or key in map(key_of, asked.job)  # sub-grids set some
+        if isinstance(cause, OmegaConfBaseException) and (is_set or root_of(key) in KNOWN):
+            return (not typed and spoilt(asked)) or key_line(causes, asked)
+    reason = first(causes[0]) or first(causes[-1]) or repr(error)
+    return spoilt(asked) or uncomposed(reason, asked)
+
+
+def spoilt(asked: Asked) -> str | None:
+    """The line for a YAML file that spoils whatever is asked for; None where none does."""
+    return damaged(asked) or asked.misshapen()
+
+
+def wanted(override: str, loader: ConfigLoaderImpl) -> str:
+    """What is expected in the place of an override that Hydra cannot parse."""
+    key, text = key_of(override), override.partition("=")[2]
+    if not key or "=" not in override:
+        return "expected key=value"
+    mark = text[:1]
+    if mark in ("'", '"') and text.count(mark) % 2:
+        end = f", with {mark} at its end"
+    else:
+        end = in_quotes(override)
+    if options := choices(key, loader):
+        return allowed(text, options) + end
+    unknown = "cannot be parsed, " if expected(key) == ANY else ""
+    return f"{unknown}expected {expected(key)}{end}"
+
+
+def untuned_line(optim: str, model: str, data: str) -> str:
+    """The line for a learning rate that is not in the table of tuned ones."""
+    known = {"optim": list(OPTIM_CONFIGS), "model": list(ModelName), "data": list(DataName)}
+    for (part, names), name in zip(known.items(), (optim, model, data), strict=True):
+        if name not in names:
+            return f"{part}.name={name}: {allowed(name, names)}"
+    return (
+        f"optim.base_lr: no rate is tuned for model={model} data={data} optim={optim} "
+        "(configs/base_lr.yaml), expected optim.base_lr=<rate>"
+    )
+
+
+def uncomposed(reason: str, asked: Asked) -> str:
+    """The line for what cannot be composed: the file that fails by itself, or what was typed."""
+    if composing := re.match(r"In '?([\w/]+)'?: (.*)", reason):
+        return f"{asked.folder.name}/{composing[1]}.yaml: {composing[2]}"
+    if path := asked.misleading() or asked.spoiling():
+        return f"{asked.named(path)}: {reason}"
+    return plain_line(
+        reason, [o for o in asked.overrides if key_of(o) in reason] or asked.overrides
+    )
+
+
+def plain_line(reason: str, guilty: Sequence[str]) -> str:
+    """A reason behind the overrides that it may be about."""
+    return f"{' '.join(guilty)}: {reason}" if guilty else reason
+
+
+def key_line(causes: Sequence[Any], asked: Asked) -> str:
+    """The line for a key that does not exist or a value of the wrong type."""
+    cause = next(c for c in reversed(causes) if getattr(c, "full_key", None))
+    key, reason, text = str(cause.full_key), first(cause), " ".join(map(str, causes))
+    # the last one counts; an item of a list is typed with its list
+    typed = {key_of(o): o for o in [*asked.job, *asked.overrides]}
+    line = typed.get(key, "")
+    lost = re.search(r"Interpolation key '([\w.]+)' not found", reason)
+    if lost and not line and root_of(lost[1]) in KNOWN:
+        return f"{lost[1]}: missing, it cannot be removed"
+    if "missing mandatory value" in text.lower():
+        return f"{key}: missing, it cannot be removed"
+    unnamed = re.search(r"used to denote a config key .* \$\{([\w.]+)\}$", reason)
+    if unnamed and not line:
+        return f"{unnamed[1]}: expected a name"
+    config = composed(asked.loader, asked.job or asked.overrides)
+    if "is not in struct" in text or " not in '" in text:
+        parent, _, name = key.rpartition(".")
+        schema = cause.object_type
+        keys = [f.name for f in fields(schema)] if is_dataclass(schema) else keys_at(parent, config)
+        if parent == "hydra.launcher":
+            keys = [k for k in keys if k != "_target_"]
+        return f"{key}: no such key, {allowed(name, keys) if keys else 'there is nothing to set'}"
+    choices = re.search(r"Invalid value '(.*)', expected one of \[(.*)\]", reason)
+    if not line and choices:
+        line = f"{key}={choices[1]}"
+    elif not line and (of_list := typed.get(key.partition("[")[0])):
+        line = of_list
+    elif not line:
+        with suppress(Exception):  # it may be what cannot be read
+            line = f"{key}={shown(OmegaConf.select(config, key))}"
+    if choices:
+        return f"{line or key}: {allowed(choices[1], choices[2].split(', '))}"
+    if "is not a ListConfig" in reason:
+        return f"{line or key}: expected a list such as [1,2]"
+    words = "" if expected(key) == ANY else f", expected {expected(key)}"
+    return f"{line or key}: {reason}{words}{in_quotes(line)}"
+
+
+def keys_at(parent: str, config: DictConfig) -> list[str]:
+    """The keys that a configuration has at a place."""
+    node = OmegaConf.select(config, parent) if parent else config
+    return sorted(str(k) for k in node if k != "hydra") if isinstance(node, DictConfig) else []
+
+
+def composed(loader: ConfigLoaderImpl, overrides: Sequence[str]) -> DictConfig:
+    """The configuration of the groups that were asked for, without the values."""
+    groups = [line for line in overrides if loader.repository.group_exists(line.split("=")[0])]
+    for lines in (groups, []):
+        with suppress(Exception):  # what is wrong with them is not what is being explained
+            return loader.load_configuration("config", lines, RunMode.RUN)
+    return OmegaConf.create()
+
+
+def choices(key: str, loader: ConfigLoaderImpl) -> list[str]:
+    """The files that a group can be chosen from; none for what is no group."""
+    return loader.get_group_options(key) if loader.repository.group_exists(key) else []
+
+
+def allowed(name: str, options: Sequence[str]) -> str:
+    """The allowed values, and the likeliest one that was meant."""
+    close = difflib.get_close_matches(name, options, n=1)
+    hint = f" (did you mean {close[0]}?)" if close else ""
+    return f"expected one of {', '.join(options)}{hint}"
+
+
+def damaged(asked: Asked) -> str | None:
+    """The line for the first YAML file that Hydra cannot read, None where it can read all."""
+    for path in sorted(asked.folder.rglob("*.yaml")):
+        name = asked.named(path)
+        inner = str(path.relative_to(asked.folder).with_suffix(""))
+        try:
+            found = asked.loader.repository.load_config(inner)
+            if found is not None and not isinstance(found.config, DictConfig):
+                return f"{name}: expected lines of key: value"
+        except Exception as error:  # PyYAML has a dozen kinds, and passes on others
+            mark = getattr(error, "problem_mark", None)
+            place = f" in line {mark.line + 1}" if mark else ""
+            return f"{name}: {getattr(error, 'problem', None) or first(error)}{place}"
+    return None
+
+
+def first(error: BaseException) -> str:
+    """The first line of an exception's text."""
+    return next((line.strip() for line in str(error).splitlines() if line.strip()), "")
+
+
+def printable(text: str) -> str:
+    """A text as one line that any terminal shows: what is not printable is escaped."""
+    line = escaped(text)
+    half = LONGEST // 2
+    return line if len(line) <= LONGEST else f"{line[:half]} … {line[-half:]}"
+
+
+def complain(message: str) -> int:
+    """Print the one line of a bad request and return the exit code for it."""
+    print(f"bnbench: {printable(message)}", file=sys.stderr)
+    return 2

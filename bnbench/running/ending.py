@@ -1,0 +1,119 @@
+"""How a sweep ends on the terminal: the best arm of each experiment, and what to type next."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+from rich.text import Text
+
+from bnbench.analysis.best import Best, best_arm
+from bnbench.analysis.stats import MIN_SEEDS
+from bnbench.cli import ADHOC, Experiment, Request
+from bnbench.config.quoting import command, elsewhere, make, shown_path
+from bnbench.config.schema import Augment, Schedule, TrackMode
+from bnbench.pages.best_text import show_best
+from bnbench.request.refusal import complain
+from bnbench.tracking.experiment_dir import experiment_path
+
+PYTHON = ".venv/bin/python"
+VARIABLES = {"experiment": "EXP", "data": "DATA", "seeds": "SEEDS"}  # of make
+
+
+def end(
+    request: Request, argv: Sequence[str], failed: bool, console: Console, report: Path | None
+) -> None:
+    """Print the summary and the commands to type next.
+
+    Args:
+        request: what was run.
+        argv: as it was typed.
+        failed: whether a run has.
+        console: where to print.
+        report: the page that was written; None where only the command line of training was used.
+    """
+    found: list[Best] = []
+    for experiment in request.experiments:
+        try:
+            best = best_arm(experiment_path(request.results, experiment.name, experiment.data))
+        except (OSError, OverflowError, ValueError) as error:
+            complain(str(error))
+            continue
+        found += [best] if best else []
+    if found:
+        console.print()
+        show_best(found, console)
+        console.print()
+    for word, told in commands(request, argv, failed, report).items():
+        line = Text.assemble((f"{word + ':':12} ", "bold"), told)
+        console.print(line, soft_wrap=True)
+
+
+def commands(
+    request: Request, argv: Sequence[str], failed: bool, report: Path | None
+) -> dict[str, str]:
+    """What to paste into bash next, each under a word that says what for."""
+    results = elsewhere(request.results)
+    by_make = report is not None
+    told = {}
+    if failed:
+        script = "sweep" if by_make else "train"
+        told["try again"] = command([PYTHON, f"scripts/{script}.py", *argv])
+    told["status"] = make("status", results)
+    without_wandb = next(iter(request.arms.values())).config.track.mode == TrackMode.csv
+    if not without_wandb:
+        told["online"] = f"{make('sync', results)} && {make('dashboard', results)}"
+    told["report"] = shown_path(report) if report else make("report", results)
+    told["try next"] = by_make_next(request, argv) if by_make else by_hand_next(request, argv)
+    if without_wandb:
+        told["compare"] = command([PYTHON, "scripts/wandb_upload.py", *results])
+    else:
+        told["compare"] = f".venv/bin/wandb leet {shown_path(request.results / 'wandb')}"
+    return told
+
+
+def by_make_next(request: Request, argv: Sequence[str]) -> str:
+    """A `make sweep` of the first experiment with one thing changed."""
+    experiment = request.experiments[0]
+    data = "" if experiment.data == "digits" else str(experiment.data)
+    typed = {key: value for key, _, value in (word.partition("=") for word in argv)}
+    chosen = {"experiment": experiment.name, "data": data, "seeds": typed.get("seeds", "")}
+    key, value = suggestion(request, experiment)
+    rest = {
+        name: given
+        for name, given in typed.items()
+        if name not in VARIABLES and name != key and not name.startswith("hydra")
+    }
+    if key in VARIABLES:
+        chosen[key] = value
+    else:
+        rest[key] = value
+    variables = {VARIABLES[name]: given for name, given in chosen.items()}
+    return make("sweep", [f"{name}={given}" for name, given in rest.items()], **variables)
+
+
+def by_hand_next(request: Request, argv: Sequence[str]) -> str:
+    """The same sweep with one thing changed; a single arm beside the net without norm."""
+    arms = list(request.arms.values())
+    words = [word for word in argv if word not in ("-m", "--multirun")]
+    if len(arms) == 1 and not any(word.startswith("norm.") for word in words):
+        norm = arms[0].config.norm.name
+        key, value = "norm", "none,batchnorm" if norm == "none" else f"none,{norm}"
+    else:
+        key, value = suggestion(request, request.experiments[0])
+    kept = [word for word in words if word.partition("=")[0] != key]
+    is_sweep = request.experiments[0].name == ADHOC and (len(arms) > 1 or "," in value)
+    flags = ["-m"] if is_sweep else []
+    return command([PYTHON, "scripts/train.py", *flags, *kept, f"{key}={value}"])
+
+
+def suggestion(request: Request, experiment: Experiment) -> tuple[str, str]:
+    """One override to try next: what makes the answer surer, else what it might hang on."""
+    configs = [request.arms[arm].config for arm in experiment.runs]
+    seeds = experiment.runs.values()
+    if min(map(len, seeds)) < MIN_SEEDS and not experiment.tune:
+        return "seeds", str(list(range(MIN_SEEDS))).replace(" ", "")
+    if all(config.optim.schedule == Schedule.constant for config in configs):
+        return "optim.schedule", "cosine"
+    if all(config.data.augment == Augment.none for config in configs):
+        return "data.augment", "light"
+    return "seeds", str(list(range(max(map(len, seeds)) + MIN_SEEDS))).replace(" ", "")

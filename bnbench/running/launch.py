@@ -1,0 +1,190 @@
+"""Launching what a request lacks until each of its runs has a result or has failed."""
+
+import os
+import time
+from collections import Counter
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+
+from hydra._internal.callbacks import Callbacks
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.plugins import Plugins
+from hydra.core.utils import JobReturn, JobStatus
+from hydra.types import HydraContext, TaskFunction
+
+from bnbench.cli import Arm, Request
+from bnbench.config.arms import asked_shifts
+from bnbench.request.clusters import attended
+from bnbench.request.refusal import first
+from bnbench.tracking.csv_log import read_shifts
+from bnbench.tracking.run_dir import (
+    DamagedError,
+    State,
+    last_error,
+    read_result,
+    run_path,
+    seed_of,
+    state,
+    write_whole,
+)
+from bnbench.tracking.stored import make_folder
+
+DEATHS = 2  # an arm whose worker died this often is failed
+LAUNCHES = 2  # launches in a row that touch no run, after which those runs have failed
+WAIT_SECONDS = 0.5
+VISIBLE_SECONDS = 60.0  # what a network disk may take to show here what was written elsewhere
+ELSEWHERE = (
+    "trained, but in a results folder that is not this one: share the folder between the machines, "
+    "or copy the run here"
+)
+
+
+class Work:
+    """What a request still lacks, read from the run folders.
+
+    Args:
+        request: what is asked for.
+        earlier: of the same sweep, when less was asked for: what failed then has failed.
+    """
+
+    def __init__(self, request: Request, earlier: "Work | None" = None):
+        self.request = request
+        self.arm_of = {
+            run_path(request.results, arm.id, seed): arm
+            for arm in request.arms.values()
+            for seed in arm.config.seeds
+        }
+        # why runs failed, where their folders may not say it
+        self.reasons: dict[Path, str] = dict(earlier.reasons) if earlier else {}
+        # errors of earlier sweeps say nothing about this one
+        self.stale = {path: error_time(path) for path in self.arm_of}
+        self.stale |= earlier.stale if earlier else {}
+
+    def settled(self, path: Path) -> bool:
+        """Whether a run has its result, unharmed, and every shift that is asked for."""
+        try:
+            summary = read_result(path, restore=True)
+        except (FileNotFoundError, DamagedError):
+            return False
+        asked = asked_shifts(self.arm_of[path].config)
+        return not asked or asked <= {row[:3] for row in read_shifts(path, summary)}
+
+    def failed(self, path: Path) -> bool:
+        """Whether a run has failed in this sweep."""
+        return path in self.reasons or error_time(path) not in (None, self.stale[path])
+
+    def fail(self, path: Path, reason: str) -> None:
+        """Record that a run failed outside its own process."""
+        self.reasons[path] = reason
+        with suppress(OSError, DamagedError):  # a full disk, a folder that is a link
+            make_folder(path)
+            write_whole(path / "error.txt", reason + "\n")
+
+    def reason(self, path: Path) -> str:
+        """Why a run failed: in this sweep's words, or the last line of its error file."""
+        if path in self.reasons:
+            return self.reasons[path]
+        return last_error(path)
+
+    def lacking(self) -> dict[str, list[Path]]:
+        """The runs that are neither settled nor failed, by arm."""
+        found: dict[str, list[Path]] = {}
+        for path, arm in self.arm_of.items():
+            if not self.failed(path) and not self.settled(path):
+                found.setdefault(arm.id, []).append(path)
+        return found
+
+
+def train_missing(work: Work, task: TaskFunction) -> None:
+    """Launch arms until nothing is lacking.
+
+    A worker that is killed takes the whole launch with it. The arms that it broke are launched
+    again one at a time, after all others, so that blame for a second death falls on one arm. A
+    launch that touched nothing is tried once more, since a worker may die while it starts; then
+    its runs fail.
+    """
+    deaths: Counter[str] = Counter()
+    fruitless = 0
+    while lacking := work.lacking():
+        clean = [arm for arm in lacking if not deaths[arm]]
+        group = clean or list(lacking)[:1]
+        before = {path: attempt(path) for arm in group for path in lacking[arm]}
+        died = launch(work, [work.request.arms[arm] for arm in group], task)
+        left = [path for paths in work.lacking().values() for path in paths if path in before]
+        # what another sweep is training is waited for
+        left = [path for path in left if not wait_for(path)]
+        broken = [path for path in left if attempt(path) != before[path]]
+        for arm in {work.arm_of[path].id for path in broken}:
+            deaths[arm] += 1
+        fruitless = fruitless + 1 if len(left) == len(before) and not broken else 0
+        for path in left:
+            if path in broken and deaths[work.arm_of[path].id] >= DEATHS:
+                work.fail(path, f"the worker process died {DEATHS} times: {died}")
+            elif fruitless == LAUNCHES:
+                work.fail(path, f"the launcher failed: {died or 'it returned without training'}")
+
+
+def wait_for(path: Path) -> bool:
+    """Wait while another process trains a run; whether there was one."""
+    waited = False
+    while state(path) == State.running:
+        waited = True
+        time.sleep(WAIT_SECONDS)
+    return waited
+
+
+def launch(work: Work, arms: Sequence[Arm], task: TaskFunction) -> str | None:
+    """Run arms through the chosen Hydra launcher; why it gave up, or None when it ran them all."""
+    os.environ["OMP_NUM_THREADS"] = str(arms[0].config.threads)
+    config = work.request.hydra
+    launcher = Plugins.instance().instantiate_launcher(
+        config=config,
+        task_function=task,
+        hydra_context=HydraContext(
+            config_loader=GlobalHydra.instance().config_loader(), callbacks=Callbacks(config)
+        ),
+    )
+    try:
+        with attended(config.hydra.launcher):
+            returns: Sequence[JobReturn] = launcher.launch([arm.overrides for arm in arms], 0)
+    except Exception as error:  # joblib and Ray raise kinds of their own when a worker is killed
+        return first(error) or type(error).__name__
+    lacking, deadline = work.lacking(), time.monotonic() + VISIBLE_SECONDS
+    for arm, job in zip(arms, returns, strict=True):
+        for path in lacking.get(arm.id, []):
+            if job.status == JobStatus.FAILED:  # outside a run: a run records its own error
+                work.fail(path, repr(job._return_value))
+                continue
+            word = job.return_value[seed_of(path)]
+            if word == State.done:
+                if not appears(work, path, deadline):
+                    work.fail(path, ELSEWHERE)
+            elif word != State.running:
+                work.fail(path, word)
+    return None
+
+
+def appears(work: Work, path: Path, deadline: float) -> bool:
+    """Whether a run that was trained elsewhere is seen here; a network disk may be late."""
+    while not work.settled(path) and time.monotonic() < deadline:
+        time.sleep(WAIT_SECONDS)
+    return work.settled(path)
+
+
+def attempt(path: Path) -> int | None:
+    """What tells one attempt at a run from the next; None before the first."""
+    return modified(path / "config.yaml")
+
+
+def error_time(path: Path) -> int | None:
+    """When a run's error was written; None without one."""
+    return modified(path / "error.txt")
+
+
+def modified(file: Path) -> int | None:
+    """A file's time of change in nanoseconds, None where there is no file."""
+    try:
+        return file.lstat().st_mtime_ns
+    except OSError:
+        return None

@@ -1,0 +1,211 @@
+"""What a sweep says while it runs: on a terminal a live picture, else a line per finished arm.
+
+It reads the run folders only, so that it is the same for every launcher.
+"""
+
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from statistics import mean
+from typing import Any
+
+from rich.console import Console
+from rich.live import Live
+
+from bnbench.running.live import Picture, Row, failed_line, finished_line
+from bnbench.tracking.csv_log import latest
+from bnbench.tracking.run_dir import (
+    DamagedError,
+    is_held,
+    last_error,
+    read_result,
+    read_summary,
+    seed_of,
+)
+
+POLL_SECONDS = 0.5
+SHOWN = ("val", "", "accuracy")  # what is told of a run that is being trained
+
+
+class Watcher:
+    """Shows the runs of some arms as they finish, while the `with` block trains them.
+
+    Args:
+        arms: arm id -> the folders of its runs, for the arms that are to be trained.
+        settled: whether a run has all that was asked of it.
+        failed: whether it has failed in this sweep.
+        console: where to print; a terminal that can move its cursor gets a live picture.
+        labels: arm id -> what the picture calls it; the id where there is none.
+        steps: arm id -> the steps of its runs, by which the time left is estimated.
+        reason: why a run failed.
+    """
+
+    def __init__(
+        self,
+        arms: Mapping[str, Sequence[Path]],
+        settled: Callable[[Path], bool],
+        failed: Callable[[Path], bool],
+        console: Console,
+        labels: Mapping[str, str] | None = None,
+        steps: Mapping[str, int] | None = None,
+        reason: Callable[[Path], str] = last_error,
+    ):
+        self.arms = {arm: list(paths) for arm, paths in arms.items()}
+        self.pending = dict.fromkeys(arms)  # in their order
+        self.arm_of = {path: arm for arm, paths in arms.items() for path in paths}
+        self.open = set(self.arm_of)
+        self.total, self.num_arms = len(self.open), len(arms)
+        self.settled, self.failed, self.console, self.reason = settled, failed, console, reason
+        self.labels, self.steps = labels or {}, steps or {}
+        self.sizes = {path: self.steps.get(arm, 1) for path, arm in self.arm_of.items()}
+        self.stop = threading.Event()
+        self.thread = threading.Thread(target=self.watch, daemon=True)
+        self.failures = self.diverged = 0
+        self.picture = Picture(self.total)
+        # what lies in a folder that nobody holds was left there by an earlier attempt, at this time
+        self.left_there: dict[Path, int] = {}
+        self.live = Live(self.picture, console=console, auto_refresh=False, transient=True)
+        self.started = time.monotonic()
+
+    def __enter__(self) -> "Watcher":
+        if self.console.is_interactive:
+            self.live.start(refresh=True)
+        self.thread.start()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.stop.set()
+        self.thread.join()
+        self.look()
+        self.live.transient = exception[0] is None  # what an interrupted sweep came to stays
+        self.live.stop()
+
+    def watch(self) -> None:
+        """Look at the folders until stopped."""
+        while not self.stop.wait(POLL_SECONDS):
+            self.look()
+
+    def look(self) -> None:
+        """Count what has finished since the last look, print the arms that have, draw the rest."""
+        for path in list(self.open):
+            if self.failed(path):
+                self.failures += 1
+                self.open.discard(path)
+                self.tell_failure(path)
+            elif self.settled(path):
+                self.open.discard(path)
+                self.diverged += is_diverged(path)
+        finished = [arm for arm in self.pending if not self.open & set(self.arms[arm])]
+        rows = self.running() if self.live.is_started else []
+        for arm in finished:
+            self.tell(arm)
+        if self.live.is_started:
+            self.picture = Picture(
+                self.total,
+                self.total - len(self.open),
+                self.failures,
+                self.diverged,
+                self.time_left(rows),
+                rows,
+            )
+            self.live.update(self.picture, refresh=True)
+
+    def tell(self, arm: str) -> None:
+        """Print that an arm is finished."""
+        del self.pending[arm]
+        paths, place = self.arms[arm], self.num_arms - len(self.pending)
+        if not self.live.is_started:
+            left = clock(self.time_left([]) or 0)
+            line = f"[{place}/{self.num_arms}] {arm}  {reached(paths)}  ({left} left)"
+            self.console.print(line, highlight=False, markup=False, soft_wrap=True)
+            return
+        place = f"{place:{len(str(self.num_arms))}}/{self.num_arms}"
+        line = finished_line(place, self.label(arm), *outcome(paths), self.console.width)
+        self.console.print(line)
+
+    def tell_failure(self, path: Path) -> None:
+        """Print on a terminal why a run failed; elsewhere it is told at the end."""
+        if self.live.is_started:
+            arm = self.arm_of[path]
+            what = f"{self.label(arm)}, seed {seed_of(path)}: {self.reason(path)}"
+            self.console.print(failed_line(what))
+
+    def label(self, arm: str) -> str:
+        """What an arm is called."""
+        return self.labels.get(arm, arm)
+
+    def running(self) -> list[Row]:
+        """The runs that somebody trains now, in the order of the arms."""
+        rows = []
+        for path, arm in self.arm_of.items():
+            file = path / "metrics.csv"
+            if path not in self.open or (written := modified(file)) is None:
+                continue
+            if not is_held(path):
+                self.left_there[path] = written
+                continue
+            is_new = written != self.left_there.get(path)
+            point = latest(file, SHOWN) if is_new else None
+            paths, num = self.arms[arm], self.steps.get(arm)
+            done = sum(other not in self.open for other in paths)
+            step, accuracy = point or (0, None)
+            rows.append(Row(self.label(arm), seed_of(path), done, len(paths), step, num, accuracy))
+        return rows
+
+    def time_left(self, rows: Sequence[Row]) -> float | None:
+        """Seconds until all is done, if a step goes on taking as long; None before the first."""
+        total = sum(self.sizes.values())
+        done = total - sum(self.sizes[path] for path in self.open)
+        done += sum(min(row.step, row.steps) for row in rows if row.steps)
+        return (time.monotonic() - self.started) * (total - done) / done if done else None
+
+
+def outcome(paths: Sequence[Path]) -> tuple[int, int, float | None, dict[str, int]]:
+    """Of an arm: runs with a result, runs, mean test accuracy, and how many of them are odd."""
+    summaries = []
+    for path in paths:
+        with suppress(FileNotFoundError, DamagedError):
+            summaries.append(read_result(path))
+    accuracies = [summary["metrics"].get("test/accuracy") for summary in summaries]
+    known = [accuracy for accuracy in accuracies if isinstance(accuracy, float | int)]
+    odd = {word: sum(is_odd(summary, word) for summary in summaries) for word in ODD}
+    return len(summaries), len(paths), mean(known) if known else None, odd
+
+
+ODD = ("diverged", "stuck")
+
+
+def is_odd(summary: Mapping[str, Any], word: str) -> bool:
+    """Whether a run diverged, or got stuck."""
+    return summary["status"] == word or summary.get(word) is True
+
+
+def is_diverged(path: Path) -> bool:
+    """Whether a run with a result diverged."""
+    with suppress(FileNotFoundError, DamagedError):
+        return is_odd(read_summary(path), "diverged")
+    return False
+
+
+def modified(file: Path) -> int | None:
+    """A file's time of change in nanoseconds, None where there is no file."""
+    try:
+        return file.stat().st_mtime_ns
+    except OSError:
+        return None
+
+
+def reached(paths: Sequence[Path]) -> str:
+    """What the runs of an arm came to, in a few words."""
+    num_done, num, accuracy, odd = outcome(paths)
+    words = [f"{num_done} of {num} runs"]
+    words += [f"test accuracy {100 * accuracy:.1f} %"] if accuracy is not None else []
+    words += [f"{count} {word}" for word, count in odd.items() if count]
+    return ", ".join(words)
+
+
+def clock(seconds: float) -> str:
+    """A duration as minutes and seconds."""
+    return f"{int(seconds) // 60}:{int(seconds) % 60:02d}"

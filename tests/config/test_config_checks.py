@@ -1,0 +1,105 @@
+"""Limits of size, what the checks compute of a net is what torch builds, and what does not fit."""
+
+import pytest
+import torch
+
+from bnbench.config.checks import MAX_VALUES, MAX_WEIGHTS, RequestError, net_size
+from bnbench.config.schema import DATA_SHAPES, NUM_CLASSES, ModelConfig
+from bnbench.data.datasets import load
+from bnbench.models import MODELS
+from bnbench.train import build
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "widths", "depth"),
+    [
+        ("mlp", "digits", [100, 100, 100], [1]),
+        ("mlp", "cifar10", [7, 5], [3, 1]),
+        ("sigmoid_mlp", "fashion_mnist", [30], [10]),
+        ("vgg", "digits", [16, 32], [2]),
+        ("vgg", "fashion_mnist", [4, 5, 6], [1, 2, 3]),
+        ("vgg16", "cifar10", [64, 128, 256, 512, 512], [2, 2, 3, 3, 3]),
+    ],
+)
+def test_the_size_of_a_net_is_that_of_the_built_one(name, data, widths, depth):
+    shape = DATA_SHAPES[data]
+    activations = []
+    with torch.device("meta"):
+        model = MODELS[name](shape, NUM_CLASSES, widths=widths, depth=depth)
+        for module in model.modules():
+            if isinstance(module, torch.nn.ReLU):
+                module.register_forward_hook(lambda *hook: activations.append(hook[-1].numel()))
+        model(torch.empty(1, *shape))
+    weights = sum(p.numel() for p in model.parameters() if p.ndim > 1)
+    assert net_size(ModelConfig(name, widths, depth), shape) == (weights, sum(activations))
+
+
+@pytest.mark.one_in(4)
+@pytest.mark.parametrize(
+    ("fits", "exceeds", "word"),
+    [
+        # 64·w + w·w + 10·w weights
+        ("[31585,31585]", "[31586,31586]", "weights"),
+        # 1,000 images are evaluated at once
+        ("[10000000]", "[10000001]", "activations"),
+    ],
+)
+def test_a_net_is_refused_just_above_the_limit(read, fits, exceeds, word):
+    assert 31585**2 + 74 * 31585 <= MAX_WEIGHTS < 31586**2 + 74 * 31586
+    assert MAX_VALUES == 1000 * 10_000_000
+    read(f"model.widths={fits}", "norm=none")
+    with pytest.raises(RequestError, match=word):
+        read(f"model.widths={exceeds}", "norm=none")
+
+
+@pytest.mark.one_in(2)
+@pytest.mark.parametrize("data", ["digits", "synthetic"])
+def test_a_batch_of_two_classes_fits_into_any_two(read, tmp_path, data):
+    """Up to the limit of the check, for the classes of splits as they are."""
+    arguments = [f"data={data}", "data.batches=two_classes"]
+    most = {"digits": 161, "synthetic": 45}[data]
+    for size in (2, most):
+        read(*arguments, f"batch_size={size}")
+    for size in (1, most + 1):
+        with pytest.raises(RequestError) as refusal:
+            read(*arguments, "norm=none", f"batch_size={size}")
+        assert str(refusal.value).startswith(
+            f"batch_size={size}: expected 2 to {most} with data.batches=two_classes, what any two "
+            f"classes of {data} can fill"
+        )
+    for seed in range(20):
+        sizes = load(data, tmp_path, seed).train.labels.bincount().sort().values
+        assert int(sizes[:2].sum()) >= most
+
+
+@pytest.mark.one_in(5)
+@pytest.mark.parametrize(
+    ("overrides", "fits"),
+    [
+        (["norm=none"], False),
+        (["norm=lrn", "model=vgg"], False),
+        (["norm=noise"], False),
+        (["norm=layernorm", "norm.affine=false"], False),
+        (["norm.affine=false"], False),
+        (["norm.scale=false", "norm.bias=false"], False),
+        (["norm.scale=false"], True),
+        (["norm=torch_batchnorm"], True),
+        (["norm=groupnorm"], True),
+        (["norm=l2norm"], True),
+    ],
+)
+def test_only_norms_with_parameters_can_be_trained_alone(read, overrides, fits):
+    read(*overrides, "train.trainable=random")
+    if fits:
+        (arm,) = read(*overrides, "train.trainable=norm").arms.values()
+        assert sum(p.numel() for p in norm_parameters(arm.config))
+        return
+    with pytest.raises(RequestError, match=r"^train\.trainable=norm: norm=\w+ has no parameters"):
+        read(*overrides, "train.trainable=norm")
+    (arm,) = read(*overrides).arms.values()
+    assert not list(norm_parameters(arm.config))
+
+
+def norm_parameters(config):
+    model = build(config, seed=0).model
+    return (p for name, p in model.named_parameters() if ".norm." in name)

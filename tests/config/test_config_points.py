@@ -1,0 +1,43 @@
+"""Evaluation points and threshold crossings, against numbers worked out by hand."""
+
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bnbench.config.points import crossing, evaluation_points
+
+
+def test_points_are_powers_of_root_two_then_every_two_percent():
+    points = evaluation_points(3124, 50)
+    assert points[:12] == [1, 2, 3, 4, 6, 8, 11, 16, 23, 32, 45, 62]
+    assert points[12:14] == [125, 187]
+    assert points[-1] == 3124
+    assert len(points) == 61
+
+
+@given(st.integers(1, 10**5), st.integers(1, 200))
+def test_points_are_within_the_run_and_end_with_it(steps, evenly):
+    points = evaluation_points(steps, evenly)
+    assert points == sorted(set(points))
+    assert points[0] >= 1
+    assert points[-1] == steps
+
+
+def test_crossing_is_interpolated_on_a_monotone_curve():
+    assert crossing([10, 20, 30], [0.1, 0.5, 0.9], 0.7) == pytest.approx(25)
+    assert crossing([10, 20, 30], [0.1, 0.5, 0.9], 0.5) == 20
+
+
+def test_one_lucky_evaluation_is_no_crossing():
+    values = [0.1, 0.9, 0.2, 0.1, 0.3, 0.8, 0.9]
+    # medians: .1 .2 .2 .2 .3 .8 .9
+    assert crossing([1, 2, 3, 4, 5, 6, 7], values, 0.6) == pytest.approx(5 + 0.3 / 0.5)
+
+
+def test_crossing_at_the_first_point_and_never():
+    assert crossing([4, 8], [0.9, 0.95], 0.8) == 4
+    assert crossing([4, 8, 12], [0.1, 0.2, 0.3], 0.8) is None
+    assert crossing([4], [0.9], 0.8) == 4
+    assert crossing([4, 8, 12], [math.nan, math.nan, math.nan], 0.8) is None

@@ -1,0 +1,312 @@
+"""The pages and the terminal: every number in words, links that lead somewhere, escaped text."""
+
+import base64
+import doctest
+import io
+import json
+import math
+from pathlib import Path
+
+import pytest
+from fake_claims import part, write_folder
+from fake_results import config, write_experiment, write_run
+from report_page import Page
+from rich.console import Console
+
+from bnbench.analysis import verdict_words as claim_words
+from bnbench.analysis.verdict_words import estimate_words, numbers, sesoi_words, tally
+from bnbench.analysis.verdicts import ClaimView, PartView, kind_of, read_claims
+from bnbench.pages.claims import write_claims
+from bnbench.pages.report import write_report
+from bnbench.pages.scoreboard_text import show_scoreboard
+
+EVIL = "<script>alert('&')</script> [red]"
+TALLY = """\
+claims about training: 1 confirmed, 1 refuted, 1 inconclusive, 1 not run here
+identities: 1 confirmed"""
+
+
+def view(name, family="Convergence", **words):
+    return ClaimView(
+        name, family, f"Sentence of {name}.", f"Source of {name}", "The rule.", **words
+    )
+
+
+def row(estimate, low, high, **sesoi):
+    sesoi = {"sesoi_low": math.nan, "sesoi_high": math.nan} | sesoi
+    return {"estimate": estimate, "ci_low": low, "ci_high": high, **sesoi}
+
+
+def judge(path):
+    """Write five claims: exact, confirmed, refuted by its second part, underpowered, not run."""
+    claims = [
+        (view("E1", "Exact"), "confirmed", [("y", "largest error", 4.03e-16, "<=", 1e-10)], ""),
+        (
+            view("C1", traps=("A trap.",), caveats=("A caveat.",)),
+            "confirmed",
+            [
+                part(
+                    "a", "confirmed", 0.9, ratio=True, sesoi=(1.5, None), statistic="ratio of steps"
+                )
+            ],
+            True,
+        ),
+        (
+            view("C2"),
+            "refuted",
+            [
+                part("first", "confirmed", 3.0, sesoi=(1, None), unit="pp"),
+                part("second", "refuted", -3.0, sesoi=(1, None), unit="pp", label="Second"),
+                part("beside", "", 0.4, role="reading", unit="pp"),
+            ],
+            True,
+        ),
+        (view("C3"), "inconclusive", [part("a", "inconclusive", 0.2, sesoi=(1, None))], False),
+        (view("P4", "Placement", reason="it needs a GPU."), "not run here", [], ""),
+    ]
+    write_folder(path, claims)
+    return path
+
+
+@pytest.fixture
+def folder(results):
+    return judge(results / "claims" / "digits")
+
+
+@pytest.fixture(scope="module")
+def page(tmp_path_factory):
+    folder = judge(tmp_path_factory.mktemp("claims") / "digits")
+    return written(folder, facts={"Commit": "0123456789ab"})
+
+
+def written(folder, **given):
+    return Page(write_claims(folder, [claim.view for claim in read_claims(folder)], **given))
+
+
+def scoreboard(page):
+    header, *rows = page.tables[0]
+    return {cells[0]: dict(zip(header, cells, strict=True)) for cells in rows if len(cells) > 1}
+
+
+def test_the_scoreboard_says_what_was_claimed_what_was_found_and_how_sure(page):
+    assert f"{TALLY}\n" in page.text
+    rows = scoreboard(page)
+    assert list(rows) == ["E1", "C1", "C2", "C3", "P4"]
+    assert rows["C1"]["claim"] == "Sentence of C1."
+    assert rows["C1"]["verdict"] == "✓ confirmed"
+    own = read_claims(page.path.parent)[1].headline
+    low, middle, high = (f"{own[key]:.2f}" for key in ("ci_low", "estimate", "ci_high"))
+    assert rows["C1"]["estimate [interval]"] == f"{middle}× [{low}, {high}]ratio of steps"
+    assert (rows["C1"]["n"], rows["C1"]["to confirm"]) == ("10", "above 1.5×")
+    assert rows["C3"]["verdict"] == "? inconclusiveunderpowered"
+    assert rows["E1"]["estimate [interval]"] == "4e-16largest error"
+    assert (rows["E1"]["n"], rows["E1"]["to confirm"]) == ("exact", "≤ 1e-10")
+    assert [rows["P4"][key] for key in ("verdict", "n", "to confirm")] == [
+        "– not run here",
+        "–",
+        "–",
+    ]
+
+
+def test_a_refuted_claim_shows_the_part_that_refutes_it(page):
+    rows = scoreboard(page)
+    assert rows["C2"]["estimate [interval]"].startswith("−")
+    assert rows["C2"]["estimate [interval]"].endswith("(Second)")
+
+
+def test_a_verdict_that_no_part_has_shows_the_first_part(results):
+    one = part("a", "confirmed", 0.9, ratio=True, sesoi=(1.5, None))
+    write_folder(results, [(view("C1"), "inconclusive", [one], True)])
+    assert scoreboard(written(results))["C1"]["to confirm"] == "above 1.5×"
+
+
+def test_a_section_has_all_that_the_verdict_rests_on(page):
+    text = " ".join(page.text.split())
+    for words in (
+        "Source of C1", "The rule.", "A trap.", "A caveat.", "make claims ARGS=C1", "claim_C1",
+        "p, Holm-adjusted0.0012", "Smallest detectable effect0.800×", "n10 seeds",
+        "(95 % interval, unadjusted)", "evidence/C1.csv", "P4 Placement", "It needs a GPU.",
+        "All 2 parts must hold, of which 1 confirmed, 1 refuted.",
+        "These data decide neither way.", "0123456789ab", "1 number kept the bound",
+        "0.800, more than the smallest effect of interest: underpowered",
+    ):  # fmt: skip
+        assert words in text
+    assert "make claims ARGS=P4" not in text
+
+
+def test_the_table_of_parts_has_readings_too(page):
+    (table,) = [t for t in page.tables if len(t) == 4 and t[0][0] == "part"]
+    assert [cells[:3] for cells in table[1:]] == [
+        ["first", "✓ confirmed", "above 1 pp"],
+        ["Second", "✗ refuted", "above 1 pp"],
+        ["beside", "reading", "–"],
+    ]
+
+
+def test_every_link_leads_somewhere_and_every_image_is_told(page):
+    folder = page.path.parent
+    assert {"#E1", "#C1", "#P4", "evidence/C1.csv", "#scoreboard"} <= set(page.links)
+    for link in page.links:
+        assert link[1:] in page.ids if link.startswith("#") else (folder / link).exists()
+    assert len(page.ids) == len(set(page.ids))
+    assert [len(image["alt"]) > 40 for image in page.images] == [True] * 4
+    assert all(image["src"].startswith("data:image/png;base64,") for image in page.images)
+    assert not {"link", "iframe"} & set(page.tags)
+    assert page.scripts == [{}]
+    names = sorted(path.name for path in (folder / "figures").iterdir())
+    assert names == [f"{i}.{kind}" for i in ("C1", "C2", "C3", "E1") for kind in ("png", "svg")]
+
+
+def test_text_from_outside_is_escaped(results):
+    words = ClaimView("C1", EVIL, EVIL, EVIL, EVIL, EVIL, traps=(EVIL,), caveats=(EVIL,))
+    given = [part("a", "confirmed", 1.0, statistic=EVIL, label=EVIL, unit=EVIL)]
+    write_folder(results, [(words, "confirmed", given, True)])
+    page = written(results, facts={EVIL: EVIL})
+    assert page.scripts == [{}]  # the page's own
+    assert page.text.count(EVIL) > 12
+    assert EVIL in page.images[0]["alt"]
+    assert printed(results).count(EVIL) == 2  # as family and as sentence
+
+
+@pytest.mark.slow
+def test_the_report_over_everything_begins_with_the_claims(results, folder):
+    write_experiment(results, "one", [write_run(results, config(), 0)])
+    before = Page(write_report(results).page)
+    assert "Claims" not in before.text  # judged, but without a page to lead to
+    written(folder)
+    page = Page(write_report(results).page)
+    assert page.text.index(TALLY) < page.text.index("How to read this")
+    assert "claims/digits/report.html#C1" in page.links
+    assert list(scoreboard(page)) == ["E1", "C1", "C2", "C3", "P4"]
+    for link in page.links:
+        assert link.startswith("#") or (results / link.partition("#")[0]).exists()
+
+
+@pytest.mark.slow
+def test_claims_that_are_kept_without_their_page_get_it_from_their_tables(results, folder):
+    write_experiment(results, "one", [write_run(results, config(), 0)])
+    written(folder)
+    further = (folder / "figures" / "C2.png").read_bytes()
+    (folder / "figures" / "C1-2.png").write_bytes(further)  # of curves, say: it needs the runs
+    (folder / "report.html").unlink()
+    facts = {"command": "make claims", "git_commit": "0123456789abcdef", "versions": {"torch": "2"}}
+    (folder / "judged.json").write_text(json.dumps(facts))
+    assert write_report(results).problems == []
+    page = Page(folder / "report.html")
+    assert list(scoreboard(page)) == ["E1", "C1", "C2", "C3", "P4"]
+    assert "0123456789ab" in page.text
+    alts = [image["alt"] for image in page.images]
+    assert alts[2] == "C1, further. Drawn earlier, from runs that are not in these results."
+    assert base64.b64decode(page.images[2]["src"].partition(",")[2]) == further
+    assert len(alts) == 5
+
+
+@pytest.mark.slow
+def test_damaged_words_leave_the_report_the_rest(results, folder):
+    write_experiment(results, "one", [write_run(results, config(), 0)])
+    written(folder)
+    (folder / "claims.json").write_text('[{"id": "C1"}]')
+    page, (problem,) = write_report(results)
+    assert "claims.json: damaged" in problem
+    assert Page(page).images
+
+
+def test_a_claim_without_words_or_with_an_unknown_verdict_is_refused(folder):
+    claims = read_claims(folder)
+    with pytest.raises(ValueError, match="nothing about claim 'C1'"):
+        write_claims(folder, [claims[0].view])
+    board = folder / "scoreboard.csv"
+    board.write_text(board.read_text().replace("C1,confirmed", "C1,proven"))
+    with pytest.raises(ValueError, match="C1: verdict 'proven': expected one of confirmed"):
+        write_claims(folder, [claim.view for claim in claims])
+
+
+@pytest.mark.slow
+def test_a_page_is_the_same_bytes_each_time(folder):
+    first = written(folder).path.read_bytes()
+    assert written(folder).path.read_bytes() == first
+
+
+def printed(folder, **options):
+    out = io.StringIO()
+    console = Console(file=out, **options)
+    show_scoreboard(read_claims(folder), Path("results/report.html"), console)
+    return out.getvalue()
+
+
+def test_the_terminal_has_the_verdicts_by_family_and_what_to_do_next(folder):
+    text = printed(folder)
+    lines = text.splitlines()
+    assert "\x1b" not in text
+    assert max(map(len, lines)) <= 110
+    order = ["Exact", "E1", "Convergence", "C1", "C2", "C3", "Placement", "P4"]
+    starts = [next(n for n, line in enumerate(lines) if line.strip().startswith(w)) for w in order]
+    assert starts == sorted(starts)
+    assert "estimate [interval]" in text
+    (c1,) = [line for line in lines if line.strip().startswith("C1")]
+    assert "✓ confirmed" in c1
+    assert c1.endswith((" 10 ", " 10"))
+    assert lines[-4:] == [
+        *TALLY.splitlines(),
+        "report: results/report.html",
+        "repeat a claim, for example: make claims ARGS=E1",
+    ]
+
+
+def test_a_real_terminal_has_colour_and_its_own_width(folder):
+    text = printed(folder, force_terminal=True, width=90)
+    assert "\x1b[32m" in text
+    assert max(len(line) for line in printed(folder, force_terminal=True, width=90, no_color=True)
+               .replace("\x1b[1m", "").replace("\x1b[2m", "").replace("\x1b[0m", "")
+               .splitlines()) <= 90  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("values", "kind", "expected"),
+    [
+        ([1.2114, 1.2091, 1.2136], {}, ["1.2114", "1.2091", "1.2136"]),
+        ([34.2, 22.1, 46.3], {}, ["34", "22", "46"]),
+        ([250.0, 10.0, 6000.0], {"ratio": True}, ["250", "10", "6,000"]),
+        ([0.5, -0.25, 1.25], {"signed": True}, ["+0.5", "−0.2", "+1.2"]),
+        ([0.0], {"signed": True}, ["0"]),
+        ([math.nan], {}, ["–"]),
+        ([math.inf, 1.0, 3.0], {}, ["∞", "1.0", "3.0"]),
+        ([3e-9], {}, ["3.00e-09"]),
+    ],
+)
+def test_numbers_have_two_digits_of_their_spread(values, kind, expected):
+    assert numbers(values, **kind) == expected
+
+
+def test_units_and_bounds_in_words():
+    points, times = PartView("a", "a", "pp"), PartView("a", "a", ratio=True)
+    assert estimate_words(points, row(-1.25, -2.0, -0.5)) == "−1.2 pp [−2.0, −0.5]"
+    assert estimate_words(points, row(-1.25, math.nan, math.nan)) == "−1.25 pp"
+    assert estimate_words(times, row(math.nan, math.nan, math.nan)) == "–"
+    assert sesoi_words(times, row(1, 1, 1, sesoi_low=1.5)) == "above 1.5×"
+    assert sesoi_words(points, row(1, 1, 1, sesoi_high=-5)) == "below −5 pp"
+    assert sesoi_words(points, row(1, 1, 1, sesoi_low=-1, sesoi_high=1)) == "within ±1 pp"
+    assert sesoi_words(times, row(1, 1, 1, sesoi_low=0.9, sesoi_high=1.1)) == "0.9 to 1.1×"
+    assert sesoi_words(points, row(1, 1, 1)) == "–"
+    assert tally([]) == "no claims"
+
+
+@pytest.mark.parametrize(
+    ("experiments", "kind"),
+    [
+        (["exact"], "identities"),
+        (["least_squares"], "problems without runs"),
+        (["two_branches", "linear_net"], "problems without runs"),
+        (["claim_ics", "linear_net"], "claims about training"),
+        (["claim_sigmoid"], "claims about training"),
+        (["exact", "claim_sigmoid"], "claims about training"),
+        ([""], "claims about training"),  # not run anywhere
+        ([], "claims about training"),
+    ],
+)
+def test_what_needs_no_runs_is_no_claim_about_training(experiments, kind):
+    assert kind_of(experiments) == kind
+
+
+def test_the_examples_in_the_docs_hold():
+    assert doctest.testmod(claim_words).failed == 0

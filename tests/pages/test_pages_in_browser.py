@@ -1,0 +1,369 @@
+"""The report as people use it: in headless Chromium, with a mouse, a keyboard, a phone, at night.
+
+Chromium is the system's (Debian's package chromium); playwright drives it and downloads nothing.
+"""
+
+import re
+import shutil
+from pathlib import Path
+
+import fake_results
+import hydra
+import pytest
+from fake_claims import part, write_folder
+from fake_results import write_experiment, write_run
+
+from bnbench import CONFIGS, cli
+from bnbench.analysis.verdicts import ClaimView
+from bnbench.config.arms import arm_id, science
+from bnbench.pages.claims import write_claims
+from bnbench.pages.report import write_report
+
+playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(CHROMIUM is None, reason="no Chromium: apt-get install chromium"),
+]
+FLAGS = [
+    *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
+    *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
+]
+ARMS = ["norm=none", "norm=batchnorm", "norm=batchnorm placement=post", "norm=layernorm"]
+FIGURES = [
+    {"kind": "curves", "title": "Accuracy by step", "logx": True},
+    {"kind": "curves", "title": "Loss by step", "y": "val/loss", "logx": True, "logy": True},
+    {"kind": "versus", "title": "Accuracy & rate", "x": "optim.lr_mult", "y": "test/accuracy"},
+]
+# the least contrast of text with what is behind it, over all visible elements that have text
+CONTRAST = """() => {
+  const parse = (text) => text.match(/[\\d.]+/g).map(Number);
+  const light = ([r, g, b]) => [r, g, b].map((v) => v / 255)
+    .map((v) => (v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4))
+    .reduce((sum, v, k) => sum + v * [0.2126, 0.7152, 0.0722][k], 0);
+  const behind = (item) => {
+    for (; item; item = item.parentElement) {
+      const colour = parse(getComputedStyle(item).backgroundColor);
+      if (colour[3] !== 0) return colour;
+    }
+    return [255, 255, 255];
+  };
+  let worst = [99, ""];
+  for (const item of document.body.querySelectorAll(":not(script):not(svg):not(svg *)")) {
+    const hasText = [...item.childNodes].some((node) => node.nodeType === 3 && node.data.trim());
+    if (!hasText || !item.checkVisibility()) continue;
+    const [a, b] = [parse(getComputedStyle(item).color), behind(item)].map(light);
+    const contrast = (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);
+    if (contrast < worst[0]) worst = [contrast, item.outerHTML.slice(0, 200)];
+  }
+  return worst;
+}"""
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory):
+    """Results of real arms with made-up runs, and a claim."""
+    results = tmp_path_factory.mktemp("browser") / "results"
+    with hydra.initialize_config_dir(str(CONFIGS), version_base="1.3", job_name="train"):
+        asked = [cli.read([f"results={results}", *words.split()], False) for words in ARMS]
+    trees = [science(arm.config) for request in asked for arm in request.arms.values()]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(fake_results, "arm_of", arm_id)
+        rows = [
+            write_run(results, tree, seed, diverges=(tree["norm"]["name"], seed) == ("none", 3))
+            for tree in trees
+            for seed in range(4)
+        ]
+    report = {"figures": FIGURES, "compare": [{"baseline": {"norm.name": "none"}}]}
+    write_experiment(results, "one", rows, report=report)
+    claims = results / "claims" / "digits"
+    views = write_folder(
+        claims,
+        [
+            (
+                ClaimView(name, "Convergence", f"Sentence of {name}.", "Ioffe", "The rule."),
+                verdict,
+                [part("a", verdict, mean, sesoi=(1, None), unit="pp")],
+                True,
+            )
+            for name, verdict, mean in (("C1", "confirmed", 3.0), ("C2", "refuted", -3.0))
+        ],
+    )
+    write_claims(claims, views)
+    assert write_report(results).problems == []
+    return results
+
+
+@pytest.fixture(scope="module")
+def browser():
+    with playwright.sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def visit(browser, results):
+    """Open a page of the results; at the end nothing may have gone wrong or been asked for."""
+    contexts, troubles = [], []
+
+    def visit(path="report.html", width=1280, scheme="light", script=True):
+        context = browser.new_context(
+            viewport={"width": width, "height": 900},
+            color_scheme=scheme,
+            java_script_enabled=script,
+        )
+        contexts.append(context)
+        page = context.new_page()
+        url = (results / path).as_uri()
+        page.on("console", lambda message: troubles.append(message.text))
+        page.on("pageerror", lambda error: troubles.append(str(error)))
+        page.on(
+            "request",
+            lambda asked: (
+                asked.url.startswith((url, "data:", "blob:")) or troubles.append(asked.url)
+            ),
+        )
+        page.goto(url)
+        return page
+
+    yield visit
+    for context in contexts:
+        context.close()
+    assert troubles == []
+
+
+def drawn(page):
+    """Scroll every plot into view, and wait until it is there."""
+    plots = page.locator(".plot")
+    for plot in plots.all():
+        plot.scroll_into_view_if_needed()
+        plot.locator(".main-svg").first.wait_for()
+    return plots
+
+
+def arms(page):
+    return page.locator("table[data-runs]").first
+
+
+def column(table, name):
+    """The cells of a visible column, in the order that they are shown."""
+    headers = [text.rstrip(" ↕↑↓") for text in table.locator("thead th").all_inner_texts()]
+    place = headers.index(name) + 1
+    return table.locator(f"tbody tr:visible > td:nth-child({place})").all_inner_texts()
+
+
+@pytest.mark.parametrize("path", ["report.html", "experiments/one/digits/report.html"])
+def test_a_header_sorts_up_and_down(visit, path):
+    table = arms(visit(path))
+    header = table.locator("th", has_text="test accuracy")
+    before = column(table, "test accuracy (%)")
+    header.get_by_role("button").click()
+    up = column(table, "test accuracy (%)")
+    assert up == sorted(before, key=lambda text: float(text.split()[0]))
+    assert up != before
+    assert header.get_attribute("aria-sort") == "ascending"
+    header.get_by_role("button").focus()
+    table.page.keyboard.press("Enter")
+    assert column(table, "test accuracy (%)") == up[::-1]
+    assert header.get_attribute("aria-sort") == "descending"
+    table.get_by_role("button", name="norm", exact=True).press("Space")
+    assert column(table, "norm") == sorted(column(table, "norm"))
+    assert table.locator("[aria-sort]").count() == 1
+
+
+@pytest.mark.parametrize("width", [1280, 400])
+def test_a_filter_hides_rows_and_says_how_many_are_left(visit, width):
+    page = visit(width=width)
+    box = page.get_by_role("searchbox", name="Filter: Arms of one")
+    box.fill("batchnorm POST")
+    assert column(arms(page), "norm") == ["batchnorm"]
+    assert page.get_by_role("status").filter(has_text="1 of 4 rows").count() == 1
+    box.fill("")
+    assert len(column(arms(page), "norm")) == 4
+    page.get_by_role("searchbox", name="Filter: Scoreboard on digits").fill("refuted")
+    board = page.locator("table.scoreboard").first
+    assert board.locator("tbody tr:not(.family):visible td:first-child").all_inner_texts() == ["C2"]
+
+
+def test_a_row_opens_to_its_runs_and_its_command(visit, results):
+    page = visit()
+    table = arms(page)
+    button = table.locator("button.open").nth(1)
+    arm = button.get_attribute("aria-label").removeprefix("Runs of ")
+    button = table.get_by_role("button", name=f"Runs of {arm}")
+    button.press("Enter")
+    assert button.get_attribute("aria-expanded") == "true"
+    detail = table.locator("tr.detail")
+    links = [link.get_attribute("href") for link in detail.get_by_role("link").all()]
+    assert links == [f"runs/{arm}/seed-{seed}/" for seed in range(4)]
+    assert all((results / link).is_dir() for link in links)
+    values = [float(text) for text in detail.locator("tbody td:nth-child(3)").all_inner_texts()]
+    shown = table.locator(f"tr[data-arms='{arm}'] td.number").nth(1).inner_text()
+    assert shown.startswith(f"{sum(values) / 4:.2f} ± ")
+    command = detail.locator("code").inner_text()
+    assert re.search(r"norm=\w+ .*'seeds=\[0,1,2,3\]'", command)
+    detail.get_by_role("button", name="Copy").click()
+    detail.get_by_role("button", name="Copied").wait_for()
+    box = page.get_by_role("searchbox").first
+    box.press("Control+V")
+    assert box.input_value() == command
+    box.fill("")
+    table.locator("th", has_text="test accuracy").get_by_role("button").click()
+    assert table.locator(f"tr[data-arms='{arm}'] + tr.detail").count() == 1  # it stays with its row
+    button.click()
+    assert table.locator("tr.detail").count() == 0
+
+
+def test_a_difference_opens_to_its_pairs(visit, results):
+    page = visit("experiments/one/digits/report.html")
+    table = page.locator("table[data-runs]").nth(1)
+    table.locator("td.number").first.click()
+    cells = table.locator("tr.detail tbody td:nth-child(4)").all_inner_texts()
+    assert cells[3] == "–"  # its baseline diverged
+    mean = sum(map(float, cells[:3])) / 3
+    assert float(table.locator("td.number").first.inner_text()) == pytest.approx(mean, abs=0.011)
+    link = table.locator("tr.detail a").first.get_attribute("href")
+    assert (results / "experiments/one/digits" / link).is_dir()
+
+
+def test_curves_are_drawn_when_seen_and_shown_arm_by_arm(visit):
+    page = visit("experiments/one/digits/report.html")
+    assert page.locator(".plot").last.locator(".main-svg").count() == 0
+    plots = drawn(page)
+    assert plots.count() == 2
+    names = page.locator(".legend").first.get_by_role("button")
+    assert names.all_inner_texts() == [
+        "no norm",
+        "BatchNorm · pre",
+        "BatchNorm · post",
+        "LayerNorm · pre",
+    ]
+    visible = """() => {
+      const shown = document.querySelector(".plot").data.filter((trace) => trace.visible);
+      return [...new Set(shown.map((trace) => trace.name))];
+    }"""
+    everything = sorted(names.all_inner_texts())
+    assert sorted(page.evaluate(visible)) == everything
+    names.first.click()
+    assert names.first.get_attribute("aria-pressed") == "false"
+    assert sorted(page.evaluate(visible)) == [name for name in everything if name != "no norm"]
+    names.first.press("Space")
+    assert sorted(page.evaluate(visible)) == everything
+    names.nth(1).dblclick()
+    assert page.evaluate(visible) == ["BatchNorm · pre"]
+    names.nth(1).dblclick()
+    assert sorted(page.evaluate(visible)) == everything
+
+
+def test_hovering_says_arm_step_mean_and_interval(visit):
+    page = visit("experiments/one/digits/report.html")
+    plot = drawn(page).first
+    plot.scroll_into_view_if_needed()
+    place = page.evaluate("""() => {
+      const plot = document.querySelector(".plot");
+      const trace = plot.data.find((t) => t.hovertemplate && t.name === "LayerNorm · pre");
+      const { xaxis, yaxis } = plot._fullLayout;
+      const box = plot.getBoundingClientRect();
+      const k = trace.x.length - 4;
+      const [x, y] = [xaxis.l2p(Math.log10(trace.x[k])), yaxis.l2p(trace.y[k])];
+      return [box.x + xaxis._offset + x, box.y + yaxis._offset + y];
+    }""")
+    page.mouse.move(*place)
+    label = page.locator(".hoverlayer .hovertext")
+    label.wait_for()
+    text = label.text_content()
+    assert re.search(r"mlp-\w+-\w+-[0-9a-f]{8}", text)
+    assert re.search(r"training step 32", text)
+    assert re.search(r"validation accuracy \(%\) [\d.]+ \[[\d.]+, [\d.]+\]", text)
+    assert re.search(r"n = [34] seeds", text)
+
+
+def test_curves_give_way_to_the_image_on_demand_and_on_paper(visit):
+    page = visit("experiments/one/digits/report.html")
+    drawn(page)
+    figure = page.locator("figure").first
+    image, plot = figure.locator("img"), figure.locator(".plot")
+    assert (image.is_visible(), plot.is_visible()) == (False, True)
+    figure.get_by_role("button", name="Show as image").press("Enter")
+    assert (image.is_visible(), plot.is_visible()) == (True, False)
+    figure.get_by_role("button", name="Show as curves").press("Enter")
+    assert (image.is_visible(), plot.is_visible()) == (False, True)
+    page.emulate_media(media="print")
+    assert (image.is_visible(), plot.is_visible()) == (True, False)
+
+
+def test_without_scripts_it_is_a_page_of_tables_and_images(visit):
+    page = visit(script=False)
+    assert all(image.is_visible() for image in page.locator("img").all())
+    assert page.locator("img").count() == 3
+    assert arms(page).locator("tbody tr").count() == 4
+    assert page.locator("button, input").count() == 0
+
+
+@pytest.mark.parametrize("path", ["report.html", "claims/digits/report.html"])
+def test_day_and_night_can_be_read(visit, path):
+    page = visit(path)
+    plots = drawn(page)
+    colours = []
+    for scheme in ("light", "dark"):
+        page.emulate_media(color_scheme=scheme)
+        page.wait_for_timeout(300)  # plots are drawn anew
+        contrast, where = page.evaluate(CONTRAST)
+        assert contrast >= 4.5, where
+        ink = "document.querySelector('.plot .xtick text')?.style.fill"
+        background = "getComputedStyle(document.body).backgroundColor"
+        colours.append((page.evaluate(background), page.evaluate(ink)))
+    (day, day_ink), (night, night_ink) = colours
+    assert day != night
+    assert day_ink != night_ink or plots.count() == 0
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize(
+    "path", ["report.html", "experiments/one/digits/report.html", "claims/digits/report.html"]
+)
+def test_a_phone_scrolls_in_one_direction(visit, path, scheme):
+    page = visit(path, width=400, scheme=scheme)
+    drawn(page)
+    for button in page.locator("button.open").all():
+        button.click()
+    width = page.evaluate("document.documentElement.scrollWidth")
+    assert width == 400
+    assert page.evaluate(CONTRAST)[0] >= 4.5
+
+
+@pytest.mark.parametrize("path", ["report.html", "claims/digits/report.html"])
+def test_everything_is_reached_by_tab_and_has_a_name(visit, path):
+    page = visit(path)
+    drawn(page)
+    page.evaluate("window.scrollTo(0, 0); document.activeElement.blur()")
+    wanted = page.evaluate("""() => {
+      const all = [...document.querySelectorAll("a[href], button, input")];
+      const seen = all.filter((item) => item.checkVisibility());
+      seen.forEach((item, k) => { item.dataset.place = k; });
+      return seen.map((item) => (item.getAttribute("aria-label") ?? item.textContent).trim());
+    }""")
+    assert all(wanted)
+    reached = set()
+    for _ in range(3 * len(wanted)):
+        page.keyboard.press("Tab")
+        place = page.evaluate("document.activeElement.dataset.place")
+        if place is not None:
+            reached.add(int(place))
+            outline = "getComputedStyle(document.activeElement).outlineStyle"
+            assert page.evaluate(outline) != "none"
+        if len(reached) == len(wanted):
+            break
+    assert reached == set(range(len(wanted)))
+    images = page.locator("img, [role=img]").all()
+    assert images
+    for image in images:
+        name = image.get_attribute("alt") or image.get_attribute("aria-label")
+        assert len(name) > 40
+
+
+def test_every_page_is_small_and_one_file(results):
+    for path in results.rglob("report.html"):
+        assert path.stat().st_size < 6_000_000
+        assert not re.search(r"""(src|href)=["']https?:""", Path(path).read_text(encoding="utf-8"))

@@ -1,0 +1,389 @@
+"""Learning rates that are found: what is wanted of which results, and sweeps that find them."""
+
+import csv
+import json
+import math
+from dataclasses import replace
+from itertools import pairwise
+from pathlib import Path
+from statistics import fmean
+
+import pytest
+from hydra.core.global_hydra import GlobalHydra
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bnbench import cli
+from bnbench.config.arms import arm_id, science, typed
+from bnbench.config.checks import RequestError, half_decades
+from bnbench.config.schema import TuneConfig
+from bnbench.request.grid import MAX_JOBS
+from bnbench.request.tuning import at_rate, plan
+from bnbench.running.launch import Work
+from bnbench.sweep import sweep
+from bnbench.tracking.run_dir import run_path
+
+TUNED = ["norm=none", "tune.low=0.03", "tune.high=0.3"]
+
+
+def test_half_decades_are_what_one_would_type():
+    assert half_decades(0.003, 3) == [0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0]
+    assert half_decades(0.1 * 3, 0.3) == [0.3]
+    assert half_decades(1e-9, 3e-9) == [1e-9, 3e-9]
+
+
+@given(st.integers(-18, 18), st.integers(0, 10))
+def test_half_decades_alternate_between_one_and_three(index, more):
+    rates = half_decades(10 ** (index / 2), 10 ** ((index + more) / 2))
+    assert len(rates) == more + 1
+    digits = [f"{rate:e}".partition("e")[0] for rate in rates]
+    assert set(digits[::2]) <= {"1.000000", "3.000000"}
+    assert all(2.9 < b / a < 3.4 for a, b in pairwise(rates))
+
+
+class Search:
+    """An arm whose rate is to be found among made-up results."""
+
+    def __init__(self, config, results, end):
+        self.config, self.results, self.end = config, results, end
+
+    def path(self, rate, seed):
+        return run_path(self.results, arm_id(science(at_rate(self.config, rate))), seed)
+
+    def give(self, rate, *accuracies, **changes):
+        """The result of a rate: one accuracy per seed."""
+        for seed, accuracy in zip(self.config.tune.seeds, accuracies, strict=True):
+            path = self.path(rate, seed)
+            path.mkdir(parents=True, exist_ok=True)
+            self.end(path, metrics={"val/accuracy": accuracy}, **changes)
+
+    @property
+    def rates(self):
+        return [arm.optim.base_lr for arm in plan(self.config, self.results).grid]
+
+    @property
+    def best(self):
+        found = plan(self.config, self.results).best
+        return found and found.optim.base_lr
+
+    def follow(self, landscape):
+        """Give what is asked for until the best rate is known; how many rounds it took."""
+        rounds = 0
+        while self.best is None:
+            rounds += 1
+            for rate in self.rates:
+                self.give(rate, *[landscape(rate)] * len(self.config.tune.seeds))
+        return rounds
+
+
+@pytest.fixture
+def search(read, end, tmp_path):
+    """A search between two rates, on two seeds of two to report on."""
+    (arm,) = read("norm=none", "seeds=[0,1]").arms.values()
+
+    def between(low, high, extend=2):
+        config = replace(arm.config, tune=TuneConfig(low, high, [100, 101], extend))
+        return Search(config, tmp_path / "results", end)
+
+    return between
+
+
+def near(peak):
+    """Accuracies that fall on both sides of a rate."""
+    return lambda rate: 0.9 - 0.1 * abs(math.log(rate / peak))
+
+
+@pytest.mark.one_in(4)
+@pytest.mark.parametrize(
+    ("landscape", "tried", "best", "rounds"),
+    [
+        (near(0.1), [0.03, 0.1, 0.3], 0.1, 1),
+        (near(0.03), [0.01, 0.03, 0.1, 0.3], 0.03, 2),
+        (near(0.01), [0.003, 0.01, 0.03, 0.1, 0.3], 0.01, 3),
+        (near(1), [0.03, 0.1, 0.3, 1, 3], 1, 3),
+        # no further than two beyond the edge, and what is best there is taken
+        (near(1e-6), [0.003, 0.01, 0.03, 0.1, 0.3], 0.003, 3),
+        (near(1e6), [0.03, 0.1, 0.3, 1, 3], 3, 3),
+        # of equals the smallest, which may be an edge
+        (lambda rate: 0.8 if rate in (0.1, 0.3) else 0.5, [0.03, 0.1, 0.3], 0.1, 1),
+        (lambda rate: 0.1, [0.003, 0.01, 0.03, 0.1, 0.3], 0.003, 3),
+    ],
+)
+def test_the_best_rate_is_inside_what_was_tried_or_as_far_as_one_goes(
+    search, landscape, tried, best, rounds
+):
+    one = search(0.03, 0.3)
+    assert (one.rates, one.best) == ([0.03, 0.1, 0.3], None)
+    assert one.follow(landscape) == rounds
+    assert (one.rates, one.best) == (tried, best)
+
+
+def test_a_grid_of_one_rate_and_one_that_must_not_grow(search):
+    one = search(0.1, 0.1)
+    one.follow(near(0.1))
+    assert (one.rates, one.best) == ([0.03, 0.1, 0.3], 0.1)
+    fixed = search(0.01, 0.1, extend=0)
+    fixed.follow(near(10))
+    assert (fixed.rates, fixed.best) == ([0.01, 0.03, 0.1], 0.1)
+
+
+def test_rounding_does_not_break_a_tie(search):
+    """The same number of right images on other seeds: their floating-point means differ."""
+    low, high = ([k / 359 for k in right] for right in ((330, 330, 338), (330, 334, 334)))
+    assert fmean(low) < fmean(high)
+    one = search(0.03, 0.3)
+    one.config = replace(one.config, tune=TuneConfig(0.01, 0.3, [100, 101, 102], 0))
+    for rate, accuracies in ((0.01, [0.1] * 3), (0.03, low), (0.1, high), (0.3, [0.1] * 3)):
+        one.give(rate, *accuracies)
+    assert one.best == 0.03
+    one.give(0.1, high[0], high[1], 335 / 359)  # one image more is better
+    assert one.best == 0.1
+
+
+def test_diverged_runs_count_as_measured_and_what_is_no_number_as_nothing(search):
+    one = search(0.03, 0.3)
+    one.give(0.03, 0.4, 0.4)
+    one.give(0.1, 0.5, 0.5)
+    one.give(0.3, 0.9, math.nan, status="diverged")  # 0.45, and 0.9 were it dropped
+    assert one.best == 0.1
+    one.give(0.1, 0.6, 0.5, status="diverged")
+    assert one.best == 0.1
+    for rate in (0.03, 0.1, 0.3):
+        one.give(rate, math.nan, math.nan, status="diverged")
+    assert one.rates[0] == 0.01  # nothing is best, and the smallest of equals is an edge
+
+
+@pytest.mark.parametrize("harm", [Path.unlink, lambda file: file.write_text("{")])
+def test_a_result_that_is_gone_or_damaged_is_wanted_again(search, harm):
+    one = search(0.03, 0.3)
+    one.follow(near(0.03))
+    harm(one.path(0.1, 101) / "summary.json")
+    assert (one.rates, one.best) == ([0.03, 0.1, 0.3], None)
+    one.give(0.1, 0.7, 0.7)
+    assert (one.rates, one.best) == ([0.01, 0.03, 0.1, 0.3], 0.03)
+
+
+def fill(request, landscape, end):
+    """Made-up results for all that a request asks for."""
+    for arm in request.arms.values():
+        for seed in arm.config.seeds:
+            path = run_path(request.results, arm.id, seed)
+            path.mkdir(parents=True, exist_ok=True)
+            end(path, metrics={"val/accuracy": landscape(arm.config.optim.base_lr)})
+
+
+@pytest.mark.slow
+def test_a_request_wants_the_grid_and_then_the_arm_at_the_best_rate(read, end):
+    request = read(*TUNED, "seeds=[0,1]", "shift=blur")
+    assert [arm.config.optim.base_lr for arm in request.arms.values()] == [0.03, 0.1, 0.3]
+    assert {tuple(arm.config.seeds) for arm in request.arms.values()} == {(100, 101, 102)}
+    assert not any(arm.config.shift.names for arm in request.arms.values())
+    assert (request.tuned, request.found, request.duplicates) == (1, 0, 0)
+    fill(request, near(0.1), end)
+    request = read(*TUNED, "seeds=[0,1]", "shift=blur")
+    assert (request.tuned, request.found, request.duplicates) == (1, 1, 0)
+    (ordinary,) = read("norm=none", "optim.base_lr=0.1", "seeds=[0,1]").arms
+    (experiment,) = request.experiments
+    assert [seeds for arm, seeds in experiment.runs.items() if arm != ordinary] == [
+        [100, 101, 102]
+    ] * 2
+    assert experiment.runs[ordinary] == [0, 1, 100, 101, 102]
+    assert experiment.tune == {
+        "seeds": [100, 101, 102], "low": 0.03, "high": 0.3, "arms": [ordinary]
+    }  # fmt: skip
+    assert request.arms[ordinary].config.shift.names == ["blur"]
+
+
+@pytest.mark.slow
+def test_a_worker_composes_the_ordinary_arm_and_finds_nothing_itself(read, end):
+    for _ in range(2):
+        request = read(*TUNED, "optim=adam", "seeds=[4,2]")
+        for arm in request.arms.values():
+            config = GlobalHydra.instance().config_loader().load_sweep_config(
+                request.hydra, arm.overrides
+            )  # fmt: skip
+            assert config.hydra.sweep.subdir == arm.id
+            del config._content["hydra"]
+            again = typed(cli.plain(config))
+            assert arm_id(science(again)) == arm.id
+            assert again.seeds == arm.config.seeds
+            assert again.tune.low is again.tune.high is None
+        fill(request, near(0.1), end)
+    assert request.found == 1
+
+
+@pytest.mark.slow
+def test_equal_searches_are_one_and_arms_may_have_their_own(read):
+    grid = "placement=pre,post"
+    request = read(*TUNED, grid, multirun=True)
+    assert (len(request.arms), request.tuned, request.duplicates) == (3, 1, 3)
+    request = read(
+        "arms=[{norm:none,tune.low:0.3,tune.high:1},{norm:layernorm,tune.low:1,tune.high:1},"
+        '{norm:batchnorm,tune.low:"null",tune.high:"null"}]'
+    )
+    rates = {}
+    for arm in request.arms.values():
+        rates.setdefault(arm.config.norm.name, []).append(arm.config.optim.base_lr)
+    assert rates == {"none": [0.3, 1.0], "layernorm": [1.0], "batchnorm": [0.1]}
+    assert (request.tuned, request.duplicates) == (2, 0)
+    # an ordinary arm at a rate that is tried is the same arm
+    request = read("arms=[{tune.low:0.1,tune.high:0.3},{optim.base_lr:0.3}]")
+    (experiment,) = request.experiments
+    assert list(experiment.runs.values()) == [[100, 101, 102], [0, 1, 2, 100, 101, 102]]
+    assert request.duplicates == 1
+
+
+def test_a_net_without_a_rate_in_the_table_can_be_tuned(read):
+    with pytest.raises(RequestError, match="no rate is tuned"):
+        read("~tuned_lr.sgd.mlp.digits")
+    request = read("~tuned_lr.sgd.mlp.digits", *TUNED)
+    assert [arm.config.optim.base_lr for arm in request.arms.values()] == [0.03, 0.1, 0.3]
+
+
+REFUSED = [
+    (["tune.low=0.01"], "tune.low=0.01 tune.high=null: expected both or none"),
+    (["tune.high=1"], "tune.low=null tune.high=1: expected both or none"),
+    (["tune.low=1", "tune.high=0.1"], "tune.low=1 tune.high=0.1: expected low <= high"),
+    (["tune.low=0.02", "tune.high=1"], "tune.low=0.02: expected null or 1 or 3 times a power"),
+    (["tune.low=0.01", "tune.high=0.5"], "tune.high=0.5: expected null or 1 or 3 times a powe"),
+    (["tune.low=0", "tune.high=1"], "tune.low=0: expected null or 1 or 3 times a power of ten"),
+    (["tune.low=nan", "tune.high=1"], "tune.low=nan: expected null or 1 or 3 times a power of"),
+    (["tune.low=1e-12", "tune.high=1"], "tune.low=1e-12: expected null or 1 or 3 times a powe"),
+    (["tune.low=slow", "tune.high=1"], "tune.low=slow: Value 'slow' of type 'str'"),
+    ([*TUNED, "tune.seeds=[]"], "tune.seeds=[]: expected a non-empty list of distinct"),
+    ([*TUNED, "tune.extend=-1"], "tune.extend=-1: expected an integer >= 0 and <= 20"),
+    ([*TUNED, "seeds=[0,101]"], "seeds=[0,101]: rates are tuned on 101 (tune.seeds=[100,101,"),
+    (
+        ['arms=[{tune.low:1,tune.high:1},{seeds:"[102]"}]'],
+        "seeds=[102]: rates are tuned on 102",
+    ),
+    (
+        [*TUNED, "batch_size=32", "optim.lr_scaling=sqrt"],
+        "optim.lr_scaling=sqrt: expected none",
+    ),
+    ([*TUNED, "optim.lr_mult=5"], "optim.lr_mult=5: expected 1 where tune.low and tune.high"),
+    ([*TUNED, "optim.base_lr=0.1"], "optim.base_lr=0.1: expected none where tune.low and tune"),
+    (["tune.low=0.01,0.1", "tune.high=1"], "tune.low=0.01,0.1: cannot be swept, expected one"),
+    (["arms=[{tune.low:'0.01,0.1'}]"], "tune.low=0.01,0.1: cannot be swept, expected one"),
+    (["tune.low=range(1,3)"], "tune.low=range(1,3): cannot be swept, expected one value"),
+    (["tune.lo=1"], "tune.lo: no such key, expected one of"),
+]
+
+
+@pytest.mark.one_in(3)
+@pytest.mark.parametrize(("overrides", "line"), REFUSED)
+def test_a_search_that_cannot_be_made_is_refused_in_one_line(read, tmp_path, overrides, line):
+    with pytest.raises(RequestError) as refusal:
+        read(*overrides, multirun=True)
+    assert str(refusal.value).startswith(line)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_arms_that_are_tried_count_as_jobs(read, monkeypatch):
+    monkeypatch.setattr(cli, "MAX_JOBS", 5)
+    assert MAX_JOBS > 5
+    with pytest.raises(RequestError, match=r"^tune\.low=0\.03 tune\.high=0\.3: expected at most"):
+        read(*TUNED, "batch_size=32,64", multirun=True)
+    read(*TUNED, "batch_size=32")
+
+
+def test_what_failed_in_an_earlier_round_is_not_tried_again(read):
+    work = Work(read(*TUNED))
+    (first, second), *_ = (paths[:2] for paths in work.lacking().values())
+    work.fail(first, "no queue")
+    second.mkdir(parents=True)
+    (second / "error.txt").write_text("a bad disk")
+    later = Work(read(*TUNED), work)
+    assert {first, second} == set(later.arm_of) - {p for ps in later.lacking().values() for p in ps}
+    assert (later.reason(first), later.reason(second)) == ("no queue", "a bad disk")
+
+
+@pytest.fixture
+def run(tmp_path, monkeypatch, capsys):
+    """Sweep digits in this process, two steps a run; what was printed, and the exit code."""
+    for name in ("WANDB_MODE", "WANDB_PROJECT", "WANDB_ENTITY"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.chdir(tmp_path)
+
+    def command(*overrides):
+        outcome = sweep([
+            "train.steps=2", "track=csv", "device=cpu", "hydra.launcher.n_jobs=1",
+            "seeds=[0,1]", "tune.seeds=[100,101]", *overrides,
+        ])  # fmt: skip
+        code = outcome if isinstance(outcome, int) else outcome.exit_code
+        captured = capsys.readouterr()
+        return code, captured.out + captured.err
+
+    return command
+
+
+def accuracies(arm):
+    summaries = [json.loads(p.read_text()) for p in sorted(arm.glob("seed-10?/summary.json"))]
+    return [summary["metrics"]["val/accuracy"] for summary in summaries]
+
+
+@pytest.mark.slow
+def test_a_sweep_finds_the_rate_trains_the_arm_at_it_and_then_nothing_more(run):
+    arguments = ["norm=none", "tune.low=0.0003", "tune.high=0.001", "tune.extend=2"]
+    code, said = run(*arguments)
+    assert code == 0
+    assert "tuning: round 1, 0 of 1 learning rate found\n2 arms, 4 runs: 0 done" in said
+    assert "tuning: round 2, 0 of 1 learning rate found\n3 arms, 6 runs: 4 done already, 2" in said
+    folder = Path("results/experiments/adhoc/digits")
+    facts = json.loads((folder / "experiment.json").read_text())
+    (best,) = facts["tune"]["arms"]
+    means = {arm.name: fmean(accuracies(arm)) for arm in Path("results/runs").iterdir()}
+    assert means[best] == max(means.values())
+    with (folder / "runs.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert {row["status"] for row in rows} == {"done"}
+    assert sorted(float(row["optim.base_lr"]) for row in rows)[:: len(rows) - 1] == [
+        facts["tune"]["low"],
+        facts["tune"]["high"],
+    ]
+    assert [int(row["seed"]) for row in rows if row["arm"] == best] == [0, 1, 100, 101]
+    assert {int(row["seed"]) for row in rows if row["arm"] != best} == {100, 101}
+
+    written = {path: path.stat().st_mtime_ns for path in Path("results/runs").rglob("summary.json")}
+    code, said = run(*arguments)
+    assert code == 0
+    assert (
+        f"1 of 1 learning rate found\n{len(means)} arms, {len(rows)} runs: {len(rows)} done "
+        in said
+    )
+    assert said.count("to train") == said.count(", 0 to train") == 1
+    now = {path: path.stat().st_mtime_ns for path in Path("results/runs").rglob("summary.json")}
+    assert now == written
+    # one run that is lost is one run that is trained
+    next(path for path in written if path.parent.name == "seed-100").unlink()
+    code, said = run(*arguments)
+    assert code == 0
+    assert "1 to train" in said
+    assert "1 run finished" in said
+    # other seeds to report on are trained at the rate that is known
+    code, said = run(*arguments, "seeds=[5]")
+    assert code == 0
+    assert "tuning: round 1, 1 of 1 learning rate found" in said
+    assert ", 1 to train" in said
+
+
+@pytest.mark.slow
+def test_a_grid_that_fails_ends_the_search_of_its_arm_and_of_no_other(run):
+    arguments = ["-m", "norm=none,batchnorm", "tune.low=0.1", "tune.high=0.1", "tune.extend=0"]
+    code, said = run(*arguments, "tune.seeds=[100]", "seeds=[0]")
+    assert code == 0
+    (arm,) = Path("results/runs").glob("mlp-none-*")
+    run_folder = arm / "seed-100"
+    (run_folder / "summary.json").unlink()
+    (run_folder / "metrics.csv").unlink()
+    (run_folder / "metrics.csv").mkdir()  # where a file should be
+    for path in Path("results/runs").glob("*/seed-0/summary.json"):
+        path.unlink()
+    code, said = run(*arguments, "tune.seeds=[100]", "seeds=[0]")
+    assert code == 1
+    assert f"FAILED {arm.name} seed 100: " in said
+    assert said.count("FAILED") == 1
+    assert "1 of 2 runs failed" in said
+    assert [
+        path.parts[2].split("-")[1] for path in Path("results/runs").glob("*/seed-0/summary.json")
+    ] == ["batchnorm"]

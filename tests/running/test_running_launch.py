@@ -1,0 +1,91 @@
+"""Launching ends, whatever launchers do, and blames the right arm."""
+
+import pytest
+
+from bnbench.running import launch
+from bnbench.running.launch import LAUNCHES, Work, train_missing
+from bnbench.tracking.run_dir import begin, locked
+
+
+@pytest.fixture
+def work(read):
+    return Work(read("norm=none,batchnorm,layernorm", "seeds=[0]", multirun=True))
+
+
+def reasons(work):
+    return [
+        (path / "error.txt").read_text().strip() if work.failed(path) else None
+        for path in work.arm_of
+    ]
+
+
+@pytest.fixture
+def train(end):
+    def attempt(work, arm, finished=True):
+        (path,) = (path for path, owner in work.arm_of.items() if owner == arm)
+        with locked(path):
+            begin(path, {"batch_size": 64})
+            if finished:
+                end(path)
+
+    return attempt
+
+
+def test_a_launcher_that_raises_fails_every_run_once(work, monkeypatch):
+    calls = []
+    monkeypatch.setattr(launch, "launch", lambda *_: calls.append(1) or "no such queue")
+    train_missing(work, task=None)
+    assert reasons(work) == ["the launcher failed: no such queue"] * 3
+    assert len(calls) == LAUNCHES
+
+
+def test_a_launcher_that_does_nothing_fails_every_run(work, monkeypatch):
+    monkeypatch.setattr(launch, "launch", lambda *_: None)
+    train_missing(work, task=None)
+    assert reasons(work) == ["the launcher failed: it returned without training"] * 3
+
+
+def test_the_arm_that_kills_its_worker_twice_is_failed_and_no_other(work, train, monkeypatch):
+    groups = []
+    guilty = list(work.request.arms)[1]
+
+    def deadly(_, arms, task):
+        groups.append([arm.id for arm in arms])
+        for number, arm in enumerate(arms):
+            # the guilty arm takes the next one, which is in another worker, with it
+            dies = arm.id == guilty or (number and arms[number - 1].id == guilty)
+            train(work, arm, finished=not dies)
+        return "killed" if guilty in groups[-1] else None
+
+    monkeypatch.setattr(launch, "launch", deadly)
+    train_missing(work, task=None)
+    first, second, third = work.request.arms
+    assert groups == [[first, second, third], [second], [third]]
+    assert reasons(work) == [None, "the worker process died 2 times: killed", None]
+    assert work.lacking() == {}
+
+
+def test_a_single_arm_gets_its_second_chance(read, train, monkeypatch):
+    work = Work(read("seeds=[0]"))
+    lives = iter([False, True])
+
+    def once_deadly(_, arms, task):
+        alive = next(lives)
+        train(work, arms[0], finished=alive)
+        return None if alive else "killed"
+
+    monkeypatch.setattr(launch, "launch", once_deadly)
+    train_missing(work, task=None)
+    assert work.lacking() == {}
+    assert reasons(work) == [None]
+
+
+def test_an_error_of_an_earlier_sweep_is_none_of_this_one(read):
+    request = read("seeds=[0]")
+    (path,) = Work(request).arm_of
+    path.mkdir(parents=True)
+    (path / "error.txt").write_text("old")
+    work = Work(request)
+    assert not work.failed(path)
+    work.fail(path, "new")
+    assert work.failed(path)

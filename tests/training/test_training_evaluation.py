@@ -1,0 +1,155 @@
+"""Losses and accuracies under each policy, against numbers worked out by hand."""
+
+import math
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import nn
+
+from bnbench.norms import BatchNorm1d, population, recalibrated
+from bnbench.norms.population import POLICIES
+from bnbench.training.evaluation import Basis, batch_sizes, evaluate, loss_and_accuracy, under
+
+
+class Fixed(nn.Module):
+    """Answers with its input."""
+
+    def forward(self, x):
+        return x
+
+
+def test_loss_and_accuracy_by_hand():
+    logits = torch.tensor([[0.0, 0.0], [math.log(3), 0.0], [0.0, math.log(3)], [math.nan, 0.0]])
+    labels = torch.tensor([0, 0, 0, 0])
+    result = loss_and_accuracy(Fixed(), logits[:3], labels[:3], size=2)
+    # -log p: log 2, log 4/3, log 4; right: argmax of a tie is class 0, yes, no
+    assert result["loss"] == pytest.approx((math.log(2) + math.log(4 / 3) + math.log(4)) / 3)
+    assert result["accuracy"] == 2 / 3
+
+
+def test_what_is_not_a_number_is_no_right_answer():
+    logits = torch.full((4, 3), math.nan)
+    result = loss_and_accuracy(Fixed(), logits, torch.zeros(4, dtype=torch.long), size=4)
+    assert math.isnan(result["loss"])
+    assert result["accuracy"] == 0.0
+
+
+def basis(reference, **changes):
+    sizes = {"train_batch": 8, "test_batch": 8, "prior": 16.0, "chunk": 100, "at_once": 100}
+    return Basis(reference, **{**sizes, **changes})
+
+
+def test_policies_give_their_own_splits_and_leave_the_net_alone():
+    torch.manual_seed(0)
+    net = nn.Sequential(BatchNorm1d(3), nn.Dropout(0.5)).train()
+    before = {k: v.clone() for k, v in net.state_dict().items()}
+    images, labels = 5 + 2 * torch.randn(32, 3), torch.zeros(32, dtype=torch.long)
+    point = evaluate(net, {"val": (images, labels)}, ["ema", "precise"], basis(images))
+    assert set(point) == {
+        (split, "", metric) for split in ("val", "val@precise") for metric in ("loss", "accuracy")
+    }
+    with under(net, "precise", basis(images), images):
+        y = net(images)
+    # normalised by its own population: mean 0, variance σ²/(σ²+ε)
+    assert torch.allclose(y.mean(0), torch.zeros(3), atol=1e-5)
+    assert net.training
+    assert all(torch.equal(v, before[k]) for k, v in net.state_dict().items())
+
+
+def net_and_splits():
+    torch.manual_seed(0)
+    net = nn.Sequential(BatchNorm1d(3), nn.Linear(3, 4), nn.ReLU(), BatchNorm1d(4)).double()
+    draws = {name: k + torch.randn(30 + k, 3).double() for k, name in enumerate(("train", "val"))}
+    return net, {name: (x, torch.randint(4, (len(x),))) for name, x in draws.items()}
+
+
+def test_every_policy_is_measured_on_its_own_data():
+    """In the order asked for; adabn on each split, the others on batches of training images."""
+    net, splits = net_and_splits()
+    reference = splits["train"][0][:20]
+    point = evaluate(net, splits, list(POLICIES), basis(reference, train_batch=9))
+    asked = [
+        *["ema"] * 4,
+        *(p for p in list(POLICIES)[1:] for _ in range(2 if p == "batch" else 4)),
+    ]
+    assert [key[0].partition("@")[2] or "ema" for key in point] == asked
+    data = {
+        "cumulative": lambda x: reference.split([9, 9, 2]),
+        "algorithm2": lambda x: reference[:18].split(9),
+        "precise": lambda x: [reference],
+        "adabn": lambda x: [x],
+    }
+    for policy, batches in data.items():
+        for name, (x, y) in splits.items():
+            with population(net.eval(), policy, batches(x)):
+                expected = loss_and_accuracy(net, x, y, 100)
+            assert point[f"{name}@{policy}", "", "loss"] == pytest.approx(expected["loss"], 1e-12)
+
+
+def test_a_net_without_batchnorm_is_evaluated_as_it_is_and_recalibrated_on_each_split():
+    _, splits = net_and_splits()
+    net = nn.Sequential(nn.Linear(3, 9), nn.Dropout(0.5), nn.ReLU(), nn.Linear(9, 4)).double()
+    before = {k: v.clone() for k, v in net.state_dict().items()}
+    reference = splits["train"][0][:20]
+    point = evaluate(net, splits, ["none", "recalibrated"], basis(reference, at_once=7))
+    assert [key[0] for key in point][::2] == [
+        *("train", "val", "train@recalibrated", "val@recalibrated")
+    ]
+    for name, (x, y) in splits.items():
+        plain = loss_and_accuracy(net.eval(), x, y, 100)
+        with recalibrated(net, [reference], [x]):
+            expected = loss_and_accuracy(net, x, y, 100)
+        assert point[name, "", "loss"] == pytest.approx(plain["loss"], 1e-12)
+        assert point[f"{name}@recalibrated", "", "loss"] == pytest.approx(expected["loss"], 1e-11)
+    whole = basis(splits["train"][0])
+    point = evaluate(net.train(), splits, ["none", "recalibrated"], whole)
+    # the reference has its own statistics already
+    for name, same in (("train", True), ("val", False)):
+        adapted = point[f"{name}@recalibrated", "", "loss"]
+        assert (adapted == pytest.approx(point[name, "", "loss"], 1e-12)) == same
+    assert net.training
+    assert all(torch.equal(v, before[k]) for k, v in net.state_dict().items())
+
+
+def test_there_is_no_batch_larger_than_the_reference():
+    reference = torch.randn(30, 3)
+    (whole,) = basis(reference, train_batch=64).data("algorithm2", reference)
+    assert whole is not reference
+    assert torch.equal(whole, reference)
+
+
+@pytest.mark.parametrize("policy", POLICIES)
+def test_only_what_a_policy_names_matters_beyond_rounding(policy):
+    """Neither how many images are passed at once, nor how many fit into one."""
+    net, splits = net_and_splits()
+    reference = splits["train"][0]
+    points = [
+        evaluate(net, {"val": splits["val"]}, [policy], basis(reference, chunk=c, at_once=c))
+        for c in (2, 7, 100)
+    ]
+    for point in points[1:]:
+        assert point == pytest.approx(points[0], rel=1e-12)
+    for changes, policies in (
+        ({"test_batch": 5}, ("batch", "blend")),
+        ({"prior": 2.0}, ("blend",)),
+    ):
+        other = evaluate(net, {"val": splits["val"]}, [policy], basis(reference, **changes))
+        assert (other != pytest.approx(points[0], rel=1e-6)) == (policy in policies)
+
+
+@given(st.integers(1, 200), st.integers(1, 50))
+def test_batches_are_of_one_size_but_for_the_last(total, size):
+    sizes = batch_sizes(total, size)
+    assert sum(sizes) == total
+    assert set(sizes[:-1]) <= {size}
+    assert sizes[-1] <= size + (size > 1)
+    assert min(sizes) > 1 or size == 1 or total == 1
+
+
+def test_the_loss_of_training_steps_keeps_its_name():
+    """train@batch is what the steps lost; an evaluation under the policy must not overwrite it."""
+    net, splits = net_and_splits()
+    point = evaluate(net, splits, ["batch"], basis(splits["train"][0]))
+    assert {split for split, _, _ in point} == {"val@batch"}
