@@ -71,7 +71,7 @@ def main() -> int:
         writer.writeheader()
         writer.writerows({**asdict(row), **extra} for row in rows)
     console.print(
-        f"{args.samples} samples each, bytes as in bnbench/bench_gpu.py; written to {path}"
+        f"{args.samples} samples each, bytes as in bnbench/bench/gpu.py; written to {path}"
     )
     return 0
 

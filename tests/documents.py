@@ -1,6 +1,7 @@
 """What the pages of docs/ show, as tests can use it: quoted code, edits of files, commands.
 
-A line that ends in a file's name and a colon, `bnbench/loop.py`:, says of the fenced block below it
+A line that ends in a file's name and a colon, `bnbench/training/loop.py`:, says of the fenced block
+below it
 
     diff      an edit of that file: hunks, parted by lines that begin with @@. What a hunk leaves
               and takes away stands in the file once, word for word; there are no line numbers

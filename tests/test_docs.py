@@ -2,6 +2,7 @@
 
 import ast
 import doctest
+import importlib
 import re
 import textwrap
 from functools import cache
@@ -16,6 +17,7 @@ from bnbench.probes import PROBES
 DOCS = ROOT / "docs"
 PAGES = sorted(DOCS.rglob("*.md"))
 READ = [page for page in PAGES if page.parent == DOCS]  # those in extend/ are for following
+MARKDOWN = sorted(ROOT.glob("*.md"))
 MYTHS = (ROOT / "docs" / "myths.md").read_text(encoding="utf-8")
 
 
@@ -37,6 +39,37 @@ each_page = pytest.mark.parametrize("page", READ, ids=lambda page: page.name)
 def test_every_test_that_a_page_names_exists(page):
     cited = re.findall(r"`(test_\w+::\w+)`", page.read_text(encoding="utf-8"))
     assert [test for test in cited if test not in all_tests()] == []
+
+
+@pytest.mark.parametrize("page", [*PAGES, *MARKDOWN], ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_file_and_module_that_a_page_names_exists(page):
+    """Paths are from the root of the checkout, of the package, of its tests or of the page."""
+    text = page.read_text(encoding="utf-8")
+    made = set(re.findall(r"^`?([\w/]+\.(?:py|yaml))`? is new", text, re.M)) | {
+        block.file for block in blocks(page) if block.file
+    }
+    named = re.findall(r"`((?:[\w-]+/)*\w+\.(?:py|cpp|j2|js|css))`", text)
+    roots = (ROOT, ROOT / "bnbench", ROOT / "scripts", ROOT / "tests", page.parent)
+    known = {path.name for path in (ROOT / "bnbench").rglob("*.*")}
+    lost = [
+        name
+        for name in named
+        if name not in made
+        and not any((root / name).exists() for root in roots)
+        and not ("/" not in name and name in known)
+    ]
+    assert not lost
+    dotted = re.findall(r"`bnbench((?:\.[a-z_]+)+)", text)
+    assert [name for name in dotted if not resolves(f"bnbench{name}")] == []
+
+
+def resolves(dotted):
+    """Whether a dotted name is a module, or a name in one."""
+    module, _, name = dotted.rpartition(".")
+    path = ROOT / dotted.replace(".", "/")
+    if path.is_dir() or path.with_suffix(".py").exists():
+        return True
+    return hasattr(importlib.import_module(module), name)
 
 
 def has_in_order(lines, wanted):
@@ -98,7 +131,7 @@ def anchors(page):
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
-LINKING = [*PAGES, *sorted(ROOT.glob("*.md"))]
+LINKING = [*PAGES, *MARKDOWN]
 
 
 @pytest.mark.parametrize("page", LINKING, ids=lambda page: str(page.relative_to(ROOT)))

@@ -1,6 +1,6 @@
 """Every shipped YAML composes and trains a few steps; every default is pinned to a schema version.
 
-After a change of a default raise SCHEMA in bnbench/schema.py, then run this file as a script. After
+After a change of a default raise SCHEMA in config/schema.py, then run this file as a script. After
 an addition only run it: what is new cannot be mistaken for what was there.
 """
 
@@ -208,5 +208,5 @@ if __name__ == "__main__":
         golden = json.loads(GOLDEN.read_text()) if GOLDEN.exists() else {}
         changed = changed_defaults(golden, defaults())
         if changed and "schema" not in changed:
-            sys.exit(f"{', '.join(changed)} changed: raise SCHEMA in bnbench/schema.py first")
+            sys.exit(f"{', '.join(changed)} changed: raise SCHEMA in config/schema.py first")
         GOLDEN.write_text(json.dumps(defaults(), indent=1) + "\n")

@@ -1,4 +1,8 @@
-"""Normalisation layers: our batch normalisation, what it is compared with, population policies."""
+"""Normalisation layers: our batch normalisation, what it is compared with, population policies.
+
+Usable without the rest of bnbench. Begin with `functional` (the formulas, forward and backward),
+then `batchnorm` (the layer and its running statistics); `baselines` has the table of all norms.
+"""
 
 from bnbench.norms.baselines import NORMS as NORMS
 from bnbench.norms.batchnorm import BatchNorm1d as BatchNorm1d
