@@ -1,0 +1,301 @@
+"""Plant faults one at a time; do the tests catch them? `python tests/tools/faults.py [WORD …]`.
+
+Each fault is an edit of one line of the package. It is made in a copy of the checkout, in which the
+named tests then run, the unmarked ones, until the first fails. Prints a row of a table for each:
+what was broken, and the test that caught it. Exit code 1 if a fault was missed, or if its line is
+not there any more: a fault follows the code that it breaks.
+"""
+
+import argparse
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import NamedTuple
+
+ROOT = Path(__file__).parents[2]
+COPIED = (
+    "bnbench",
+    "configs",
+    "docs",
+    "results",
+    "scripts",
+    "tests",
+    "pyproject.toml",
+    "README.md",
+)
+
+
+class Fault(NamedTuple):
+    """An edit that breaks something, and the tests that should tell.
+
+    Attributes:
+        what: is wrong then.
+        line: a piece of one line of the package, which stands in it once.
+        broken: the piece in its place.
+        tests: files and folders below tests/.
+    """
+
+    what: str
+    line: str
+    broken: str
+    tests: str
+
+
+LAYER = (
+    Fault(
+        "running_var takes the biased variance",
+        "unbiased = sigma2 * (m / (m - 1))",
+        "unbiased = sigma2 * 1.0",
+        "norms/test_norms_batchnorm.py norms/test_norms_baselines.py",
+    ),
+    Fault(
+        "momentum weighs the old statistics",
+        "running.lerp_(batch, momentum)",
+        "running.lerp_(batch, 1 - momentum)",
+        "norms/test_norms_batchnorm.py norms/test_norms_baselines.py",
+    ),
+    Fault(
+        "eps is left out in training",
+        "y = c.mul_(_scale((sigma2 + eps).rsqrt(), weight))",
+        "y = c.mul_(_scale(sigma2.rsqrt(), weight))",
+        "norms/test_norms_functional.py",
+    ),
+    Fault(
+        "the gradient divides by m - 1",
+        "dx = torch.addcmul(dy, x_hat, dgamma, value=-1 / m)",
+        "dx = torch.addcmul(dy, x_hat, dgamma, value=-1 / (m - 1))",
+        "norms/test_norms_functional.py",
+    ),
+    Fault(
+        "the gradient keeps its mean",
+        ".sub_(dbeta, alpha=1 / m)",
+        ".sub_(dbeta, alpha=0.0)",
+        "norms/test_norms_functional.py",
+    ),
+    Fault(
+        "no shift: the mean is rounded at its own size",
+        "return _mean(x[:1]).nan_to_num_(0.0, 0.0, 0.0)",
+        "return _mean(x[:1]).mul_(0.0)",
+        "norms/test_norms_functional.py",
+    ),
+    Fault(
+        "second derivatives take mu and sigma2 for constants",
+        "if torch.is_grad_enabled():  # for a second derivative",
+        "if False:  # for a second derivative",
+        "norms/test_norms_functional.py",
+    ),
+    Fault(
+        "a layer without running statistics fails in evaluation",
+        "training=self.training or not has_statistics",
+        "training=self.training",
+        "norms/test_norms_batchnorm.py norms/test_norms_baselines.py",
+    ),
+    Fault(
+        "momentum=None counts from zero",
+        "return 1 / float(self.num_batches_tracked) if",
+        "return 1 / (1 + float(self.num_batches_tracked)) if",
+        "norms/test_norms_batchnorm.py norms/test_norms_baselines.py",
+    ),
+    Fault(
+        "blend weighs the batch as its prior",
+        "share = len(x) / (prior + len(x))",
+        "share = prior / (prior + len(x))",
+        "norms/test_norms_population.py",
+    ),
+    Fault(
+        "the kernel adds half of its lanes",
+        "sums[j] = lanes[j] + lanes[j + n / 2];",
+        "sums[j] = lanes[j] + lanes[j];",
+        "norms/test_norms_kernels.py",
+    ),
+)
+STATISTICS = (
+    Fault(
+        "standard deviations with ddof=0",
+        "finite.std(ddof=1)",
+        "finite.std(ddof=0)",
+        "analysis/test_analysis_stats.py",
+    ),
+    Fault(
+        "Bonferroni in the place of Holm",
+        "p * (len(tested) - rank)",
+        "p * len(tested)",
+        "analysis/test_analysis_inference.py",
+    ),
+    Fault(
+        "equivalence by one of its two tests",
+        "any(map(math.isnan, p)) else max(p)",
+        "any(map(math.isnan, p)) else min(p)",
+        "analysis/test_analysis_inference.py",
+    ),
+    Fault(
+        "what was not reached shows that something is slow",
+        '{(): "", (True,): "at least", (False,): "at most"}',
+        '{(): "", (True,): "at most", (False,): "at least"}',
+        "analysis/test_analysis_inference.py",
+    ),
+    Fault(
+        "one part confirms a claim of several",
+        "math.nan if no_part else max(confirm)",
+        "math.nan if no_part else min(confirm)",
+        "claims",
+    ),
+    Fault(
+        "an upper bound may confirm that something is large",
+        'may_show_high, may_show_low = "at most" not in bounds, "at least" not in bounds',
+        'may_show_high, may_show_low = True, "at least" not in bounds',
+        "claims",
+    ),
+    Fault(
+        "runs that saw their test images are compared",
+        'self.fingerprint(_arm(frame), seed)["overlap"]:',
+        'self.fingerprint(_arm(frame), seed)["overlap"] and False:',
+        "claims",
+    ),
+    Fault(
+        "a gap has the other sign",
+        "b = scale * study.final(other, baseline_key or key)",
+        "b = -scale * study.final(other, baseline_key or key)",
+        "claims",
+    ),
+    Fault(
+        "of equal rates the largest is chosen",
+        "return next(k for k, score in enumerate(scores) if",
+        "return max(k for k, score in enumerate(scores) if",
+        "request claims",
+    ),
+    Fault(
+        "one lucky evaluation is a crossing",
+        "inner = (median(values[k - 1 : k + 2])",
+        "inner = (max(values[k - 1 : k + 2])",
+        "config",
+    ),
+    Fault(
+        "a threshold that was missed is left out of the median",
+        "reached.fillna(np.inf).median()",
+        "reached.median()",
+        "analysis",
+    ),
+)
+RUNS = (
+    Fault(
+        "two orders of thresholds are two arms",
+        'train["thresholds"] = sorted(train["thresholds"])',
+        'train["thresholds"] = list(train["thresholds"])',
+        "config",
+    ),
+    Fault(
+        "all purposes of a run share one seed",
+        'text = "/".join(map(str, (seed, *purpose)))',
+        'text = "/".join(map(str, (seed,)))',
+        "config",
+    ),
+    Fault(
+        "a seed may both tune and report",
+        "if both := sorted(set(seeds) & set(tuned_on)):",
+        "if both := sorted(set(seeds) & set()):",
+        "config test_cli.py request",
+    ),
+    Fault(
+        "a sub-grid wins over the command line",
+        "products.append([*of_arm, *typed_in])",
+        "products.append([*typed_in, *of_arm])",
+        "test_cli.py",
+    ),
+    Fault(
+        "two processes may train one run",
+        "way = fcntl.LOCK_SH if shared else fcntl.LOCK_EX",
+        "way = fcntl.LOCK_SH",
+        "tracking",
+    ),
+    Fault(
+        "a curve that was altered is believed",
+        "if want is not None and hashlib.sha256(text).hexdigest() != want:",
+        "if False and hashlib.sha256(text).hexdigest() != want:",
+        "tracking test_damage.py",
+    ),
+    Fault(
+        "a torn line is read",
+        'whole = file.read().split(b"\\n")[1 if start else 0 : -1]',
+        'whole = file.read().split(b"\\n")[1 if start else 0 :]',
+        "tracking running",
+    ),
+    Fault(
+        "links out of the results are followed",
+        "mode = os.lstat(place).st_mode",
+        "mode = os.stat(place).st_mode",
+        "tracking test_strangers.py pages/test_pages_strangers.py",
+    ),
+    Fault(
+        "an error of an earlier sweep counts as this one's",
+        "error_time(path) not in (None, self.stale[path])",
+        "error_time(path) is not None",
+        "running test_sweep.py",
+    ),
+    Fault(
+        "diverged runs are told as done",
+        '"status": "diverged" if diverged else "done"',
+        '"status": "done"',
+        "test_train.py",
+    ),
+    Fault(
+        "the last evaluation is on the subset",
+        'val if last else subsets["val"]',
+        'subsets["val"]',
+        "test_train.py",
+    ),
+)
+FAULTS = (*LAYER, *STATISTICS, *RUNS)
+
+
+def main() -> int:
+    """Plant what the command line asks for, by default every fault."""
+    parser = argparse.ArgumentParser(description=__doc__.partition(":")[0])
+    parser.add_argument("only", nargs="*", help="words of faults")
+    args = parser.parse_args()
+    chosen = [f for f in FAULTS if not args.only or any(word in f.what for word in args.only)]
+    missed = 0
+    with tempfile.TemporaryDirectory() as folder:
+        copy = Path(folder) / "copy"
+        copy.mkdir()
+        for name in COPIED:
+            source = ROOT / name
+            (shutil.copytree if source.is_dir() else shutil.copy)(source, copy / name)
+        for fault in chosen:
+            caught = planted(fault, copy)
+            missed += not caught
+            print(f"| {fault.what} | {caught or 'MISSED'} |", flush=True)
+    print(f"{len(chosen) - missed} of {len(chosen)} faults caught")
+    return int(bool(missed))
+
+
+def planted(fault: Fault, copy: Path) -> str:
+    """Run the tests of a fault in a copy of the checkout: the first that fails, or nothing."""
+    sources = [p for p in (copy / "bnbench").rglob("*") if p.suffix in (".py", ".cpp")]
+    found = [p for p in sources if fault.line in p.read_text(encoding="utf-8")]
+    if len(found) != 1:
+        return ""
+    whole = found[0].read_text(encoding="utf-8")
+    assert whole.count(fault.line) == 1, fault.what
+    found[0].write_text(whole.replace(fault.line, fault.broken), encoding="utf-8")
+    try:
+        tests = [f"tests/{name}" for name in fault.tests.split()]
+        answer = subprocess.run(
+            [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *tests],
+            cwd=copy,
+            env={**os.environ, "PYTHONPATH": str(copy), "OMP_NUM_THREADS": "1"},
+            capture_output=True,
+            text=True,
+        )
+    finally:
+        found[0].write_text(whole, encoding="utf-8")
+    failed = re.findall(r"^(?:FAILED|ERROR) \S*?(\w+)\.py(?:::(\w+))?", answer.stdout, re.M)
+    return "::".join(filter(None, failed[0])) if failed else ""
+
+
+if __name__ == "__main__":
+    sys.exit(main())
