@@ -38,7 +38,7 @@ from bnbench.request.refusal import REFUSED, complain, one_line
 from bnbench.running.launch import Work, train_missing
 from bnbench.running.process import STOPPED, follow, leading
 from bnbench.running.progress import Watcher, clock
-from bnbench.running.streams import enter, secure
+from bnbench.running.streams import secure
 from bnbench.tracking.experiment_dir import (
     experiment_path,
     write_arms,
@@ -65,23 +65,6 @@ class Outcome:
     def exit_code(self) -> int:
         """0 when every asked-for run has a result, else 1."""
         return int(bool(self.failures))
-
-
-def command() -> int:
-    """The entry point of the command `bnbench`; returns its exit code."""
-    return enter(main)
-
-
-def main(argv: Sequence[str] | None = None) -> int:
-    """Do what `scripts/train.py` and the command `bnbench` are for; returns the exit code."""
-    given = sys.argv[1:] if argv is None else list(argv)
-    outcome = sweep(given)
-    if isinstance(outcome, int):
-        return outcome
-    from bnbench.running.ending import end  # pandas and scipy are slow to import
-
-    end(outcome.request, given, bool(outcome.failures), terminal(), None)
-    return outcome.exit_code
 
 
 def sweep(argv: list[str]) -> Outcome | int:

@@ -2,23 +2,8 @@
 
 import sys
 
-from bnbench.config.labels import escaped
-from bnbench.request.refusal import complain
-from bnbench.request.results_option import results_folder
+from bnbench.commands.sync import main
 from bnbench.running.streams import enter
-from bnbench.tracking.upload import sync
-
-
-def main() -> int:
-    """Upload, and say what was and what was not; 0 when the server has everything."""
-    sent, unsent, complaints = sync(results_folder(__doc__))
-    for line in complaints:
-        complain(line)
-    print(f"{len(sent)} W&B runs uploaded, {len(unsent)} not")
-    for attempt in unsent:
-        print(f"not uploaded: {escaped(str(attempt.folder))}")
-    return int(bool(unsent or complaints))
-
 
 if __name__ == "__main__":
     sys.exit(enter(main))

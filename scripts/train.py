@@ -2,8 +2,8 @@
 
 import sys
 
+from bnbench.commands.train import main
 from bnbench.running.streams import enter
-from bnbench.sweep import main
 
 if __name__ == "__main__":
     sys.exit(enter(main))

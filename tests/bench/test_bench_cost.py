@@ -1,6 +1,5 @@
 """What a request costs: its counts by hand, its times by a clock of our own."""
 
-import runpy
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,9 +9,9 @@ from bnbench import ROOT
 from bnbench.bench import arms as bench_arms
 from bnbench.bench import cost
 from bnbench.bench.cost import Bill, Load
+from bnbench.commands import cost as command
 from bnbench.config.checks import RequestError
 
-SCRIPT = runpy.run_path(str(ROOT / "scripts" / "cost.py"))
 EPOCHS_60 = 60 * (40_000 // 128)  # steps: 18,720
 AT_BATCH = sum(10 * (40_000 // size) for size in (2, 4, 16, 64))  # of one run at each size
 
@@ -35,7 +34,7 @@ BY_HAND = {
 @pytest.fixture(scope="module")
 def programme(tmp_path_factory):
     """All experiments of the claims on CIFAR-10, whose files are not there."""
-    return cost.bills(SCRIPT["asked"]([f"data.root={tmp_path_factory.mktemp('none')}"]))
+    return cost.bills(command.asked([f"data.root={tmp_path_factory.mktemp('none')}"]))
 
 
 @pytest.mark.slow
@@ -79,7 +78,7 @@ def test_images_that_are_evaluated(read):
 
 
 def test_what_was_found_before_is_counted_all_the_same(tmp_path):
-    one = SCRIPT["asked"](["experiment=claim_ics", "data=cifar10", "results=results"])
+    one = command.asked(["experiment=claim_ics", "data=cifar10", "results=results"])
     assert not one.results.exists()
     assert one.results != Path("results")
 
@@ -167,7 +166,7 @@ def test_a_real_clock_measures_something(tiny):
 
 def test_the_script_counts_and_times(capsys):
     words = ["experiment=null", "data=synthetic", "model.widths=[4]", "seeds=[0]", "device=cpu"]
-    assert SCRIPT["main"]([*words, "--time", "--blocks", "1"]) == 0
+    assert command.main([*words, "--time", "--blocks", "1"]) == 0
     out, err = capsys.readouterr()
     assert err == ""
     assert "adhoc on synthetic" in out
@@ -188,7 +187,7 @@ def test_the_script_counts_and_times(capsys):
 )
 def test_bad_input_is_one_line(words, line, capsys):
     try:
-        code = SCRIPT["main"](words)
+        code = command.main(words)
     except SystemExit as ending:
         code = ending.code
     out, err = capsys.readouterr()

@@ -1,18 +1,15 @@
 """The benchmark of the Triton kernel: its arithmetic by a clock of our own, no GPU needed."""
 
 import csv
-import runpy
 import sys
 
 import pytest
 import torch
 import torch.nn.functional as F
 
-from bnbench import ROOT
 from bnbench.bench import gpu as bench_gpu
+from bnbench.commands import bench_gpu as command
 from bnbench.norms.kernels import triton_kernel
-
-SCRIPT = ROOT / "scripts" / "bench_gpu.py"
 
 
 @pytest.mark.parametrize("relu", [False, True])
@@ -86,7 +83,7 @@ def test_repetitions_fill_the_time_and_are_divided_out():
 def test_without_a_gpu_the_script_says_so_in_one_line(monkeypatch, tmp_path, capsys):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     monkeypatch.setattr(sys, "argv", ["bench_gpu.py", "--results", str(tmp_path / "results")])
-    assert runpy.run_path(str(SCRIPT))["main"]() == 2
+    assert command.main() == 2
     message = "bench_gpu measures the Triton kernel on a GPU, but there is no CUDA GPU\n"
     assert capsys.readouterr() == ("", message)
     assert not (tmp_path / "results").exists()
@@ -97,13 +94,13 @@ def test_the_script_writes_what_it_measured_and_where(monkeypatch, tmp_path, cap
         *("64x64x112x112", "NHWC", "float32", True, 205.5, 4000.0, 2000.0),
         *(0.5, 0.45, 0.55, 0.5, 0.6, 1.2, 1.1, 1.3, 30),
     )
-    monkeypatch.setattr(bench_gpu, "run", lambda samples: iter([row] * samples))
+    monkeypatch.setattr(command, "run", lambda samples: iter([row] * samples))
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda: "a GPU")
     monkeypatch.setattr(torch.backends.cudnn, "version", lambda: 91300)
     monkeypatch.setattr(triton_kernel, "prepare", lambda: None)
     monkeypatch.setattr(sys, "argv", ["bench_gpu.py", "--results", str(tmp_path), "--samples", "2"])
-    assert runpy.run_path(str(SCRIPT))["main"]() == 0
+    assert command.main() == 0
     with (tmp_path / "bench_gpu.csv").open(encoding="utf-8") as file:
         written = list(csv.DictReader(file))
     assert len(written) == 2

@@ -1,18 +1,15 @@
 """The layer table: what it counts, and that its errors are those of the backends."""
 
 import csv
-import sys
 from dataclasses import asdict
 
 import pytest
 import torch
 
-from bnbench import ROOT
 from bnbench.bench import layer as bench_layer
+from bnbench.commands import bench
 from bnbench.drawing import bench_figure
 from bnbench.norms import kernels
-
-sys.path.insert(0, str(ROOT / "scripts"))
 
 SHAPE = (8, 16, 6, 6)
 
@@ -82,8 +79,6 @@ def test_an_error_is_the_greatest_share(monkeypatch):
 
 @pytest.mark.slow
 def test_the_table_and_the_figure_show_every_case(rows, tmp_path, capsys):
-    import bench
-
     path = tmp_path / "bench_layer.csv"
     bench.write(path, rows, {"torch": "x"})
     with path.open() as file:

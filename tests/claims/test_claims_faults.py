@@ -166,7 +166,7 @@ def test_first_weights_that_differ_between_arms_stop_the_report(trained, monkeyp
 
 @pytest.mark.slow
 def test_a_report_that_is_stopped_leaves_no_scoreboard(trained, monkeypatch, capsys):
-    script = importlib.import_module("scripts.claims")
+    script = importlib.import_module("bnbench.commands.claims")
     study = trained()
     monkeypatch.setattr(Study, "fingerprint", lambda self, arm, seed: {"overlap": 3, "splits": ""})
     monkeypatch.setattr(script, "claims_on", lambda data: {"C0": CLAIM})
@@ -183,7 +183,7 @@ def test_a_report_that_is_stopped_leaves_no_scoreboard(trained, monkeypatch, cap
 
 
 def test_an_unknown_claim_is_one_line(monkeypatch, capsys):
-    script = importlib.import_module("scripts.claims")
+    script = importlib.import_module("bnbench.commands.claims")
     monkeypatch.setattr("sys.argv", ["claims.py", "claims=C1,M66"])
     assert script.main() == 2
     line = capsys.readouterr().err
@@ -193,7 +193,7 @@ def test_an_unknown_claim_is_one_line(monkeypatch, capsys):
 
 
 def test_a_bad_override_is_one_line_even_where_nothing_is_to_be_run(monkeypatch, capsys, tmp_path):
-    script = importlib.import_module("scripts.claims")
+    script = importlib.import_module("bnbench.commands.claims")
     argv = ["claims.py", "claims=E1", "data=nonsense", f"results={tmp_path}/r"]
     monkeypatch.setattr("sys.argv", argv)
     assert script.main() == 2
@@ -204,7 +204,7 @@ def test_a_bad_override_is_one_line_even_where_nothing_is_to_be_run(monkeypatch,
 
 
 def test_options_are_refused_and_help_is_shown(monkeypatch, capsys):
-    script = importlib.import_module("scripts.claims")
+    script = importlib.import_module("bnbench.commands.claims")
     monkeypatch.setattr("sys.argv", ["claims.py", "claims=C1", "--cfg", "job"])
     assert script.main() == 2
     line = "bnbench: --cfg: no such option, expected claims=<ids> or an override\n"

@@ -1,6 +1,5 @@
 import gzip
 import hashlib
-import importlib.util
 import shutil
 from pathlib import Path
 from urllib.request import urlretrieve
@@ -8,20 +7,8 @@ from urllib.request import urlretrieve
 import pytest
 from torchvision import datasets
 
-from bnbench import ROOT
+from bnbench.commands import data
 from bnbench.data import files
-
-SCRIPT = ROOT / "scripts" / "data.py"
-
-
-@pytest.fixture
-def script():
-    spec = importlib.util.spec_from_file_location("data_script", SCRIPT)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 @pytest.fixture
@@ -46,8 +33,8 @@ def lines(capsys) -> tuple[list[str], list[str]]:
     return captured.out.splitlines(), captured.err.splitlines()
 
 
-def test_an_unknown_name_is_a_bad_request(script, capsys, tmp_path):
-    assert script.main(["imagenet", "--root", str(tmp_path)]) == 2
+def test_an_unknown_name_is_a_bad_request(capsys, tmp_path):
+    assert data.main(["imagenet", "--root", str(tmp_path)]) == 2
     out, err = lines(capsys)
     assert out == []
     assert len(err) == 1
@@ -56,24 +43,24 @@ def test_an_unknown_name_is_a_bad_request(script, capsys, tmp_path):
 
 
 @pytest.mark.parametrize("name", ["digits", "synthetic"])
-def test_nothing_to_download(script, name, capsys, tmp_path):
-    assert script.main([name, "--root", str(tmp_path / "root")]) == 0
+def test_nothing_to_download(name, capsys, tmp_path):
+    assert data.main([name, "--root", str(tmp_path / "root")]) == 0
     assert lines(capsys) == ([f"{name}: nothing to download, it comes with the installation"], [])
     assert not (tmp_path / "root").exists()
 
 
 @pytest.mark.parametrize("name", sorted(files.FILES))
-def test_whole_files_are_left_alone(script, name, small_root, capsys, monkeypatch):
-    monkeypatch.setattr(script, "download", None)
-    assert script.main([name, "--root", str(small_root)]) == 0
+def test_whole_files_are_left_alone(name, small_root, capsys, monkeypatch):
+    monkeypatch.setattr(data, "download", None)
+    assert data.main([name, "--root", str(small_root)]) == 0
     out, err = lines(capsys)
     folder = small_root / files.FOLDERS[name][0]
     assert out == [f"{name}: already there, 60 images in {folder}, every file checked"]
     assert err == []
 
 
-def test_torchvision_downloads_what_is_missing(script, small, small_tables, mirror, capsys):
-    assert script.main(["mnist", "--root", str(small_tables)]) == 0
+def test_torchvision_downloads_what_is_missing(small, small_tables, mirror, capsys):
+    assert data.main(["mnist", "--root", str(small_tables)]) == 0
     folder = small_tables / "MNIST/raw"
     expected = [f"mnist: downloaded, 60 images in {folder}, every file checked"]
     assert lines(capsys)[0] == expected
@@ -81,36 +68,34 @@ def test_torchvision_downloads_what_is_missing(script, small, small_tables, mirr
         assert (folder / name).read_bytes() == content
 
 
-def test_a_wrong_file_is_replaced(script, small, small_root, mirror, capsys):
+def test_a_wrong_file_is_replaced(small, small_root, mirror, capsys):
     path = small_root / "MNIST/raw/t10k-images-idx3-ubyte"
     path.write_bytes(b"cut short")
-    assert script.main(["mnist", "--root", str(small_root)]) == 0
+    assert data.main(["mnist", "--root", str(small_root)]) == 0
     assert path.read_bytes() == small.contents["mnist"][path.name]
 
 
-def test_a_failed_download_is_one_line(script, small_tables, mirror, capsys):
+def test_a_failed_download_is_one_line(small_tables, mirror, capsys):
     shutil.rmtree(mirror)
-    assert script.main(["mnist", "--root", str(small_tables)]) == 1
+    assert data.main(["mnist", "--root", str(small_tables)]) == 1
     out, err = lines(capsys)
     assert out == []
     assert len(err) == 1
     assert err[0].startswith("mnist could not be downloaded: ")
 
 
-def test_a_download_of_something_else_is_one_line(script, small_root, capsys, monkeypatch):
+def test_a_download_of_something_else_is_one_line(small_root, capsys, monkeypatch):
     path = small_root / "cifar-10-batches-py/test_batch"
     path.unlink()
-    monkeypatch.setattr(script, "download", lambda name, root: path.write_bytes(b"a log-in page"))
-    assert script.main(["cifar10", "--root", str(small_root)]) == 1
+    monkeypatch.setattr(data, "download", lambda name, root: path.write_bytes(b"a log-in page"))
+    assert data.main(["cifar10", "--root", str(small_root)]) == 1
     out, err = lines(capsys)
     assert out == []
     assert len(err) == 1
     assert str(path) in err[0]
 
 
-def test_a_wrong_file_outside_the_root_is_never_deleted(
-    script, small, small_tables, capsys, monkeypatch
-):
+def test_a_wrong_file_outside_the_root_is_never_deleted(small, small_tables, capsys, monkeypatch):
     system = Path(files.FOLDERS["fashion_mnist"][1])
     system.mkdir()
     for name in small.contents["fashion_mnist"]:
@@ -118,7 +103,7 @@ def test_a_wrong_file_outside_the_root_is_never_deleted(
     linked = small_tables / "FashionMNIST/raw"
     linked.parent.mkdir(parents=True)
     linked.symlink_to(system)
-    monkeypatch.setattr(script, "download", lambda name, root: None)
-    assert script.main(["fashion_mnist", "--root", str(small_tables)]) == 1
+    monkeypatch.setattr(data, "download", lambda name, root: None)
+    assert data.main(["fashion_mnist", "--root", str(small_tables)]) == 1
     assert {path.read_bytes() for path in system.iterdir()} == {b"wrong"}
     assert len(list(system.iterdir())) == 4

@@ -346,7 +346,7 @@ def test_results_that_are_not_shared_are_said_to_be_elsewhere(cluster, tmp_path)
     address, nodes = cluster("unshare", "--map-root-user", "--mount", "sh", "-c", own_disk, "sh")
     code = (
         "import sys, bnbench.running.launch; bnbench.running.launch.VISIBLE_SECONDS = 1;"
-        "from bnbench.sweep import main; sys.exit(main(sys.argv[1:]))"
+        "from bnbench.commands.train import main; sys.exit(main(sys.argv[1:]))"
     )
     arguments = ["-m", "norm=none,batchnorm", "seeds=[0,1]", "data=synthetic", "train=smoke"]
     where = ["hydra/launcher=ray", f"hydra.launcher.ray.init.address={address}"]

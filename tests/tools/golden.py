@@ -32,9 +32,9 @@ from bnbench.claims.judge import judge
 from bnbench.claims.records import Claim
 from bnbench.claims.registry.table import SCALES, claims_on
 from bnbench.claims.study import LackingError
+from bnbench.commands.train import main as sweep
 from bnbench.config.schema import SPATIAL_NORMS, Policy
 from bnbench.pages.report import write_report
-from bnbench.sweep import main as sweep
 
 REFERENCE = ROOT / "results" / "reference"
 PER_DATA = next(f for name in ("on_data", "scale") if (f := CONFIGS / name).exists())

@@ -39,6 +39,8 @@ import hydra
 
 from bnbench import ROOT, cli, sweep
 from bnbench.analysis.load import Experiment
+from bnbench.commands import dashboard, status, sync
+from bnbench.commands import report as report_script
 from bnbench.config.schema import Figure
 from bnbench.drawing import frames
 from bnbench.pages import claims as claim_report
@@ -47,8 +49,6 @@ from bnbench.running.launch import Work
 from bnbench.tracking import upload
 from bnbench.tracking.experiment_dir import write_experiment, write_runs
 from bnbench.tracking.run_dir import State, checksum, state
-from scripts import dashboard, status, sync
-from scripts import report as report_script
 
 REFERENCE = ROOT / "results" / "reference"
 REQUEST = (

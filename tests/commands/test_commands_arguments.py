@@ -1,17 +1,15 @@
 """What the scripts that read results make of a results folder that is none."""
 
-import argparse
-
 import pytest
 
-from bnbench.request.results_option import parsed
+from bnbench.commands.arguments import Parser, parsed
 
 
 @pytest.fixture
 def read(monkeypatch):
     def read(folder):
         monkeypatch.setattr("sys.argv", ["report.py", f"results={folder}"])
-        return parsed(argparse.ArgumentParser()).results
+        return parsed(Parser()).results
 
     return read
 

@@ -1,0 +1,125 @@
+"""Time the training loop and the layer: `python scripts/bench.py [--rounds 40]`; one thread."""
+
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+from rich.console import Console
+from rich.table import Table
+
+from bnbench.bench import layer as bench_layer
+from bnbench.bench import loop as bench
+from bnbench.commands.arguments import Parser, folder_argument
+from bnbench.data.files import missing_files
+from bnbench.drawing.bench_figure import draw
+from bnbench.norms import kernels
+from bnbench.tracking.csv_log import write_table
+from bnbench.tracking.meta import circumstances
+
+
+def main() -> int:
+    """Print each comparison as it comes; write CSV files and a figure to <results>."""
+    parser = Parser(description=__doc__)
+    parser.add_argument("--data", default="fashion_mnist", choices=("fashion_mnist", "mnist"))
+    parser.add_argument("--root", type=folder_argument, default=Path("data"))
+    parser.add_argument("--results", type=folder_argument, default=Path("results"))
+    parser.add_argument("--rounds", type=int, default=40)
+    parser.add_argument("--only", choices=("loop", "layer"))
+    args = parser.parse_args()
+    if args.rounds < 2:
+        parser.error(f"--rounds {args.rounds}: expected at least 2")
+    if args.only != "layer" and (problem := missing_files(args.data, args.root)):
+        print(problem, file=sys.stderr)
+        return 2
+    torch.set_num_threads(1)
+    args.results.mkdir(parents=True, exist_ok=True)
+    console = Console()
+    facts = circumstances(args.results)
+    machine = {
+        "torch": facts["versions"]["torch"],
+        "commit": facts["git_commit"],
+        "dirty": facts["git_dirty"],
+        "cpu": torch.backends.cpu.get_cpu_capability(),
+    }
+    backends = list(bench_layer.BACKENDS)
+    try:
+        kernels.require("cpp")
+    except kernels.UnavailableError as error:
+        print(f"backend cpp: {error}; it is left out", file=sys.stderr)
+        backends.remove("cpp")
+    if args.only != "layer":
+        loop = []
+        for ratio in bench.run(args.data, args.root, args.rounds, backends):
+            loop.append(ratio)
+            progress = f"{ratio.what}: {ratio.fast} is {ratio.median:.2f} times as fast"
+            console.print(progress, style="dim")
+        show_loop(console, loop)
+        write(args.results / "bench.csv", loop, {"data": args.data, **machine})
+    if args.only != "loop":
+        layer = []
+        for row in bench_layer.run(args.rounds, backends=backends):
+            layer.append(row)
+            if row.backend == "cpp":
+                progress = (
+                    f"{row.shape} {row.layout} {row.work}: cpp is {row.ratio:.2f} times as fast"
+                )
+                console.print(progress, style="dim")
+        show_layer(console, layer)
+        write(args.results / "bench_layer.csv", layer, machine)
+        draw(args.results / "bench_layer.csv", args.results)
+    console.print(f"{args.rounds} rounds each, one thread; written to {args.results}/bench*")
+    return 0
+
+
+def show_loop(console: Console, ratios: Sequence[bench.Ratio]) -> None:
+    """The training loop as a table."""
+    table = Table("what", "slow", "fast", "ratio", "10-90 %", "slow ms", "fast ms", box=None)
+    for r in ratios:
+        times = (f"{r.slow_ms:.3f}", f"{r.fast_ms:.3f}")
+        table.add_row(r.what, r.slow, r.fast, f"{r.median:.2f}", f"{r.p10:.2f}-{r.p90:.2f}", *times)
+    console.print(table)
+
+
+def show_layer(console: Console, rows: Sequence[bench_layer.LayerRow]) -> None:
+    """The layer as two tables, a line per case: how fast, and how exact."""
+    backends = list(dict.fromkeys(row.backend for row in rows))
+    ours = [backend for backend in backends if backend == "cpp"]  # not where there is no compiler
+    case = ("shape", "", "work")
+    speed = Table(
+        *(*case, "native ms", "/roof", *(h for b in ours for h in (b, "10-90 %")), "ref."), box=None
+    )
+    speed.title = "native: ms and multiple of a copy (triad); others: times as fast as native"
+    exact = Table(*case, "native", *ours, box=None)
+    exact.title = "greatest errors of y, dx, dgamma; mean 10,000, spread 1"
+    for k in range(0, len(rows), len(backends)):
+        of_case = {row.backend: row for row in rows[k : k + len(backends)]}
+        native = of_case["native"]
+        layout = {"contiguous": "NCHW", "channels_last": "NHWC"}[native.layout]
+        name = (
+            native.shape.replace(" ", ""),
+            layout if len(native.shape) > 12 else "",
+            native.work,
+        )
+        fast = [(f"{r.ratio:.2f}", f"{r.p10:.2f}-{r.p90:.2f}") for r in (of_case[b] for b in ours)]
+        speed.add_row(
+            *(*name, f"{native.ms:.3f}", f"{native.roof:.1f}", *(text for f in fast for text in f)),
+            f"{of_case['reference'].ratio:.2f}",
+        )
+        errors = (
+            (r.far_y_error, r.far_dx_error, r.far_dgamma_error)
+            for r in (native, *(of_case[b] for b in ours))
+        )
+        exact.add_row(
+            *name, *(" ".join(f"{e:.0e}" for e in far if e is not None) for far in errors)
+        )
+    console.print(speed)
+    console.print(exact)
+
+
+def write(path: Path, rows: Sequence[Any], extra: dict[str, Any]) -> None:
+    """Rows as CSV, each with the facts about the machine."""
+    table = [asdict(row) | extra for row in rows]
+    write_table(path, table[0], (row.values() for row in table), depth=0)

@@ -1,0 +1,27 @@
+"""Run experiments and write their report: `python scripts/sweep.py experiment=placement`."""
+
+import sys
+
+from bnbench.request.refusal import complain
+from bnbench.sweep import sweep, terminal
+
+
+def main() -> int:
+    """Sweep, report, and say where to go from here; the exit code is the sweep's."""
+    outcome = sweep(sys.argv[1:])
+    if isinstance(outcome, int):
+        return outcome
+    from bnbench.running.ending import end  # pandas and scipy are slow to import
+
+    page, problems = None, []
+    try:
+        from bnbench.pages.report import write_report  # seaborn is slow to import
+
+        report = write_report(outcome.request.results)
+        page, problems = report.page, report.problems
+    except (ImportError, OSError) as error:  # a full disk, a folder that cannot be written
+        problems = [f"no report: {error}"]
+    for problem in problems:
+        complain(problem)
+    end(outcome.request, sys.argv[1:], bool(outcome.failures), terminal(), page)
+    return outcome.exit_code or int(bool(problems))
