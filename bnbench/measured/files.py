@@ -27,10 +27,7 @@ from bnbench.tracking.run_dir import (
 from bnbench.tracking.shapes import PROBLEM
 from bnbench.tracking.stored import make_folder
 
-EXACT = (
-    *("claim", "part", "statistic", "estimate", "direction", "bound"),
-    *("holds", "sentence", "source"),
-)
+EXACT = ("claim", "part", "statistic", "estimate", "direction", "bound", "holds")
 LONG = ("seed", "quantity", "value")
 
 
@@ -113,7 +110,7 @@ def measure_exact(folder: Path) -> str:
     rows = [
         (
             *(result.claim, part.name, part.statistic, float(part.estimate)),
-            *(part.direction, float(part.bound), part.holds, result.sentence, result.source),
+            *(part.direction, float(part.bound), part.holds),
         )
         for result in results
         for part in result.parts

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from bnbench.measured import exact, problems
+from bnbench.measured import exact
 from bnbench.measured import files as measure
 from bnbench.measured.problems import PROBLEMS, Problem, least_squares
 
@@ -25,7 +25,7 @@ def table():
     return ("kind", "x"), [("grid", 1 / 3), ("path", 2)]
 
 
-TOY = Problem("A toy.", "nobody", (0, 4), 1, numbers, {"surface": table})
+TOY = Problem(numbers, (0, 4), 1, {"surface": table})
 
 
 @pytest.fixture
@@ -68,7 +68,7 @@ def test_files_and_lines(one_problem, tmp_path):
 def test_exact_claims_part_by_part(one_problem, tmp_path):
     folder, _ = run(tmp_path)
     result, found = exact.run("E8"), rows(folder / "exact.csv")
-    header = "claim,part,statistic,estimate,direction,bound,holds,sentence,source"
+    header = "claim,part,statistic,estimate,direction,bound,holds"
     assert list(found[0]) == header.split(",")
     assert [row["part"] for row in found] == ["law", "myth", "eps of 0"]
     for row, part in zip(found, result.parts, strict=True):
@@ -76,14 +76,13 @@ def test_exact_claims_part_by_part(one_problem, tmp_path):
         assert float(row["estimate"]) == part.estimate
         assert (float(row["bound"]), row["direction"]) == (part.bound, part.direction)
         assert row["holds"] == "True"
-        assert (row["sentence"], row["source"]) == (result.sentence, result.source)
 
 
 def test_a_claim_that_fails_is_written_so(one_problem, tmp_path, monkeypatch):
     faulty = dataclasses.replace(
         exact.EXACT["E8"], measure=lambda: {"law": 1.0, "myth": math.nan, "eps of 0": 0}
     )
-    monkeypatch.setitem(exact.table.EXACT, "E8", faulty)
+    monkeypatch.setitem(exact.EXACT, "E8", faulty)
     folder, lines = run(tmp_path)
     assert lines[-1].endswith("exact  0 of 1 claims hold")
     found = rows(folder / "exact.csv")
@@ -152,13 +151,13 @@ def test_a_measurement_that_breaks_off_leaves_no_file_that_counts(
     assert not list(folder.glob(".*"))
 
 
-def test_a_problem_of_the_package_writes_what_run_gives(tmp_path, monkeypatch):
+def test_a_problem_of_the_package_writes_what_it_measures(tmp_path, monkeypatch):
     monkeypatch.setattr(least_squares, "SCALES", (1, 3, 10))
     monkeypatch.setattr(least_squares, "HORIZON", 200)
     problem = dataclasses.replace(PROBLEMS["least_squares"], seeds=(3,))
     measure.measure_problem(tmp_path, "least_squares", problem)
     found = {row["quantity"]: row["value"] for row in rows(tmp_path / "least_squares.csv")}
-    expected = problems.run("least_squares", 3)
+    expected = least_squares.measure([3])[0]
     assert found == {quantity: repr(float(value)) for quantity, value in expected.items()}
     assert len(rows(tmp_path / "least_squares_surface.csv")) == 2 * (41**2 + 201)
 

@@ -1,12 +1,43 @@
-"""What the measurements share: draws, layers in float64, and errors."""
+"""What the checks share: bounds, draws, layers in float64, and errors."""
 
-from collections.abc import Callable, Iterable
-from typing import Any
+import math
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
 from bnbench import norms
+
+Direction = Literal["<=", ">="]
+Numbers = dict[str, float]
+
+
+@dataclass(frozen=True)
+class Bound:
+    """What a number is, and that it must be at most (`<=`) or at least (`>=`) a limit."""
+
+    statistic: str
+    direction: Direction
+    limit: float
+
+    def admits(self, number: float) -> bool:
+        """Whether a number keeps the bound; what is not finite never does.
+
+        >>> Bound("error", "<=", 1e-6).admits(math.nan)
+        False
+        """
+        within = number <= self.limit if self.direction == "<=" else number >= self.limit
+        return within and math.isfinite(number)
+
+
+@dataclass(frozen=True)
+class Check:
+    """The bounds of a claim's parts by name, and what measures the number of every part."""
+
+    parts: Mapping[str, Bound]
+    measure: Callable[[], Numbers]
 
 
 def draws() -> Callable[..., Tensor]:

@@ -1,6 +1,6 @@
 """E1, E2, E4, E5: the layer beside torch's, its gradient, and what of the layer before it survives.
 
-Sections are those of Ioffe & Szegedy 2015; N0 to N4 are the notes of docs/myths.md.
+N0 to N4 are the notes of docs/myths.md.
 """
 
 from collections import defaultdict
@@ -12,8 +12,17 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from bnbench import norms
-from bnbench.measured.exact.arithmetic import draws, error, largest, layer, set_parameters, smallest
-from bnbench.measured.exact.records import Bound, Check, Numbers
+from bnbench.measured.exact.arithmetic import (
+    Bound,
+    Check,
+    Numbers,
+    draws,
+    error,
+    largest,
+    layer,
+    set_parameters,
+    smallest,
+)
 
 DTYPES = {"float64": (torch.float64, 1e-10), "float32": (torch.float32, 1e-5)}
 LAYOUTS = [
@@ -60,9 +69,6 @@ def three_steps(
 
 
 E1 = Check(
-    "Our layer is torch.nn's BatchNorm: the same output, gradients, running statistics and "
-    "evaluation, for (N, C), (N, C, L) and (N, C, H, W), channels_last, and two samples.",
-    "N0, N3 and N4 print formulas or code as BatchNorm; Algorithms 1 and 2, and section 3",
     {
         **{
             f"{quantity}, {name}": Bound("largest relative difference from torch.nn", "<=", limit)
@@ -111,9 +117,6 @@ def central_differences(function: Callable[[Tensor], Tensor], x: Tensor, step: f
 
 
 E2 = Check(
-    "The gradient dx = gamma / (m sqrt(sigma2 + eps)) (m dy - Σ dy - x_hat Σ dy x_hat) is exact, "
-    "and it is the one that the layer computes.",
-    "N4, in just this form; section 3, as a chain of six gradients",
     {
         "formula of N4": Bound("largest relative difference from autograd", "<=", 1e-12),
         "backward of the layer": Bound("largest relative difference from autograd", "<=", 1e-12),
@@ -146,9 +149,6 @@ def bias_before() -> Numbers:
 
 
 E4 = Check(
-    "A bias straight before BN learns nothing in training: the mean takes it out of the output, "
-    "and its gradient is zero.",
-    "section 3.2; N3 lists b among what is learned beside gamma and beta",
     {
         "linear": Bound("largest |∂loss/∂b|", "<=", 1e-12),
         "convolution": Bound("largest |∂loss/∂b|", "<=", 1e-12),
@@ -179,9 +179,6 @@ def scaled_weights() -> Numbers:
 
 
 E5 = Check(
-    "BN does not see the scale of the weights before it: BN((aW)u) = BN(Wu), the gradient shrinks "
-    "as the weights grow, and it stands at right angles to them.",
-    "section 3.3",
     {
         "output": Bound("largest relative difference of BN(10Wu) from BN(Wu)", "<=", 1e-12),
         "gradient": Bound("largest relative difference of 10 ∂/∂(10W) from ∂/∂W", "<=", 1e-12),

@@ -1,6 +1,6 @@
 """E6, E10, E11: what differs between training and evaluation.
 
-Sections are those of Ioffe & Szegedy 2015; N0 to N4 are the notes of docs/myths.md.
+N0 to N4 are the notes of docs/myths.md.
 """
 
 import math
@@ -8,8 +8,15 @@ import math
 import torch
 from torch.nn import functional as F
 
-from bnbench.measured.exact.arithmetic import draws, error, layer, set_parameters
-from bnbench.measured.exact.records import Bound, Check, Numbers
+from bnbench.measured.exact.arithmetic import (
+    Bound,
+    Check,
+    Numbers,
+    draws,
+    error,
+    layer,
+    set_parameters,
+)
 
 
 def identity() -> Numbers:
@@ -31,9 +38,6 @@ def identity() -> Numbers:
 
 
 E6 = Check(
-    "gamma = sqrt(sigma2 + eps) and beta = mu give the input back for the one batch that they are "
-    "of, and in evaluation; in training they do not, since mu_B and sigma2_B change by the batch.",
-    "section 3, for the population; N1, N3 and N4 say it of the layer in training",
     {
         "one batch": Bound("largest relative difference of output from input", "<=", 1e-12),
         "evaluation": Bound("largest relative difference of output from input", "<=", 1e-12),
@@ -63,9 +67,6 @@ def batch_mates() -> Numbers:
 
 
 E10 = Check(
-    "In evaluation the output for a sample depends on nothing else in its batch; in training it "
-    "does.",
-    "section 3.1; N4, on training and inference",
     {
         "alone": Bound("largest relative difference of a batch from its samples", "<=", 1e-15),
         "order": Bound("largest relative difference after reversing the batch", "<=", 1e-15),
@@ -100,8 +101,6 @@ def affine_map() -> Numbers:
 
 
 E11 = Check(
-    "In evaluation BN is one affine map per channel, and a convolution before it can take it in.",
-    "Algorithm 2, line 11; N1 and N4 give the formula",
     {
         f"{part}, {name}": Bound(f"largest relative difference of {what} from BN", "<=", limit)
         for name, (_, limit) in PRECISIONS.items()

@@ -1,6 +1,6 @@
 """E3, E7, E8, E9: statistics of the population, of feature maps, of x_hat and of small batches.
 
-Sections are those of Ioffe & Szegedy 2015; N0 to N4 are the notes of docs/myths.md.
+N0 to N4 are the notes of docs/myths.md.
 """
 
 import math
@@ -11,8 +11,16 @@ from torch import Tensor, nn
 from torch.nn.utils import parameters_to_vector
 
 from bnbench import norms
-from bnbench.measured.exact.arithmetic import draws, error, largest, layer, smallest
-from bnbench.measured.exact.records import Bound, Check, Numbers
+from bnbench.measured.exact.arithmetic import (
+    Bound,
+    Check,
+    Numbers,
+    draws,
+    error,
+    largest,
+    layer,
+    smallest,
+)
 
 
 def population_estimates() -> Numbers:
@@ -53,9 +61,6 @@ def precise(batches: Tensor) -> Tensor:
 
 
 E3 = Check(
-    "E[x] = E[mu_B] and Var[x] = m/(m - 1) E[sigma2_B] estimate the population from iid batches. "
-    "From batches sorted by class they miss the variance between batches; pooled moments do not.",
-    "Algorithm 2, line 10; Wu & Johnson 2021, section 3, for pooled moments",
     {
         "Algorithm 2": Bound("largest relative error of the layer's averages", "<=", 1e-12),
         "iid batches": Bound("largest relative gap to the pooled variance", "<=", 0.01),
@@ -90,9 +95,6 @@ def feature_maps() -> Numbers:
 
 
 E7 = Check(
-    "For feature maps of p×q every position counts as a sample, so the effective batch is m p q; "
-    "there are 2C parameters, 12 for six maps, for maps of any size and however many batches.",
-    "section 3.2 and N1; N1 also says that every batch brings parameters of its own",
     {
         "effective batch": Bound(
             "largest relative difference from BN of m p q samples", "<=", 1e-12
@@ -130,9 +132,6 @@ def accepts(bn: nn.Module) -> bool:
 
 
 E8 = Check(
-    "The normalised values have variance sigma2 / (sigma2 + eps), below 1; it would be 1 for eps "
-    "of 0, which training refuses.",
-    "Algorithm 1, line 3; N0, N3 and N4 say that it is 1, section 3 adds 'if we neglect eps'",
     {
         "law": Bound("largest difference of Var(x_hat) from sigma2 / (sigma2 + eps)", "<=", 1e-12),
         "myth": Bound("1 - Var(x_hat) in a channel of sigma2 = eps", ">=", 0.49),
@@ -183,10 +182,6 @@ def mean_inverse_variance(m: int, eps: float) -> float:
 
 
 E9 = Check(
-    "In batches of m normal values of variance 1, E[1/sigma2_B] = m/(m - 3): 4, 1.6, 1.23 and 1.10 "
-    "for m = 4, 8, 16 and 32, and infinite for m up to 3.",
-    "the mean of an inverse chi-squared variable, m - 1 degrees of freedom; explains what N0 and "
-    "N4 say of small batches",
     {
         "law": Bound("largest relative difference of the integral from m/(m - 3)", "<=", 1e-9),
         "layer": Bound("largest distance of the layer from its integral in SE", "<=", 4),

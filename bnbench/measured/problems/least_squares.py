@@ -24,8 +24,6 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from bnbench.measured.problems.records import Numbers, Problem, Table
-
 SCALES = (1, 3, 10, 30, 100)
 SAMPLES, NOISE = 200, 0.1
 TOLERANCE = 1e-3
@@ -129,7 +127,7 @@ def slope(x: Sequence[float], y: Sequence[float]) -> float:
     return products / sum((a - mean_x) ** 2 for a in x)
 
 
-def measure(seeds: Sequence[int]) -> list[Numbers]:
+def measure(seeds: Sequence[int]) -> list[dict[str, float]]:
     """kappa and steps by scale and standardised, and the slopes of ln steps over ln kappa."""
     names = [*(f"@{scale}" for scale in SCALES), " standardised"]
     problems = []
@@ -165,7 +163,7 @@ def measure(seeds: Sequence[int]) -> list[Numbers]:
 PICTURE_SCALE, GRID, REACH, PATH = 10, 41, 1.5, 200
 
 
-def surface() -> Table:
+def surface() -> tuple[tuple[str, ...], list[tuple[str | int | float, ...]]]:
     """The loss over the weights and the way of gradient descent, scaled (1:10) and standardised.
 
     Rows of kind `loss` tell of GRID×GRID weights (x, y) up to REACH from the optimum, those of kind
@@ -187,15 +185,3 @@ def surface() -> Table:
             values = torch.cat([points, problem.excess(points)[:, None]], 1).tolist()
             rows += [(features, kind, number, *row) for number, row in enumerate(values)]
     return ("features", "kind", "step", "x", "y", "value"), rows
-
-
-LEAST_SQUARES = Problem(
-    "How many steps gradient descent takes on least squares when one of two features is 1 to 100 "
-    "times as large as the other, with Adam as a control.",
-    "N2: x1 in units, x2 in hundreds make the error surface an ellipse, which normalised features "
-    "make a circle",
-    seeds=range(20),
-    version=3,
-    measure=measure,
-    tables={"surface": surface},
-)

@@ -31,7 +31,6 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from bnbench.measured.problems.records import Numbers, Problem
 from bnbench.norms.functional import batch_norm
 
 LAYERS, UNITS, IMAGES = 25, 10, 1000
@@ -164,9 +163,9 @@ def equal_rate(net: Net, gradient: Net) -> Tensor:
     return (EQUAL_STEP * norms[0] / norms[1]).view(-1, 1, 1)
 
 
-def measure(seeds: Sequence[int], steps: int = STEPS) -> list[Numbers]:
+def measure(seeds: Sequence[int], steps: int = STEPS) -> list[dict[str, float]]:
     """Train both arms; means of the shift over layers and the points of each phase, and losses."""
-    numbers: list[Numbers] = [{} for _ in seeds]
+    numbers: list[dict[str, float]] = [{} for _ in seeds]
 
     def note(quantity: str, values: Tensor) -> None:
         for init, of_init in zip(INITS, values.view(len(INITS), -1).tolist(), strict=True):
@@ -190,14 +189,3 @@ def measure(seeds: Sequence[int], steps: int = STEPS) -> list[Numbers]:
             note(quantity, torch.stack(values).mean(0))
         note(f"loss {arm} end", losses(net, task, norm) / IMAGES)
     return numbers
-
-
-LINEAR_NET = Problem(
-    "How far the gradient of a layer turns when the layers below it take their step, in a deep "
-    "linear net with and without batch normalisation.",
-    "Santurkar et al. 2018, section 2.2, Definition 2.1; 25 layers of 10×10, squared loss on 1,000 "
-    "images at once, 10,000 steps at the rate 1e-6",
-    seeds=range(10),
-    version=1,
-    measure=measure,
-)

@@ -23,7 +23,6 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from bnbench import norms
-from bnbench.measured.problems.records import Numbers, Problem
 
 CHANNELS, SIZE, RATIO, NOISE = 8, 4, 100.0, 0.5
 TRAIN, TEST, BATCH, STEPS = 512, 512, 32, 100
@@ -127,7 +126,7 @@ def farthest_from_20(layer: nn.Module, maps: Tensor) -> float:
     return lengths[(lengths - 20).abs().argmax()].item()
 
 
-def measure(seeds: Sequence[int]) -> list[Numbers]:
+def measure(seeds: Sequence[int]) -> list[dict[str, float]]:
     """Lengths over channels of untrained layers, and the accuracies of all arms."""
     rates = {arm: tuned_rate(arm) for arm in ARMS}
     numbers = []
@@ -144,14 +143,3 @@ def measure(seeds: Sequence[int]) -> list[Numbers]:
             }
         )
     return numbers
-
-
-TWO_BRANCHES = Problem(
-    "What normalising each of two branches of features does for a classifier on both when one is "
-    "100 times as large, and which length L2Norm gives a position over its channels.",
-    "Liu, Rabinovich & Berg 2015 (ParseNet), section 3.3; N1 calls the layer batch normalisation "
-    "and quotes code that normalises over positions",
-    seeds=range(10),
-    version=1,
-    measure=measure,
-)
