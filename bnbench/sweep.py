@@ -28,7 +28,7 @@ from rich.console import Console
 from bnbench import CONFIGS, cli
 from bnbench.config.arms import flatten, num_steps, science, typed
 from bnbench.config.checks import RequestError
-from bnbench.config.labels import arm_labels
+from bnbench.config.labels import arm_labels, count_label, duration_label
 from bnbench.config.quoting import elsewhere, make, quoted, shown_path
 from bnbench.config.schema import TrackMode
 from bnbench.config.yaml_bounds import check_files
@@ -37,7 +37,7 @@ from bnbench.request.provenance import Asked
 from bnbench.request.refusal import REFUSED, complain, one_line
 from bnbench.running.launch import Work, train_missing
 from bnbench.running.process import STOPPED, follow, leading
-from bnbench.running.progress import Watcher, clock
+from bnbench.running.progress import Watcher
 from bnbench.running.streams import secure
 from bnbench.tracking.experiment_dir import (
     experiment_path,
@@ -274,17 +274,17 @@ def describe(
         num_runs = sum(map(len, experiment.runs.values()))
         console.print(
             f"{experiment.name} on {experiment.data}: "
-            f"{counted(len(experiment.runs), 'arm')}, {counted(num_runs, 'run')}",
+            f"{count_label(len(experiment.runs), 'arm')}, {count_label(num_runs, 'run')}",
         )
     if request.tuned:
-        rates = counted(request.tuned, "learning rate")
+        rates = count_label(request.tuned, "learning rate")
         console.print(f"tuning: round {number}, {request.found} of {rates} found")
     num_runs = sum(len(arm.config.seeds) for arm in request.arms.values())
     num_todo = sum(map(len, todo.values()))
-    merged = counted(request.duplicates, "duplicate arm")
+    merged = count_label(request.duplicates, "duplicate arm")
     duplicates = f" ({merged} merged)" if request.duplicates else ""
     console.print(
-        f"{counted(len(request.arms), 'arm')}, {counted(num_runs, 'run')}{duplicates}: "
+        f"{count_label(len(request.arms), 'arm')}, {count_label(num_runs, 'run')}{duplicates}: "
         f"{num_runs - num_todo} done already, {num_todo} to train",
     )
 
@@ -298,10 +298,12 @@ def conclude(outcome: Outcome, num_todo: int, console: Console) -> None:
             f"{len(outcome.failures)} of {num_todo} runs failed; the same command tries them again"
         )
     elif num_todo:
-        console.print(f"{counted(num_todo, 'run')} finished in {clock(outcome.seconds)}")
+        console.print(
+            f"{count_label(num_todo, 'run')} finished in {duration_label(outcome.seconds)}"
+        )
     if waiting := not_sent(outcome.request):
         console.print(
-            f"{counted(waiting, 'run')} not on the W&B server yet, upload them with "
+            f"{count_label(waiting, 'run')} not on the W&B server yet, upload them with "
             f"{make('sync', elsewhere(outcome.request.results))}",
             soft_wrap=True,
         )
@@ -315,8 +317,3 @@ def not_sent(request: cli.Request) -> int:
         return 0
     asked = {run_path(request.results, arm.id, seed) for arm in arms for seed in arm.config.seeds}
     return sum(a.run in asked and not a.is_sent for a in attempts(request.results))
-
-
-def counted(number: int, noun: str) -> str:
-    """A number of things, in words."""
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

@@ -22,6 +22,7 @@ from bnbench.bench import cost
 from bnbench.claims.registry.table import claims_on, experiments
 from bnbench.commands.arguments import Parser
 from bnbench.config.checks import RequestError
+from bnbench.config.labels import count_label
 from bnbench.config.quoting import for_hydra
 from bnbench.request.refusal import complain
 
@@ -102,7 +103,7 @@ def time(console: Console, bills: Sequence[cost.Bill], blocks: int, limit: float
     configs = bench_arms.settings(cost.total(bills))
     first = next(iter(configs.values()))
     device = device_name(device_of(first))
-    threads = f", {first.threads} thread{'s' * (first.threads > 1)}" if device == "cpu" else ""
+    threads = f", {count_label(first.threads, 'thread')}" if device == "cpu" else ""
     console.print(
         f"\nOn {device}{threads}, torch {torch.__version__}, one run at a time, on random images:"
     )

@@ -226,6 +226,13 @@ def count_label(number: int, noun: str) -> str:
     return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
 
 
+def duration_label(seconds: float) -> str:
+    """A duration as hours, where there are some, minutes and seconds: `1:01:05`, `0:59`."""
+    minutes, rest = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
 def arm_words(settings: Mapping[str, Any], columns: Iterable[str]) -> str:
     """An arm in words, by some of its settings; what it does not have is left out."""
     told = ((column, settings.get(column)) for column in columns)

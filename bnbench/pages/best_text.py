@@ -10,6 +10,7 @@ from rich.text import Text
 
 from bnbench.analysis.best import Best
 from bnbench.analysis.stats import Interval
+from bnbench.config.labels import count_label
 
 WIDTH = 100  # where no terminal says how wide it is, and no wider where one does
 NUMBER = len("+10.21 pp [+10.84, +11.58]")
@@ -66,7 +67,7 @@ def _line(best: Best) -> Text:
     text = Text.assemble(
         (f"{best.arm}: ", ""),
         (f"test accuracy {percent(best.accuracy)}", "bold"),
-        f" over {best.num_runs} {'seed' if best.num_runs == 1 else 'seeds'}",
+        f" over {count_label(best.num_runs, 'seed')}",
         f", validation {100 * best.validation:.2f} %",
     )
     return _with_odd(text, best)

@@ -14,7 +14,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from bnbench.config.labels import count_label
+from bnbench.config.labels import count_label, duration_label
 
 MARGIN = 2  # columns on the right that stay free: there ^C is echoed, and must not begin a line
 SPARE = 3  # lines of the terminal that stay free, so that what was printed last can be seen
@@ -75,7 +75,7 @@ class Picture:
         ):
             told.append(" · ", "dim").append(f"{count} {word}", style) if count else None
         if self.left is not None:
-            told.append(" · ", "dim").append(f"{duration(self.left)} left")
+            told.append(" · ", "dim").append(f"{duration_label(self.left)} left")
         grid = _grid(width)
         grid.add_column(no_wrap=True)
         grid.add_column(ratio=1)
@@ -173,10 +173,3 @@ def finished_line(
 def failed_line(what: str) -> Text:
     """A run that failed, and why."""
     return Text.assemble(("✗ failed ", "bold red"), what)
-
-
-def duration(seconds: float) -> str:
-    """A duration as hours, where there are some, minutes and seconds."""
-    minutes, rest = divmod(int(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

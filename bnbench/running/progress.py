@@ -14,6 +14,7 @@ from typing import Any
 from rich.console import Console
 from rich.live import Live
 
+from bnbench.config.labels import duration_label
 from bnbench.running.live import Picture, Row, failed_line, finished_line
 from bnbench.tracking.csv_log import latest
 from bnbench.tracking.run_dir import (
@@ -117,7 +118,7 @@ class Watcher:
         del self.pending[arm]
         paths, place = self.arms[arm], self.num_arms - len(self.pending)
         if not self.live.is_started:
-            left = clock(self.time_left([]) or 0)
+            left = duration_label(self.time_left([]) or 0)
             line = f"[{place}/{self.num_arms}] {arm}  {reached(paths)}  ({left} left)"
             self.console.print(line, highlight=False, markup=False, soft_wrap=True)
             return
@@ -204,8 +205,3 @@ def reached(paths: Sequence[Path]) -> str:
     words += [f"test accuracy {100 * accuracy:.1f} %"] if accuracy is not None else []
     words += [f"{count} {word}" for word, count in odd.items() if count]
     return ", ".join(words)
-
-
-def clock(seconds: float) -> str:
-    """A duration as minutes and seconds."""
-    return f"{int(seconds) // 60}:{int(seconds) % 60:02d}"

@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 
 from bnbench.config.arms import flatten, science
-from bnbench.config.labels import FIRST, arm_labels, arm_words, telling
+from bnbench.config.labels import FIRST, arm_labels, arm_words, duration_label, telling
 from bnbench.pages import tables
 
 
@@ -40,3 +40,8 @@ def test_what_an_arm_does_not_have_is_not_told():
     own = {"model.name": "mlp", "norm.name": "none", "placement": "none", "optim.lr_mult": None}
     assert arm_words(own, own) == "mlp · no norm"
     assert arm_words({"batch_size": float("nan")}, ["batch_size", "norm.name"]) == ""
+
+
+def test_durations_have_hours_where_there_are_some():
+    told = [duration_label(s) for s in (0, 59.9, 60, 3725)]
+    assert told == ["0:00", "0:59", "1:00", "1:02:05"]

@@ -204,7 +204,3 @@ def test_there_are_no_more_rows_than_the_terminal_has_lines(height):
     assert told == {1: 0, 3: 0, 4: 0, 5: 0, 8: 3, 13: 8, 14: 10, 40: 10}[height]
     if 4 < height < 14:
         assert lines[-1].strip() == f"and {10 - told} more"
-
-
-def test_long_durations_have_hours():
-    assert [live.duration(s) for s in (59.9, 61, 3725)] == ["0:59", "1:01", "1:02:05"]

@@ -5,7 +5,7 @@ import io
 import pytest
 from rich.console import Console
 
-from bnbench.running.progress import Watcher, clock, reached
+from bnbench.running.progress import Watcher, reached
 
 
 @pytest.fixture
@@ -54,7 +54,3 @@ def test_one_line_per_finished_arm_and_failures_counted(arms, done):
     assert lines[0].startswith("[1/2] one  2 of 2 runs, test accuracy 75.0 %")
     assert lines[1].startswith("[2/2] two  1 of 2 runs, test accuracy 25.0 %")
     assert watcher.failures == 1
-
-
-def test_durations():
-    assert [clock(s) for s in (0, 59.9, 60, 3725)] == ["0:00", "0:59", "1:00", "62:05"]
