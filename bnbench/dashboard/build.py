@@ -10,12 +10,11 @@ from typing import Any
 from bnbench.analysis.load import Experiment, finished, load
 from bnbench.dashboard import workspace
 from bnbench.dashboard.records import Dashboard, check
-from bnbench.dashboard.specification import specify
+from bnbench.dashboard.specification import keys_logged, specify
 from bnbench.tracking.run_dir import DamagedError, as_json, run_path, write_whole
 from bnbench.tracking.shapes import SAVED, checked, parsed
 from bnbench.tracking.stored import content, make_folder
 from bnbench.tracking.upload import Attempt
-from bnbench.tracking.wandb_keys import Logged, read_logged
 from bnbench.tracking.wandb_log import describe, read_facts
 
 FROM_CSV = "scripts/wandb_upload.py"
@@ -27,7 +26,6 @@ class Runs:
 
     Attributes:
         number: how many there are.
-        logged: the keys under which they have something.
         absent: how many have no W&B run that can be read here.
         unsent: how many of the others no server has.
         unshifted: how many were evaluated under a shift after their W&B run had ended.
@@ -35,7 +33,6 @@ class Runs:
     """
 
     number: int
-    logged: Logged
     absent: int
     unsent: int
     unshifted: int
@@ -126,8 +123,9 @@ def build(folder: Path, attempts: Iterable[Attempt]) -> Built:
         raise ValueError(f"{name}: no run is finished (make sweep EXP={experiment.name})")
     if runs.absent == runs.number:
         raise ValueError(f"{name}: no run was logged to W&B here ({FROM_CSV} does it from CSV)")
-    dashboard = specify(experiment, runs.logged)
-    check(dashboard, runs.logged)
+    logged = keys_logged(experiment)
+    dashboard = specify(experiment, logged)
+    check(dashboard, logged)
     file = results / "dashboards" / f"{experiment.name}-{experiment.data}.json"
     make_folder(file.parent, 1)
     write_whole(file, as_json(specification(dashboard)), 1)
@@ -151,18 +149,16 @@ def wandb_runs(experiment: Experiment, results: Path, attempts: Iterable[Attempt
     attempt_of = {attempt.run: attempt for attempt in attempts if attempt.run}
     ended = finished(experiment.runs)
     shifted = Counter(zip(experiment.shifts["arm"], experiment.shifts["seed"], strict=True))
-    runs = Runs(len(ended), Logged(), 0, 0, 0, Counter())
+    runs = Runs(len(ended), 0, 0, 0, Counter())
     for arm, seed in zip(ended["arm"], ended["seed"], strict=True):
         attempt = attempt_of.get(run_path(results, arm, seed))
-        facts, logged = None, Logged()
+        facts = None
         with suppress(FileNotFoundError, DamagedError):
             facts = read_facts(attempt.file) if attempt else None
-            logged = read_logged(attempt.file) if attempt else logged
         if attempt is None or facts is None:
             runs.absent += 1
             continue
-        runs.logged.add(logged)
-        runs.unshifted += shifted[arm, seed] > sum(k.startswith("shift") for k in logged.summary)
+        runs.unshifted += shifted[arm, seed] > facts["shifts"]
         if attempt.is_sent:
             runs.places[facts["entity"], facts["project"]] += 1
         else:

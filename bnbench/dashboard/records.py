@@ -4,9 +4,16 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from bnbench.tracking.wandb_keys import Logged
-
 STEP = "Step"  # W&B's own count, which is the training step: not a key of ours
+
+
+@dataclass(frozen=True)
+class Logged:
+    """The keys under which W&B runs have something: of the history, summary and configuration."""
+
+    history: set[str]
+    summary: set[str]
+    config: set[str]
 
 
 @dataclass(frozen=True)
@@ -130,5 +137,5 @@ def check(dashboard: Dashboard, logged: Logged) -> None:
         if key.name not in getattr(logged, key.kind):
             raise ValueError(
                 f"{dashboard.name}: {where} shows the {key.kind} key {key.name}, "
-                "which no W&B run of it has"
+                "which no run of it has"
             )

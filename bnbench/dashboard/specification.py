@@ -16,13 +16,14 @@ from bnbench.dashboard.records import (
     Curves,
     Dashboard,
     Key,
+    Logged,
     Panel,
     Parallel,
     Points,
     Section,
     Text,
 )
-from bnbench.tracking.wandb_keys import PLAIN, RATE, Logged
+from bnbench.tracking.wandb_keys import PLAIN, RATE, shift_key
 
 ALWAYS = ("norm.name", "placement")  # what runs are grouped by first
 # what tells arms apart is looked for here first, since it is what people vary on purpose
@@ -35,6 +36,19 @@ CURVES = ("val/accuracy", "val/loss", "train/loss")
 ENDS = ("test/accuracy", "val/loss")  # what is drawn against a setting
 LOGARITHMIC = ("learning_rate", "optim.lr_mult", "optim.base_lr", "batch_size")
 SHIFT = re.compile(r"shift(?:@(\w+))?/accuracy/(\w+)-(\d)")
+
+
+def keys_logged(experiment: Experiment) -> Logged:
+    """The keys that W&B runs have of what an experiment's CSV files hold, as they are logged."""
+    curves = experiment.curves[["split", "metric", "layer"]].drop_duplicates()
+    shifts = experiment.shifts[["shift", "severity", "policy", "metric"]].drop_duplicates()
+    history = {"/".join(filter(None, row)) for row in curves.itertuples(index=False)} | {"samples"}
+    summary = history | {shift_key(*row) for row in shifts.itertuples(index=False)}
+    return Logged(
+        history,
+        summary | {"status", "stuck", "steps", "parameters", "seconds", RATE},
+        {*config_columns(experiment.runs), "arm", "seed"},
+    )
 
 
 def specify(experiment: Experiment, logged: Logged) -> Dashboard:

@@ -1,33 +1,14 @@
-"""What a W&B run says, by key: its summary as it is logged, and the keys that its file holds."""
+"""The summary of a W&B run, by key, as it is logged when the run is done."""
 
-import json
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from bnbench.config.arms import flatten, peak_rate
+from bnbench.config.arms import peak_rate
 from bnbench.tracking.csv_log import read_shifts
-from bnbench.tracking.run_dir import DamagedError
-from bnbench.tracking.wandb_log import read_records
 
 RATE = "learning_rate"  # in the summary: no single key of the configuration is the rate of an arm
 PLAIN = ("ema", "none")  # the net as it is, with population statistics or without
-
-
-@dataclass
-class Logged:
-    """The keys under which W&B runs have something: of the history, summary and configuration."""
-
-    history: set[str] = field(default_factory=set)
-    summary: set[str] = field(default_factory=set)
-    config: set[str] = field(default_factory=set)
-
-    def add(self, other: "Logged") -> None:
-        """Add the keys of other runs."""
-        self.history |= other.history
-        self.summary |= other.summary
-        self.config |= other.config
 
 
 def shift_key(shift: str, severity: int, policy: str, metric: str) -> str:
@@ -57,52 +38,3 @@ def wandb_summary(
         for shift, severity, policy, metric, value in read_shifts(path, summary)
     }
     return {**summary, RATE: rate, **shifts}
-
-
-def read_logged(file: Path) -> Logged:
-    """The keys that a W&B file holds; what a history has, W&B's summary has too: its last value.
-
-    Raises:
-        FileNotFoundError: it is not there.
-        DamagedError: it is no file of W&B, or holds a value that is not JSON.
-    """
-    logged = Logged()
-    try:
-        for record in read_records(file):
-            add(record, logged)
-    except DamagedError:
-        raise
-    except (ValueError, RecursionError):
-        raise DamagedError(f"{file}: a value is not JSON") from None
-    logged.summary |= logged.history
-    return logged
-
-
-def add(record: Any, logged: Logged) -> None:
-    """Add the keys of one record of a W&B file.
-
-    Raises:
-        ValueError: a value is not JSON.
-    """
-    match record.WhichOneof("record_type"):
-        case "history":
-            logged.history |= set(names(record.history.item))
-        case "summary":
-            logged.summary |= set(nested(record.summary.update))
-        case "config":
-            logged.config |= set(nested(record.config.update))
-        case "run":
-            logged.config |= set(nested(record.run.config.update))
-            logged.summary |= set(nested(record.run.summary.update))
-
-
-def names(items: Iterable[Any]) -> Iterable[str]:
-    """The keys of records, which have one name or a path of several."""
-    return (item.key or ".".join(item.nested_key) for item in items)
-
-
-def nested(items: Iterable[Any]) -> Iterable[str]:
-    """The keys of records and those below them, with dots."""
-    for item, name in zip(items, names(items), strict=True):
-        value = json.loads(item.value_json)
-        yield from flatten({name: value}) if isinstance(value, dict) else (name,)

@@ -239,19 +239,26 @@ def is_whole(results: Path, wandb_id: str) -> bool:
 
 
 def read_facts(file: Path) -> dict[str, Any] | None:
-    """What a W&B file says last of its run: id, project, tags; None where it says nothing.
+    """What a W&B file says last of its run: id, place, tags, and how many numbers under shifts.
+
+    None where it says nothing.
 
     Raises:
         FileNotFoundError: it is not there.
         DamagedError: it is no file of W&B.
     """
-    facts = [
-        record.run for record in read_records(file) if record.WhichOneof("record_type") == "run"
-    ]
+    found = read_records(file)
+    facts = [record.run for record in found if record.WhichOneof("record_type") == "run"]
     if not facts:
         return None
-    run = facts[-1]
-    return {"id": run.run_id, "project": run.project, "entity": run.entity, "tags": list(run.tags)}
+    run, summaries = facts[-1], [item for record in found for item in record.summary.update]
+    return {
+        "id": run.run_id,
+        "project": run.project,
+        "entity": run.entity,
+        "tags": list(run.tags),
+        "shifts": len({item.key for item in summaries if item.key.startswith("shift")}),
+    }
 
 
 def read_records(file: Path) -> list[Any]:

@@ -18,12 +18,14 @@ pytest.importorskip("wandb_workspaces", reason="the extra `workspace` is not ins
 from wandb_server import KEY, Received, WandbServer
 
 from bnbench import CONFIGS, ROOT, cli
+from bnbench.analysis.load import load
 from bnbench.config.arms import arm_id, flatten, science
-from bnbench.tracking.csv_log import read_points
+from bnbench.dashboard.specification import keys_logged
 from bnbench.tracking.experiment_dir import experiment_path, write_arms, write_experiment
-from bnbench.tracking.run_dir import read_summary, run_path
+from bnbench.tracking.run_dir import run_path
 from bnbench.tracking.upload import attempts
-from bnbench.tracking.wandb_keys import read_logged, shift_key
+from bnbench.tracking.wandb_keys import shift_key
+from bnbench.tracking.wandb_log import read_records
 from bnbench.train import train_arm
 
 SCRIPTS = ROOT / "scripts"
@@ -275,19 +277,21 @@ def test_some_runs_have_no_wandb_run_and_some_no_shifts_there(results: Path) -> 
     ]
 
 
-def test_a_file_of_wandb_has_the_keys_of_the_csv_files(results: Path) -> None:
+def test_the_files_of_wandb_have_the_keys_that_are_taken_from_the_csv_files(results: Path) -> None:
+    history, summary, config = set(), set(), set()
     for attempt in attempts(results):
-        assert attempt.run is not None
-        logged = read_logged(attempt.file)
-        points = read_points(attempt.run, read_summary(attempt.run))
-        keys = {"/".join(filter(None, (s, m, y))) for _, _, p in points for s, y, m in p}
-        assert {k for k in logged.history if not k.startswith("_")} == {*keys, "samples"}
-        with (attempt.run / "shifts.csv").open(newline="") as file:
-            rows = [tuple(row.values())[:4] for row in csv.DictReader(file)]
-        shifts = {shift_key(shift, int(n), policy, metric) for shift, n, policy, metric in rows}
-        assert {k for k in logged.summary if k.startswith("shift")} == shifts
-        assert len(shifts) == len(rows)
-        assert {"arm", "seed", "norm.name", "optim.lr_mult"} <= logged.config
+        for record in read_records(attempt.file):
+            history |= {".".join(item.nested_key) or item.key for item in record.history.item}
+            summary |= {item.key for item in record.summary.update}
+            values = {item.key: json.loads(item.value_json) for item in record.run.config.update}
+            config |= set(flatten(values))
+    logged = keys_logged(load(experiment_path(results, "all", "synthetic")))
+    assert logged.history == {key for key in history if not key.startswith("_")}
+    assert logged.summary <= summary | history
+    assert {k for k in logged.summary if k.startswith("shift")} == {
+        k for k in summary if k.startswith("shift")
+    }
+    assert logged.config <= config
 
 
 def test_shifts_and_rate_are_the_same_logged_live_and_from_csv(results: Path) -> None:

@@ -11,10 +11,9 @@ pytest.importorskip("wandb_workspaces", reason="the extra `workspace` is not ins
 from bnbench import ROOT
 from bnbench.analysis.load import Experiment, load
 from bnbench.dashboard.build import specification
-from bnbench.dashboard.records import Curves, Key, Text, check
-from bnbench.dashboard.specification import specify
+from bnbench.dashboard.records import Curves, Key, Logged, Text, check
+from bnbench.dashboard.specification import keys_logged, specify
 from bnbench.tracking.run_dir import as_json
-from bnbench.tracking.wandb_keys import Logged, shift_key
 
 GOLDEN = ROOT / "tests" / "golden" / "dashboard.json"
 REFERENCE = ROOT / "results" / "reference" / "experiments"
@@ -55,36 +54,25 @@ def made() -> Experiment:
                     value = accuracy - 0.1 * severity
                     shifts.append((arm, seed, shift, severity, policy, "accuracy", value))
     columns = ["arm", "seed", "shift", "severity", "policy", "metric", "value"]
+    shown = ["train/loss", "val/loss", "test/loss", "val/accuracy", "test/accuracy"]
+    curves = [(*name.split("/"), "") for name in (*shown, "val@precise/accuracy")]
     info = {"question": "Which layer is best?", "command": "python of somebody"}
     return Experiment(
-        "made", "digits", Path("nowhere"), info, pd.DataFrame(runs), pd.DataFrame(),
+        "made", "digits", Path("nowhere"), info, pd.DataFrame(runs),
+        pd.DataFrame(curves, columns=["split", "metric", "layer"]),
         pd.DataFrame(shifts, columns=columns),
     )  # fmt: skip
 
 
-def keys_of(experiment: Experiment) -> Logged:
-    """The keys that W&B runs of an experiment have."""
-    policies = ("val", "val@precise")
-    history = {"samples", "train/loss", "val/loss", "test/loss", "test/accuracy"}
-    history |= {f"{split}/accuracy" for split in policies}
-    shifts = {
-        shift_key(*row) for row in experiment.shifts[["shift", "severity", "policy", "metric"]]
-        .itertuples(index=False)
-    }  # fmt: skip
-    measured = {"status", "stuck", "steps", "seconds", "parameters", "learning_rate"}
-    config = {column for column in map(str, experiment.runs) if "/" not in column} | {"arm", "seed"}
-    return Logged(history, history | shifts | measured, config)
-
-
 def sections(experiment: Experiment) -> dict:
-    dashboard = specify(experiment, keys_of(experiment))
-    check(dashboard, keys_of(experiment))
+    dashboard = specify(experiment, keys_logged(experiment))
+    check(dashboard, keys_logged(experiment))
     return {section.name: section.panels for section in dashboard.sections}
 
 
 def golden() -> str:
     experiment = made()
-    return as_json(specification(specify(experiment, keys_of(experiment))))
+    return as_json(specification(specify(experiment, keys_logged(experiment))))
 
 
 def test_the_specification_is_that_of_the_golden_file():
@@ -134,14 +122,15 @@ def test_the_table_of_shifts_by_hand():
 def test_the_default_experiments_show_what_they_varied(name, varied):
     experiment = load(REFERENCE / name / "digits").reporting()
     others = {"About", "Convergence", "Parallel coordinates"}
-    assert [part for part in sections(experiment) if part not in others] == varied
+    found = [part.name for part in specify(experiment, keys_logged(experiment)).sections]
+    assert [part for part in found if part not in others] == varied
 
 
 @pytest.mark.parametrize("name", ["placement", "lr_mult", "batch_size", "sigmoid", "shift"])
 def test_a_group_of_runs_is_an_arm(name):
     """Else a band would be the spread over arms and not over seeds."""
     runs = load(REFERENCE / name / "digits").reporting().runs
-    dashboard = specify(load(REFERENCE / name / "digits"), Logged())
+    dashboard = specify(load(REFERENCE / name / "digits"), Logged(set(), set(), set()))
     groups = [key.name for key in dashboard.groups]
     assert groups[:2] == ["norm.name", "placement"]
     assert (runs.astype(str).groupby(groups)["arm"].nunique() == 1).all()
@@ -160,14 +149,14 @@ def test_a_group_of_runs_is_an_arm(name):
 )
 def test_a_key_that_no_run_has_is_refused(kind, key, where):
     experiment = made()
-    dashboard = specify(experiment, keys_of(experiment))
+    dashboard = specify(experiment, keys_logged(experiment))
     assert Key(kind, key) in [shown for _, shown in dashboard.shown()]
-    logged = keys_of(experiment)
+    logged = keys_logged(experiment)
     getattr(logged, kind).discard(key)
-    with pytest.raises(ValueError, match="which no W&B run of it has") as refused:
+    with pytest.raises(ValueError, match="which no run of it has") as refused:
         check(dashboard, logged)
     assert str(refused.value) == (
-        f"made on digits: {where} shows the {kind} key {key}, which no W&B run of it has"
+        f"made on digits: {where} shows the {kind} key {key}, which no run of it has"
     )
 
 
@@ -177,8 +166,8 @@ def test_a_filter_of_many_arms_is_kept_whole():
     runs = pd.concat([experiment.runs.iloc[:1]] * 600).assign(
         arm=arms, **{"train.steps": range(600)}
     )
-    many = Experiment("made", "digits", Path(), {}, runs, pd.DataFrame(), experiment.shifts[:0])
-    spec = specification(specify(many, keys_of(many)))["viewspec"]
+    many = Experiment("made", "digits", Path(), {}, runs, experiment.curves, experiment.shifts[:0])
+    spec = specification(specify(many, keys_logged(many)))["viewspec"]
     first, *_ = spec["section"]["runSets"][0]["filters"]["filters"]
     assert (first["key"]["name"], first["op"]) == ("arm.value", "IN")
     assert first["value"] == arms
