@@ -11,11 +11,11 @@ from pathlib import Path
 from statistics import mean
 from typing import Any
 
-from rich.console import Console
+from rich.console import Console, Group
 from rich.live import Live
 
 from bnbench.config.labels import duration_label
-from bnbench.running.live import Picture, Row, failed_line, finished_line
+from bnbench.running.live import Row, failed_line, finished_line, picture
 from bnbench.tracking.csv_log import latest
 from bnbench.tracking.run_dir import (
     DamagedError,
@@ -64,10 +64,12 @@ class Watcher:
         self.stop = threading.Event()
         self.thread = threading.Thread(target=self.watch, daemon=True)
         self.failures = self.diverged = 0
-        self.picture = Picture(self.total)
+        self.rows: list[Row] = []
         # what lies in a folder that nobody holds was left there by an earlier attempt, at this time
         self.left_there: dict[Path, int] = {}
-        self.live = Live(self.picture, console=console, auto_refresh=False, transient=True)
+        self.live = Live(
+            console=console, get_renderable=self.picture, auto_refresh=False, transient=True
+        )
         self.started = time.monotonic()
 
     def __enter__(self) -> "Watcher":
@@ -99,19 +101,18 @@ class Watcher:
                 self.open.discard(path)
                 self.diverged += is_diverged(path)
         finished = [arm for arm in self.pending if not self.open & set(self.arms[arm])]
-        rows = self.running() if self.live.is_started else []
+        self.rows = self.running() if self.live.is_started else []
         for arm in finished:
             self.tell(arm)
         if self.live.is_started:
-            self.picture = Picture(
-                self.total,
-                self.total - len(self.open),
-                self.failures,
-                self.diverged,
-                self.time_left(rows),
-                rows,
-            )
-            self.live.update(self.picture, refresh=True)
+            self.live.refresh()
+
+    def picture(self) -> Group:
+        """What a terminal shows now."""
+        done, left = self.total - len(self.open), self.time_left(self.rows)
+        return picture(
+            self.console, self.total, done, self.failures, self.diverged, left, self.rows
+        )
 
     def tell(self, arm: str) -> None:
         """Print that an arm is finished."""
@@ -123,8 +124,7 @@ class Watcher:
             self.console.print(line, highlight=False, markup=False, soft_wrap=True)
             return
         place = f"{place:{len(str(self.num_arms))}}/{self.num_arms}"
-        line = finished_line(place, self.label(arm), *outcome(paths), self.console.width)
-        self.console.print(line)
+        self.console.print(finished_line(self.console, place, self.label(arm), *outcome(paths)))
 
     def tell_failure(self, path: Path) -> None:
         """Print on a terminal why a run failed; elsewhere it is told at the end."""

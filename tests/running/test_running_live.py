@@ -6,7 +6,7 @@ import pytest
 from rich.console import Console
 
 from bnbench.running import live
-from bnbench.running.live import Picture, Row
+from bnbench.running.live import Row, finished_line, picture
 from bnbench.running.progress import Watcher
 from bnbench.tracking.csv_log import CsvLog, latest
 from bnbench.tracking.run_dir import locked
@@ -14,12 +14,12 @@ from bnbench.tracking.run_dir import locked
 KEY = ("val", "", "accuracy")
 
 
-def drawn(what, width=80, height=24, **options):
+def drawn(what, *args, width=80, height=24, **options):
     """The lines that a terminal shows of something."""
     console = Console(
         file=io.StringIO(), force_terminal=True, color_system=None, width=width, height=height
     )
-    console.print(what, **options)
+    console.print(what(console, *args, **options))
     return console.file.getvalue().splitlines()
 
 
@@ -95,9 +95,9 @@ def test_a_row_per_run_that_is_held(arms, terminal, end):
         write_points(arms["two"][0], (7, 0.125))  # of a process that was killed
         with locked(arms["one"][1]):
             watching.look()
-            assert list(watching.picture.rows) == [Row("mlp · no norm", 1, 1, 2, 100, 400, 0.5)]
+            assert list(watching.rows) == [Row("mlp · no norm", 1, 1, 2, 100, 400, 0.5)]
         watching.look()
-        assert list(watching.picture.rows) == []
+        assert list(watching.rows) == []
 
 
 def test_what_an_earlier_attempt_left_is_not_shown(arms, terminal):
@@ -107,11 +107,11 @@ def test_what_an_earlier_attempt_left_is_not_shown(arms, terminal):
         watching.look()
         with locked(path):
             watching.look()
-            assert watching.picture.rows == [Row("one", 0, 0, 2, 0, 400, None)]
+            assert watching.rows == [Row("one", 0, 0, 2, 0, 400, None)]
             (path / "metrics.csv").unlink()
             write_points(path, (8, 0.25))
             watching.look()
-            assert watching.picture.rows == [Row("one", 0, 0, 2, 8, 400, 0.25)]
+            assert watching.rows == [Row("one", 0, 0, 2, 8, 400, 0.25)]
 
 
 def test_the_time_left_goes_by_steps(arms, terminal, end, monkeypatch):
@@ -171,34 +171,36 @@ ROWS = [Row(f"vgg · batchnorm · pre · learning rate multiplier {k}", k, 1, 3,
 
 @pytest.mark.parametrize("width", [20, 45, 60, 80, 100, 120, 200])
 def test_lines_stay_within_the_terminal(width):
-    picture = Picture(total=1234, done=617, failures=12, diverged=34, left=4000.0, rows=ROWS)
-    lines = drawn(picture, width)
+    lines = drawn(picture, 1234, 617, 12, 34, 4000.0, ROWS, width=width)
     assert len(lines) == 11
     assert max(map(len, lines)) <= min(width - live.MARGIN, live.WIDEST)
 
 
 def test_the_rows_at_80_columns():
-    picture = Picture(total=30, done=15, failures=1, diverged=2, left=200.0, rows=ROWS[5:7])
-    first, five, six = drawn(picture)
+    first, five, six = drawn(picture, 30, 15, 1, 2, 200.0, ROWS[5:7])
     assert first.startswith("training ━━━")
     assert first.endswith("15/30 runs · 1 failed · 2 diverged · 3:20 left")
     # the middle of a label goes: both ends tell arms apart
     assert five.startswith("  vgg · batchno")
     assert "…" in five
-    assert "multiplier 5 seed 5 (2 of 3) step 41/1,140  val 50.0 %" in five
-    assert six.endswith("multiplier 6 seed 6 (2 of 3) step 41/1,140  val 60.0 %")
-    assert drawn(Picture(1, rows=[Row("vgg", 0, 0, 1)]))[1].rstrip().endswith("step 0 starting")
+    assert "multiplier 5 seed 5 (2 of 3) step    41/1,140  val 50.0 %" in five
+    assert six.endswith("multiplier 6 seed 6 (2 of 3) step    41/1,140  val 60.0 %")
+    assert drawn(picture, 1, rows=[Row("vgg", 0, 0, 1)])[1].endswith("step 0    starting")
 
 
-def test_a_wide_terminal_has_a_bar_in_each_row():
-    half = Picture(1, rows=[Row("vgg", 0, 0, 1, 50, 100, 0.5)])
-    assert "━" not in drawn(half, live.WIDE + live.MARGIN - 1)[1]
-    assert drawn(half, live.WIDE + live.MARGIN)[1].count("━") == live.ROW_BAR / 2
+@pytest.mark.parametrize("width", [45, 80, 120])
+def test_a_finished_arm_is_told_in_full_and_its_accuracy_stands_at_the_right(width):
+    lines = drawn(finished_line, "3/20", ROWS[3].label, 3, 3, 0.5, {"diverged": 1}, width=width)
+    assert " ".join(" ".join(lines).split()) == (
+        f"✓ 3/20 {ROWS[3].label} 1 diverged 3 runs test 50.0 %"
+    )
+    assert len(lines[-1]) == min(width - live.MARGIN, live.WIDEST)
+    assert lines[-1].endswith("3 runs  test 50.0 %")
 
 
 @pytest.mark.parametrize("height", [1, 3, 4, 5, 8, 13, 14, 40])
 def test_there_are_no_more_rows_than_the_terminal_has_lines(height):
-    lines = drawn(Picture(10, rows=ROWS), height=height)
+    lines = drawn(picture, 10, rows=ROWS, height=height)
     assert len(lines) <= max(1, height - live.SPARE)
     told = sum("val" in line for line in lines)
     assert told == {1: 0, 3: 0, 4: 0, 5: 0, 8: 3, 13: 8, 14: 10, 40: 10}[height]
