@@ -1,9 +1,7 @@
 """Time the training loop and the layer: `python scripts/bench.py --help`."""
 
-import sys
-
 from bnbench.commands.bench import main
 from bnbench.running.streams import enter
 
 if __name__ == "__main__":
-    sys.exit(enter(main))
+    raise SystemExit(enter(main))

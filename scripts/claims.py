@@ -1,9 +1,7 @@
 """Judge the claims and show the scoreboard: `python scripts/claims.py --help`."""
 
-import sys
-
 from bnbench.commands.claims import main
 from bnbench.running.streams import enter
 
 if __name__ == "__main__":
-    sys.exit(enter(main))
+    raise SystemExit(enter(main))

@@ -1,9 +1,7 @@
 """Say what a request would cost before it is run: `python scripts/cost.py --help`."""
 
-import sys
-
 from bnbench.commands.cost import main
 from bnbench.running.streams import enter
 
 if __name__ == "__main__":
-    sys.exit(enter(main))
+    raise SystemExit(enter(main))

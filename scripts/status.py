@@ -1,9 +1,7 @@
 """Show what became of every experiment's runs: `python scripts/status.py [results=results]`."""
 
-import sys
-
 from bnbench.commands.status import main
 from bnbench.running.streams import enter
 
 if __name__ == "__main__":
-    sys.exit(enter(main))
+    raise SystemExit(enter(main))

@@ -1,9 +1,7 @@
 """Upload the W&B runs that no server has yet: `python scripts/sync.py [results=results]`."""
 
-import sys
-
 from bnbench.commands.sync import main
 from bnbench.running.streams import enter
 
 if __name__ == "__main__":
-    sys.exit(enter(main))
+    raise SystemExit(enter(main))

@@ -1,9 +1,7 @@
 """Train one arm, or with -m a sweep of arms: `python scripts/train.py model=vgg placement=post`."""
 
-import sys
-
 from bnbench.commands.train import main
 from bnbench.running.streams import enter
 
 if __name__ == "__main__":
-    sys.exit(enter(main))
+    raise SystemExit(enter(main))

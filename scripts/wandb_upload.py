@@ -1,9 +1,7 @@
 """Rebuild W&B runs from CSV: `python scripts/wandb_upload.py [results=results] [--all]`."""
 
-import sys
-
 from bnbench.commands.wandb_upload import main
 from bnbench.running.streams import enter
 
 if __name__ == "__main__":
-    sys.exit(enter(main))
+    raise SystemExit(enter(main))

@@ -27,17 +27,13 @@ SENTENCES: Mapping[str, tuple[str, str]] = {
         "Ioffe & Szegedy 2015, section 3.3",
     ),
     "E6": (
-        (
-            "gamma = sqrt(sigma2 + eps), beta = mu give the input back for one batch and in "
-            "evaluation, not in training."
-        ),
+        "gamma = sqrt(sigma2 + eps), beta = mu give the input back for one batch and in "
+        "evaluation, not in training.",
         "Ioffe & Szegedy 2015, section 3; N1, N3 and N4 say it of training",
     ),
     "E7": (
-        (
-            "In feature maps every position is a sample; there are 2C parameters, however many "
-            "batches."
-        ),
+        "In feature maps every position is a sample; there are 2C parameters, however many "
+        "batches.",
         "Ioffe & Szegedy 2015, section 3.2; N1, who also says that every batch brings its own",
     ),
     "E8": (
@@ -49,10 +45,8 @@ SENTENCES: Mapping[str, tuple[str, str]] = {
         "the mean of an inverse chi-squared variable; explains what N0 and N4 say of small batches",
     ),
     "E10": (
-        (
-            "In evaluation the output for an image depends on nothing else in its batch; in "
-            "training it does."
-        ),
+        "In evaluation the output for an image depends on nothing else in its batch; in training "
+        "it does.",
         "Ioffe & Szegedy 2015, section 3.1; N4",
     ),
     "E11": (
