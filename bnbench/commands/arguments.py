@@ -62,7 +62,7 @@ def parsed(parser: Parser) -> argparse.Namespace:
     return args
 
 
-def provenance(
+def command_facts(
     script: str, argv: Sequence[str], results: Path, device: str, started: datetime
 ) -> dict[str, Any]:
     """How what a command writes came about: its command line, the machine, from when to now."""

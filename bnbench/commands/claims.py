@@ -16,7 +16,7 @@ from bnbench.claims import files
 from bnbench.claims.judge import judge
 from bnbench.claims.registry.table import claims_on, experiments
 from bnbench.claims.study import IntegrityError, Study
-from bnbench.commands.arguments import provenance
+from bnbench.commands.arguments import command_facts
 from bnbench.config.checks import RequestError
 from bnbench.request.refusal import allowed, complain
 from bnbench.sweep import device, sweep
@@ -95,7 +95,7 @@ def judged(argv: list[str]) -> int:
     elsewhere = files.p_values(REFERENCE / "claims" / data)
     verdicts = judge(claims.values(), study, elsewhere)
     files.write(verdicts, study.folder)
-    facts = provenance("claims", argv, results, trained_on, started)
+    facts = command_facts("claims", argv, results, trained_on, started)
     write_whole(study.folder / FACTS, as_json(facts), DEPTH)
     terms = {"Command": facts["command"], **report.facts(facts)}
     # beside what this project published, where these results have no other data set of their own

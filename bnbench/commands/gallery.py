@@ -7,7 +7,7 @@ python scripts/gallery.py data=fashion_mnist     # other overrides are those of 
 import sys
 from datetime import UTC, datetime
 
-from bnbench.commands.arguments import provenance
+from bnbench.commands.arguments import command_facts
 from bnbench.config.quoting import shown_path
 from bnbench.request.refusal import complain
 from bnbench.sweep import device, sweep
@@ -37,7 +37,7 @@ def main() -> int:
             configs = {arm: request.arms[arm].config for arm in experiment.runs}
             pictures, problems = make(request.results, experiment.data, configs)
             folder = request.results / "gallery" / experiment.data
-            facts = provenance("gallery", argv, request.results, device(request), started)
+            facts = command_facts("gallery", argv, request.results, device(request), started)
             write_index(folder, pictures, facts)
             for picture in pictures:
                 print(f"{shown_path(folder / picture.files[0])}: {picture.title}")
