@@ -13,8 +13,6 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-from hydra._internal.config_loader_impl import ConfigLoaderImpl
-from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.types import RunMode
@@ -27,6 +25,7 @@ from bnbench.config.schema import SaveWeights, TrackMode
 from bnbench.config.yaml_bounds import check_files
 from bnbench.request.declared import check_report
 from bnbench.request.grid import MAX_JOBS, TOO_MANY, check_overrides, grid, num_values
+from bnbench.request.hydra_internals import Loader, current_loader, is_group, set_values
 from bnbench.request.preflight import NVIDIA, check_base, check_inert, check_request
 from bnbench.request.provenance import Asked
 from bnbench.request.refusal import REFUSED, allowed, one_line
@@ -99,9 +98,7 @@ def read(overrides: Sequence[str], multirun: bool, needs_data: bool = True) -> R
     Raises:
         RequestError: with the one line to show, for every request that cannot be run.
     """
-    loader = GlobalHydra.instance().config_loader()
-    assert isinstance(loader, ConfigLoaderImpl)
-    asked = Asked(loader, overrides)
+    asked = Asked(current_loader(), overrides)
     check_files(asked.folder)
     try:
         asked.overrides = list(map(quoted, overrides))
@@ -232,7 +229,7 @@ def tuned(jobs: Sequence[Job]) -> dict[str, Any] | None:
     return {"seeds": seeds, "low": min(rates), "high": max(rates), "arms": sorted(found)}
 
 
-def experiment_names(loader: ConfigLoaderImpl, parsed: Sequence[Override]) -> list[Any]:
+def experiment_names(loader: Loader, parsed: Sequence[Override]) -> list[Any]:
     """The experiments that are asked for; [None] for none."""
     chosen = [override for override in parsed if override.key_or_group == "experiment"]
     if not chosen:
@@ -272,7 +269,7 @@ class Composer:
     Composing takes Hydra about 40 ms a job, setting values on a copy about 5 ms.
     """
 
-    def __init__(self, loader: ConfigLoaderImpl, base: DictConfig):
+    def __init__(self, loader: Loader, base: DictConfig):
         self.loader, self.base = loader, base
         self.parser = OverridesParser.create(config_loader=loader)
         self.composed: dict[tuple[str, ...], DictConfig] = {}
@@ -283,9 +280,9 @@ class Composer:
     def __call__(self, job: Sequence[str]) -> Config:
         """The checked configuration of one job."""
         parsed = [o for o in self.parser.parse_overrides(list(job)) if not o.is_hydra_override()]
-        is_group = [self.loader.repository.group_exists(o.key_or_group) for o in parsed]
-        groups = tuple(str(o.input_line) for o, g in zip(parsed, is_group, strict=True) if g)
-        values = [o for o, g in zip(parsed, is_group, strict=True) if not g]
+        chosen = [o for o in parsed if is_group(self.loader, o.key_or_group)]
+        groups = tuple(str(o.input_line) for o in chosen)
+        values = [o for o in parsed if o not in chosen]
         if groups not in self.composed:
             config = self.loader.load_sweep_config(self.base, list(groups))
             check_inert(config)
@@ -295,7 +292,7 @@ class Composer:
             self.composed[groups] = config
         config = copy.deepcopy(self.composed[groups])
         own = [o for o in values if o.get_key_element().split(".")[0] not in self.common]
-        self.loader._apply_overrides_to_config(own, config)
+        set_values(config, own)
         forget_rate(config)
         found = typed({**plain(config), **self.common})
         root = folder(found.data.root, "data.root")

@@ -18,9 +18,6 @@ from pathlib import Path
 
 import hydra
 from hydra import version
-from hydra._internal.config_loader_impl import ConfigLoaderImpl
-from hydra._internal.utils import _run_hydra, get_args_parser
-from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig
 from rich.console import Console
@@ -33,6 +30,7 @@ from bnbench.config.quoting import elsewhere, make, quoted, shown_path
 from bnbench.config.schema import TrackMode
 from bnbench.config.yaml_bounds import check_files
 from bnbench.request.grid import check_overrides
+from bnbench.request.hydra_internals import Loader, answer, argument_parser, current_loader
 from bnbench.request.provenance import Asked
 from bnbench.request.refusal import REFUSED, complain, one_line
 from bnbench.running.launch import Work, train_missing
@@ -71,7 +69,7 @@ def sweep(argv: list[str]) -> Outcome | int:
     """Run a command line: what became of it, or the exit code where nothing was to be trained."""
     global parent
     parent = os.getpid()
-    parser = get_args_parser()
+    parser = argument_parser()
     parser.error = lambda message: sys.exit(complain(message))
     args = parser.parse_intermixed_args(argv)  # overrides and options in any order
     for flag in ("config_name", "config_path", "config_dir", "experimental_rerun"):
@@ -113,7 +111,7 @@ def hydra_itself(args: Namespace, parser: ArgumentParser) -> int:
     told = os.environ.get("HYDRA_FULL_ERROR")
     os.environ["HYDRA_FULL_ERROR"] = "1"  # it then raises instead of printing
     version.setbase("1.3")
-    answer, complaint = io.StringIO(), io.StringIO()
+    answered, complaint = io.StringIO(), io.StringIO()
     try:
         check_files(CONFIGS)
         if not args.shell_completion:
@@ -121,8 +119,8 @@ def hydra_itself(args: Namespace, parser: ArgumentParser) -> int:
             parsed = OverridesParser.create().parse_overrides(args.overrides)
             with reading() as loader:
                 check_overrides(parsed, loader)
-        with redirect_stdout(answer), redirect_stderr(complaint):
-            _run_hydra(args, parser, task, str(CONFIGS), "config")
+        with redirect_stdout(answered), redirect_stderr(complaint):
+            answer(args, parser, task, CONFIGS)
     except SystemExit as ending:
         if ending.code:
             return complain(complaint.getvalue().strip())
@@ -137,17 +135,15 @@ def hydra_itself(args: Namespace, parser: ArgumentParser) -> int:
         os.environ.pop("HYDRA_FULL_ERROR")
         if told is not None:
             os.environ["HYDRA_FULL_ERROR"] = told
-    sys.stdout.write(answer.getvalue())
+    sys.stdout.write(answered.getvalue())
     return 0
 
 
 @contextmanager
-def reading() -> Iterator[ConfigLoaderImpl]:
+def reading() -> Iterator[Loader]:
     """Hydra's loader of the YAML files, to ask what there is to choose from."""
     with hydra.initialize_config_dir(str(CONFIGS), version_base="1.3"):
-        loader = GlobalHydra.instance().config_loader()
-        assert isinstance(loader, ConfigLoaderImpl)
-        yield loader
+        yield current_loader()
 
 
 def task(config: DictConfig) -> dict[int, str]:

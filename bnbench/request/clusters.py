@@ -9,12 +9,11 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
-from traceback import walk_tb
-from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
 from bnbench.config.checks import RequestError, shown
+from bnbench.request.hydra_internals import held_by_launcher
 
 EXTRAS = {"hydra_ray_launcher": "ray", "hydra_submitit_launcher": "slurm"}  # plugin -> our extra
 PLUGINS = {  # the launchers that come with a plugin, by Hydra's own names for them
@@ -142,17 +141,17 @@ def attended(launcher: DictConfig) -> Iterator[None]:
         if name == "hydra_ray_launcher":
             import ray
 
-            if jobs := jobs_of(error, "runs"):
+            if jobs := held_by_launcher(error, "runs"):
                 ray.wait(jobs, num_returns=len(jobs), fetch_local=False)
         elif name == "hydra_submitit_launcher":
-            for job in jobs_of(error, "jobs"):
+            for job in held_by_launcher(error, "jobs"):
                 job.wait()
             # its first line ends in mid-sentence, with the path of the answer that is not there
             raise RuntimeError(" ".join(str(error).splitlines()[:2])) from error
         raise
     except BaseException as stopped:
         if str(launcher._target_).endswith(".SlurmLauncher"):
-            arrays = {job.job_id.partition("_")[0] for job in jobs_of(stopped, "jobs")}
+            arrays = {job.job_id.partition("_")[0] for job in held_by_launcher(stopped, "jobs")}
             subprocess.run(["scancel", *sorted(arrays)], check=False)
         raise
     finally:
@@ -173,12 +172,3 @@ def start_ray(launcher: DictConfig) -> None:
     assert isinstance(options, dict)
     ray.init(**{str(key): value for key, value in options.items()})
     signal.signal(signal.SIGTERM, handler)
-
-
-def jobs_of(error: BaseException, name: str) -> list[Any]:
-    """The jobs that a launcher held in a variable when it raised: it hands them to nobody."""
-    if error.__traceback__ is not None:
-        for frame, _ in walk_tb(error.__traceback__):
-            if frame.f_globals["__name__"].startswith("hydra_plugins.") and name in frame.f_locals:
-                return list(frame.f_locals[name])
-    return []

@@ -8,8 +8,6 @@ import re
 from collections.abc import Iterator, Sequence
 from itertools import islice
 
-from hydra._internal.config_loader_impl import ConfigLoaderImpl
-from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import ChoiceSweep, Glob, Override, QuotedString, RangeSweep
 from omegaconf import DictConfig, OmegaConf
@@ -18,6 +16,7 @@ from bnbench.config.checks import RequestError, shown
 from bnbench.config.keys import expected
 from bnbench.config.quoting import in_quotes
 from bnbench.request.clusters import PLUGINS
+from bnbench.request.hydra_internals import Loader, jobs_of_product
 from bnbench.request.refusal import allowed, choices
 
 MAX_JOBS = 10_000  # of one experiment; to read so many takes a minute
@@ -28,9 +27,7 @@ OPEN_WORDS = "hydra/launcher, hydra.launcher.<option> and hydra.mode"
 FLEETING = re.compile(r"\$\{\s*(now|hydra)\s*:")  # other values in every process that composes
 
 
-def check_overrides(
-    overrides: Sequence[Override], loader: ConfigLoaderImpl, swept: bool = False
-) -> None:
+def check_overrides(overrides: Sequence[Override], loader: Loader, swept: bool = False) -> None:
     """Refuse overrides that would move parts of the configuration or change Hydra itself.
 
     Args:
@@ -120,7 +117,7 @@ def grid(
     assert isinstance(everywhere, dict)
     keys = {o.key_or_group for o in typed_in}
     loader = parser.config_loader
-    assert isinstance(loader, ConfigLoaderImpl)
+    assert isinstance(loader, Loader)
     products: list[list[Override]] = []
     for entry in OmegaConf.to_container(base.arms) or [{}]:
         assert isinstance(entry, dict)
@@ -130,8 +127,7 @@ def grid(
         products.append([*of_arm, *typed_in])
     check_size(products)
     for product in products:
-        for batch in BasicSweeper.split_arguments(product, max_batch_size=None):
-            yield from batch
+        yield from jobs_of_product(product)
 
 
 def typed(value: object) -> str:

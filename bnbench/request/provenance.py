@@ -8,15 +8,15 @@ from dataclasses import dataclass, field, fields, is_dataclass
 from pathlib import Path
 from typing import Any, get_origin
 
-from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra.core.default_element import ResultDefault
 from hydra.errors import HydraException
 from hydra.types import RunMode
-from omegaconf import Container, DictConfig, OmegaConf
+from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from bnbench.config.checks import shown
 from bnbench.config.schema import Config
+from bnbench.request.hydra_internals import Loader, placed_content, read_file
 
 KNOWN = {"hydra", *(f.name for f in fields(Config))}
 MAPPINGS = (  # what holds keys itself; parents first
@@ -38,7 +38,7 @@ class Asked:
         job: the overrides of the job that is being read, those of sub-grids among them.
     """
 
-    loader: ConfigLoaderImpl
+    loader: Loader
     overrides: Sequence[str]
     bases: list[DictConfig] = field(default_factory=list)
     job: Sequence[str] = ()
@@ -101,7 +101,7 @@ class Asked:
             return next(filter(lambda path: chooses(path, key), self.choosing), self.choosing[-1])
         for path, content in reversed(layers):
             if sets(content, key):
-                looked_up = key == "optim.base_lr" and RATE in str(OmegaConf.to_container(content))
+                looked_up = key == "optim.base_lr" and RATE in str(content)
                 return self.folder / "base_lr.yaml" if looked_up else path
         group = "hydra/launcher" if key.startswith("hydra.launcher.") else root_of(key)
         chosen = self.folder / group / f"{self._choices().get(group)}.yaml"
@@ -124,12 +124,10 @@ class Asked:
 
     def spoiling(self) -> Path | None:
         """The first YAML file in the order of composition with which nothing can be composed."""
-        defaults = self._defaults()
-        for number, default in enumerate(defaults, 1):
+        composed = OmegaConf.create()
+        for default in self._defaults():
             try:
-                self.loader._compose_config_from_defaults_list(
-                    defaults[:number], self.loader.repository
-                )
+                composed.merge_with(placed_content(self.loader, default))
             except Exception:
                 return self._path(default)
         return None
@@ -140,19 +138,18 @@ class Asked:
         Hydra and OmegaConf trip over these wherever they first look for what is not there.
         """
         for path, content in reversed(self.layers()):
-            plain: Any = OmegaConf.to_container(content)
             for key in MAPPINGS:
-                value = plain
+                value = content
                 for part in key.split("."):
                     value = value.get(part, {}) if isinstance(value, dict) else {}
                 if not isinstance(value, dict) and value != "???":
                     return f"{self.named(path)}: {key}={shown(value)}: expected keys and values"
-            if unknown := [key for key in plain if key not in KNOWN]:
+            if unknown := [key for key in content if key not in KNOWN]:
                 names = ", ".join(sorted(KNOWN))
                 return f"{self.named(path)}: {unknown[0]}: no such key, expected one of {names}"
         return None
 
-    def layers(self) -> list[tuple[Path, Container]]:
+    def layers(self) -> list[tuple[Path, Any]]:
         """The YAML files in the order of composition, each with its content at its place."""
         return [
             (path, self._content(default))
@@ -183,21 +180,20 @@ class Asked:
             "/", "."
         )  # or within it, or "", the place of the root
         if not own.startswith(str(default.package)):
-            found = self.loader.repository.load_config(path)
+            found = read_file(self.loader, path)
             if found is not None and found.header["package"] is None:
                 path = str(default.parent)
         return self.folder / f"{path}.yaml"
 
-    def _content(self, default: ResultDefault) -> Container:
-        repository = self.loader.repository
+    def _content(self, default: ResultDefault) -> Any:
         try:
-            return self.loader._load_single_config(default, repository).config
+            content = placed_content(self.loader, default)
         # Hydra looks something up in `hydra`, which is no mapping, or finds what it does not allow
         except (HydraException, OmegaConfBaseException):
-            assert default.config_path is not None
-            found = repository.load_config(default.config_path)
+            found = read_file(self.loader, str(default.config_path))
             assert found is not None
-            return found.config
+            content = found.config
+        return OmegaConf.to_container(content)
 
     def _looking_up(self, line: str) -> Path | None:
         """The last file that looks up the key that is told to be missing, unless it was typed."""
@@ -207,11 +203,7 @@ class Asked:
         use = re.compile(rf"\$\{{[^}}]*{re.escape(lost[1])}")
         if any(map(use.search, self.overrides)):
             return None
-        uses = (
-            path
-            for path, c in reversed(self.layers())
-            if use.search(str(OmegaConf.to_container(c)))
-        )
+        uses = (path for path, content in reversed(self.layers()) if use.search(str(content)))
         return next(uses, None)
 
     def _defaults(self) -> list[ResultDefault]:
@@ -258,20 +250,19 @@ def key_of(override: str) -> str:
 
 def sets(content: Any, key: str) -> bool:
     """Whether a configuration gives a key a value, or takes it away with what it stands in."""
-    if not isinstance(content, DictConfig) or content._is_none() or content._is_missing():
+    if not isinstance(content, dict):
         return True
     inner = [k for k in content if f"{key}.".startswith(f"{k}.")]  # a damaged one has dots
-    return not key or any(sets(content._get_node(k), key[len(str(k)) + 1 :]) for k in inner)
+    return not key or any(sets(content[k], key[len(str(k)) + 1 :]) for k in inner)
 
 
-def grid_keys(content: Container) -> set[str]:
+def grid_keys(content: Any) -> set[str]:
     """The keys that the sub-grids of a configuration set."""
-    plain: Any = OmegaConf.to_container(content)
     found: set[str] = set()
     with suppress(Exception):  # there are none, or odd ones
-        found |= {*plain["hydra"]["sweeper"]["params"]}
+        found |= {*content["hydra"]["sweeper"]["params"]}
     with suppress(Exception):
-        found |= {key for arm in plain["arms"] for key in arm}
+        found |= {key for arm in content["arms"] for key in arm}
     return found
 
 

@@ -8,7 +8,6 @@ from contextlib import suppress
 from dataclasses import fields, is_dataclass
 from typing import Any
 
-from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra.errors import HydraException, MissingConfigException, OverrideParseException
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
@@ -20,6 +19,7 @@ from bnbench.config.labels import escaped
 from bnbench.config.quoting import in_quotes
 from bnbench.config.schema import OPTIM_CONFIGS, DataName, ModelName
 from bnbench.request.clusters import PLUGINS, not_installed
+from bnbench.request.hydra_internals import Loader, is_group, read_file
 from bnbench.request.provenance import KNOWN, Asked, key_of, root_of
 
 # what a bad request may raise; OmegaConf asserts where a parent of the key is null
@@ -76,7 +76,7 @@ def spoilt(asked: Asked) -> str | None:
     return damaged(asked) or asked.misshapen()
 
 
-def wanted(override: str, loader: ConfigLoaderImpl) -> str:
+def wanted(override: str, loader: Loader) -> str:
     """What is expected in the place of an override that Hydra cannot parse."""
     key, text = key_of(override), override.partition("=")[2]
     if not key or "=" not in override:
@@ -165,18 +165,18 @@ def keys_at(parent: str, config: DictConfig) -> list[str]:
     return sorted(str(k) for k in node if k != "hydra") if isinstance(node, DictConfig) else []
 
 
-def composed(loader: ConfigLoaderImpl, overrides: Sequence[str]) -> DictConfig:
+def composed(loader: Loader, overrides: Sequence[str]) -> DictConfig:
     """The configuration of the groups that were asked for, without the values."""
-    groups = [line for line in overrides if loader.repository.group_exists(line.split("=")[0])]
+    groups = [line for line in overrides if is_group(loader, line.split("=")[0])]
     for lines in (groups, []):
         with suppress(Exception):  # what is wrong with them is not what is being explained
             return loader.load_configuration("config", lines, RunMode.RUN)
     return OmegaConf.create()
 
 
-def choices(key: str, loader: ConfigLoaderImpl) -> list[str]:
+def choices(key: str, loader: Loader) -> list[str]:
     """The files that a group can be chosen from; none for what is no group."""
-    return loader.get_group_options(key) if loader.repository.group_exists(key) else []
+    return loader.get_group_options(key) if is_group(loader, key) else []
 
 
 def allowed(name: str, options: Sequence[str]) -> str:
@@ -192,7 +192,7 @@ def damaged(asked: Asked) -> str | None:
         name = asked.named(path)
         inner = str(path.relative_to(asked.folder).with_suffix(""))
         try:
-            found = asked.loader.repository.load_config(inner)
+            found = read_file(asked.loader, inner)
             if found is not None and not isinstance(found.config, DictConfig):
                 return f"{name}: expected lines of key: value"
         except Exception as error:  # PyYAML has a dozen kinds, and passes on others

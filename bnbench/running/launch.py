@@ -7,15 +7,13 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from hydra._internal.callbacks import Callbacks
-from hydra.core.global_hydra import GlobalHydra
-from hydra.core.plugins import Plugins
 from hydra.core.utils import JobReturn, JobStatus
-from hydra.types import HydraContext, TaskFunction
+from hydra.types import TaskFunction
 
 from bnbench.cli import Arm, Request
 from bnbench.config.arms import asked_shifts
 from bnbench.request.clusters import attended
+from bnbench.request.hydra_internals import error_of, make_launcher
 from bnbench.request.refusal import first
 from bnbench.tracking.csv_log import read_shifts
 from bnbench.tracking.run_dir import (
@@ -138,13 +136,7 @@ def launch(work: Work, arms: Sequence[Arm], task: TaskFunction) -> str | None:
     """Run arms through the chosen Hydra launcher; why it gave up, or None when it ran them all."""
     os.environ["OMP_NUM_THREADS"] = str(arms[0].config.threads)
     config = work.request.hydra
-    launcher = Plugins.instance().instantiate_launcher(
-        config=config,
-        task_function=task,
-        hydra_context=HydraContext(
-            config_loader=GlobalHydra.instance().config_loader(), callbacks=Callbacks(config)
-        ),
-    )
+    launcher = make_launcher(config, task)
     try:
         with attended(config.hydra.launcher):
             returns: Sequence[JobReturn] = launcher.launch([arm.overrides for arm in arms], 0)
@@ -154,7 +146,7 @@ def launch(work: Work, arms: Sequence[Arm], task: TaskFunction) -> str | None:
     for arm, job in zip(arms, returns, strict=True):
         for path in lacking.get(arm.id, []):
             if job.status == JobStatus.FAILED:  # outside a run: a run records its own error
-                work.fail(path, repr(job._return_value))
+                work.fail(path, repr(error_of(job)))
                 continue
             word = job.return_value[seed_of(path)]
             if word == State.done:

@@ -18,6 +18,7 @@ from bnbench.config.yaml_bounds import (
     num_values,
     unbounded,
 )
+from bnbench.request.hydra_internals import Loader
 
 PACKAGE = "# @package _global_\n"
 
@@ -68,7 +69,7 @@ def test_a_file_without_end_is_named_before_it_is_composed(configs, monkeypatch,
     path = configs / file
     path.parent.mkdir(exist_ok=True)
     path.write_text(PACKAGE + content)
-    monkeypatch.setattr(cli.ConfigLoaderImpl, "load_configuration", None)  # nothing is composed
+    monkeypatch.setattr(Loader, "load_configuration", None)  # nothing is composed
     with pytest.raises(RequestError) as refusal:
         read(configs, "experiment=mine")
     assert str(refusal.value).startswith(f"configs/{file}: {complaint}")

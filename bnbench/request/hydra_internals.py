@@ -1,0 +1,105 @@
+"""All that is private to Hydra and used here, each use behind a function with a test of its own.
+
+No other module imports from `hydra._internal` or touches an underscored attribute of Hydra or
+OmegaConf, so that an update of Hydra breaks this file alone and its tests say what has changed.
+"""
+
+from argparse import ArgumentParser, Namespace
+from collections.abc import Iterable
+from pathlib import Path
+from traceback import walk_tb
+from typing import Any
+
+from hydra._internal.callbacks import Callbacks
+from hydra._internal.config_loader_impl import ConfigLoaderImpl
+from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+from hydra._internal.utils import _run_hydra, get_args_parser
+from hydra.core.default_element import ResultDefault
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.override_parser.types import Override
+from hydra.core.plugins import Plugins
+from hydra.core.utils import JobReturn
+from hydra.plugins.config_source import ConfigResult
+from hydra.plugins.launcher import Launcher
+from hydra.types import HydraContext, TaskFunction
+from omegaconf import Container, DictConfig
+
+Loader = ConfigLoaderImpl  # of the YAML files
+
+
+def current_loader() -> Loader:
+    """The loader of the Hydra that is initialised."""
+    loader = GlobalHydra.instance().config_loader()
+    assert isinstance(loader, Loader)
+    return loader
+
+
+def is_group(loader: Loader, key: str) -> bool:
+    """Whether a key names a folder of files to choose from, as `norm` does."""
+    return loader.repository.group_exists(key)
+
+
+def read_file(loader: Loader, name: str) -> ConfigResult | None:
+    """Read a YAML file by its path without ending; None where there is none."""
+    return loader.repository.load_config(name)
+
+
+def placed_content(loader: Loader, default: ResultDefault) -> Container:
+    """Read an item of the defaults list, and put its content where it is composed.
+
+    Raises:
+        HydraException: the content is none that Hydra composes.
+        omegaconf.errors.OmegaConfBaseException: likewise.
+    """
+    return loader._load_single_config(default, loader.repository).config
+
+
+def set_values(config: DictConfig, overrides: Iterable[Override]) -> None:
+    """Set in a composed configuration what overrides give keys, not groups."""
+    ConfigLoaderImpl._apply_overrides_to_config(list(overrides), config)
+
+
+def jobs_of_product(overrides: list[Override]) -> list[list[str]]:
+    """Expand a sweep: the overrides of each job of the product of some values."""
+    (batch,) = BasicSweeper.split_arguments(overrides, max_batch_size=None)
+    return [list(job) for job in batch]
+
+
+def make_launcher(config: DictConfig, task: TaskFunction) -> Launcher:
+    """Make the launcher that a configuration chooses, for one task."""
+    context = HydraContext(config_loader=current_loader(), callbacks=Callbacks(config))
+    return Plugins.instance().instantiate_launcher(
+        config=config, task_function=task, hydra_context=context
+    )
+
+
+def error_of(job: JobReturn) -> Any:
+    """What a failed job raised; to ask for its value would print and raise it."""
+    return job._return_value
+
+
+def held_by_launcher(error: BaseException, name: str) -> list[Any]:
+    """Find the list that a launcher held in a variable when it raised: it hands it to nobody.
+
+    Args:
+        error: what it raised.
+        name: of the variable.
+
+    Returns:
+        The items of the list; none where no launcher's frame has the variable.
+    """
+    if error.__traceback__ is not None:
+        for frame, _ in walk_tb(error.__traceback__):
+            if frame.f_globals["__name__"].startswith("hydra_plugins.") and name in frame.f_locals:
+                return list(frame.f_locals[name])
+    return []
+
+
+def argument_parser() -> ArgumentParser:
+    """Make the parser of Hydra's command line: its options, and overrides."""
+    return get_args_parser()
+
+
+def answer(args: Namespace, parser: ArgumentParser, task: TaskFunction, folder: Path) -> None:
+    """Let Hydra do what a command line says, such as `--help`, with the YAML files of a folder."""
+    _run_hydra(args, parser, task, str(folder), "config")
