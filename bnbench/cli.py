@@ -5,7 +5,6 @@ code 1 and folders, and might have trained half of it: so the request is read he
 here imports torch.
 """
 
-import copy
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -16,17 +15,18 @@ from typing import Any
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.types import RunMode
-from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf import DictConfig, OmegaConf
 
-from bnbench.config.arms import Config, arm_id, flatten, science, typed
+from bnbench.config.arms import Config, arm_id, flatten, science
 from bnbench.config.checks import RequestError, check, check_seeds, shown
 from bnbench.config.quoting import folder, for_hydra, in_quotes, quoted
 from bnbench.config.schema import SaveWeights, TrackMode
 from bnbench.config.yaml_bounds import check_files
+from bnbench.request.compose import Composer
 from bnbench.request.declared import check_report
 from bnbench.request.grid import MAX_JOBS, TOO_MANY, check_overrides, grid, num_values
-from bnbench.request.hydra_internals import Loader, current_loader, is_group, set_values
-from bnbench.request.preflight import NVIDIA, check_base, check_inert, check_request
+from bnbench.request.hydra_internals import Loader, current_loader
+from bnbench.request.preflight import NVIDIA, check_base, check_request
 from bnbench.request.provenance import Asked
 from bnbench.request.refusal import REFUSED, allowed, one_line
 from bnbench.request.tuning import Plan, plan
@@ -132,15 +132,12 @@ def checked_jobs(asked: Asked, multirun: bool) -> Iterator[Job]:
     names = experiment_names(asked.loader, parsed)
     for name, data in product(names, each_data):
         asked.job = lines = [*([f"experiment={name}"] if name else []), *rest, *data]
-        # a group that is swept over may be missing: it is composed with each job
-        base = asked.loader.load_configuration(
-            "config", lines, RunMode.MULTIRUN, validate_sweep_overrides=False
-        )
+        compose = Composer(asked.loader, lines)
+        base = compose.base
         asked.bases.append(base)
         if isinstance(base.get("results"), str):
             base.results = folder(base.results)
         check_base(base, parsed)
-        compose = Composer(asked.loader, base)
         number = 0
         for own in jobs_of(base, parser, lines, several, multirun):
             asked.job = own
@@ -261,65 +258,6 @@ def split_data(parsed: Sequence[Override]) -> tuple[list[list[str]], list[str]]:
     values = swept[-1].sweep_string_iterator()
     rest = [line for override, line in lines if override.key_or_group != "data"]
     return [[f"data={value}"] for value in values], rest
-
-
-class Composer:
-    """Composes the jobs of one base: Hydra once per choice of groups, then values on a copy.
-
-    Composing takes Hydra about 40 ms a job, setting values on a copy about 5 ms.
-    """
-
-    def __init__(self, loader: Loader, base: DictConfig):
-        self.loader, self.base = loader, base
-        self.parser = OverridesParser.create(config_loader=loader)
-        self.composed: dict[tuple[str, ...], DictConfig] = {}
-        # large, and the same for all jobs of a base
-        common = OmegaConf.masked_copy(base, [key for key in ("arms", "report") if key in base])
-        self.common = plain(common)
-
-    def __call__(self, job: Sequence[str]) -> Config:
-        """The checked configuration of one job."""
-        parsed = [o for o in self.parser.parse_overrides(list(job)) if not o.is_hydra_override()]
-        chosen = [o for o in parsed if is_group(self.loader, o.key_or_group)]
-        groups = tuple(str(o.input_line) for o in chosen)
-        values = [o for o in parsed if o not in chosen]
-        if groups not in self.composed:
-            config = self.loader.load_sweep_config(self.base, list(groups))
-            check_inert(config)
-            with open_dict(config):
-                for key in ("hydra", *self.common):
-                    config.pop(key, None)
-            self.composed[groups] = config
-        config = copy.deepcopy(self.composed[groups])
-        own = [o for o in values if o.get_key_element().split(".")[0] not in self.common]
-        set_values(config, own)
-        forget_rate(config)
-        found = typed({**plain(config), **self.common})
-        root = folder(found.data.root, "data.root")
-        return replace(found, results=folder(found.results), data=replace(found.data, root=root))
-
-
-def forget_rate(config: DictConfig) -> None:
-    """Where a learning rate is to be found, look none up: there may be none in the table.
-
-    Raises:
-        RequestError: it is given too.
-    """
-    if OmegaConf.select(config, "tune.low") is None or "base_lr" not in (config.optim or ()):
-        return
-    if not OmegaConf.is_interpolation(config.optim, "base_lr"):
-        raise RequestError(
-            f"optim.base_lr={shown(config.optim.base_lr)}: expected none where tune.low and "
-            "tune.high have the rate found"
-        )
-    config.optim.base_lr = 1.0  # any: none of its own is trained at it
-
-
-def plain(config: DictConfig) -> dict[str, Any]:
-    """A configuration as plain nested values, its interpolations resolved."""
-    values = OmegaConf.to_container(config, resolve=True, throw_on_missing=True, enum_to_str=True)
-    assert isinstance(values, dict)
-    return {str(key): value for key, value in values.items()}
 
 
 def tracked(config: Config, job: Sequence[str]) -> Arm:

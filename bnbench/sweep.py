@@ -29,6 +29,7 @@ from bnbench.config.labels import arm_labels, count_label, duration_label
 from bnbench.config.quoting import elsewhere, make, quoted, shown_path
 from bnbench.config.schema import TrackMode
 from bnbench.config.yaml_bounds import check_files
+from bnbench.request.compose import plain
 from bnbench.request.grid import check_overrides
 from bnbench.request.hydra_internals import Loader, answer, argument_parser, current_loader
 from bnbench.request.provenance import Asked
@@ -155,7 +156,7 @@ def task(config: DictConfig) -> dict[int, str]:
     from bnbench.train import train_arm
 
     try:
-        return train_arm(typed(cli.plain(config)))
+        return train_arm(typed(plain(config)))
     except KeyboardInterrupt:
         if is_worker:
             os._exit(STOPPED)  # raised further, it would reach the leader as the user's Ctrl-C

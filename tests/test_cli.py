@@ -13,6 +13,7 @@ from bnbench.config.arms import arm_id, science, typed
 from bnbench.config.checks import RequestError
 from bnbench.config.schema import NORM_CONFIGS, SaveWeights, ShiftName
 from bnbench.request import preflight
+from bnbench.request.compose import plain
 from bnbench.request.provenance import Asked
 from bnbench.request.refusal import one_line
 
@@ -23,7 +24,7 @@ def composed(request, arm):
     config = loader.load_sweep_config(request.hydra, arm.overrides)
     assert config.hydra.sweep.subdir == arm.id
     del config._content["hydra"]
-    return arm_id(science(typed(cli.plain(config))))
+    return arm_id(science(typed(plain(config))))
 
 
 def loader_of():
@@ -90,7 +91,7 @@ def test_every_job_composes_to_the_arm_that_was_read(read):
         config = loader.load_sweep_config(request.hydra, arm.overrides)
         assert config.hydra.sweep.subdir == arm.id
         del config._content["hydra"]
-        again = typed(cli.plain(config))
+        again = typed(plain(config))
         assert arm_id(science(again)) == arm.id
         assert (again.seeds, again.shift) == (arm.config.seeds, arm.config.shift)
 

@@ -17,6 +17,7 @@ from bnbench import cli
 from bnbench.config.arms import arm_id, science, typed
 from bnbench.config.checks import RequestError, half_decades
 from bnbench.config.schema import TuneConfig
+from bnbench.request.compose import plain
 from bnbench.request.grid import MAX_JOBS
 from bnbench.request.tuning import at_rate, plan
 from bnbench.running.launch import Work
@@ -204,7 +205,7 @@ def test_a_worker_composes_the_ordinary_arm_and_finds_nothing_itself(read, end):
             )  # fmt: skip
             assert config.hydra.sweep.subdir == arm.id
             del config._content["hydra"]
-            again = typed(cli.plain(config))
+            again = typed(plain(config))
             assert arm_id(science(again)) == arm.id
             assert again.seeds == arm.config.seeds
             assert again.tune.low is again.tune.high is None

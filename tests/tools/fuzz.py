@@ -44,6 +44,7 @@ from bnbench.config.arms import arm_id, flatten, science, typed
 from bnbench.config.checks import check, shown
 from bnbench.config.keys import TEXTS as TEXT_KEYS
 from bnbench.request import refusal
+from bnbench.request.compose import plain
 from bnbench.request.refusal import LONGEST
 
 WHOLE = 100  # one command line in so many is also asked without the memory of what was composed
@@ -391,7 +392,7 @@ def faults(request: cli.Request) -> list[str]:
             found.append(f"{arm.id}: Hydra would write in {worker.hydra.sweep.subdir}")
         with open_dict(worker):
             worker.pop("hydra")
-        config = typed(cli.plain(worker))
+        config = typed(plain(worker))
         if arm_id(science(config)) != arm.id:
             found.append(f"{arm.id}: a worker trains {arm_id(science(config))}")
         if Path(config.results).absolute() != Path(arm.config.results).absolute():
