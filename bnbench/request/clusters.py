@@ -1,24 +1,19 @@
-"""What Ray and SLURM need beside Hydra's launchers: checks before, an orderly end after."""
+"""What Ray and SLURM need beside Hydra's launchers before anything is launched: checks."""
 
-import os
 import shutil
-import signal
 import socket
-import subprocess
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from importlib.util import find_spec
 
 from omegaconf import DictConfig, OmegaConf
 
 from bnbench.config.checks import RequestError, shown
-from bnbench.request.hydra_internals import held_by_launcher
 
-EXTRAS = {"hydra_ray_launcher": "ray", "hydra_submitit_launcher": "slurm"}  # plugin -> our extra
+RAY, SUBMITIT = "hydra_ray_launcher", "hydra_submitit_launcher"  # plugins
+EXTRAS = {RAY: "ray", SUBMITIT: "slurm"}  # plugin -> our extra
 PLUGINS = {  # the launchers that come with a plugin, by Hydra's own names for them
-    "submitit_local": "hydra_submitit_launcher",
-    "submitit_slurm": "hydra_submitit_launcher",
+    "submitit_local": SUBMITIT,
+    "submitit_slurm": SUBMITIT,
 }
 ANSWER_SECONDS = 5.0
 LEAST = {  # of the options of SLURM that are counts
@@ -38,8 +33,13 @@ warnings.filterwarnings(
 
 
 def plugin(launcher: DictConfig) -> str:
-    """The plugin that a launcher comes from, such as `hydra_ray_launcher`."""
+    """Name the plugin that a launcher comes from, such as `hydra_ray_launcher`."""
     return str(OmegaConf.select(launcher, "_target_")).removeprefix("hydra_plugins.").split(".")[0]
+
+
+def is_slurm(launcher: DictConfig) -> bool:
+    """Whether a launcher of submitit hands jobs to SLURM, and does not run them here."""
+    return str(launcher._target_).endswith(".SlurmLauncher")
 
 
 def check_cluster(base: DictConfig) -> None:
@@ -56,7 +56,7 @@ def check_cluster(base: DictConfig) -> None:
             f"hydra/launcher={chosen}: starts machines that do not share the results folder, "
             "expected hydra/launcher=ray, on a Ray cluster that does (docs/clusters.md)"
         )
-    if name == "hydra_ray_launcher":
+    if name == RAY:
         check_ray(launcher.ray.init, launcher.ray.remote)
     else:
         check_submitit(launcher, chosen)
@@ -108,8 +108,8 @@ def check_submitit(launcher: DictConfig, chosen: str) -> None:
     """Refuse options that submitit or SLURM would refuse job by job, and machines without SLURM."""
     from hydra_plugins.hydra_submitit_launcher.config import LocalQueueConf, SlurmQueueConf
 
-    is_slurm = str(launcher._target_).endswith(".SlurmLauncher")
-    conf = SlurmQueueConf if is_slurm else LocalQueueConf
+    on_slurm = is_slurm(launcher)
+    conf = SlurmQueueConf if on_slurm else LocalQueueConf
     schema = {"hydra": {"launcher": OmegaConf.structured(conf)}}
     OmegaConf.merge(schema, {"hydra": {"launcher": OmegaConf.to_container(launcher, resolve=True)}})
     for key, least in LEAST.items():
@@ -117,58 +117,9 @@ def check_submitit(launcher: DictConfig, chosen: str) -> None:
             raise RequestError(
                 f"hydra.launcher.{key}={shown(launcher[key])}: expected an integer >= {least}"
             )
-    for command in ("sbatch", "srun") if is_slurm else ():
+    for command in ("sbatch", "srun") if on_slurm else ():
         if shutil.which(command) is None:
             raise RequestError(
                 f"hydra/launcher={chosen}: there is no {command} here, expected a machine that "
                 "SLURM takes jobs from (hydra/launcher=submitit_local tries it without SLURM)"
             )
-
-
-@contextmanager
-def attended(launcher: DictConfig) -> Iterator[None]:
-    """Around a launch on a cluster: nothing of it goes on unseen when the launcher raises.
-
-    Launchers raise at the first arm that is lost for good, while others are trained: these are
-    waited for. Where the sweep is stopped, so are its jobs.
-    """
-    name = plugin(launcher)
-    try:
-        if name == "hydra_ray_launcher":
-            start_ray(launcher)
-        yield
-    except Exception as error:
-        if name == "hydra_ray_launcher":
-            import ray
-
-            if jobs := held_by_launcher(error, "runs"):
-                ray.wait(jobs, num_returns=len(jobs), fetch_local=False)
-        elif name == "hydra_submitit_launcher":
-            for job in held_by_launcher(error, "jobs"):
-                job.wait()
-            # its first line ends in mid-sentence, with the path of the answer that is not there
-            raise RuntimeError(" ".join(str(error).splitlines()[:2])) from error
-        raise
-    except BaseException as stopped:
-        if str(launcher._target_).endswith(".SlurmLauncher"):
-            arrays = {job.job_id.partition("_")[0] for job in held_by_launcher(stopped, "jobs")}
-            subprocess.run(["scancel", *sorted(arrays)], check=False)
-        raise
-    finally:
-        if name == "hydra_ray_launcher":
-            import ray
-
-            ray.shutdown()
-
-
-def start_ray(launcher: DictConfig) -> None:
-    """Start Ray, or connect to it, before its launcher does, and keep our handler of SIGTERM."""
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is reported unasked
-    os.environ.setdefault("RAY_DEDUP_LOGS_SKIP_REGEX", "Raylet is terminated")  # 30 lines of dump
-    import ray
-
-    handler = signal.getsignal(signal.SIGTERM)
-    options = OmegaConf.to_container(launcher.ray.init, resolve=True)
-    assert isinstance(options, dict)
-    ray.init(**{str(key): value for key, value in options.items()})
-    signal.signal(signal.SIGTERM, handler)

@@ -70,7 +70,7 @@ class Composer:
 
     @cached_property
     def _common(self) -> dict[str, Any]:
-        return plain(OmegaConf.masked_copy(self.base, COMMON))
+        return plain(OmegaConf.masked_copy(self.base, list(COMMON)))
 
     def _groups_and_values(
         self, parsed: Sequence[Override]

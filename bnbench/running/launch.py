@@ -12,9 +12,9 @@ from hydra.types import TaskFunction
 
 from bnbench.cli import Arm, Request
 from bnbench.config.arms import asked_shifts
-from bnbench.request.clusters import attended
 from bnbench.request.hydra_internals import error_of, make_launcher
 from bnbench.request.refusal import first
+from bnbench.running.clusters import attended
 from bnbench.tracking.csv_log import read_shifts
 from bnbench.tracking.run_dir import (
     DamagedError,

@@ -20,7 +20,7 @@ from omegaconf import OmegaConf
 from bnbench import ROOT, cli
 from bnbench.config.checks import RequestError
 from bnbench.request import clusters
-from bnbench.request.clusters import attended
+from bnbench.running.clusters import attended
 
 TRAIN = [sys.executable, str(ROOT / "scripts" / "train.py")]
 PATIENCE = 600  # seconds until a process counts as hung, on however busy a machine
