@@ -15,7 +15,7 @@ from typing import Any
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.types import RunMode
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
 from bnbench.config.arms import Config, arm_id, flatten, science
 from bnbench.config.checks import RequestError, check, check_seeds, shown
@@ -26,15 +26,12 @@ from bnbench.request.compose import Composer
 from bnbench.request.declared import check_report
 from bnbench.request.grid import MAX_JOBS, TOO_MANY, check_overrides, grid, num_values
 from bnbench.request.hydra_internals import Loader, current_loader
-from bnbench.request.preflight import NVIDIA, check_base, check_request
+from bnbench.request.preflight import check_base, check_request
 from bnbench.request.provenance import Asked
 from bnbench.request.refusal import REFUSED, allowed, one_line
 from bnbench.request.tuning import Plan, plan
 from bnbench.tracking.experiment_dir import FITTING, fits
 from bnbench.tracking.wandb_environment import asked_mode, check_server
-
-OmegaConf.register_new_resolver("default_jobs", lambda device: default_jobs(device), replace=True)
-OmegaConf.register_new_resolver("ray_cpus", lambda *facts: ray_cpus(*facts), replace=True)
 
 KEEPING = [SaveWeights.never, SaveWeights.auto, SaveWeights.always]  # the later keeps more
 ADHOC = "adhoc"  # the name of a sweep that no experiment names
@@ -304,15 +301,3 @@ def final_overrides(arm: Arm) -> list[str]:
         # a worker may have started in another folder
         lines.append(f"{key}={for_hydra(str(Path(path).absolute()))}")
     return [*lines, f"hydra.sweep.subdir={arm.id}"]
-
-
-def default_jobs(device: str) -> int:
-    """Workers of a sweep: one per core, or one where there is a GPU for it to train on."""
-    if device == "cuda" or (device == "auto" and NVIDIA.exists()):
-        return 1
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def ray_cpus(address: str | None, device: str, threads: int) -> int | None:
-    """CPUs of the cluster that Ray starts for a sweep; None where it only connects to one."""
-    return default_jobs(device) * threads if address == "local" else None

@@ -22,7 +22,7 @@ MAY_IMPORT = {
     ("train",): {"config", "data", "models", "norms", "probes", "tracking", "training"},
     ("cli",): {"config", "request", "tracking"},
     ("drawing", "dashboard"): {"analysis", "config", "tracking"},
-    ("pages",): {"analysis", "config", "drawing", "tracking"},
+    ("pages",): {"analysis", "config", "drawing", "request", "tracking"},
     ("gallery",): {
         *("analysis", "config", "drawing", "measured", "models", "probes", "tracking", "train"),
     },

@@ -18,6 +18,7 @@ from bnbench.claims.registry.table import claims_on, experiments
 from bnbench.claims.study import IntegrityError, Study
 from bnbench.commands.arguments import command_facts
 from bnbench.config.checks import RequestError
+from bnbench.request.preflight import default_jobs
 from bnbench.request.refusal import allowed, complain
 from bnbench.sweep import device, sweep
 from bnbench.tracking.run_dir import as_json, write_whole
@@ -89,7 +90,7 @@ def judged(argv: list[str]) -> int:
     from bnbench.pages import report
     from bnbench.pages.scoreboard_text import show_scoreboard
 
-    measure(results, data, cli.default_jobs("cpu"))
+    measure(results, data, default_jobs("cpu"))
     study = Study(results, data)
     # a claim that was not run here has the weight in the family that it had there
     elsewhere = files.p_values(REFERENCE / "claims" / data)

@@ -1,7 +1,6 @@
 """The command that trains an arm again, with as few overrides as there can be, proved by its id.
 
-What an arm has otherwise than the defaults of `configs/` is said. Hydra is not asked: composing
-takes it 40 ms, and there are hundreds of arms.
+What an arm has otherwise than the defaults of `configs/` is said.
 """
 
 import json
@@ -11,19 +10,23 @@ from functools import cache
 from typing import Any
 
 import pandas as pd
-from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
 
 from bnbench import CONFIGS
-from bnbench.config.arms import arm_id, flatten, science, typed
+from bnbench.config.arms import arm_id, flatten, science
+from bnbench.request.compose import Composer
+from bnbench.request.grid import check_overrides
+from bnbench.request.hydra_internals import make_loader
+from bnbench.request.refusal import REFUSED
 
 GROUPS = ("model", "norm", "data", "optim")  # those that an arm's names choose from
-REST = {"shift": "none", "train": "default", "track": "default"}
 AGAIN = "results=results/again"  # a folder of its own: what is done elsewhere is not trained again
+LONGEST = 1000  # characters of the changed settings; to parse more takes long
 
 
 def arm_command(arm: str, settings: Mapping[str, Any], seeds: Sequence[int]) -> str | None:
-    """The command for one arm and its seeds; None where none gives it, as of another schema.
+    """Write the command for one arm and its seeds; None where none gives it.
+
+    None gives an arm of another schema, or one whose settings somebody has written by hand.
 
     Args:
         arm: its id.
@@ -31,23 +34,26 @@ def arm_command(arm: str, settings: Mapping[str, Any], seeds: Sequence[int]) -> 
         seeds: of its runs.
     """
     try:
-        names = tuple(str(settings[f"{group}.name"]) for group in GROUPS)
-        changed = _changed(settings, _default(names))
-        if arm_id(science(typed(_with(_base(names), changed)))) != arm:
+        choices = tuple(f"{group}={settings[f'{group}.name']}" for group in GROUPS)
+        changed = _changed(settings, _default(choices))
+        words = [*choices, *(f"{key}={_word(value)}" for key, value in changed.items())]
+        if len("".join(words)) > LONGEST:
             return None
-    except (KeyError, OSError, ValueError, OmegaConfBaseException):
+        again = science(_composer()(words))
+    except (KeyError, RecursionError, *REFUSED):
         return None
-    words = [f"{group}={name}" for group, name in zip(GROUPS, names, strict=True)]
-    words += [f"{key}={_word(value)}" for key, value in changed.items()]
+    # another key, such as results, is no setting of an arm, and its id does not tell of it
+    if arm_id(again) != arm or not changed.keys() <= flatten(again).keys():
+        return None
     words += [f"seeds={_word(list(seeds))}", AGAIN]
     return shlex.join([".venv/bin/python", "scripts/train.py", *words])
 
 
 def _changed(settings: Mapping[str, Any], default: Mapping[str, Any]) -> dict[str, Any]:
-    """The settings that are not the default.
+    """Pick the settings that are not the default.
 
-    What the canonical form leaves out where it is as ever is in neither, or only in `settings`; a
-    key that is only in `default` is null.
+    Keys that `science` omits at their default may be missing on either side. A key that only
+    `default` has is set to null.
     """
     given = {
         key: _value(value)
@@ -60,18 +66,8 @@ def _changed(settings: Mapping[str, Any], default: Mapping[str, Any]) -> dict[st
     return {key: given.get(key) for key in keys}
 
 
-def _with(base: Mapping[str, Any], changed: Mapping[str, Any]) -> dict[str, Any]:
-    """A configuration with some of its keys, with dots, changed."""
-    config = {key: dict(part) if isinstance(part, dict) else part for key, part in base.items()}
-    for key, value in changed.items():
-        group, _, name = key.partition(".")
-        node, last = (config[group], name) if name else (config, key)
-        node[last] = value
-    return config
-
-
 def _value(cell: Any) -> Any:
-    """A cell of runs.csv as the value that it was: lists are JSON, 64.0 is 64."""
+    """Read a cell of runs.csv as the value that it was: lists are JSON, 64.0 is 64."""
     if isinstance(cell, str):
         return json.loads(cell) if cell.startswith("[") else cell
     plain = cell.item() if hasattr(cell, "item") else cell
@@ -85,22 +81,13 @@ def _word(value: Any) -> str:
 
 
 @cache
-def _default(names: tuple[str, ...]) -> dict[str, Any]:
-    """The canonical form of the defaults with these choices, flat."""
-    return flatten(science(typed(_base(names))))
+def _default(choices: tuple[str, ...]) -> dict[str, Any]:
+    """The canonical form of the defaults with these choices of `GROUPS`, flat."""
+    compose = _composer()
+    check_overrides(compose.parser.parse_overrides(list(choices)), compose.loader)
+    return flatten(science(compose(choices)))
 
 
 @cache
-def _base(names: tuple[str, ...]) -> dict[str, Any]:
-    """The defaults with these choices of `GROUPS`, as Hydra would compose them."""
-    files = {**dict(zip(GROUPS, names, strict=True)), **REST}
-    groups = {key: OmegaConf.load(CONFIGS / key / f"{name}.yaml") for key, name in files.items()}
-    composed = OmegaConf.merge(
-        OmegaConf.load(CONFIGS / "config.yaml"), OmegaConf.load(CONFIGS / "base_lr.yaml"), groups
-    )
-    assert isinstance(composed, DictConfig)
-    for key in ("defaults", "hydra"):
-        composed.pop(key)
-    base = OmegaConf.to_container(composed, resolve=True)
-    assert isinstance(base, dict)
-    return {str(key): value for key, value in base.items()}
+def _composer() -> Composer:
+    return Composer(make_loader(CONFIGS), [])

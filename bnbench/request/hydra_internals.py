@@ -13,7 +13,7 @@ from typing import Any
 from hydra._internal.callbacks import Callbacks
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
-from hydra._internal.utils import _run_hydra, get_args_parser
+from hydra._internal.utils import _run_hydra, create_config_search_path, get_args_parser
 from hydra.core.default_element import ResultDefault
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.types import Override
@@ -32,6 +32,11 @@ def current_loader() -> Loader:
     loader = GlobalHydra.instance().config_loader()
     assert isinstance(loader, Loader)
     return loader
+
+
+def make_loader(folder: Path) -> Loader:
+    """Make a loader of the YAML files of a folder, whichever Hydra is initialised."""
+    return Loader(create_config_search_path(str(folder)))
 
 
 def is_group(loader: Loader, key: str) -> bool:

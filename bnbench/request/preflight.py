@@ -3,6 +3,7 @@
 All is refused before anything is trained or written. Nothing here imports torch.
 """
 
+import os
 import tempfile
 from collections.abc import Sequence
 from dataclasses import fields
@@ -36,6 +37,9 @@ INERT: dict[str, Any] = {  # parts of Hydra that start what they name, or set va
     "hydra.job.env_set": {},  # with what Hydra copied
     "hydra.env": {},
 }
+
+OmegaConf.register_new_resolver("default_jobs", lambda device: default_jobs(device), replace=True)
+OmegaConf.register_new_resolver("ray_cpus", lambda *facts: ray_cpus(*facts), replace=True)
 
 
 def check_base(base: DictConfig, overrides: Sequence[Override]) -> None:
@@ -200,3 +204,15 @@ def is_there(path: Path) -> bool:
     except (FileNotFoundError, NotADirectoryError):
         return False
     return True
+
+
+def default_jobs(device: str) -> int:
+    """Count the workers of a sweep: one per core, or one where there is a GPU to train on."""
+    if device == "cuda" or (device == "auto" and NVIDIA.exists()):
+        return 1
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def ray_cpus(address: str | None, device: str, threads: int) -> int | None:
+    """Count the CPUs of the cluster that Ray starts for a sweep; None where it only connects."""
+    return default_jobs(device) * threads if address == "local" else None

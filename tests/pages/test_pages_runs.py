@@ -54,6 +54,21 @@ def test_an_arm_of_another_version_has_no_command(read):
     assert arm_command(arm.id, settings | {"norm.unheard_of": 1.0}, [0]) is None
 
 
+@pytest.mark.parametrize(
+    "setting",
+    [
+        *({"results": "/tmp/x"}, {"track.entity": "x"}, {"hydra.launcher.n_jobs": "2"}),
+        *({"model.name": "../model/mlp"}, {"model.name": "mlp,vgg"}, {"optim.lr_mult": "1,2"}),
+        *({"optim.lr_mult": "[" * 100_000}, {"model.widths": "[" + "1," * 10_000 + "1]"}),
+        *({"optim.lr_mult": "${oc.env:NOPE}"}, {"optim.lr_mult": "'"}, {"": "x"}, {"a b": "c"}),
+    ],
+    ids=lambda setting: f"{setting}"[:40],
+)
+def test_a_setting_that_no_sweep_wrote_stands_in_no_command(read, setting):
+    (arm,) = read().arms.values()
+    assert arm_command(arm.id, columns(science(arm.config)) | setting, [0]) is None
+
+
 def test_the_runs_of_an_arm_have_their_numbers(results):
     trees = config(norm="none"), config()
     rows = [write_run(results, tree, seed) for tree in trees for seed in (1, 0)]

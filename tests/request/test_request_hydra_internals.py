@@ -55,6 +55,13 @@ def test_the_loader_is_that_of_the_initialised_hydra(loader):
     assert "mlp" in loader.get_group_options("model")
 
 
+def test_a_loader_is_made_beside_the_initialised_hydra(loader, tmp_path):
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "mine.yaml").write_text("a: 1")
+    assert hydra_internals.make_loader(tmp_path).get_group_options("model") == ["mine"]
+    assert hydra_internals.current_loader() is loader
+
+
 def test_a_group_is_a_folder(loader):
     groups = [hydra_internals.is_group(loader, key) for key in ("norm", "hydra/launcher", "seeds")]
     assert groups == [True, True, False]

@@ -19,7 +19,7 @@ from omegaconf import OmegaConf
 
 from bnbench import ROOT, cli
 from bnbench.config.checks import RequestError
-from bnbench.request import clusters
+from bnbench.request import clusters, preflight
 from bnbench.running.clusters import attended
 
 TRAIN = [sys.executable, str(ROOT / "scripts" / "train.py")]
@@ -80,7 +80,7 @@ def test_a_ray_cluster_on_which_nothing_would_run_is_refused(read, tmp_path, ove
     [("local", "cuda", 1, 1), ("local", "cuda", 3, 3), ("head:6379", "cpu", 1, None)],
 )
 def test_a_cluster_of_its_own_has_room_for_every_worker(address, device, threads, cpus):
-    assert cli.ray_cpus(address, device, threads) == cpus
+    assert preflight.ray_cpus(address, device, threads) == cpus
 
 
 @pytest.mark.parametrize(
