@@ -27,7 +27,7 @@ from bnbench.request.declared import check_report
 from bnbench.request.grid import MAX_JOBS, TOO_MANY, check_overrides, grid, num_values
 from bnbench.request.hydra_internals import Loader, current_loader
 from bnbench.request.preflight import check_base, check_request
-from bnbench.request.provenance import Asked
+from bnbench.request.provenance import RequestSource
 from bnbench.request.refusal import REFUSED, allowed, one_line
 from bnbench.request.tuning import Plan, plan
 from bnbench.tracking.experiment_dir import FITTING, fits
@@ -95,49 +95,49 @@ def read(overrides: Sequence[str], multirun: bool, needs_data: bool = True) -> R
     Raises:
         RequestError: with the one line to show, for every request that cannot be run.
     """
-    asked = Asked(current_loader(), overrides)
-    check_files(asked.folder)
+    source = RequestSource(current_loader(), overrides)
+    check_files(source.folder)
     try:
-        asked.overrides = list(map(quoted, overrides))
-        jobs = list(checked_jobs(asked, multirun))
-        check_request([a.config for job in jobs for a in job.arms], asked.bases, needs_data)
+        source.overrides = list(map(quoted, overrides))
+        jobs = list(checked_jobs(source, multirun))
+        check_request([a.config for job in jobs for a in job.arms], source.bases, needs_data)
         arms, experiments = merged(jobs)
     except Exception as error:
         # Hydra and OmegaConf trip over odd values in ways of their own: all is a bad request here
         if not isinstance(error, REFUSED) and os.environ.get("HYDRA_FULL_ERROR") == "1":
             raise
-        raise RequestError(one_line(error, asked)) from error
+        raise RequestError(one_line(error, source)) from error
     done = {arm.id: replace(arm, overrides=final_overrides(arm)) for arm in arms.values()}
     results = Path(next(iter(done.values())).config.results)
     duplicates = sum(len({arm.id for arm in job.arms}) for job in jobs) - len(done)
     found = {job.arms[0].id: job.plan.best is not None for job in jobs if job.plan}
     numbers = (duplicates, len(found), sum(found.values()))
-    return Request(done, experiments, jobs, *numbers, asked.bases[0], results)
+    return Request(done, experiments, jobs, *numbers, source.bases[0], results)
 
 
-def checked_jobs(asked: Asked, multirun: bool) -> Iterator[Job]:
+def checked_jobs(source: RequestSource, multirun: bool) -> Iterator[Job]:
     """Every job that is asked for, composed and checked, with the arms that it wants now."""
-    parser = OverridesParser.create(config_loader=asked.loader)
-    parsed = parser.parse_overrides(list(asked.overrides))
-    check_overrides(parsed, asked.loader)
+    parser = OverridesParser.create(config_loader=source.loader)
+    parsed = parser.parse_overrides(list(source.overrides))
+    check_overrides(parsed, source.loader)
     several = [
         str(o.input_line)
         for o in parsed
         if o.is_sweep_override() and o.key_or_group != "experiment"
     ]
     each_data, rest = split_data(parsed)
-    names = experiment_names(asked.loader, parsed)
+    names = experiment_names(source.loader, parsed)
     for name, data in product(names, each_data):
-        asked.job = lines = [*([f"experiment={name}"] if name else []), *rest, *data]
-        compose = Composer(asked.loader, lines)
+        source.job = lines = [*([f"experiment={name}"] if name else []), *rest, *data]
+        compose = Composer(source.loader, lines)
         base = compose.base
-        asked.bases.append(base)
+        source.bases.append(base)
         if isinstance(base.get("results"), str):
             base.results = folder(base.results)
         check_base(base, parsed)
         number = 0
         for own in jobs_of(base, parser, lines, several, multirun):
-            asked.job = own
+            source.job = own
             job = planned(name or ADHOC, tracked(compose(own), own))
             number += len(job.arms)
             if number > MAX_JOBS:

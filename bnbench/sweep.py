@@ -32,8 +32,8 @@ from bnbench.config.yaml_bounds import check_files
 from bnbench.request.compose import plain
 from bnbench.request.grid import check_overrides
 from bnbench.request.hydra_internals import Loader, answer, argument_parser, current_loader
-from bnbench.request.provenance import Asked
-from bnbench.request.refusal import REFUSED, complain, one_line
+from bnbench.request.provenance import RequestSource
+from bnbench.request.refusal import REFUSED, one_line, print_error
 from bnbench.running.launch import Work, train_missing
 from bnbench.running.process import STOPPED, follow, leading
 from bnbench.running.progress import Watcher
@@ -71,23 +71,27 @@ def sweep(argv: list[str]) -> Outcome | int:
     global parent
     parent = os.getpid()
     parser = argument_parser()
-    parser.error = lambda message: sys.exit(complain(message))
+    parser.error = lambda message: sys.exit(print_error(message))
     args = parser.parse_intermixed_args(argv)  # overrides and options in any order
     for flag in ("config_name", "config_path", "config_dir", "experimental_rerun"):
         if getattr(args, flag) is not None:
-            return complain(f"--{flag.replace('_', '-')}: expected overrides of configs/ instead")
+            return print_error(
+                f"--{flag.replace('_', '-')}: expected overrides of configs/ instead"
+            )
     ways = ("run", "multirun", "cfg", "info", "shell_completion")
     chosen = [f"--{way.replace('_', '-')}" for way in ways if getattr(args, way)]
     if len(chosen) > 1:
-        return complain(f"{' '.join(chosen)}: expected only one of them")
+        return print_error(f"{' '.join(chosen)}: expected only one of them")
     if args.package is not None and not args.cfg:
-        return complain("--package: expected only with --cfg")
+        return print_error("--package: expected only with --cfg")
     if args.resolve and not (args.cfg or args.help):
-        return complain("--resolve: expected only with --cfg")
+        return print_error("--resolve: expected only with --cfg")
     if args.resolve and args.cfg == "hydra":
-        return complain("--cfg hydra --resolve: expected --cfg job, or no --resolve")
+        return print_error("--cfg hydra --resolve: expected --cfg job, or no --resolve")
     if args.shell_completion and not args.overrides:
-        return complain("--shell-completion: expected install=bash, uninstall=bash or query=bash")
+        return print_error(
+            "--shell-completion: expected install=bash, uninstall=bash or query=bash"
+        )
     if args.help or args.hydra_help or args.cfg or args.info or args.shell_completion:
         return hydra_itself(args, parser)
     try:
@@ -98,7 +102,7 @@ def sweep(argv: list[str]) -> Outcome | int:
             command = shlex.join(["python", "scripts/train.py", *argv])
             return run(lambda: cli.read(args.overrides, args.multirun), command)
     except RequestError as error:
-        return complain(str(error))
+        return print_error(str(error))
     except (OSError, DamagedError) as error:  # a full disk, a folder that is gone, or a link
         print(f"bnbench: {error}; what is done is kept", file=sys.stderr)
         return 1
@@ -124,14 +128,14 @@ def hydra_itself(args: Namespace, parser: ArgumentParser) -> int:
             answer(args, parser, task, CONFIGS)
     except SystemExit as ending:
         if ending.code:
-            return complain(complaint.getvalue().strip())
+            return print_error(complaint.getvalue().strip())
     except RequestError as error:
-        return complain(str(error))
+        return print_error(str(error))
     except Exception as error:
         if not isinstance(error, REFUSED) and told == "1":
             raise
         with reading() as loader:
-            return complain(one_line(error, Asked(loader, args.overrides)))
+            return print_error(one_line(error, RequestSource(loader, args.overrides)))
     finally:
         os.environ.pop("HYDRA_FULL_ERROR")
         if told is not None:
@@ -178,7 +182,7 @@ def run(read: Callable[[], cli.Request], command: str) -> Outcome:
         lacking = work.lacking()
         if number == 1 and any(a.config.track.mode != TrackMode.csv for a in request.arms.values()):
             for line in not_followed(os.environ):
-                complain(line)
+                print_error(line)
         if lacking or number == 1:
             describe(request, lacking, number, console)
         write_tables(request)

@@ -14,7 +14,7 @@ from bnbench.config.checks import RequestError
 from bnbench.config.schema import NORM_CONFIGS, SaveWeights, ShiftName
 from bnbench.request import preflight
 from bnbench.request.compose import plain
-from bnbench.request.provenance import Asked
+from bnbench.request.provenance import RequestSource
 from bnbench.request.refusal import one_line
 
 
@@ -476,7 +476,7 @@ def test_a_launcher_whose_plugin_is_not_there_says_how_to_install_it(read):
     options = loader_of().get_group_options("hydra/launcher")
     lacking = [name for name in options if "submitit" not in name]
     error = MissingConfigException("no", "hydra/launcher/submitit_local", lacking)
-    line = one_line(error, Asked(loader_of(), ["hydra/launcher=submitit_local"]))
+    line = one_line(error, RequestSource(loader_of(), ["hydra/launcher=submitit_local"]))
     assert line.startswith(
         "hydra/launcher=submitit_local: hydra-submitit-launcher is not installed, "
         "`make sweep LAUNCHER=submitit_local` installs it"

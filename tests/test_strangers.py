@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from bnbench.request.refusal import complain
+from bnbench.request.refusal import print_error
 from bnbench.train import load_weights
 
 
@@ -39,6 +39,6 @@ def test_weights_with_code_in_them_run_nothing(tmp_path, save):
 
 
 def test_what_a_line_quotes_moves_no_cursor(capsys):
-    assert complain("a\x1b[2J\x1b]0;title\x07\rb\n\u202ec") == 2
+    assert print_error("a\x1b[2J\x1b]0;title\x07\rb\n\u202ec") == 2
     err = capsys.readouterr().err
     assert err == "bnbench: a\\x1b[2J\\x1b]0;title\\x07\\rb\\n\\u202ec\n"

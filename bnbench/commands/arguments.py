@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 
 from bnbench.config.checks import RequestError
 from bnbench.config.quoting import typed_folder
-from bnbench.request.refusal import complain
+from bnbench.request.refusal import print_error
 from bnbench.tracking.meta import circumstances
 
 
@@ -20,7 +20,7 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """End the process with the line and code 2."""
-        sys.exit(complain(message))
+        sys.exit(print_error(message))
 
 
 def folder_argument(text: str) -> Path:

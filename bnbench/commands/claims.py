@@ -19,7 +19,7 @@ from bnbench.claims.study import IntegrityError, Study
 from bnbench.commands.arguments import command_facts
 from bnbench.config.checks import RequestError
 from bnbench.request.preflight import default_jobs
-from bnbench.request.refusal import allowed, complain
+from bnbench.request.refusal import allowed, print_error
 from bnbench.sweep import device, sweep
 from bnbench.tracking.run_dir import as_json, write_whole
 
@@ -33,11 +33,11 @@ def main() -> int:
     try:
         return judged(sys.argv[1:])
     except IntegrityError as error:
-        complain(f"no scoreboard: {error}")
+        print_error(f"no scoreboard: {error}")
     except RequestError as error:
-        return complain(str(error))
+        return print_error(str(error))
     except (OSError, ValueError) as error:  # a full disk, a damaged file
-        complain(str(error))
+        print_error(str(error))
     except KeyboardInterrupt:
         print("\ninterrupted; the same command finishes what is missing", file=sys.stderr)
         return 130
@@ -55,7 +55,7 @@ def judged(argv: list[str]) -> int:
         return 0
     for word in argv:
         if word.startswith("-"):
-            return complain(f"{word}: no such option, expected {ONLY}<ids> or an override")
+            return print_error(f"{word}: no such option, expected {ONLY}<ids> or an override")
     started = datetime.now(UTC)
     overrides = [word for word in argv if not word.startswith(ONLY)]
     wanted = [
@@ -66,11 +66,11 @@ def judged(argv: list[str]) -> int:
     ]
     data = next((word[5:] for word in reversed(overrides) if word.startswith("data=")), DEFAULT)
     if "," in data:
-        return complain(f"data={data}: expected one data set, each has a scoreboard of its own")
+        return print_error(f"data={data}: expected one data set, each has a scoreboard of its own")
     claims = claims_on(data)
     for name in wanted:
         if name not in claims:
-            return complain(f"{ONLY}{name}: {allowed(name, list(claims))}")
+            return print_error(f"{ONLY}{name}: {allowed(name, list(claims))}")
     if names := experiments(claims[name] for name in wanted or claims):
         outcome = sweep([f"experiment={','.join(names)}", *overrides])
         if isinstance(outcome, int):
@@ -111,5 +111,5 @@ def judged(argv: list[str]) -> int:
     if others:
         print(summary({data: board, **others}))
     for problem in problems:
-        complain(problem)
+        print_error(problem)
     return exit_code or int(bool(problems))

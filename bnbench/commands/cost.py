@@ -24,7 +24,7 @@ from bnbench.commands.arguments import Parser
 from bnbench.config.checks import RequestError
 from bnbench.config.labels import count_label
 from bnbench.config.quoting import for_hydra
-from bnbench.request.refusal import complain
+from bnbench.request.refusal import print_error
 
 DEFAULT = "cifar10"  # whose claims are for a GPU
 
@@ -42,7 +42,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         request = asked(args.overrides)
     except RequestError as error:
-        return complain(str(error))
+        return print_error(str(error))
     bills = cost.bills(request)
     console = Console(width=None if sys.stdout.isatty() else 100, highlight=False)
     show(console, bills)
@@ -117,7 +117,7 @@ def time(console: Console, bills: Sequence[cost.Bill], blocks: int, limit: float
         try:
             paces[key] = p = bench_arms.pace(config, blocks, limit)
         except torch.OutOfMemoryError:
-            complain(f"{what}: does not fit into the memory of {device}")
+            print_error(f"{what}: does not fit into the memory of {device}")
             return 1
         console.print(
             f"[{number}/{len(configs)}] {what}: "

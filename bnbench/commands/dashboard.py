@@ -14,7 +14,7 @@ from bnbench.commands.arguments import Parser, parsed
 from bnbench.config.checks import RequestError
 from bnbench.config.quoting import shown_path
 from bnbench.config.schema import TrackMode
-from bnbench.request.refusal import allowed, complain
+from bnbench.request.refusal import allowed, print_error
 from bnbench.tracking.experiment_dir import survey
 from bnbench.tracking.upload import found_attempts
 from bnbench.tracking.wandb_environment import asked_mode
@@ -29,22 +29,22 @@ def main() -> int:
     args = parsed(parser)
     folders, damaged = survey(args.results)
     if not folders and not damaged:
-        return complain(f"{args.results}: no experiment was run there yet (make sweep)")
+        return print_error(f"{args.results}: no experiment was run there yet (make sweep)")
     names = args.exp.split(",") if args.exp else []
     for asked, part, flag in ((names, -2, "--exp"), ([args.data] * bool(args.data), -1, "--data")):
         there = sorted({folder.parts[part] for folder in folders})
         for name in asked:
             if name not in there:
-                return complain(f"{flag} {name}: {allowed(name, there)}")
+                return print_error(f"{flag} {name}: {allowed(name, there)}")
         folders = [folder for folder in folders if not asked or folder.parts[part] in asked]
     try:
         return built(args.results, folders, damaged)
     except ModuleNotFoundError as error:
-        return complain(
+        return print_error(
             f"{error.name} is not installed: `make dashboard` does it, or the extra workspace"
         )
     except RequestError as error:
-        return complain(str(error))
+        return print_error(str(error))
 
 
 def built(results: Path, folders: list[Path], damaged: list[str]) -> int:
@@ -55,14 +55,14 @@ def built(results: Path, folders: list[Path], damaged: list[str]) -> int:
     tried, unknown = found_attempts(results)
     damaged = list(dict.fromkeys([*damaged, *unknown]))
     for line in damaged:
-        complain(line)
+        print_error(line)
     problems, offline = len(damaged), 0
     for folder in folders:
         try:
             made = build(folder, tried)
         except Exception as error:  # whatever a file makes of it, the others are built
             told = isinstance(error, OSError | ValueError)
-            complain(str(error) if told else f"{folder}: {error!r}")
+            print_error(str(error) if told else f"{folder}: {error!r}")
             problems += 1
             continue
         name, where = made.dashboard.name, str(made.file)

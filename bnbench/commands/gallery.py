@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 
 from bnbench.commands.arguments import command_facts
 from bnbench.config.quoting import shown_path
-from bnbench.request.refusal import complain
+from bnbench.request.refusal import print_error
 from bnbench.sweep import device, sweep
 
 
@@ -43,10 +43,10 @@ def main() -> int:
                 print(f"{shown_path(folder / picture.files[0])}: {picture.title}")
             print(f"gallery: {shown_path(folder / 'index.md')}")
             for problem in problems:
-                complain(problem)
+                print_error(problem)
                 exit_code = 1
     except (OSError, ValueError) as error:  # a full disk, damaged files
-        complain(str(error))
+        print_error(str(error))
         return 1
     except KeyboardInterrupt:
         print("\ninterrupted; the same command finishes what is missing", file=sys.stderr)

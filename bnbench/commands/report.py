@@ -3,7 +3,7 @@
 from bnbench.commands.arguments import results_folder
 from bnbench.config.quoting import shown_path
 from bnbench.pages.report import write_report
-from bnbench.request.refusal import complain
+from bnbench.request.refusal import print_error
 
 
 def main() -> int:
@@ -12,11 +12,11 @@ def main() -> int:
     try:
         report = write_report(results)
     except ValueError as error:
-        return complain(str(error))
+        return print_error(str(error))
     except OSError as error:  # a full disk, a folder that cannot be written
-        complain(str(error))
+        print_error(str(error))
         return 1
     print(f"report: {shown_path(report.page)}")
     for problem in report.problems:
-        complain(problem)
+        print_error(problem)
     return int(bool(report.problems))

@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.table import Table
 
 from bnbench.commands.arguments import results_folder
-from bnbench.request.refusal import complain
+from bnbench.request.refusal import print_error
 from bnbench.tracking.experiment_dir import survey, tabulate
 from bnbench.tracking.run_dir import last_error, run_path
 
@@ -21,7 +21,7 @@ def main() -> int:
     results = results_folder(str(__doc__))
     folders, problems = survey(results)
     if not folders and not problems:
-        return complain(f"{results}: no experiment was run there yet (make sweep)")
+        return print_error(f"{results}: no experiment was run there yet (make sweep)")
     console = Console(
         width=None if sys.stdout.isatty() else 120, markup=False, highlight=False, soft_wrap=True
     )
@@ -50,7 +50,7 @@ def main() -> int:
     for line in capped(list(failed.values()), "failed runs"):
         console.print(line)
     for problem in capped(list(dict.fromkeys(problems)), "problems"):
-        complain(problem)
+        print_error(problem)
     return int(bool(problems))
 
 

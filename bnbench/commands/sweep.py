@@ -2,7 +2,7 @@
 
 import sys
 
-from bnbench.request.refusal import complain
+from bnbench.request.refusal import print_error
 from bnbench.sweep import sweep, terminal
 
 
@@ -22,6 +22,6 @@ def main() -> int:
     except (ImportError, OSError) as error:  # a full disk, a folder that cannot be written
         problems = [f"no report: {error}"]
     for problem in problems:
-        complain(problem)
+        print_error(problem)
     end(outcome.request, sys.argv[1:], bool(outcome.failures), terminal(), page)
     return outcome.exit_code or int(bool(problems))

@@ -10,7 +10,7 @@ from rich.progress import track
 from bnbench.commands.arguments import Parser, parsed
 from bnbench.config.checks import RULES
 from bnbench.config.schema import TrackConfig, TrackMode
-from bnbench.request.refusal import complain
+from bnbench.request.refusal import print_error
 from bnbench.tracking import wandb_log
 from bnbench.tracking.run_dir import RunBusyError, State, state
 from bnbench.tracking.upload import found_attempts, trained, upload_from_csv
@@ -37,14 +37,14 @@ def main() -> int:
         and (args.all or path not in attempt_of or not attempt_of[path].is_sent)
     ]
     for problem in problems:
-        complain(problem)
+        print_error(problem)
     sent = 0
     console = Console(stderr=True)
     for path in track(waiting, "uploading", console=console, disable=not console.is_terminal):
         try:
             sent += upload_from_csv(path, tracking, args.results, attempt_of.get(path))
         except (RunBusyError, ValueError) as error:
-            complain(str(error))
+            print_error(str(error))
         if wandb_log.unreachable:  # it would be the same for all that follow
             break
     print(f"{sent} of {len(waiting)} runs uploaded from CSV")

@@ -28,7 +28,7 @@ VARIABLES = {f"track.{name}": f"WANDB_{name.upper()}" for name in ("mode", "proj
 
 
 @dataclass
-class Asked:
+class RequestSource:
     """How far a request has been read: what is wrong with it is explained from here.
 
     Attributes:

@@ -20,30 +20,30 @@ from bnbench.config.quoting import in_quotes
 from bnbench.config.schema import OPTIM_CONFIGS, DataName, ModelName
 from bnbench.request.clusters import PLUGINS, not_installed
 from bnbench.request.hydra_internals import Loader, is_group, read_file
-from bnbench.request.provenance import KNOWN, Asked, key_of, root_of
+from bnbench.request.provenance import KNOWN, RequestSource, key_of, root_of
 
 # what a bad request may raise; OmegaConf asserts where a parent of the key is null
 REFUSED = (HydraException, OmegaConfBaseException, ValueError, AssertionError)
 LONGEST = 2000  # characters of a line; a longer one loses its middle
 
 
-def one_line(error: BaseException, asked: Asked) -> str:
+def one_line(error: BaseException, source: RequestSource) -> str:
     """What is wrong with a request, in one line: the bad value, the allowed ones, and the file.
 
     Args:
         error: what Hydra, OmegaConf or this package raised.
-        asked: how far the request was read.
+        source: how far the request was read.
     """
     try:
-        line = explained(error, asked)
-        if f"{asked.folder.name}/" not in line:
-            line += asked.origin(line)
+        line = explained(error, source)
+        if f"{source.folder.name}/" not in line:
+            line += source.origin(line)
     except Exception:  # what spoils the request may spoil its explanation too
-        line = plain_line(first(error) or repr(error), asked.overrides)
+        line = plain_line(first(error) or repr(error), source.overrides)
     return printable(line)
 
 
-def explained(error: BaseException, asked: Asked) -> str:
+def explained(error: BaseException, source: RequestSource) -> str:
     """The bad value and the allowed ones."""
     causes: list[Any] = [error]
     while causes[-1].__cause__ is not None:
@@ -52,7 +52,7 @@ def explained(error: BaseException, asked: Asked) -> str:
         if isinstance(cause, RequestError):
             return str(cause)
         if isinstance(cause, OverrideParseException):
-            return f"{cause.override}: {wanted(cause.override, asked.loader)}"
+            return f"{cause.override}: {wanted(cause.override, source.loader)}"
         if isinstance(cause, MissingConfigException) and cause.options:
             group, _, name = str(cause.missing_cfg_file).rpartition("/")
             if group == "hydra/launcher" and name in PLUGINS:
@@ -63,17 +63,17 @@ def explained(error: BaseException, asked: Asked) -> str:
         untuned = re.search(r"'tuned_lr\.(.*)\.(.*)\.(.*)' not found", first(cause))
         if isinstance(cause, InterpolationKeyError) and untuned:
             return untuned_line(*untuned.groups())
-        typed = bool(key) and asked.is_typed(key)
-        is_set = typed or key in map(key_of, asked.job)  # sub-grids set some
+        typed = bool(key) and source.is_typed(key)
+        is_set = typed or key in map(key_of, source.job)  # sub-grids set some
         if isinstance(cause, OmegaConfBaseException) and (is_set or root_of(key) in KNOWN):
-            return (not typed and spoilt(asked)) or key_line(causes, asked)
+            return (not typed and spoilt(source)) or key_line(causes, source)
     reason = first(causes[0]) or first(causes[-1]) or repr(error)
-    return spoilt(asked) or uncomposed(reason, asked)
+    return spoilt(source) or uncomposed(reason, source)
 
 
-def spoilt(asked: Asked) -> str | None:
+def spoilt(source: RequestSource) -> str | None:
     """The line for a YAML file that spoils whatever is asked for; None where none does."""
-    return damaged(asked) or asked.misshapen()
+    return damaged(source) or source.misshapen()
 
 
 def wanted(override: str, loader: Loader) -> str:
@@ -104,14 +104,14 @@ def untuned_line(optim: str, model: str, data: str) -> str:
     )
 
 
-def uncomposed(reason: str, asked: Asked) -> str:
+def uncomposed(reason: str, source: RequestSource) -> str:
     """The line for what cannot be composed: the file that fails by itself, or what was typed."""
     if composing := re.match(r"In '?([\w/]+)'?: (.*)", reason):
-        return f"{asked.folder.name}/{composing[1]}.yaml: {composing[2]}"
-    if path := asked.misleading() or asked.spoiling():
-        return f"{asked.named(path)}: {reason}"
+        return f"{source.folder.name}/{composing[1]}.yaml: {composing[2]}"
+    if path := source.misleading() or source.spoiling():
+        return f"{source.named(path)}: {reason}"
     return plain_line(
-        reason, [o for o in asked.overrides if key_of(o) in reason] or asked.overrides
+        reason, [o for o in source.overrides if key_of(o) in reason] or source.overrides
     )
 
 
@@ -120,12 +120,12 @@ def plain_line(reason: str, guilty: Sequence[str]) -> str:
     return f"{' '.join(guilty)}: {reason}" if guilty else reason
 
 
-def key_line(causes: Sequence[Any], asked: Asked) -> str:
+def key_line(causes: Sequence[Any], source: RequestSource) -> str:
     """The line for a key that does not exist or a value of the wrong type."""
     cause = next(c for c in reversed(causes) if getattr(c, "full_key", None))
     key, reason, text = str(cause.full_key), first(cause), " ".join(map(str, causes))
     # the last one counts; an item of a list is typed with its list
-    typed = {key_of(o): o for o in [*asked.job, *asked.overrides]}
+    typed = {key_of(o): o for o in [*source.job, *source.overrides]}
     line = typed.get(key, "")
     lost = re.search(r"Interpolation key '([\w.]+)' not found", reason)
     if lost and not line and root_of(lost[1]) in KNOWN:
@@ -135,7 +135,7 @@ def key_line(causes: Sequence[Any], asked: Asked) -> str:
     unnamed = re.search(r"used to denote a config key .* \$\{([\w.]+)\}$", reason)
     if unnamed and not line:
         return f"{unnamed[1]}: expected a name"
-    config = composed(asked.loader, asked.job or asked.overrides)
+    config = composed(source.loader, source.job or source.overrides)
     if "is not in struct" in text or " not in '" in text:
         parent, _, name = key.rpartition(".")
         schema = cause.object_type
@@ -186,13 +186,13 @@ def allowed(name: str, options: Sequence[str]) -> str:
     return f"expected one of {', '.join(options)}{hint}"
 
 
-def damaged(asked: Asked) -> str | None:
+def damaged(source: RequestSource) -> str | None:
     """The line for the first YAML file that Hydra cannot read, None where it can read all."""
-    for path in sorted(asked.folder.rglob("*.yaml")):
-        name = asked.named(path)
-        inner = str(path.relative_to(asked.folder).with_suffix(""))
+    for path in sorted(source.folder.rglob("*.yaml")):
+        name = source.named(path)
+        inner = str(path.relative_to(source.folder).with_suffix(""))
         try:
-            found = read_file(asked.loader, inner)
+            found = read_file(source.loader, inner)
             if found is not None and not isinstance(found.config, DictConfig):
                 return f"{name}: expected lines of key: value"
         except Exception as error:  # PyYAML has a dozen kinds, and passes on others
@@ -214,7 +214,7 @@ def printable(text: str) -> str:
     return line if len(line) <= LONGEST else f"{line[:half]} … {line[-half:]}"
 
 
-def complain(message: str) -> int:
-    """Print the one line of a bad request and return the exit code for it."""
+def print_error(message: str) -> int:
+    """Print the one line of a bad request; returns its exit code."""
     print(f"bnbench: {printable(message)}", file=sys.stderr)
     return 2

@@ -12,7 +12,7 @@ from bnbench.cli import ADHOC, Experiment, Request
 from bnbench.config.quoting import command, elsewhere, make, shown_path
 from bnbench.config.schema import Augment, Schedule, TrackMode
 from bnbench.pages.best_text import show_best
-from bnbench.request.refusal import complain
+from bnbench.request.refusal import print_error
 from bnbench.tracking.experiment_dir import experiment_path
 
 PYTHON = ".venv/bin/python"
@@ -36,7 +36,7 @@ def end(
         try:
             best = best_arm(experiment_path(request.results, experiment.name, experiment.data))
         except (OSError, OverflowError, ValueError) as error:
-            complain(str(error))
+            print_error(str(error))
             continue
         found += [best] if best else []
     if found:
