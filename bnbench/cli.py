@@ -29,7 +29,7 @@ from bnbench.request.hydra_internals import Loader, current_loader
 from bnbench.request.preflight import check_base, check_request
 from bnbench.request.provenance import RequestSource
 from bnbench.request.refusal import REFUSED, allowed, one_line
-from bnbench.request.tuning import Plan, plan
+from bnbench.request.tuning import RatePlan, plan
 from bnbench.tracking.experiment_dir import FITTING, fits
 from bnbench.tracking.wandb_environment import asked_mode, check_server
 
@@ -56,7 +56,7 @@ class Job:
     experiment: str
     asked: Arm
     arms: list[Arm]
-    plan: Plan | None = None
+    plan: RatePlan | None = None
 
 
 @dataclass

@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, fields, is_dataclass
 from pathlib import Path
@@ -29,7 +29,7 @@ VARIABLES = {f"track.{name}": f"WANDB_{name.upper()}" for name in ("mode", "proj
 
 @dataclass
 class RequestSource:
-    """How far a request has been read: what is wrong with it is explained from here.
+    """How far a request has been read: knows where each of its values comes from.
 
     Attributes:
         loader: Hydra's, to ask which groups and keys there are.
@@ -50,17 +50,20 @@ class RequestSource:
         return Path(next(s.path for s in sources if s.provider == "main").removeprefix("file://"))
 
     def is_typed(self, key: str) -> bool:
-        """Whether the command line sets a key, what the key stands in, or a part of it."""
-        return self._is_set(key, self.overrides)
+        """Whether an override names this key, one of its parents, or one of its children."""
+        # what stands in a group is set by the file that an override chooses
+        given = [split(k) for k in map(key_of, self.overrides) if not self._is_group(k)]
+        return any(all(a == b for a, b in zip(split(key), k, strict=False)) for k in given)
 
     def origin(self, line: str) -> str:
-        """Where the value that a line complains of comes from, unless it has just been typed.
-
-        Of two values that do not fit together it is the one that the line begins with: which of
-        them was meant otherwise, nothing tells.
+        """Name where the first value of a refusal comes from, unless it has just been typed.
 
         Args:
-            line: `key=value: …` or `key: …`.
+            line: `key=value: …` or `key: …`. Where two values do not fit together, nothing tells
+                which of them was meant otherwise.
+
+        Returns:
+            The file or the variable in brackets, or "".
         """
         if path := self._looking_up(line):
             return f" ({self.named(path)})"
@@ -81,11 +84,11 @@ class RequestSource:
         return f" ({self.named(path)})" if path else ""
 
     def file_of(self, key: str, is_choice: bool) -> Path | None:
-        """The YAML file that a key has its value from, None for what is no key.
+        """Find the YAML file that gives a key its value; None for what is no key.
 
-        It is the last file in the order of composition that sets the key, or what the key stands
-        in, to anything; a value that no file sets is lacking in the one that is chosen for its
-        group, or in `config.yaml`. A sub-grid comes after all files.
+        It is the last file in the order of composition that sets the key or a parent of it, to
+        anything; sub-grids come after all else. A value that no file sets is lacking in the file
+        that is chosen for its group, or in `config.yaml`.
 
         Args:
             key: with dots; of a group, such as `norm`, too.
@@ -110,7 +113,7 @@ class RequestSource:
         return chosen if chosen.exists() else self.folder / "config.yaml"
 
     def misleading(self) -> Path | None:
-        """The YAML file whose `defaults` cannot be followed, None where what was typed cannot."""
+        """Find the YAML file whose `defaults` cannot be followed; None where all can."""
         choices = self._choices()
         lines: list[str] = []
         for path, group in zip(reversed(self.choosing), ("", "experiment", "data"), strict=True):
@@ -123,7 +126,7 @@ class RequestSource:
         return None
 
     def spoiling(self) -> Path | None:
-        """The first YAML file in the order of composition with which nothing can be composed."""
+        """Find the first YAML file in the order of composition that does not compose."""
         composed = OmegaConf.create()
         for default in self._defaults():
             try:
@@ -133,7 +136,7 @@ class RequestSource:
         return None
 
     def misshapen(self) -> str | None:
-        """The line for the last file with an unknown key, or with a value where keys belong.
+        """Write the line for the last file with an unknown key or a value where keys belong.
 
         Hydra and OmegaConf trip over these wherever they first look for what is not there.
         """
@@ -150,7 +153,7 @@ class RequestSource:
         return None
 
     def layers(self) -> list[tuple[Path, Any]]:
-        """The YAML files in the order of composition, each with its content at its place."""
+        """List the YAML files in the order of composition, each with its content at its place."""
         return [
             (path, self._content(default))
             for default in self._defaults()
@@ -160,14 +163,10 @@ class RequestSource:
     @property
     def choosing(self) -> list[Path]:
         """The YAML files that may choose others, the strongest first."""
-        experiment = self.folder / "experiment" / f"{self._choices().get('experiment')}.yaml"
-        return [self.scale_file, experiment, self.folder / "config.yaml"]
-
-    @property
-    def scale_file(self) -> Path:
-        """The YAML file of the experiment's scale on the data set; it need not be there."""
         choices = self._choices()
-        return self.folder / "scale" / f"{choices.get('data')}/{choices.get('experiment')}.yaml"
+        name = choices.get("experiment")
+        files = (f"scale/{choices.get('data')}/{name}", f"experiment/{name}", "config")
+        return [self.folder / f"{file}.yaml" for file in files]
 
     def named(self, path: Path) -> str:
         """A YAML file as the user knows it."""
@@ -176,10 +175,8 @@ class RequestSource:
     def _path(self, default: ResultDefault) -> Path:
         """The file of an item of the defaults list, or the one that puts it in another's place."""
         path = str(default.config_path)
-        own = path.rpartition("/")[0].replace(
-            "/", "."
-        )  # or within it, or "", the place of the root
-        if not own.startswith(str(default.package)):
+        own = path.rpartition("/")[0].replace("/", ".")
+        if not own.startswith(str(default.package)):  # it, a parent of it, or "" for the root
             found = read_file(self.loader, path)
             if found is not None and found.header["package"] is None:
                 path = str(default.parent)
@@ -210,9 +207,8 @@ class RequestSource:
         lines = [line for line in self.job or self.overrides if self._is_group(key_of(line))]
         for groups in (lines, []):
             with suppress(HydraException):  # one that is chosen is not there
-                return self.loader.compute_defaults_list(
-                    "config", groups, RunMode.MULTIRUN
-                ).defaults
+                found = self.loader.compute_defaults_list("config", groups, RunMode.MULTIRUN)
+                return found.defaults
         return []
 
     def _choices(self) -> dict[str, str]:
@@ -225,12 +221,6 @@ class RequestSource:
 
     def _is_group(self, key: str) -> bool:
         return (self.folder / key).is_dir()
-
-    def _is_set(self, key: str, overrides: Iterable[str]) -> bool:
-        # what stands in a group is set by the file that an override chooses
-        given = {key_of(line) for line in overrides}
-        parts = [split(g) for g in given if not self._is_group(g)]
-        return any(all(a == b for a, b in zip(split(key), part, strict=False)) for part in parts)
 
 
 def split(key: str) -> list[str]:

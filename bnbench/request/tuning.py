@@ -1,4 +1,4 @@
-"""Learning rates found by trying: which runs an arm wants before its rate is known, and then.
+"""Finds an arm's learning rate: first the grid of tuning runs, then the arm at the best rate.
 
 The rates are half decades. The best is that of the highest mean final validation accuracy over
 `tune.seeds`; where it is the least or the largest that was tried, the next one beyond is tried too.
@@ -22,8 +22,8 @@ SCORE = "val/accuracy"
 ROUNDING = 1e-9  # means that are closer count the same images right
 
 
-class Plan(NamedTuple):
-    """What an arm whose learning rate is to be found wants now.
+class RatePlan(NamedTuple):
+    """The runs that an arm whose learning rate is to be found wants now.
 
     Attributes:
         grid: the arm at each rate that is tried, on `tune.seeds`.
@@ -34,8 +34,8 @@ class Plan(NamedTuple):
     best: Config | None
 
 
-def plan(config: Config, results: Path) -> Plan:
-    """What an arm wants of the results that are there: its grid, and itself at the best rate.
+def plan(config: Config, results: Path) -> RatePlan:
+    """Plan an arm's runs from the results that are there: its grid, and itself at the best rate.
 
     Args:
         config: the arm, with `tune.low` and `tune.high`.
@@ -50,14 +50,14 @@ def plan(config: Config, results: Path) -> Plan:
         grid = [tried(config, rate) for rate in rates]
         scores = [score for arm in grid if (score := mean_score(arm, results)) is not None]
         if len(scores) < len(grid):
-            return Plan(grid, None)
+            return RatePlan(grid, None)
         best = best_place(scores)
         if best == 0 and below < extend:
             below += 1
         elif best == len(grid) - 1 and above < extend:
             above += 1
         else:
-            return Plan(grid, at_rate(config, rates[best]))
+            return RatePlan(grid, at_rate(config, rates[best]))
 
 
 def best_place(scores: Sequence[float]) -> int:

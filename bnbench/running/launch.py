@@ -43,7 +43,7 @@ class Work:
 
     Args:
         request: what is asked for.
-        earlier: of the same sweep, when less was asked for: what failed then has failed.
+        earlier: the work of the previous tuning round; runs that failed in it are not tried again.
     """
 
     def __init__(self, request: Request, earlier: "Work | None" = None):
