@@ -1,4 +1,9 @@
-"""One arm from its configuration to its files: build, train, evaluate, finish, seed by seed."""
+"""One arm from its configuration to its files, in four parts.
+
+The life cycle of a run: `train_arm` has each seed completed, `train_run` trains one and writes it
+down. Building: the net and the data that it meets. Fitting: training steps, evaluations and probes.
+The outcome: what a trained net leaves behind, its summary, weights and accuracy under shifts.
+"""
 
 import math
 import time
@@ -16,16 +21,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from bnbench.config.arms import (
-    arm_id,
-    asked_shifts,
-    derive_seed,
-    evaluation_policies,
-    learning_rate,
-    num_steps,
-    science,
-)
-from bnbench.config.points import crossing, evaluation_points
+from bnbench.config.arms import derive_seed
+from bnbench.config.points import crossing
+from bnbench.config.recipe import Recipe, resolve
 from bnbench.config.schema import NUM_CLASSES, Augment, Config, SaveWeights, TrackMode
 from bnbench.data.batches import augment_light, batch_indices
 from bnbench.data.datasets import Dataset, load
@@ -57,7 +55,12 @@ from bnbench.tracking.run_dir import (
 from bnbench.tracking.stored import WEIGHTS, opened
 from bnbench.tracking.wandb_keys import wandb_summary
 from bnbench.tracking.wandb_log import FAILED, INTERRUPTED, Identity, WandbLog
-from bnbench.training.evaluation import Basis, evaluate, loss_and_accuracy, under
+from bnbench.training.evaluation import (
+    StatisticsSource,
+    evaluate,
+    evaluating_with,
+    loss_and_accuracy,
+)
 from bnbench.training.loop import fused_optimizer, schedule, training_steps
 
 SUBSET = 1000  # images in the fixed training and validation subsets that curves are drawn on
@@ -73,13 +76,16 @@ Images = tuple[Tensor, Tensor]  # normalised and channels_last, with labels
 class Run:
     """A net with the data that it meets."""
 
-    config: Config
+    recipe: Recipe
     seed: int
     device: torch.device
     dataset: Dataset
     splits: dict[str, Images]
     model: nn.Module
     chunk: int
+
+
+# The life cycle of a run
 
 
 def train_arm(config: Config) -> dict[int, str]:
@@ -89,14 +95,14 @@ def train_arm(config: Config) -> dict[int, str]:
         What became of each seed: `done`, `running` where another process trains it, or the last
         line of its error.
     """
-    torch.set_num_threads(config.threads)
-    arm = arm_id(science(config))
+    recipe = resolve(config)
+    torch.set_num_threads(recipe.threads)
     outcome: dict[int, str] = {}
-    for seed in config.seeds:
-        path = run_path(Path(config.results), arm, seed)
+    for seed in recipe.seeds:
+        path = run_path(recipe.results, recipe.arm, seed)
         try:
             with locked(path):
-                complete(config, arm, seed, path)
+                complete(recipe, seed, path)
             outcome[seed] = State.done
         except RunBusyError:
             outcome[seed] = State.running  # whoever holds it finishes it
@@ -108,19 +114,26 @@ def train_arm(config: Config) -> dict[int, str]:
     return outcome
 
 
-def complete(config: Config, arm: str, seed: int, path: Path) -> None:
+def complete(recipe: Recipe, seed: int, path: Path) -> None:
     """Give a run what it lacks: its training, the end of its W&B run, or shifts asked for later."""
-    identity = Identity(config.track, Path(config.results), arm, seed, science(config))
+    identity = Identity(
+        recipe.track,
+        recipe.project,
+        recipe.entity,
+        recipe.results,
+        recipe.arm,
+        seed,
+        recipe.science,
+    )
     if state(path) != State.done and is_pending(path):
         # its process died between its last number and its end: nothing is to be computed again
-        if config.track.mode == TrackMode.csv:
+        if recipe.track == TrackMode.csv:
             note(path, None)
         else:
             ensure(path, identity, read_summary(path, PENDING))
         finish(path)
     # shifts that were asked for before are kept, and evaluated again where their file is damaged
-    policies = evaluation_policies(config)
-    wanted = asked_shifts(config) | {row for row in named_shifts(path) if row[2] in policies}
+    wanted = recipe.shifts | {row for row in named_shifts(path) if row[2] in recipe.policies}
     run = summary = None
     with suppress(FileNotFoundError, DamagedError):
         summary = read_summary(path)
@@ -130,7 +143,7 @@ def complete(config: Config, arm: str, seed: int, path: Path) -> None:
         if is_intact(path, summary, "metrics.csv"):
             if not lacking and is_intact(path, summary, "shifts.csv"):
                 return
-            run = build(config, seed)
+            run = build(recipe, seed)
             if is_intact(path, summary, "weights.pt") and load_weights(run, path / "weights.pt"):
                 table = sorted([*rows, *shifted(run, lacking)], key=lambda row: row[:3])
                 write_table(path / "shifts.csv", SHIFTS, table)
@@ -138,46 +151,74 @@ def complete(config: Config, arm: str, seed: int, path: Path) -> None:
                 (path / "error.txt").unlink(missing_ok=True)
                 return
     # a done run that lost its curve or its weights is trained again, to the same numbers
-    train(run or build(config, seed), identity, path, wanted)
+    train_run(run or build(recipe, seed), identity, path, wanted)
 
 
-def build(config: Config, seed: int) -> Run:
-    """The untrained net of a run, its weights drawn from the seed, and its data."""
-    data, device = config.data, device_of(config)
+def train_run(
+    run: Run, identity: Identity, path: Path, shifts: Collection[tuple[str, int, str]]
+) -> None:
+    """Train a run from the start and log it; done last, when all else is on the disk."""
+    started = time.perf_counter()
+    recipe = run.recipe
+    begin(path, recipe.science)
+    csv_log = CsvLog(path / "metrics.csv")
+    wandb_log = None if recipe.track == TrackMode.csv else WandbLog(identity)
+    meta = {
+        **circumstances(recipe.results),
+        "device": device_name(run.device),
+        "threads": recipe.threads,
+        "wandb_id": wandb_log.id if wandb_log else None,
+        "wandb_folder": wandb_log.id if wandb_log else None,
+    }
+    write_whole(path / "meta.json", as_json(meta))
+    curve: list[tuple[int, Point]] = []
+
+    def record(step: int, point: Point) -> None:
+        curve.append((step, point))
+        csv_log.write(step, step * recipe.batch_size, point)
+        if wandb_log:
+            wandb_log.write(step, step * recipe.batch_size, point)
+
+    try:
+        origin = fingerprint(run)
+        with closing(csv_log):
+            diverged = fit(run, record)
+        save_weights(run, path / "weights.pt")
+        summary = summarise(run, curve, diverged, time.perf_counter() - started)
+        summary["fingerprint"] = origin
+        if shifts:
+            write_table(path / "shifts.csv", SHIFTS, shifted(run, shifts))
+        write_summary(path, summary, PENDING)
+    except BaseException as error:
+        if wandb_log:
+            wandb_log.close(None, FAILED if isinstance(error, Exception) else INTERRUPTED)
+        raise
+    if wandb_log and not wandb_log.close(wandb_summary(path, recipe.science, summary)):
+        ensure(path, identity, summary)
+    finish(path)
+
+
+# Building: the net and the data that it meets
+
+
+def build(recipe: Recipe, seed: int) -> Run:
+    """Build the untrained net of a run, its weights drawn from the seed, and load its data."""
+    device = device_of(recipe)
     dataset, splits = prepared(
-        data.name, Path(data.root), data.split_seed, data.train_images, device
+        recipe.data, recipe.data_root, recipe.split_seed, recipe.train_images, device
     )
-    return assemble(config, seed, device, dataset, splits)
+    return assemble(recipe, seed, device, dataset, splits)
 
 
-def device_of(config: Config) -> torch.device:
+def device_of(recipe: Recipe) -> torch.device:
     """Where the runs of an arm are trained."""
-    cuda = config.device == "cuda" or (config.device == "auto" and torch.cuda.is_available())
+    cuda = recipe.device == "cuda" or (recipe.device == "auto" and torch.cuda.is_available())
     return torch.device("cuda" if cuda else "cpu")
 
 
-def assemble(
-    config: Config, seed: int, device: torch.device, dataset: Dataset, splits: dict[str, Images]
-) -> Run:
-    """The untrained net of a run, its weights drawn from the seed, with some data."""
-    net = config.model
-    kind = MODELS[net.name]
-    options = {key: value for key, value in vars(config.norm).items() if key != "name"}
-    kernels.require(options.get("backend", "reference"))  # no other may compute under its name
-    norm = partial(NORMS[config.norm.name], spatial_dims=kind.spatial_dims, **options)
-    model = kind(
-        dataset.image_shape,
-        NUM_CLASSES,
-        widths=net.widths,
-        depth=net.depth,
-        activation=net.activation,
-        dropout=net.dropout,
-        norm=None if config.norm.name == "none" else norm,
-        placement=config.placement,
-    )
-    initialise(model, net.init, seed)
-    model.to(device).to(memory_format=torch.channels_last)
-    return Run(config, seed, device, dataset, splits, model, CHUNK[kind.spatial_dims])
+def device_name(device: torch.device) -> str:
+    """`cpu`, or the name of the GPU."""
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
 
 
 @cache
@@ -202,48 +243,22 @@ def normalised(dataset: Dataset, images: Tensor, device: torch.device) -> Tensor
     return dataset.normalise(images).to(device, memory_format=torch.channels_last)
 
 
-def train(
-    run: Run, identity: Identity, path: Path, shifts: Collection[tuple[str, int, str]]
-) -> None:
-    """Train a run from the start and log it; done last, when all else is on the disk."""
-    started = time.perf_counter()
-    config = run.config
-    begin(path, identity.science)
-    csv_log = CsvLog(path / "metrics.csv")
-    wandb_log = None if config.track.mode == TrackMode.csv else WandbLog(identity)
-    meta = {
-        **circumstances(identity.results),
-        "device": device_name(run.device),
-        "threads": config.threads,
-        "wandb_id": wandb_log.id if wandb_log else None,
-        "wandb_folder": wandb_log.id if wandb_log else None,
-    }
-    write_whole(path / "meta.json", as_json(meta))
-    curve: list[tuple[int, Point]] = []
-
-    def record(step: int, point: Point) -> None:
-        curve.append((step, point))
-        csv_log.write(step, step * config.batch_size, point)
-        if wandb_log:
-            wandb_log.write(step, step * config.batch_size, point)
-
-    try:
-        origin = fingerprint(run)
-        with closing(csv_log):
-            diverged = fit(run, record)
-        save_weights(run, path / "weights.pt")
-        summary = summarise(run, curve, diverged, time.perf_counter() - started)
-        summary["fingerprint"] = origin
-        if shifts:
-            write_table(path / "shifts.csv", SHIFTS, shifted(run, shifts))
-        write_summary(path, summary, PENDING)
-    except BaseException as error:
-        if wandb_log:
-            wandb_log.close(None, FAILED if isinstance(error, Exception) else INTERRUPTED)
-        raise
-    if wandb_log and not wandb_log.close(wandb_summary(path, identity.science, summary)):
-        ensure(path, identity, summary)
-    finish(path)
+def assemble(
+    recipe: Recipe, seed: int, device: torch.device, dataset: Dataset, splits: dict[str, Images]
+) -> Run:
+    """Build the untrained net of a run, its weights drawn from the seed, around some data."""
+    kind, options = MODELS[recipe.model], recipe.norm_options
+    kernels.require(options.get("backend", "reference"))  # no other may compute under its name
+    norm = partial(NORMS[recipe.norm], spatial_dims=kind.spatial_dims, **options)
+    model = kind(
+        dataset.image_shape,
+        NUM_CLASSES,
+        norm=None if recipe.norm == "none" else norm,
+        **recipe.model_options,
+    )
+    initialise(model, recipe.init, seed)
+    model.to(device).to(memory_format=torch.channels_last)
+    return Run(recipe, seed, device, dataset, splits, model, CHUNK[kind.spatial_dims])
 
 
 def fingerprint(run: Run) -> dict[str, Any]:
@@ -255,26 +270,26 @@ def fingerprint(run: Run) -> dict[str, Any]:
     }
 
 
-def batches(run: Run, num: int) -> Iterator[Tensor]:
-    """The indices of a run's first training batches."""
-    config, labels = run.config, run.dataset.train.labels
-    return batch_indices(len(labels), config.batch_size, num, run.seed, config.data.batches, labels)
+# Fitting: training steps, evaluations and probes
 
 
 def fit(run: Run, record: Callable[[int, Point], None]) -> bool:
-    """Train a net and record its evaluation points; whether it diverged."""
-    config, model = run.config, run.model
-    num = num_steps(config)
-    due = set(evaluation_points(num, config.train.eval_points))
+    """Train a net and record its evaluation points.
+
+    Returns:
+        Whether the run diverged.
+    """
+    recipe, model = run.recipe, run.model
+    due = set(recipe.evaluation_points)
     subsets = {split: (x[:SUBSET], y[:SUBSET]) for split, (x, y) in run.splits.items()}
     losses: list[Tensor] = []  # on the device, since the last evaluation
     recent: deque[float] = deque(maxlen=RECENT)
-    probe = prober(run, num)
+    probe = prober(run)
     with torch.random.fork_rng():
         torch.manual_seed(derive_seed(run.seed, "dropout"))
         if before := probe(0):
             record(0, before)
-        for step, loss in enumerate(steps(run, num), 1):
+        for step, loss in enumerate(steps(run), 1):
             losses.append(loss)
             if step not in due:
                 continue
@@ -282,13 +297,12 @@ def fit(run: Run, record: Callable[[int, Point], None]) -> bool:
             losses.clear()
             recent.extend(values)
             finite = all(map(math.isfinite, values)) and weights_finite(model)
-            last = step == num or not finite
+            last = step == recipe.steps or not finite
             val, test = run.splits["val"], run.splits["test"]
             splits = {"train": subsets["train"], "val": val if last else subsets["val"]}
             if last:
                 splits["test"] = test
-            policies = evaluation_policies(config)
-            results = evaluate(model, splits, policies, basis(run))
+            results = evaluate(model, splits, recipe.policies, statistics_source(run))
             # what is evaluated comes last: the summary repeats the end of metrics.csv
             record(step, {("train@batch", "", "loss"): fmean(values), **probe(step), **results})
             if last:
@@ -296,17 +310,68 @@ def fit(run: Run, record: Callable[[int, Point], None]) -> bool:
     raise AssertionError("the last step is an evaluation point")
 
 
-def prober(run: Run, num: int) -> Callable[[int], dict[tuple[str, str, str], float]]:
+def steps(run: Run) -> Iterator[Tensor]:
+    """Take the training steps of a run; yields the training-mode loss of each."""
+    recipe, model = run.recipe, run.model
+    images, labels = run.splits["train"]
+    generator = torch.Generator().manual_seed(derive_seed(run.seed, "batches", "augment"))
+    masks = freeze(model, recipe.trainable, run.seed)
+    optimizer = fused_optimizer(model, recipe.optimizer, **recipe.optimizer_options)
+    keep(optimizer, masks)
+    return training_steps(
+        model,
+        images,
+        labels,
+        batches(run, recipe.steps),
+        optimizer,
+        rates(recipe),
+        partial(augment_light, generator=generator, flip=run.dataset.mirrored)
+        if recipe.augment == Augment.light
+        else None,
+    )
+
+
+def batches(run: Run, num: int) -> Iterator[Tensor]:
+    """The indices of a run's first training batches."""
+    recipe, labels = run.recipe, run.dataset.train.labels
+    return batch_indices(len(labels), recipe.batch_size, num, run.seed, recipe.batches, labels)
+
+
+def rates(recipe: Recipe) -> Callable[[int], float]:
+    """The learning rate of each step of a run."""
+    return schedule(recipe.schedule, recipe.first_rate, recipe.lr_end, recipe.steps)
+
+
+def weights_finite(model: nn.Module) -> bool:
+    """Whether every parameter is a number."""
+    return all(bool(p.isfinite().all()) for p in model.parameters())
+
+
+def statistics_source(run: Run) -> StatisticsSource:
+    """What the population statistics of a run's evaluations are drawn from: the first images."""
+    return StatisticsSource(
+        reference=run.splits["train"][0][:SUBSET],
+        train_batch=run.recipe.batch_size,
+        test_batch=run.recipe.test_batch,
+        prior=run.recipe.prior,
+        chunk=run.chunk,
+        at_once=max(run.chunk, SUBSET),
+    )
+
+
+def prober(run: Run) -> Callable[[int], dict[tuple[str, str, str], float]]:
     """A function that says what a run's probes find in its net after a step; 0 for the start.
 
     They look at the first training images in training mode, without augmentation.
     """
-    probes = [PROBES[name]() for name in sorted(run.config.probes)]
+    recipe = run.recipe
+    probes = [PROBES[name]() for name in recipe.probes]
     images, labels = run.splits["train"]
-    size, rate = run.config.batch_size, rates(run.config, num)
+    size, rate = recipe.batch_size, rates(recipe)
 
     def probe(step: int) -> dict[tuple[str, str, str], float]:
-        batch = Batch(images[:size], labels[:size], rate(min(step + 1, num)), images[:SUBSET])
+        coming = rate(min(step + 1, recipe.steps))
+        batch = Batch(images[:size], labels[:size], coming, images[:SUBSET])
         found = [each(run.model, batch) for each in probes]
         return {
             ("train@batch", layer, metric): value
@@ -317,50 +382,7 @@ def prober(run: Run, num: int) -> Callable[[int], dict[tuple[str, str, str], flo
     return probe
 
 
-def rates(config: Config, num: int) -> Callable[[int], float]:
-    """The learning rate of each step of a run."""
-    optim = config.optim
-    return schedule(optim.schedule, learning_rate(config), optim.lr_end, num)
-
-
-def basis(run: Run) -> Basis:
-    """What the population statistics of a run's evaluations are drawn from: the first images."""
-    config = run.config
-    return Basis(
-        reference=run.splits["train"][0][:SUBSET],
-        train_batch=config.batch_size,
-        test_batch=config.train.test_batch or config.batch_size,
-        prior=config.train.prior,
-        chunk=run.chunk,
-        at_once=max(run.chunk, SUBSET),
-    )
-
-
-def steps(run: Run, num: int) -> Iterator[Tensor]:
-    """The training steps of a run, each as its training-mode loss."""
-    data, optim, model = run.config.data, run.config.optim, run.model
-    images, labels = run.splits["train"]
-    generator = torch.Generator().manual_seed(derive_seed(run.seed, "batches", "augment"))
-    options = {k: v for k, v in vars(optim).items() if k in ("momentum", "beta1", "beta2", "eps")}
-    masks = freeze(model, run.config.train.trainable, run.seed)
-    optimizer = fused_optimizer(model, optim.name, optim.weight_decay, **options)
-    keep(optimizer, masks)
-    return training_steps(
-        model,
-        images,
-        labels,
-        batches(run, num),
-        optimizer,
-        rates(run.config, num),
-        partial(augment_light, generator=generator, flip=run.dataset.mirrored)
-        if data.augment == Augment.light
-        else None,
-    )
-
-
-def weights_finite(model: nn.Module) -> bool:
-    """Whether every parameter is a number."""
-    return all(bool(p.isfinite().all()) for p in model.parameters())
+# The outcome: what a trained net leaves behind
 
 
 def summarise(
@@ -370,8 +392,8 @@ def summarise(
     last, point = curve[-1]
     evaluated = [(step, values["val", "", "accuracy"]) for step, values in curve if step]
     steps, accuracies = map(list, zip(*evaluated, strict=True))
-    steps_to = {str(t): crossing(steps, accuracies, t) for t in run.config.train.thresholds}
-    size = run.config.batch_size
+    steps_to = {str(t): crossing(steps, accuracies, t) for t in run.recipe.thresholds}
+    size = run.recipe.batch_size
     return {
         "status": "diverged" if diverged else "done",
         "stuck": not diverged and accuracies[-1] <= 1 / NUM_CLASSES + 0.02,
@@ -392,7 +414,7 @@ def save_weights(run: Run, path: Path) -> None:
     """Keep the trained weights, where they are wanted, for evaluations to come."""
     weights = {name: tensor.cpu() for name, tensor in run.model.state_dict().items()}
     size = sum(tensor.nbytes for tensor in weights.values())
-    wish = run.config.train.save_weights
+    wish = run.recipe.save_weights
     if wish == SaveWeights.always or (wish == SaveWeights.auto and size <= KEPT_BYTES):
         # in memory first: torch notes a file's name in it, and tells of a full disk in riddles
         content = BytesIO()
@@ -401,7 +423,11 @@ def save_weights(run: Run, path: Path) -> None:
 
 
 def load_weights(run: Run, path: Path) -> bool:
-    """Load the weights that a run kept; False where there are none that can be read."""
+    """Load the weights that a run kept.
+
+    Returns:
+        False where there are none that can be read.
+    """
     try:
         with opened(path, WEIGHTS) as file:
             weights = torch.load(file, weights_only=True, map_location=run.device)
@@ -418,17 +444,12 @@ def shifted(run: Run, asked: Collection[tuple[str, int, str]]) -> list[tuple[Any
     blend and recalibrated adapt to the shifted images.
     """
     rows: list[tuple[Any, ...]] = []
-    given = basis(run)
+    source = statistics_source(run)
     for name, severity in sorted({(name, severity) for name, severity, _ in asked}):
         raw, labels = apply_shift(*run.dataset.test, name, severity, run.seed)
         images, labels = normalised(run.dataset, raw, run.device), labels.to(run.device)
-        for policy in [p for p in evaluation_policies(run.config) if (name, severity, p) in asked]:
-            with under(run.model, policy, given, images):
-                result = loss_and_accuracy(run.model, images, labels, given.size(policy))
+        for policy in [p for p in run.recipe.policies if (name, severity, p) in asked]:
+            with evaluating_with(run.model, policy, source, images):
+                result = loss_and_accuracy(run.model, images, labels, source.size(policy))
             rows.extend((name, severity, policy, key, repr(value)) for key, value in result.items())
     return rows
-
-
-def device_name(device: torch.device) -> str:
-    """`cpu`, or the name of the GPU."""
-    return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type

@@ -1,19 +1,26 @@
 """Whole runs in process: their files, their repeatability, and what each arm has in common."""
 
 import csv
+import dataclasses
+import inspect
 import json
 import math
+import re
 import subprocess
 import sys
 import zipfile
+from itertools import islice
 from pathlib import Path
+from typing import get_args
 
 import pytest
 import torch
 import torch.nn.functional as F
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from bnbench.config import schema
 from bnbench.config.arms import arm_id, flatten, science
+from bnbench.config.recipe import resolve
 from bnbench.config.schema import PROBED, Probe
 from bnbench.data.fingerprint import digest
 from bnbench.models import freeze
@@ -32,6 +39,11 @@ from bnbench.train import build, fingerprint, fit, load_weights, steps, train_ar
 
 ALL = ",".join(Probe)
 KEY = ("split", "metric", "layer")
+CONFIGS = {name for name, thing in vars(schema).items() if dataclasses.is_dataclass(thing)}
+CONFIGS |= {"DictConfig", "ListConfig", "OmegaConf", "Recipe"}
+BEHIND_TRAIN = tuple(
+    f"bnbench.{room}." for room in ("data", "models", "norms", "probes", "tracking", "training")
+)
 CSV = ["track=csv", "device=cpu", "seeds=[0]"]
 
 
@@ -55,6 +67,39 @@ def summary(path):
 def rows(path):
     with path.open(newline="") as file:
         return list(csv.DictReader(file))
+
+
+def configs_in(hint):
+    """The dataclasses of the schema, and the nodes of OmegaConf, that a type hint mentions."""
+    if isinstance(hint, str):  # a hint in quotes
+        return {name for name in re.findall(r"\w+", hint) if name in CONFIGS}
+    own = {hint.__name__} & CONFIGS if isinstance(hint, type) else set()
+    return own.union(*map(configs_in, get_args(hint)))
+
+
+def hints_of(thing):
+    """The type hints of a function, or of a class with its fields and methods."""
+    inside = list(vars(thing).values()) if isinstance(thing, type) else []
+    methods = [getattr(member, "__func__", getattr(member, "fget", member)) for member in inside]
+    for each in [thing, *filter(inspect.isfunction, methods)]:
+        if isinstance(each, type) or inspect.isfunction(each := inspect.unwrap(each)):
+            yield from inspect.get_annotations(each).values()
+
+
+def test_nothing_that_training_calls_takes_a_configuration():
+    """`train_arm` resolves it once; what stands behind takes plain values."""
+    assert set().union(*map(configs_in, hints_of(train_arm))) == {"Config"}
+    loaded = [m for name, m in sys.modules.items() if name.startswith(BEHIND_TRAIN)]
+    assert len(loaded) > 30
+    found = {
+        f"{module.__name__}.{name}"
+        for module in loaded
+        for name, thing in vars(module).items()
+        if getattr(thing, "__module__", None) == module.__name__
+        for hint in hints_of(thing)
+        if configs_in(hint)
+    }
+    assert not found
 
 
 def test_a_run_leaves_its_files_and_learns(read):
@@ -107,7 +152,7 @@ def test_every_policy_has_its_rows(read, model):
     final = {(r["split"], r["metric"]): r["value"] for r in metrics if r["step"] == "4"}
     # statistics of other images, or of others beside, are other numbers
     assert len({final[split, "loss"] for split in tested}) == len(tested)
-    run = build(only(read(*asked)), 0)
+    run = build(resolve(only(read(*asked))), 0)
     assert load_weights(run, path / "weights.pt")
     for layer in (module for module in run.model.modules() if isinstance(module, _BatchNorm)):
         layer.running_mean = layer.running_var = None  # so torch normalises by the batch
@@ -207,7 +252,7 @@ def test_weights_hold_no_name_of_a_file_and_older_ones_are_read(read):
         assert {name.partition("/")[0] for name in archive.namelist()} == {"archive"}
     old = path.with_name(".weights.pt.0123abcd.part")
     torch.save(torch.load(path, weights_only=True), old)
-    run = build(config, 0)
+    run = build(resolve(config), 0)
     assert load_weights(run, old)
     assert digest(run.model.state_dict().values()) == digest(
         torch.load(path, weights_only=True).values()
@@ -266,7 +311,7 @@ def test_probes_take_the_rate_of_the_step_to_come(read, monkeypatch):
         *CSV, "probes=[landscape]", "train.steps=4", "train.eval_points=4", "optim.schedule=cosine",
         "optim.base_lr=1", "optim.lr_end=0.25", "batch_size=32", "optim.lr_mult=0.5",
     ]  # fmt: skip
-    run = build(only(read(*asked)), 0)
+    run = build(resolve(only(read(*asked))), 0)
     fit(run, lambda step, point: None)
     # (1 + cos) / 2 at 0, 1/3, 2/3 and 1, between 1/2 and 1/8; there is no fifth step
     assert [batch.rate for batch in seen] == pytest.approx([1 / 2, 13 / 32, 7 / 32, 1 / 8, 1 / 8])
@@ -287,11 +332,11 @@ def test_arms_share_weights_and_batches(read, model):
     )  # fmt: skip
     weights, batches = [], []
     for arm in request.arms.values():
-        run = build(arm.config, seed=3)
+        run = build(resolve(arm.config), seed=3)
         weights.append([p.detach().clone() for p in run.model.parameters() if p.ndim > 1])
         seen: list[torch.Tensor] = []
         run.model.register_forward_pre_hook(lambda _, x, seen=seen: seen.append(x[0].clone()))
-        list(steps(run, 3))
+        list(islice(steps(run), 3))
         batches.append(seen)
     assert len(weights) == 9
     assert all(torch.equal(a, b) for w in weights for a, b in zip(w, weights[0], strict=True))
@@ -326,13 +371,13 @@ def test_fingerprints_are_equal_where_arms_share_and_only_there(read, model):
 
 def test_the_fingerprint_is_of_what_training_starts_from(read):
     """The weights before the first step, and the batches that the steps then see."""
-    run = build(only(read(*CSV, "data.batches=two_classes", "norm=none")), seed=0)
+    run = build(resolve(only(read(*CSV, "data.batches=two_classes", "norm=none"))), seed=0)
     expected = fingerprint(run)
     labels, seen = run.splits["train"][1], []
     images = run.splits["train"][0].flatten(1)
     run.model.register_forward_pre_hook(lambda _, x: seen.append(x[0].flatten(1).clone()))
     assert fingerprint(run) == expected
-    list(steps(run, 100))
+    list(islice(steps(run), 100))
     rows = [torch.cdist(batch, images).argmin(1) for batch in seen]
     assert digest(rows) == expected["batches"]
     assert {len(labels[batch].unique()) for batch in rows} == {2}
@@ -363,7 +408,7 @@ def test_a_run_keeps_what_it_does_not_train(read, model, trainable):
     asked = [*CSV, f"model={model}", "train.steps=5", "optim.weight_decay=0.01"]
     config = only(read(*asked, f"train.trainable={trainable}"))
     trained_weights = torch.load(trained(config) / "weights.pt", weights_only=True)
-    run = build(config, 0)
+    run = build(resolve(config), 0)
     masks = freeze(run.model, trainable, 0)
     chosen = {id(p): mask for p, mask in masks.items()}
     for name, p in run.model.named_parameters():
@@ -376,11 +421,11 @@ def test_a_run_keeps_what_it_does_not_train(read, model, trainable):
 
 
 def first_losses(config, double=False):
-    run = build(config, seed=0)
+    run = build(resolve(config), seed=0)
     if double:
         run.model.double()
         run.splits = {split: (x.double(), y) for split, (x, y) in run.splits.items()}
-    return torch.stack(list(steps(run, 100))).double()
+    return torch.stack(list(islice(steps(run), 100))).double()
 
 
 @pytest.mark.slow
@@ -465,7 +510,7 @@ def test_weights_are_kept_as_asked(read):
     ).exists()
     kept = trained(only(read(*CSV, "train.steps=2", "batch_size=32", "train.save_weights=always")))
     weights = torch.load(kept / "weights.pt", weights_only=True)
-    assert weights.keys() == build(only(read(*CSV)), 0).model.state_dict().keys()
+    assert weights.keys() == build(resolve(only(read(*CSV))), 0).model.state_dict().keys()
 
 
 def test_an_exception_fails_one_run_and_spares_the_rest(read, monkeypatch):

@@ -16,12 +16,14 @@ from torch import Tensor
 
 from bnbench import train
 from bnbench.bench.cost import Bill, Load
-from bnbench.config.arms import evaluation_policies, num_train, science
-from bnbench.config.schema import DATA_SHAPES, NUM_CLASSES, Config, Schedule
+from bnbench.config.arms import num_train, science
+from bnbench.config.recipe import resolve
+from bnbench.config.schema import DATA_SHAPES, NUM_CLASSES, Config
 from bnbench.data.datasets import MIRRORED, Dataset, Split
 from bnbench.training.evaluation import evaluate
 
 RATE = 1e-4
+STEPS = 10**6  # more than are timed
 WARM_UP = 3  # blocks of steps, before any is timed
 FEWEST = 3  # blocks that are timed, however long they take
 BLOCK = {"cuda": 10, "cpu": 1}  # steps between two waits for the device
@@ -90,9 +92,9 @@ def pace(config: Config, blocks: int, limit: float, clock: Clock | None = None) 
     """
     torch.set_num_threads(config.threads)
     run = stand_in(config)
-    kind, num = run.device.type, 10**6
+    kind = run.device.type
     clock = clock or clock_of(run.device)
-    steps, probe = train.steps(run, num), train.prober(run, num)
+    steps, probe = train.steps(run), train.prober(run)
     with torch.random.fork_rng(devices=[]):
         for _ in range(WARM_UP * BLOCK[kind]):
             next(steps)
@@ -105,12 +107,12 @@ def pace(config: Config, blocks: int, limit: float, clock: Clock | None = None) 
             times.append((now - before) / BLOCK[kind])
         number = min(EVALUATED[kind], *(len(labels) for _, labels in run.splits.values()))
         splits = {name: (x[:number], y[:number]) for name, (x, y) in run.splits.items()}
-        basis = train.basis(run)
+        source = train.statistics_source(run)
         # as many images to measure statistics on as are evaluated of a split: as at a point
-        basis = replace(basis, reference=basis.reference[:number])
+        source = replace(source, reference=source.reference[:number])
 
         def evaluation() -> None:
-            evaluate(run.model, splits, evaluation_policies(config), basis)
+            evaluate(run.model, splits, run.recipe.policies, source)
 
         image = timed(evaluation, clock) / (len(splits) * number)
         probing = timed(lambda: probe(0), clock) if config.probes else 0.0
@@ -138,18 +140,17 @@ def clock_of(device: torch.device) -> Clock:
 
 def stand_in(config: Config) -> train.Run:
     """A run on random images, at a rate at which nothing diverges."""
-    device, data = train.device_of(config), config.data
-    images, labels = random_images(data.name, num_train(config), device)
+    recipe = replace(resolve(config), first_rate=RATE, schedule="constant", steps=STEPS)
+    device = train.device_of(recipe)
+    images, labels = random_images(recipe.data, num_train(config), device)
     some = Split(images[: train.SUBSET], labels[: train.SUBSET])
     nothing, one = (torch.full(images.shape[1:2], value) for value in (0.0, 1.0))
     dataset = Dataset(
         *(Split(images, labels.cpu()), some, some, NUM_CLASSES, nothing, one),
-        mirrored=data.name in MIRRORED,
+        mirrored=recipe.data in MIRRORED,
     )
-    optim = replace(config.optim, base_lr=RATE, lr_mult=1.0, schedule=Schedule.constant)
-    config = replace(config, optim=optim)
     splits = {"train": (images, labels), "val": some}
-    return train.assemble(config, 0, device, dataset, splits)
+    return train.assemble(recipe, 0, device, dataset, splits)
 
 
 @cache

@@ -98,11 +98,12 @@ def time(console: Console, bills: Sequence[cost.Bill], blocks: int, limit: float
     import torch
 
     from bnbench.bench import arms as bench_arms
+    from bnbench.config.recipe import resolve
     from bnbench.train import device_name, device_of
 
     configs = bench_arms.settings(cost.total(bills))
     first = next(iter(configs.values()))
-    device = device_name(device_of(first))
+    device = device_name(device_of(resolve(first)))
     threads = f", {count_label(first.threads, 'thread')}" if device == "cpu" else ""
     console.print(
         f"\nOn {device}{threads}, torch {torch.__version__}, one run at a time, on random images:"

@@ -9,7 +9,6 @@ from rich.progress import track
 
 from bnbench.commands.arguments import Parser, parsed
 from bnbench.config.checks import RULES
-from bnbench.config.schema import TrackConfig, TrackMode
 from bnbench.request.refusal import print_error
 from bnbench.tracking import wandb_log
 from bnbench.tracking.run_dir import RunBusyError, State, state
@@ -27,7 +26,6 @@ def main() -> int:
         is_allowed, words = RULES[f"track.{key}"]
         if not is_allowed(getattr(args, key)):
             parser.error(f"--{key} {getattr(args, key)}: expected {words}")
-    tracking = TrackConfig(mode=TrackMode.online, project=args.project, entity=args.entity)
     found, problems = found_attempts(args.results)
     attempt_of = {attempt.run: attempt for attempt in found if attempt.run}
     waiting = [
@@ -42,7 +40,9 @@ def main() -> int:
     console = Console(stderr=True)
     for path in track(waiting, "uploading", console=console, disable=not console.is_terminal):
         try:
-            sent += upload_from_csv(path, tracking, args.results, attempt_of.get(path))
+            sent += upload_from_csv(
+                path, args.project, args.entity, args.results, attempt_of.get(path)
+            )
         except (RunBusyError, ValueError) as error:
             print_error(str(error))
         if wandb_log.unreachable:  # it would be the same for all that follow

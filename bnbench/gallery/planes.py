@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from bnbench.config.recipe import resolve
 from bnbench.config.schema import Config
 from bnbench.gallery.slices import direction, plane
 from bnbench.probes import Batch
@@ -52,7 +53,7 @@ def measured_plane(
     file = folder / "planes" / f"{arm}-seed-{seed}.csv"
     note = file.with_suffix(".json")
     if not is_kept(file, note, facts):
-        run = build(config, seed)
+        run = build(resolve(config), seed)
         kept = is_intact(path, summary, "weights.pt")
         if not kept or not load_weights(run, path / "weights.pt"):
             raise ValueError(f"{path / 'weights.pt'}: missing or damaged (train.save_weights)")

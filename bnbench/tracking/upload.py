@@ -21,7 +21,7 @@ import yaml
 from omegaconf import OmegaConf
 
 from bnbench.config.arms import arm_id
-from bnbench.config.schema import SCHEMA, TrackConfig
+from bnbench.config.schema import SCHEMA, TrackMode
 from bnbench.config.yaml_bounds import check_flat
 from bnbench.tracking.meta import known_meta, read_meta
 from bnbench.tracking.rebuild import note, rebuild
@@ -215,14 +215,20 @@ def wandb_sync(group: Sequence[Attempt], *options: str) -> list[str]:
     return [line for line in lines if "rror" in line or "ERROR" in line]
 
 
-def upload_from_csv(path: Path, track: TrackConfig, results: Path, old: Attempt | None) -> bool:
-    """Log a done run anew, from its files alone; whether the server has it.
+def upload_from_csv(
+    path: Path, project: str, entity: str | None, results: Path, old: Attempt | None
+) -> bool:
+    """Log a done run anew, from its files alone, to a W&B server.
 
     Args:
         path: the run's folder.
-        track: where to.
+        project: where to, of `entity`, or of the account's own where that is None.
+        entity: see there.
         results: the results folder.
         old: the W&B run that it has now, which no upload shall take any more.
+
+    Returns:
+        Whether the server has it.
 
     Raises:
         RunBusyError: the run is being trained.
@@ -233,7 +239,9 @@ def upload_from_csv(path: Path, track: TrackConfig, results: Path, old: Attempt 
         science = read_science(path)
         if old is not None:
             replace(old, path)
-        identity = Identity(track, results, path.parent.name, seed_of(path), science)
+        identity = Identity(
+            TrackMode.online, project, entity, results, path.parent.name, seed_of(path), science
+        )
         if not rebuild(path, identity, summary):
             return False
     wandb_id = known_meta(path)["wandb_id"]

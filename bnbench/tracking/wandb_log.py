@@ -18,7 +18,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from bnbench import __version__
-from bnbench.config.schema import TrackConfig, TrackMode
+from bnbench.config.schema import TrackMode
 from bnbench.tracking.csv_log import Point
 from bnbench.tracking.run_dir import plain
 from bnbench.tracking.stored import WANDB, DamagedError, check_folder, content
@@ -40,7 +40,9 @@ unreachable = False  # no server answered this process once: asking at every run
 class Identity:
     """What a W&B run is named and described by, and where it goes."""
 
-    track: TrackConfig
+    mode: TrackMode
+    project: str
+    entity: str | None
     results: Path
     arm: str
     seed: int
@@ -143,13 +145,13 @@ def start(identity: Identity) -> "Run":
     global unreachable
     import wandb
 
-    science, track = plain(identity.science), identity.track
+    science = plain(identity.science)
     options: dict[str, Any] = {
         "id": secrets.token_hex(8),
         "resume": "never",
         "dir": str(identity.results),
-        "project": track.project,
-        "entity": track.entity,
+        "project": identity.project,
+        "entity": identity.entity,
         "name": identity.name,
         "group": identity.arm,
         "job_type": "train",
@@ -167,7 +169,7 @@ def start(identity: Identity) -> "Run":
             "bnbench_version": __version__,
         },
     }
-    if track.mode == TrackMode.online and not unreachable:
+    if identity.mode == TrackMode.online and not unreachable:
         try:
             return wandb.init(mode="online", settings=lean(START_SECONDS, END_SECONDS), **options)
         except wandb.Error as error:

@@ -14,7 +14,7 @@ from bnbench.norms.recalibration import recalibrated
 
 
 @dataclass(frozen=True)
-class Basis:
+class StatisticsSource:
     """What population statistics are drawn from, beside the images that are evaluated.
 
     Attributes:
@@ -66,14 +66,16 @@ def batch_sizes(total: int, size: int) -> list[int]:
 
 
 @contextmanager
-def under(model: nn.Module, policy: str, basis: Basis, images: Tensor) -> Iterator[None]:
-    """The net in evaluation mode, its layers with the statistics of a policy.
+def evaluating_with(
+    model: nn.Module, policy: str, source: StatisticsSource, images: Tensor
+) -> Iterator[None]:
+    """Hold the net in evaluation mode, its layers with the statistics of a policy.
 
     Args:
         model: the net; it is left in the mode that it was in.
         policy: a population policy; for a net without population statistics `none` or
             `recalibrated`.
-        basis: what the statistics are drawn from.
+        source: what the statistics are drawn from.
         images: those to be evaluated, which adabn and recalibrated draw on.
     """
     training = model.training
@@ -82,10 +84,10 @@ def under(model: nn.Module, policy: str, basis: Basis, images: Tensor) -> Iterat
         case "none":
             statistics = nullcontext()
         case Policy.recalibrated:
-            reference, evaluated = (x.split(basis.at_once) for x in (basis.reference, images))
+            reference, evaluated = (x.split(source.at_once) for x in (source.reference, images))
             statistics = recalibrated(model, reference, evaluated)
         case _:
-            statistics = population(model, policy, basis.data(policy, images), prior=basis.prior)
+            statistics = population(model, policy, source.data(policy, images), prior=source.prior)
     try:
         with statistics:
             yield
@@ -115,7 +117,7 @@ def evaluate(
     model: nn.Module,
     splits: Mapping[str, tuple[Tensor, Tensor]],
     policies: Sequence[str],
-    basis: Basis,
+    source: StatisticsSource,
 ) -> dict[tuple[str, str, str], float]:
     """Loss and accuracy on each split under each policy, keyed by (split[@policy], "", metric).
 
@@ -127,11 +129,11 @@ def evaluate(
         suffix = "" if policy in ("ema", "none") else f"@{policy}"
         # statistics that do not depend on the split are measured once for all
         for group in [[name] for name in splits] if policy in BY_TEST_SET else [list(splits)]:
-            with under(model, policy, basis, splits[group[0]][0]):
+            with evaluating_with(model, policy, source, splits[group[0]][0]):
                 for name in group:
                     if (name, policy) == ("train", Policy.batch):
                         continue
-                    result = loss_and_accuracy(model, *splits[name], basis.size(policy))
+                    result = loss_and_accuracy(model, *splits[name], source.size(policy))
                     for metric, value in result.items():
                         point[name + suffix, "", metric] = value
     return point

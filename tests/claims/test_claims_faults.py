@@ -146,7 +146,7 @@ def test_batches_that_differ_between_arms_stop_the_report(trained, monkeypatch):
     monkeypatch.setattr(
         train,
         "batches",
-        lambda run, num: batches(dataclasses.replace(run, seed=hash(run.config.norm.name)), num),
+        lambda run, num: batches(dataclasses.replace(run, seed=hash(run.recipe.norm)), num),
     )
     with pytest.raises(IntegrityError, match="share the seed 0 but not their batches: unpaired"):
         judge([CLAIM], trained())

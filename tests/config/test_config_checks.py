@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from bnbench.config.checks import MAX_VALUES, MAX_WEIGHTS, RequestError, net_size
+from bnbench.config.recipe import resolve
 from bnbench.config.schema import DATA_SHAPES, NUM_CLASSES, ModelConfig
 from bnbench.data.datasets import load
 from bnbench.models import MODELS
@@ -101,5 +102,5 @@ def test_only_norms_with_parameters_can_be_trained_alone(read, overrides, fits):
 
 
 def norm_parameters(config):
-    model = build(config, seed=0).model
+    model = build(resolve(config), seed=0).model
     return (p for name, p in model.named_parameters() if ".norm." in name)

@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from bnbench import ROOT
+from bnbench.config.recipe import resolve
 from bnbench.gallery import planes
 from bnbench.gallery.make import Picture, by_norm, write_index
 from bnbench.gallery.planes import is_kept
@@ -44,7 +45,7 @@ def measured(arm, folder, points=3):
 
 def test_the_middle_of_a_plane_is_the_trained_nets_loss(arm, tmp_path):
     found, said = measured(arm, tmp_path)
-    run = build(arm.config, 0)
+    run = build(resolve(arm.config), 0)
     assert load_weights(run, run_path(Path(arm.config.results), arm.id, 0) / "weights.pt")
     images, labels = (x[: planes.IMAGES] for x in run.splits["train"])
     own = loss_at(run.model, Batch(images, labels, 0.0, images), parameters(run.model))

@@ -17,7 +17,6 @@ from wandb_server import KEY, WandbServer
 
 from bnbench import ROOT
 from bnbench.config.arms import arm_id, science
-from bnbench.config.schema import TrackConfig, TrackMode
 from bnbench.tracking import upload, wandb_log
 from bnbench.tracking.run_dir import State, run_path, state
 from bnbench.tracking.upload import attempts, sync, upload_from_csv
@@ -26,7 +25,6 @@ from bnbench.tracking.wandb_file import BLOCK, mend, records
 from bnbench.train import train_arm
 
 SLOW = pytest.mark.slow
-ONLINE = TrackConfig(mode=TrackMode.online, project="bnbench", entity=None)
 
 
 @pytest.fixture(autouse=True)
@@ -310,7 +308,7 @@ def test_a_done_run_whose_wandb_file_is_damaged_is_uploaded_from_csv(train, talk
         sent, unsent, complaints = sync(results)
         assert ([a.run for a in sent], unsent) == ([paths[1]], [bad])
         assert complaints == [f"{bad.file}: damaged; {upload.FROM_CSV}"]
-        assert upload_from_csv(paths[0], ONLINE, results, bad)
+        assert upload_from_csv(paths[0], "bnbench", None, results, bad)
         assert_whole_and_once(server, paths)
         assert sync(results) == ([], [], [])
 

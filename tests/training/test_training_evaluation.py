@@ -10,7 +10,13 @@ from torch import nn
 
 from bnbench.norms import BatchNorm1d, population, recalibrated
 from bnbench.norms.population import POLICIES
-from bnbench.training.evaluation import Basis, batch_sizes, evaluate, loss_and_accuracy, under
+from bnbench.training.evaluation import (
+    StatisticsSource,
+    batch_sizes,
+    evaluate,
+    evaluating_with,
+    loss_and_accuracy,
+)
 
 
 class Fixed(nn.Module):
@@ -38,7 +44,7 @@ def test_what_is_not_a_number_is_no_right_answer():
 
 def basis(reference, **changes):
     sizes = {"train_batch": 8, "test_batch": 8, "prior": 16.0, "chunk": 100, "at_once": 100}
-    return Basis(reference, **{**sizes, **changes})
+    return StatisticsSource(reference, **{**sizes, **changes})
 
 
 def test_policies_give_their_own_splits_and_leave_the_net_alone():
@@ -50,7 +56,7 @@ def test_policies_give_their_own_splits_and_leave_the_net_alone():
     assert set(point) == {
         (split, "", metric) for split in ("val", "val@precise") for metric in ("loss", "accuracy")
     }
-    with under(net, "precise", basis(images), images):
+    with evaluating_with(net, "precise", basis(images), images):
         y = net(images)
     # normalised by its own population: mean 0, variance σ²/(σ²+ε)
     assert torch.allclose(y.mean(0), torch.zeros(3), atol=1e-5)
