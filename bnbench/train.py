@@ -22,7 +22,7 @@ import torch
 from torch import Tensor, nn
 
 from bnbench.config.arms import derive_seed
-from bnbench.config.points import crossing
+from bnbench.config.points import crossing, metric_key
 from bnbench.config.recipe import Recipe, resolve
 from bnbench.config.schema import NUM_CLASSES, Augment, Config, SaveWeights, TrackMode
 from bnbench.data.batches import augment_light, batch_indices
@@ -398,7 +398,7 @@ def summarise(
         "status": "diverged" if diverged else "done",
         "stuck": not diverged and accuracies[-1] <= 1 / NUM_CLASSES + 0.02,
         "metrics": {
-            "/".join(filter(None, (split, metric, layer))): value
+            metric_key(split, metric, layer): value
             for (split, layer, metric), value in point.items()
         },
         "steps_to": steps_to,

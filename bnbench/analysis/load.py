@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,7 +14,9 @@ import pandas as pd
 
 from bnbench.analysis.long_csv import Source, read_long
 from bnbench.config.arms import BATCH_NORMS, DATA_SIZES
-from bnbench.config.schema import TUNED_BATCH, Policy
+from bnbench.config.points import metric_key, split_key
+from bnbench.config.quantities import layers_per_width, peak_rate
+from bnbench.config.schema import LrScaling, Policy
 from bnbench.tracking.experiment_dir import is_record, read_experiment, read_rows, tabulate
 from bnbench.tracking.run_dir import read_summary, run_path
 from bnbench.tracking.shapes import OUTCOMES
@@ -28,6 +31,7 @@ MEASURED = ("steps", "samples", "seconds", "parameters")
 NUMBERS = ("seed", "batch_size", "optim.base_lr", "optim.lr_mult", "train.steps")
 KEPT = "data.train_images"  # a column where not all of them are trained on
 LISTS = ("model.widths", "model.depth", "train.thresholds")
+SCALINGS = set(LrScaling)
 DERIVED = ("epochs", "optim.lr", "hidden_layers")
 CLEAN_POLICIES = ("ema", "none")  # whose clean metric is the plain one of runs.csv
 CURVES = {"step": int, "samples": int, "split": str, "layer": str, "metric": str, "value": float}
@@ -165,13 +169,14 @@ def _plain(key: str) -> str:
 
     `train@batch` is no policy: losses of training steps, and probes.
     """
-    split, _, metric = key.partition("/")
+    split, *rest = split_key(key)
     name, _, policy = split.partition("@")
-    return key if split == "train@batch" or policy == Policy.recalibrated else f"{name}/{metric}"
+    is_plain = split == "train@batch" or policy == Policy.recalibrated
+    return key if is_plain else metric_key(name, *rest)
 
 
 def _is(points: pd.DataFrame, key: str) -> pd.Series:
-    split, metric, layer = (*key.split("/", 2), "", "")[:3]
+    split, metric, layer = split_key(key)
     same = (points["split"] == split) & (points["metric"] == metric)
     return same & (points["layer"] == layer)
 
@@ -232,23 +237,22 @@ def _derived(runs: pd.DataFrame) -> dict[str, pd.Series]:
     layers = map(_hidden_layers, runs["model.widths"], runs["model.depth"])
     return {
         "epochs": runs["train.steps"] / (num_train // runs["batch_size"]),
-        "optim.lr": runs["optim.base_lr"] * runs["optim.lr_mult"] * _lr_scale(runs),
+        "optim.lr": pd.Series(_rates(runs), runs.index, dtype=float),
         "hidden_layers": pd.Series(list(layers), runs.index, dtype=float),
     }
 
 
-def _lr_scale(runs: pd.DataFrame) -> pd.Series | float:
-    """What lr_scaling makes of the batch size, as in `bnbench.config.arms.learning_rate`."""
-    if "optim.lr_scaling" not in runs:
-        return 1.0
-    power = runs["optim.lr_scaling"].map({"none": 0.0, "linear": 1.0, "sqrt": 0.5})
-    return (runs["batch_size"] / TUNED_BATCH) ** power
+def _rates(runs: pd.DataFrame) -> list[float]:
+    """The rate of each run at step 1; not a number where its scaling is unknown."""
+    scaling = runs.get("optim.lr_scaling", pd.Series(LrScaling.none, runs.index))
+    keys = (runs["optim.base_lr"], runs["optim.lr_mult"], scaling, runs["batch_size"])
+    rows = zip(*(column.tolist() for column in keys), strict=True)
+    return [peak_rate(*row) if row[2] in SCALINGS else math.nan for row in rows]
 
 
 def _hidden_layers(widths: str, depth: str) -> int:
-    """The layers of a net: depth is one number per width, or one for all widths."""
-    layers = json.loads(depth)
-    return sum(layers) * (len(json.loads(widths)) if len(layers) == 1 else 1)
+    """The layers of a net."""
+    return sum(layers_per_width(json.loads(widths), json.loads(depth)))
 
 
 def _summary(folder: Path) -> Mapping[str, Any]:

@@ -16,6 +16,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from bnbench.config.checks import RequestError, check
+from bnbench.config.quantities import layers_per_width, peak_rate
 from bnbench.config.schema import (
     BATCH_NORMS,
     BY_TEST_BATCH,
@@ -99,12 +100,6 @@ def learning_rate(config: Config) -> float:
     return peak_rate(optim.base_lr, optim.lr_mult, optim.lr_scaling, config.batch_size)
 
 
-def peak_rate(base_lr: float, lr_mult: float, lr_scaling: str, batch_size: int) -> float:
-    """base_lr · lr_mult, times what lr_scaling makes of the batch size."""
-    power = {LrScaling.none: 0.0, LrScaling.linear: 1.0, LrScaling.sqrt: 0.5}[LrScaling(lr_scaling)]
-    return base_lr * lr_mult * (batch_size / TUNED_BATCH) ** power
-
-
 def science(config: Config) -> dict[str, Any]:
     """The canonical part of a request that decides the numbers, as plain nested values.
 
@@ -117,7 +112,7 @@ def science(config: Config) -> dict[str, Any]:
     """
     model, data, optim, train = map(asdict, (config.model, config.data, config.optim, config.train))
     norm = asdict(config.norm)
-    depth = model["depth"] * (len(model["widths"]) if len(model["depth"]) == 1 else 1)
+    depth = layers_per_width(model["widths"], model["depth"])
     if model["name"] in MLPS:
         model["widths"] = [w for w, d in zip(model["widths"], depth, strict=True) for _ in range(d)]
         depth = [1] * len(model["widths"])

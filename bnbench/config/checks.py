@@ -5,6 +5,7 @@ import re
 from collections.abc import Callable, Collection
 from typing import Any
 
+from bnbench.config.quantities import layers_per_width
 from bnbench.config.schema import (
     BATCH_NORMS,
     DATA_SHAPES,
@@ -235,8 +236,7 @@ def check_fit(config: Config) -> None:
             f"model.depth={shown(model.depth)}: expected one entry or one for each of the "
             f"{len(model.widths)} model.widths"
         )
-    stages = model.depth * (len(model.widths) if len(model.depth) == 1 else 1)
-    if sum(stages) > MAX_LAYERS:
+    if sum(layers_per_width(model.widths, model.depth)) > MAX_LAYERS:
         raise RequestError(
             f"model.depth={shown(model.depth)}: expected at most {MAX_LAYERS} layers in all"
         )
@@ -333,7 +333,7 @@ def net_size(model: ModelConfig, shape: tuple[int, int, int]) -> tuple[int, int]
     (17400, 200)
     """
     channels, height, width = shape
-    depth = model.depth * (len(model.widths) if len(model.depth) == 1 else 1)
+    depth = layers_per_width(model.widths, model.depth)
     is_mlp = model.name in MLPS
     kernel, fan_in = (1, channels * height * width) if is_mlp else (9, channels)
     weights, values = 0, 0

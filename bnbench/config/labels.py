@@ -8,6 +8,8 @@ from contextlib import suppress
 from itertools import groupby
 from typing import Any
 
+from bnbench.config.points import split_key
+
 COLUMNS = {
     "step": "training step",
     "samples": "training samples seen",
@@ -120,8 +122,8 @@ def column_label(column: str) -> str:
 
 def metric_label(key: str) -> str:
     """A metric key as words with its unit: `val@precise/accuracy` is a validation accuracy in %."""
-    split, metric, *layer = key.split("/", 2)
-    of = f" of {'layer ' * layer[0].isdigit()}{layer[0]}" if layer else ""
+    split, metric, layer = split_key(key)
+    of = f" of {'layer ' * layer.isdigit()}{layer}" if layer else ""
     if split == TRAINING:
         named = metric.replace("_", " ")
         words = f"training {named} in training mode" if key == f"{TRAINING}/loss" else named
@@ -137,7 +139,7 @@ def metric_label(key: str) -> str:
 
 def is_accuracy(key: str) -> bool:
     """Whether a metric is a share that people read in percent."""
-    return key.split("/")[1] == "accuracy"
+    return split_key(key)[1] == "accuracy"
 
 
 def value_label(value: Any) -> str:

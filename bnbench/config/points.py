@@ -1,7 +1,26 @@
-"""Convergence curves: at which steps they have points, and when they cross a threshold."""
+"""Convergence curves: the keys of metrics, the steps of points, the crossing of a threshold."""
 
 from collections.abc import Sequence
 from statistics import median
+
+
+def metric_key(split: str, metric: str, layer: str = "") -> str:
+    """Join the names of a metric into its key, `split/metric` or `split/metric/layer`.
+
+    >>> metric_key("val@precise", "accuracy"), metric_key("train@batch", "drift", "2")
+    ('val@precise/accuracy', 'train@batch/drift/2')
+    """
+    return "/".join(filter(None, (split, metric, layer)))
+
+
+def split_key(key: str) -> tuple[str, str, str]:
+    """Split the key of a metric into split, metric and layer, empty where it has none.
+
+    >>> split_key("val@precise/accuracy"), split_key("train@batch/drift/2")
+    (('val@precise', 'accuracy', ''), ('train@batch', 'drift', '2'))
+    """
+    split, metric, layer = (*key.split("/", 2), "", "")[:3]
+    return split, metric, layer
 
 
 def evaluation_points(steps: int, evenly: int) -> list[int]:

@@ -7,6 +7,7 @@ import pandas as pd
 
 from bnbench.analysis.stats import MIN_SEEDS
 from bnbench.config.labels import axis_label, column_label, count_label, metric_label, name_label
+from bnbench.config.points import split_key
 from bnbench.config.schema import TRANSDUCTIVE, Figure, Policy
 from bnbench.drawing.frames import Panels
 
@@ -43,7 +44,7 @@ def caption_text(
     if (frame["status"] == "diverged").any():
         took = "enters as measured" if spec.kind == "versus" else "is not in a mean"
         words.append(f"A diverged run {took}; × marks where it ended.")
-    split = spec.y.partition("/")[0]
+    split, _, _ = split_key(spec.y)
     policy = "" if split == "train@batch" else split.partition("@")[2]  # of training itself
     if policy == Policy.recalibrated:
         words.append("Nets with population statistics are not recalibrated.")

@@ -21,6 +21,7 @@ from bnbench.analysis.load import (
     finished,
 )
 from bnbench.config.labels import ABSENT, is_accuracy, setting_name
+from bnbench.config.points import metric_key, split_key
 from bnbench.config.query import parse
 from bnbench.config.schema import MAX_PANELS, MAX_TITLE, Figure
 from bnbench.drawing import style
@@ -45,8 +46,8 @@ def effective(spec: Figure) -> Figure:
         raise ValueError(f"figure {spec.title!r}: y={spec.y}: expected split/metric")
     if spec.kind != "severity":
         return spec
-    metric = spec.y.split("/")[1]
-    return replace(spec, x="severity", y=f"test/{metric}", style="policy", col="shift")
+    _, metric, _ = split_key(spec.y)
+    return replace(spec, x="severity", y=metric_key("test", metric), style="policy", col="shift")
 
 
 def panels(experiment: Experiment, spec: Figure) -> tuple[Panels, int]:
@@ -97,14 +98,14 @@ def _versus(experiment: Experiment, spec: Figure) -> pd.DataFrame:
 
 def _severity(experiment: Experiment, spec: Figure) -> pd.DataFrame:
     """Test metrics by severity; the clean one is severity 0."""
-    metric = spec.y.split("/")[1]
+    _, metric, _ = split_key(spec.y)
     shifts = experiment.shifts
     shifts = shifts[(shifts["metric"] == metric) & (shifts["severity"] > 0)]
     shifts = shifts.astype({"shift": object, "policy": object, "metric": object})
     parts = [shifts.merge(experiment.runs, on=["arm", "seed"])]
     for policy, rows in parts[0].groupby("policy"):
         clean = rows.drop_duplicates(["arm", "seed", "shift"])
-        key = spec.y if policy in CLEAN_POLICIES else f"test@{policy}/{metric}"
+        key = spec.y if policy in CLEAN_POLICIES else metric_key(f"test@{policy}", metric)
         parts.append(clean.assign(severity=0, value=final(clean, key)))
     return pd.concat(parts, ignore_index=True)
 

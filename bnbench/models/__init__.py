@@ -6,11 +6,11 @@ A constructor's `spatial_dims` says what its norm layers see: 0 for (N, C), 2 fo
 """
 
 from bnbench.models.init import initialise as initialise
-from bnbench.models.init import weight_layers as weight_layers
 from bnbench.models.mlp import MLP as MLP
 from bnbench.models.trainable import freeze as freeze
 from bnbench.models.trainable import keep as keep
 from bnbench.models.vgg import VGG as VGG
+from bnbench.norms.recalibration import weight_layers as weight_layers
 
 MODELS: dict[str, type[MLP] | type[VGG]] = {
     "mlp": MLP,

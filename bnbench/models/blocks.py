@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from bnbench.config.quantities import layers_per_width
 from bnbench.norms import HoldsBatchNorm
 
 Norm = Callable[[int], nn.Module]
@@ -73,13 +74,12 @@ def stages(widths: Sequence[int], depth: Sequence[int]) -> list[tuple[int, int]]
     >>> stages([64, 128], [2])
     [(64, 2), (128, 2)]
     """
-    if len(depth) == 1:
-        depth = [*depth] * len(widths)
-    if len(depth) != len(widths):
+    layers = layers_per_width(widths, depth)
+    if len(layers) != len(widths):
         raise ValueError(
             f"depth needs one entry or {len(widths)}, one for each width; got {list(depth)}"
         )
-    return list(zip(widths, depth, strict=True))
+    return list(zip(widths, layers, strict=True))
 
 
 def _check_key(what: str, name: str, table: Mapping[str, object]) -> None:

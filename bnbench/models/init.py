@@ -10,6 +10,7 @@ from torch import nn
 
 from bnbench.config.arms import derive_seed
 from bnbench.norms import L2Norm
+from bnbench.norms.recalibration import weight_layers
 
 NORM_LAYERS = (nn.modules.batchnorm._NormBase, nn.LayerNorm, nn.GroupNorm, L2Norm)
 
@@ -24,11 +25,6 @@ SCHEMES = {
     # the "small random Gaussian values" of Ioffe & Szegedy 2015, section 4.1; the 0.1 is our choice
     "gaussian": partial(nn.init.normal_, std=0.1),
 }
-
-
-def weight_layers(model: nn.Module) -> list[nn.Linear | nn.modules.conv._ConvNd]:
-    """The linear and convolutional layers of a net in order; the last is its head."""
-    return [m for m in model.modules() if isinstance(m, nn.Linear | nn.modules.conv._ConvNd)]
 
 
 @torch.no_grad()

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from bnbench.config.arms import derive_seed
-from bnbench.models.init import weight_layers
+from bnbench.norms.recalibration import weight_layers
 
 TRAINABLE = ("all", "head", "norm", "random")
 PER_UNIT = 2  # parameters that a norm with an affine map has for each unit: gamma and beta

@@ -33,6 +33,11 @@ from bnbench.norms.population import (
 ROUNDINGS = 16  # of a channel's mean: what spreads no further is one value
 
 
+def weight_layers(model: nn.Module) -> list[nn.Linear | nn.modules.conv._ConvNd]:
+    """The linear and convolutional layers of a net in order; the last is its head."""
+    return [m for m in model.modules() if isinstance(m, nn.Linear | nn.modules.conv._ConvNd)]
+
+
 @contextmanager
 def recalibrated(
     model: nn.Module, reference: Iterable[Tensor], data: Iterable[Tensor]
@@ -66,7 +71,7 @@ def recalibrated(
     """
     if has_population(model):
         raise ValueError("recalibrated is for nets without population statistics, expected adabn")
-    layers = [m for m in model.modules() if isinstance(m, nn.Linear | nn.modules.conv._ConvNd)][:-1]
+    layers = weight_layers(model)[:-1]
     if not layers:
         raise ValueError(f"found no hidden layer of weights in {type(model).__name__}")
     maps = [_Recalibration(*statistics) for statistics in _of_outputs(model, layers, reference)]

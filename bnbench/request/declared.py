@@ -7,6 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from bnbench.config.checks import RequestError
+from bnbench.config.points import metric_key
 from bnbench.config.query import Kind, kind_of, parse
 from bnbench.config.schema import MAX_FIGURES, MAX_PANELS, MAX_TITLE, PROBED, Figure, Policy, Report
 
@@ -55,16 +56,16 @@ def metrics(thresholds: Collection[float]) -> list[str]:
     policies = [f"@{policy}" for policy in Policy if policy != Policy.ema]  # ema is the plain split
     splits = [f"{split}{policy}" for policy in ("", *policies) for split in SPLITS]
     splits.remove("train@batch")  # it is the loss of the training steps, whatever the policies
-    named = [f"{split}/{metric}" for split in splits for metric in METRICS]
+    named = [metric_key(split, metric) for split in splits for metric in METRICS]
     times = [f"{unit}_to/{t}" for unit in ("steps", "samples") for t in sorted(thresholds)]
     return [*named, "train@batch/loss", *times]
 
 
 def probed(arm: Mapping[str, Any]) -> list[str]:
     """The keys that the probes of an arm may record, given its settings by dotted key."""
-    layers = ["", *(f"/{layer}" for layer in range(1, sum(arm["model.depth"]) + 1)), "/head"]
+    layers = ["", *map(str, range(1, sum(arm["model.depth"]) + 1)), "head"]
     return [
-        f"train@batch/{metric}{layer}"
+        metric_key("train@batch", metric, layer)
         for probe in arm["probes"]
         for metric, is_of_layers in PROBED[probe].items()
         for layer in (layers[1:] if is_of_layers else layers[:1])

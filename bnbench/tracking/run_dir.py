@@ -18,6 +18,7 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
+from bnbench.config.points import split_key
 from bnbench.tracking.shapes import SUMMARY, checked, parsed
 from bnbench.tracking.stored import (
     DEPTH,
@@ -299,8 +300,8 @@ def proved(path: Path, summary: Mapping[str, Any], name: str) -> bytes:
 def last_line(summary: Mapping[str, Any]) -> bytes:
     """The last line of a metrics.csv, which its run's summary says too: it may be torn off."""
     key, value = next(reversed(summary["metrics"].items()), ("", None))
-    split, _, metric = key.partition("/")
-    return f"{summary['steps']},{summary['samples']},{split},,{metric},{value!r}\n".encode()
+    split, metric, layer = split_key(key)
+    return f"{summary['steps']},{summary['samples']},{split},{layer},{metric},{value!r}\n".encode()
 
 
 def is_intact(path: Path, summary: Mapping[str, Any], name: str) -> bool:

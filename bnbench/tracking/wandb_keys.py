@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from bnbench.config.arms import peak_rate
+from bnbench.config.points import metric_key
+from bnbench.config.quantities import peak_rate
 from bnbench.tracking.csv_log import read_shifts
 
 RATE = "learning_rate"  # in the summary: no single key of the configuration is the rate of an arm
@@ -18,7 +19,7 @@ def shift_key(shift: str, severity: int, policy: str, metric: str) -> str:
     ('shift/accuracy/blur-3', 'shift@precise/loss/blur-3')
     """
     split = "shift" if policy in PLAIN else f"shift@{policy}"
-    return f"{split}/{metric}/{shift}-{severity}"
+    return metric_key(split, metric, f"{shift}-{severity}")
 
 
 def wandb_summary(

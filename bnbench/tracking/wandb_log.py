@@ -18,6 +18,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from bnbench import __version__
+from bnbench.config.points import metric_key
 from bnbench.config.schema import TrackMode
 from bnbench.tracking.csv_log import Point
 from bnbench.tracking.run_dir import plain
@@ -83,7 +84,7 @@ class WandbLog:
         if self.run is None:
             return
         values = {
-            "/".join(filter(None, (split, metric, layer))): value
+            metric_key(split, metric, layer): value
             for (split, layer, metric), value in point.items()
         }
         try:
