@@ -14,7 +14,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 
 import hydra
 from hydra import version
@@ -45,7 +44,8 @@ from bnbench.tracking.experiment_dir import (
     write_runs,
 )
 from bnbench.tracking.meta import circumstances, known_meta
-from bnbench.tracking.run_dir import DamagedError, run_path, seed_of
+from bnbench.tracking.run_dir import RunFolder
+from bnbench.tracking.stored import DamagedError
 from bnbench.tracking.upload import attempts
 from bnbench.tracking.wandb_environment import not_followed
 
@@ -198,9 +198,7 @@ def run(read: Callable[[], cli.Request], command: str) -> Outcome:
                 train_missing(work, task)
         if not lacking or request.found == request.tuned:
             break
-    failures = [
-        (arm, seed_of(path), work.reason(path)) for path, arm in todo.items() if work.failed(path)
-    ]
+    failures = [(arm, run.seed, work.reason(run)) for run, arm in todo.items() if work.failed(run)]
     seconds = time.monotonic() - clock_started
     describe_experiments(request, command, started, datetime.now(UTC))
     for experiment in request.experiments:
@@ -263,12 +261,12 @@ def describe_experiments(
 def device(request: cli.Request) -> str:
     """What the runs were trained on, as the last of them recorded it."""
     arm = next(reversed(request.arms.values()))
-    path = run_path(request.results, arm.id, arm.config.seeds[-1])
-    return str(known_meta(path).get("device", "unknown"))
+    run = RunFolder.of(request.results, arm.id, arm.config.seeds[-1])
+    return str(known_meta(run).get("device", "unknown"))
 
 
 def describe(
-    request: cli.Request, todo: Mapping[str, Sequence[Path]], number: int, console: Console
+    request: cli.Request, todo: Mapping[str, Sequence[RunFolder]], number: int, console: Console
 ) -> None:
     """Say what was asked for, what is there already and what is trained now, in which round."""
     for experiment in request.experiments if number == 1 else ():
@@ -316,5 +314,7 @@ def not_sent(request: cli.Request) -> int:
     arms = list(request.arms.values())
     if arms[0].config.track.mode != TrackMode.online:
         return 0
-    asked = {run_path(request.results, arm.id, seed) for arm in arms for seed in arm.config.seeds}
+    asked = {
+        RunFolder.of(request.results, arm.id, seed) for arm in arms for seed in arm.config.seeds
+    }
     return sum(a.run in asked and not a.is_sent for a in attempts(request.results))

@@ -35,26 +35,11 @@ from bnbench.probes import PROBES, Batch
 from bnbench.tracking.csv_log import SHIFTS, CsvLog, Point, named_shifts, read_shifts, write_table
 from bnbench.tracking.meta import circumstances
 from bnbench.tracking.rebuild import ensure, note
-from bnbench.tracking.run_dir import (
-    PENDING,
-    DamagedError,
-    RunBusyError,
-    State,
-    as_json,
-    begin,
-    finish,
-    is_intact,
-    is_pending,
-    locked,
-    read_summary,
-    run_path,
-    state,
-    write_summary,
-    write_whole,
-)
-from bnbench.tracking.stored import WEIGHTS, opened
+from bnbench.tracking.run_dir import RunBusyError, RunFolder, State
+from bnbench.tracking.stored import WEIGHTS, DamagedError, opened
 from bnbench.tracking.wandb_keys import wandb_summary
 from bnbench.tracking.wandb_log import FAILED, INTERRUPTED, Identity, WandbLog
+from bnbench.tracking.whole_files import as_json, write_whole
 from bnbench.training.evaluation import (
     StatisticsSource,
     evaluate,
@@ -99,10 +84,10 @@ def train_arm(config: Config) -> dict[int, str]:
     torch.set_num_threads(recipe.threads)
     outcome: dict[int, str] = {}
     for seed in recipe.seeds:
-        path = run_path(recipe.results, recipe.arm, seed)
+        folder = RunFolder.of(recipe.results, recipe.arm, seed)
         try:
-            with locked(path):
-                complete(recipe, seed, path)
+            with folder.locked():
+                complete(recipe, seed, folder)
             outcome[seed] = State.done
         except RunBusyError:
             outcome[seed] = State.running  # whoever holds it finishes it
@@ -110,11 +95,11 @@ def train_arm(config: Config) -> dict[int, str]:
             outcome[seed] = f"{type(error).__name__}: {error}".strip().splitlines()[-1]
             # where the disk is full, or the folder is a link, the sweep still hears of it
             with suppress(OSError, DamagedError):
-                write_whole(path / "error.txt", traceback.format_exc())
+                write_whole(folder.error, traceback.format_exc())
     return outcome
 
 
-def complete(recipe: Recipe, seed: int, path: Path) -> None:
+def complete(recipe: Recipe, seed: int, folder: RunFolder) -> None:
     """Give a run what it lacks: its training, the end of its W&B run, or shifts asked for later."""
     identity = Identity(
         recipe.track,
@@ -125,43 +110,43 @@ def complete(recipe: Recipe, seed: int, path: Path) -> None:
         seed,
         recipe.science,
     )
-    if state(path) != State.done and is_pending(path):
+    if folder.state() != State.done and folder.is_pending():
         # its process died between its last number and its end: nothing is to be computed again
         if recipe.track == TrackMode.csv:
-            note(path, None)
+            note(folder, None)
         else:
-            ensure(path, identity, read_summary(path, PENDING))
-        finish(path)
+            ensure(folder, identity, folder.read_summary(pending=True))
+        folder.finish()
     # shifts that were asked for before are kept, and evaluated again where their file is damaged
-    wanted = recipe.shifts | {row for row in named_shifts(path) if row[2] in recipe.policies}
+    wanted = recipe.shifts | {row for row in named_shifts(folder) if row[2] in recipe.policies}
     run = summary = None
     with suppress(FileNotFoundError, DamagedError):
-        summary = read_summary(path)
+        summary = folder.read_summary()
     if summary is not None:
-        rows = read_shifts(path, summary)
+        rows = read_shifts(folder, summary)
         lacking = wanted - {row[:3] for row in rows}
-        if is_intact(path, summary, "metrics.csv"):
-            if not lacking and is_intact(path, summary, "shifts.csv"):
+        if folder.is_intact(summary, folder.metrics):
+            if not lacking and folder.is_intact(summary, folder.shifts):
                 return
             run = build(recipe, seed)
-            if is_intact(path, summary, "weights.pt") and load_weights(run, path / "weights.pt"):
+            if folder.is_intact(summary, folder.weights) and load_weights(run, folder.weights):
                 table = sorted([*rows, *shifted(run, lacking)], key=lambda row: row[:3])
-                write_table(path / "shifts.csv", SHIFTS, table)
-                write_summary(path, summary)
-                (path / "error.txt").unlink(missing_ok=True)
+                write_table(folder.shifts, SHIFTS, table)
+                folder.write_summary(summary)
+                folder.error.unlink(missing_ok=True)
                 return
     # a done run that lost its curve or its weights is trained again, to the same numbers
-    train_run(run or build(recipe, seed), identity, path, wanted)
+    train_run(run or build(recipe, seed), identity, folder, wanted)
 
 
 def train_run(
-    run: Run, identity: Identity, path: Path, shifts: Collection[tuple[str, int, str]]
+    run: Run, identity: Identity, folder: RunFolder, shifts: Collection[tuple[str, int, str]]
 ) -> None:
     """Train a run from the start and log it; done last, when all else is on the disk."""
     started = time.perf_counter()
     recipe = run.recipe
-    begin(path, recipe.science)
-    csv_log = CsvLog(path / "metrics.csv")
+    folder.begin(recipe.science)
+    csv_log = CsvLog(folder.metrics)
     wandb_log = None if recipe.track == TrackMode.csv else WandbLog(identity)
     meta = {
         **circumstances(recipe.results),
@@ -170,7 +155,7 @@ def train_run(
         "wandb_id": wandb_log.id if wandb_log else None,
         "wandb_folder": wandb_log.id if wandb_log else None,
     }
-    write_whole(path / "meta.json", as_json(meta))
+    write_whole(folder.meta, as_json(meta))
     curve: list[tuple[int, Point]] = []
 
     def record(step: int, point: Point) -> None:
@@ -183,19 +168,19 @@ def train_run(
         origin = fingerprint(run)
         with closing(csv_log):
             diverged = fit(run, record)
-        save_weights(run, path / "weights.pt")
+        save_weights(run, folder.weights)
         summary = summarise(run, curve, diverged, time.perf_counter() - started)
         summary["fingerprint"] = origin
         if shifts:
-            write_table(path / "shifts.csv", SHIFTS, shifted(run, shifts))
-        write_summary(path, summary, PENDING)
+            write_table(folder.shifts, SHIFTS, shifted(run, shifts))
+        folder.write_summary(summary, pending=True)
     except BaseException as error:
         if wandb_log:
             wandb_log.close(None, FAILED if isinstance(error, Exception) else INTERRUPTED)
         raise
-    if wandb_log and not wandb_log.close(wandb_summary(path, recipe.science, summary)):
-        ensure(path, identity, summary)
-    finish(path)
+    if wandb_log and not wandb_log.close(wandb_summary(folder, recipe.science, summary)):
+        ensure(folder, identity, summary)
+    folder.finish()
 
 
 # Building: the net and the data that it meets

@@ -15,7 +15,7 @@ from hypothesis.internal.conjecture import providers
 
 from bnbench import CONFIGS, cli
 from bnbench.analysis import Experiment, load
-from bnbench.tracking.run_dir import PENDING, finish, write_summary
+from bnbench.tracking.run_dir import RunFolder
 
 SUMMARY = {
     "status": "done",
@@ -82,8 +82,8 @@ def end() -> Callable[..., None]:
     """End a run as training does: with a summary, in which some keys may be others."""
 
     def write(path: Path, **changes: object) -> None:
-        write_summary(path, {**SUMMARY, **changes}, PENDING)
-        finish(path)
+        RunFolder(path).write_summary({**SUMMARY, **changes}, pending=True)
+        RunFolder(path).finish()
 
     return write
 

@@ -15,7 +15,7 @@ from collections import Counter
 import pytest
 
 from bnbench import ROOT
-from bnbench.tracking.run_dir import State, state
+from bnbench.tracking.run_dir import RunFolder, State
 
 TRAIN = [sys.executable, str(ROOT / "scripts" / "train.py")]
 TORTURE = str(ROOT / "tests" / "tools" / "torture.py")
@@ -55,7 +55,7 @@ def killed_everywhere(folder, *overrides):
     (calm,) = (folder / "calm").glob("runs/*/seed-0")
     for k in range(1, number + 1):
         (path,) = (folder / str(k)).glob("runs/*/seed-0")
-        assert state(path) == State.done
+        assert RunFolder(path).state() == State.done
         assert files(path) == files(calm)
         for name in ("metrics.csv", "shifts.csv", "weights.pt", "config.yaml"):
             assert (path / name).read_bytes() == (calm / name).read_bytes(), (k, name)
@@ -124,7 +124,7 @@ def test_two_sweeps_at_once_share_the_work(tmp_path):
     assert [sweep.returncode for sweep in sweeps] == [0, 0], answers
     runs = list((tmp_path / "results").glob("runs/*/seed-*"))
     assert len(runs) == 8
-    assert {state(path) for path in runs} == {State.done}
+    assert {RunFolder(path).state() for path in runs} == {State.done}
     script = torture()
     tally = script.Tally()
     script.compare_wandb(tmp_path / "results", tally)
@@ -156,7 +156,7 @@ def test_an_interrupted_sweep_closes_what_it_had_begun(tmp_path, to_all):
     assert errors == "\ninterrupted; the same command finishes what is missing\n"
     script = torture()
     for path in curves():
-        assert state(path.parent) == State.interrupted
+        assert RunFolder(path.parent).state() == State.interrupted
         wandb_id = json.loads((path.parent / "meta.json").read_text())["wandb_id"]
         (file,) = tmp_path.glob(f"results/wandb/offline-run-*-{wandb_id}/*.wandb")
         records = script.read_wandb(file)
@@ -209,7 +209,9 @@ def test_a_net_that_does_not_fit_in_memory_fails_alone(tmp_path):
     assert answer.stdout.count("FAILED") == 1
     assert "memory" in answer.stdout
     assert "1 of 2 runs failed" in answer.stdout
-    states = Counter(state(path) for path in (tmp_path / "results").glob("runs/*/seed-0"))
+    states = Counter(
+        RunFolder(path).state() for path in (tmp_path / "results").glob("runs/*/seed-0")
+    )
     assert states == {State.done: 1, State.failed: 1}
 
 

@@ -249,7 +249,7 @@ def test_damaged_weights_evaluate_nothing(change, whole):
     shifts, metrics = weights.with_name("shifts.csv"), weights.with_name("metrics.csv")
     one = ("norm=none", "seeds=[1]", "shift=blur", "shift.severities=[1,3,5]")
     more = moved(compose(*one), whole.copy)
-    assert list(Work(more).arm_of) == [weights.parent]
+    assert [run.weights for run in Work(more).arm_of] == [weights]
     train(more)
     expected = sorted(shifts.read_bytes().splitlines())
     damage(whole.copied("weights.pt"), *change)

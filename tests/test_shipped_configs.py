@@ -19,7 +19,7 @@ from bnbench import CONFIGS
 from bnbench.config.arms import arm_id, flatten, science
 from bnbench.config.schema import SCHEMA, SPATIAL_NORMS
 from bnbench.request import preflight
-from bnbench.tracking.run_dir import State, run_path, state
+from bnbench.tracking.run_dir import RunFolder, State
 from bnbench.train import train_arm
 
 GROUPS = ("model", "norm", "data", "shift", "optim", "train", "track")
@@ -39,10 +39,10 @@ def trains_each(arms):
     for arm in arms:
         train_arm(arm.config)
         for seed in arm.config.seeds:
-            path = run_path(Path(arm.config.results), arm_id(science(arm.config)), seed)
+            path = RunFolder.of(Path(arm.config.results), arm_id(science(arm.config)), seed).path
             error = path / "error.txt"
             assert not error.exists(), error.read_text()
-            assert state(path) == State.done
+            assert RunFolder(path).state() == State.done
 
 
 def test_every_group_is_covered():

@@ -9,7 +9,8 @@ import pytest
 
 from bnbench import ROOT
 from bnbench.tracking.experiment_dir import FITTING, experiment_path, write_arms, write_experiment
-from bnbench.tracking.run_dir import begin, locked, run_path, write_whole
+from bnbench.tracking.run_dir import RunFolder
+from bnbench.tracking.whole_files import write_whole
 
 SCRIPT = ROOT / "scripts" / "status.py"
 SCIENCE = {"norm": {"name": "none"}}
@@ -37,17 +38,17 @@ def results(tmp_path, end):
         folder = experiment_path(results, name, "digits")
         write_arms(folder, [("a", 0, SCIENCE), ("a", 1, SCIENCE), ("b", 0, SCIENCE)])
         write_experiment(folder, {"question": "What?"})
-    with locked(run_path(results, "a", 0)):
-        begin(run_path(results, "a", 0), SCIENCE)
-        end(run_path(results, "a", 0))
+    with RunFolder.of(results, "a", 0).locked():
+        RunFolder.of(results, "a", 0).begin(SCIENCE)
+        end(RunFolder.of(results, "a", 0).path)
     fail(results, "b", 0, 'Traceback …\n  File "x"\nValueError: too [bold]deep[/bold]\n')
     return results
 
 
 def fail(results, arm, seed, text):
-    path = run_path(results, arm, seed)
-    with locked(path):
-        begin(path, SCIENCE)
+    path = RunFolder.of(results, arm, seed).path
+    with RunFolder(path).locked():
+        RunFolder(path).begin(SCIENCE)
         write_whole(path / "error.txt", text)
 
 
@@ -116,7 +117,7 @@ def test_a_bad_experiment_is_one_line_and_the_others_are_shown(results, status):
 
 
 def test_a_damaged_summary_is_told_beside_its_row(results, status):
-    file = run_path(results, "a", 0) / "summary.json"
+    file = RunFolder.of(results, "a", 0).path / "summary.json"
     file.write_text(file.read_text().replace("0.5", "0.6"))
     code, out, err = status()
     assert code == 1
@@ -139,7 +140,7 @@ def test_an_odd_folder_is_one_line_and_the_others_are_shown(results, status):
 
 
 def test_a_curve_that_an_editor_saved_is_told_beside_its_row(results, status, end):
-    path = run_path(results, "a", 0)
+    path = RunFolder.of(results, "a", 0).path
     (path / "metrics.csv").write_bytes(b"step,samples,split,layer,metric,value\n")
     end(path)
     assert status()[0] == 0

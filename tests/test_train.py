@@ -28,13 +28,7 @@ from bnbench.norms.population import POLICIES
 from bnbench.probes import PROBES
 from bnbench.request.declared import probed as probe_keys
 from bnbench.tracking.experiment_dir import outcome
-from bnbench.tracking.run_dir import (
-    State,
-    read_summary,
-    run_path,
-    state,
-    write_summary,
-)
+from bnbench.tracking.run_dir import RunFolder, State
 from bnbench.train import build, fingerprint, fit, load_weights, steps, train_arm
 
 ALL = ",".join(Probe)
@@ -54,7 +48,7 @@ def only(request):
 
 def trained(config, seed=0):
     train_arm(config)
-    path = run_path(Path(config.results), arm_id(science(config)), seed)
+    path = RunFolder.of(Path(config.results), arm_id(science(config)), seed).path
     error = path / "error.txt"
     assert not error.exists(), error.read_text()
     return path
@@ -388,17 +382,19 @@ def test_a_run_from_before_fingerprints_is_done(read):
     arguments = [*CSV, "train.steps=2", "train.policies=[ema]"]
     config = only(read(*arguments))
     path = trained(config)
-    old = {key: value for key, value in read_summary(path).items() if key != "fingerprint"}
-    write_summary(path, old)
+    old = {
+        key: value for key, value in RunFolder(path).read_summary().items() if key != "fingerprint"
+    }
+    RunFolder(path).write_summary(old)
     before = (path / "summary.json").read_bytes()
-    assert state(path) == State.done
+    assert RunFolder(path).state() == State.done
     assert trained(config) == path
     assert (path / "summary.json").read_bytes() == before
-    cells = outcome(path)
-    write_summary(path, {**old, "fingerprint": {"weights": "0" * 16}})
-    assert outcome(path) == cells  # no table shows it
-    write_summary(path, {**old, "fingerprint": "0" * 16})
-    assert state(path) != State.done
+    cells = outcome(RunFolder(path))
+    RunFolder(path).write_summary({**old, "fingerprint": {"weights": "0" * 16}})
+    assert outcome(RunFolder(path)) == cells  # no table shows it
+    RunFolder(path).write_summary({**old, "fingerprint": "0" * 16})
+    assert RunFolder(path).state() != State.done
 
 
 @pytest.mark.one_in(3)
@@ -523,8 +519,10 @@ def test_an_exception_fails_one_run_and_spares_the_rest(read, monkeypatch):
 
     monkeypatch.setattr("bnbench.train.fit", broken)
     train_arm(config)
-    first, second = (run_path(Path(config.results), arm_id(science(config)), s) for s in (0, 1))
-    assert (state(first), state(second)) == (State.failed, State.done)
+    first, second = (
+        RunFolder.of(Path(config.results), arm_id(science(config)), s).path for s in (0, 1)
+    )
+    assert (RunFolder(first).state(), RunFolder(second).state()) == (State.failed, State.done)
     assert "MemoryError: no memory left" in (first / "error.txt").read_text()
 
 

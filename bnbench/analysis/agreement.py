@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from bnbench.analysis.verdict_words import shown
 from bnbench.analysis.verdicts import TRAINING, Claim, read_claims
 from bnbench.config.labels import count_label
-from bnbench.tracking.run_dir import DamagedError
+from bnbench.tracking.stored import DamagedError
 
 Boards = Mapping[str, Sequence[Claim]]  # data set -> its claims
 DECIDED = {"confirmed", "refuted"}

@@ -18,7 +18,7 @@ from bnbench.config.points import metric_key, split_key
 from bnbench.config.quantities import layers_per_width, peak_rate
 from bnbench.config.schema import LrScaling, Policy
 from bnbench.tracking.experiment_dir import is_record, read_experiment, read_rows, tabulate
-from bnbench.tracking.run_dir import read_summary, run_path
+from bnbench.tracking.run_dir import RunFolder
 from bnbench.tracking.shapes import OUTCOMES
 
 STATUSES = (*OUTCOMES, "failed", "interrupted", "running", "missing")
@@ -92,13 +92,15 @@ def load(folder: Path) -> Experiment:
     """
     bare, results = load_runs(folder), folder.parents[2]
     ended = finished(bare.runs)
-    folders = [
-        run_path(results, arm, seed) for arm, seed in zip(ended["arm"], ended["seed"], strict=True)
-    ]
+    runs = zip(ended["arm"], ended["seed"], strict=True)
+    folders = [RunFolder.of(results, arm, seed) for arm, seed in runs]
     summaries = list(map(_summary, folders))
     tables = []
-    for file, columns in (("metrics.csv", CURVES), ("shifts.csv", SHIFTS)):
-        sources = [(path / file, summary) for path, summary in zip(folders, summaries, strict=True)]
+    for files, columns in (
+        ([folder.metrics for folder in folders], CURVES),
+        ([folder.shifts for folder in folders], SHIFTS),
+    ):
+        sources = list(zip(files, summaries, strict=True))
         tables.append(_long(sources, ended, columns))
     return replace(bare, curves=tables[0], shifts=tables[1])
 
@@ -255,10 +257,10 @@ def _hidden_layers(widths: str, depth: str) -> int:
     return sum(layers_per_width(json.loads(widths), json.loads(depth)))
 
 
-def _summary(folder: Path) -> Mapping[str, Any]:
+def _summary(folder: RunFolder) -> Mapping[str, Any]:
     """A run's summary; {} where none was kept."""
     try:
-        return read_summary(folder)
+        return folder.read_summary()
     except FileNotFoundError:
         return {}
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import pandas as pd
 
-from bnbench.tracking.run_dir import proved
+from bnbench.tracking.run_dir import RunFolder
 from bnbench.tracking.stored import TABLES
 
 DTYPES = {int: "int64", float: "float64", str: "category"}
@@ -73,7 +73,7 @@ def read_long(
 
 def _body(file: Path, summary: Mapping[str, Any]) -> bytes:
     """The lines of a file below its header."""
-    return proved(file.parent, summary, file.name).partition(b"\n")[2]
+    return RunFolder(file.parent).proved(summary, file).partition(b"\n")[2]
 
 
 def _parse(content: bytes, columns: Mapping[str, type]) -> pd.DataFrame:

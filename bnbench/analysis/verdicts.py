@@ -15,9 +15,9 @@ from typing import Any, NamedTuple, cast
 import pandas as pd
 
 from bnbench.analysis.long_csv import read_table
-from bnbench.tracking.run_dir import DamagedError, read_object, write_whole
 from bnbench.tracking.shapes import CLAIM, CLAIM_ID, JUDGED, checked, parsed
-from bnbench.tracking.stored import SMALL, content
+from bnbench.tracking.stored import SMALL, DamagedError, content
+from bnbench.tracking.whole_files import read_object, write_whole
 
 DEPTH = 2  # below the results folder: claims/<data>
 FACTS = "judged.json"  # command, commit, versions, device

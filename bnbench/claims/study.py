@@ -19,7 +19,7 @@ from bnbench.analysis.load import curve as curve_of
 from bnbench.analysis.long_csv import read_table
 from bnbench.request.tuning import SCORE, best_place, mean_accuracy
 from bnbench.tracking.experiment_dir import experiment_path
-from bnbench.tracking.run_dir import read_summary, run_path
+from bnbench.tracking.run_dir import RunFolder
 from bnbench.tracking.shapes import OUTCOMES
 from bnbench.tracking.stored import DamagedError, content
 
@@ -183,7 +183,7 @@ class Study:
     @cache  # noqa: B019 - a study lives as long as its program
     def fingerprint(self, arm: str, seed: int) -> dict[str, Any]:
         """What a run began with: see `bnbench.train.fingerprint`."""
-        mark = read_summary(run_path(self.results, arm, seed)).get("fingerprint")
+        mark = RunFolder.of(self.results, arm, seed).read_summary().get("fingerprint")
         if not mark:
             raise IntegrityError(f"{arm} seed {seed}: no fingerprint tells what it was trained on")
         return mark

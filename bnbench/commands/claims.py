@@ -21,7 +21,7 @@ from bnbench.config.checks import RequestError
 from bnbench.request.preflight import default_jobs
 from bnbench.request.refusal import allowed, print_error
 from bnbench.sweep import device, sweep
-from bnbench.tracking.run_dir import as_json, write_whole
+from bnbench.tracking.whole_files import as_json, write_whole
 
 ONLY = "claims="
 DEFAULT = "digits"  # as in configs/config.yaml

@@ -10,7 +10,7 @@ from rich.table import Table
 from bnbench.commands.arguments import results_folder
 from bnbench.request.refusal import print_error
 from bnbench.tracking.experiment_dir import survey, tabulate
-from bnbench.tracking.run_dir import last_error, run_path
+from bnbench.tracking.run_dir import RunFolder
 
 COLUMNS = ("done", "diverged", "running", "interrupted", "failed", "missing")
 SHOWN = 20  # failed runs, and lines about what cannot be read
@@ -43,8 +43,9 @@ def main() -> int:
         table.add_row(name, data, *map(str, numbers))
         for run in runs:
             if run["status"] == "failed":
-                path = run_path(results, run["arm"], int(run["seed"]))
-                failed[path] = f"FAILED {run['arm']} seed {run['seed']}: {last_error(path)}"
+                folder = RunFolder.of(results, run["arm"], int(run["seed"]))
+                line = f"FAILED {run['arm']} seed {run['seed']}: {folder.last_error()}"
+                failed[folder.path] = line
     if table.rows:
         console.print(table)
     for line in capped(list(failed.values()), "failed runs"):

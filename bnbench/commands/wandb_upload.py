@@ -11,7 +11,7 @@ from bnbench.commands.arguments import Parser, parsed
 from bnbench.config.checks import RULES
 from bnbench.request.refusal import print_error
 from bnbench.tracking import wandb_log
-from bnbench.tracking.run_dir import RunBusyError, State, state
+from bnbench.tracking.run_dir import RunBusyError, State
 from bnbench.tracking.upload import found_attempts, trained, upload_from_csv
 
 
@@ -29,19 +29,19 @@ def main() -> int:
     found, problems = found_attempts(args.results)
     attempt_of = {attempt.run: attempt for attempt in found if attempt.run}
     waiting = [
-        path
-        for path in trained(args.results)
-        if state(path) == State.done
-        and (args.all or path not in attempt_of or not attempt_of[path].is_sent)
+        run
+        for run in trained(args.results)
+        if run.state() == State.done
+        and (args.all or run not in attempt_of or not attempt_of[run].is_sent)
     ]
     for problem in problems:
         print_error(problem)
     sent = 0
     console = Console(stderr=True)
-    for path in track(waiting, "uploading", console=console, disable=not console.is_terminal):
+    for run in track(waiting, "uploading", console=console, disable=not console.is_terminal):
         try:
             sent += upload_from_csv(
-                path, args.project, args.entity, args.results, attempt_of.get(path)
+                run, args.project, args.entity, args.results, attempt_of.get(run)
             )
         except (RunBusyError, ValueError) as error:
             print_error(str(error))

@@ -11,11 +11,12 @@ from bnbench.analysis.load import Experiment, finished, load
 from bnbench.dashboard import workspace
 from bnbench.dashboard.records import Dashboard, check
 from bnbench.dashboard.specification import keys_logged, specify
-from bnbench.tracking.run_dir import DamagedError, as_json, run_path, write_whole
+from bnbench.tracking.run_dir import RunFolder
 from bnbench.tracking.shapes import SAVED, checked, parsed
-from bnbench.tracking.stored import content, make_folder
+from bnbench.tracking.stored import DamagedError, content, make_folder
 from bnbench.tracking.upload import Attempt
 from bnbench.tracking.wandb_log import describe, read_facts
+from bnbench.tracking.whole_files import as_json, write_whole
 
 FROM_CSV = "scripts/wandb_upload.py"
 
@@ -151,7 +152,7 @@ def wandb_runs(experiment: Experiment, results: Path, attempts: Iterable[Attempt
     shifted = Counter(zip(experiment.shifts["arm"], experiment.shifts["seed"], strict=True))
     runs = Runs(len(ended), 0, 0, 0, Counter())
     for arm, seed in zip(ended["arm"], ended["seed"], strict=True):
-        attempt = attempt_of.get(run_path(results, arm, seed))
+        attempt = attempt_of.get(RunFolder.of(results, arm, seed))
         facts = None
         with suppress(FileNotFoundError, DamagedError):
             facts = read_facts(attempt.file) if attempt else None

@@ -20,8 +20,8 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from bnbench.config.labels import ABSENT
-from bnbench.tracking.run_dir import write_whole
 from bnbench.tracking.stored import make_folder
+from bnbench.tracking.whole_files import write_whole
 
 NORM_COLOURS = {
     "none": "#4d4d4d",

@@ -24,8 +24,8 @@ from bnbench.gallery.planes import HALF, IMAGES, measured_plane
 from bnbench.gallery.slides import DEPTH
 from bnbench.models.blocks import stages
 from bnbench.probes.activations import BINS, REACH, SHARES
-from bnbench.tracking.run_dir import as_json, digest, write_whole
-from bnbench.tracking.stored import make_folder
+from bnbench.tracking.stored import digest, make_folder
+from bnbench.tracking.whole_files import as_json, write_whole
 from bnbench.train import SUBSET
 
 EXPERIMENT = "gallery"

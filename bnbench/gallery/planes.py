@@ -13,16 +13,9 @@ from bnbench.gallery.slices import direction, plane
 from bnbench.probes import Batch
 from bnbench.probes.passes import parameters
 from bnbench.tracking.csv_log import write_table
-from bnbench.tracking.run_dir import (
-    DamagedError,
-    as_json,
-    digest,
-    is_intact,
-    read_summary,
-    run_path,
-    write_whole,
-)
-from bnbench.tracking.stored import TABLE, content, make_folder
+from bnbench.tracking.run_dir import RunFolder
+from bnbench.tracking.stored import TABLE, DamagedError, content, digest, make_folder
+from bnbench.tracking.whole_files import as_json, write_whole
 from bnbench.train import build, load_weights
 
 VERSION = 1  # of what the numbers mean; planes of another version are measured anew
@@ -45,8 +38,8 @@ def measured_plane(
     Raises:
         ValueError: the run kept no weights.
     """
-    path = run_path(results, arm, seed)
-    summary = read_summary(path)
+    trained = RunFolder.of(results, arm, seed)
+    summary = trained.read_summary()
     weights = summary.get("sha256", {}).get("weights.pt")
     facts = {"version": VERSION, "arm": arm, "seed": seed, "weights": weights, "points": points,
              "half": HALF, "images": IMAGES}  # fmt: skip
@@ -54,9 +47,9 @@ def measured_plane(
     note = file.with_suffix(".json")
     if not is_kept(file, note, facts):
         run = build(resolve(config), seed)
-        kept = is_intact(path, summary, "weights.pt")
-        if not kept or not load_weights(run, path / "weights.pt"):
-            raise ValueError(f"{path / 'weights.pt'}: missing or damaged (train.save_weights)")
+        kept = trained.is_intact(summary, trained.weights)
+        if not kept or not load_weights(run, trained.weights):
+            raise ValueError(f"{trained.weights}: missing or damaged (train.save_weights)")
         images, labels = (x[:IMAGES] for x in run.splits["train"])
         at = parameters(run.model)
         ways = (direction(at, seed, "one"), direction(at, seed, "other"))

@@ -19,8 +19,8 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 from PIL import Image
 
 from bnbench.drawing import style
-from bnbench.tracking.run_dir import write_whole
 from bnbench.tracking.stored import make_folder
+from bnbench.tracking.whole_files import write_whole
 
 DEPTH = 2  # below the results folder: gallery/<data>
 SIZE = (12.8, 7.2)  # inches

@@ -15,17 +15,9 @@ import torch
 from bnbench.measured import exact
 from bnbench.measured.problems import PROBLEMS, Problem
 from bnbench.tracking.csv_log import write_table
-from bnbench.tracking.run_dir import (
-    DamagedError,
-    as_json,
-    checksum,
-    digest,
-    is_intact,
-    read_object,
-    write_whole,
-)
 from bnbench.tracking.shapes import PROBLEM
-from bnbench.tracking.stored import make_folder
+from bnbench.tracking.stored import DamagedError, digest, make_folder
+from bnbench.tracking.whole_files import as_json, checksum, matches, read_object, write_whole
 
 EXACT = ("claim", "part", "statistic", "estimate", "direction", "bound", "holds")
 LONG = ("seed", "quantity", "value")
@@ -72,7 +64,7 @@ def is_current(folder: Path, name: str, problem: Problem) -> bool:
     return (
         facts == want
         and hashes.keys() == {f"{name}.csv", *table_files(name, problem)}
-        and all(is_intact(folder, {"sha256": hashes}, file) for file in hashes)
+        and all(matches(folder / file, sha256) for file, sha256 in hashes.items())
     )
 
 

@@ -25,7 +25,7 @@ from bnbench.drawing.claims import forest
 from bnbench.drawing.plots import Drawing
 from bnbench.pages.render import kept_picture, picture, render
 from bnbench.pages.tables import Table
-from bnbench.tracking.run_dir import write_whole
+from bnbench.tracking.whole_files import write_whole
 
 PAGE = "report.html"
 PART_COLUMNS = ["part", "verdict", "to confirm", "estimate [interval]", "level", "n"]

@@ -24,8 +24,8 @@ from bnbench.pages.claims import PAGE, boards, write_claims
 from bnbench.pages.render import kept_picture, picture, render
 from bnbench.pages.runs import run_details
 from bnbench.tracking.experiment_dir import survey, write_runs
-from bnbench.tracking.run_dir import write_whole
 from bnbench.tracking.stored import DEPTH, check_folder
+from bnbench.tracking.whole_files import write_whole
 
 FIGURES = [
     Figure(FigureKind.curves, "Validation accuracy by step", col="model.name"),

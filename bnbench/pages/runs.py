@@ -10,7 +10,7 @@ import pandas as pd
 from bnbench.analysis.load import config_columns, final, finished
 from bnbench.analysis.stats import ACCURACY, PRECISE, thresholds
 from bnbench.pages.arm_command import arm_command
-from bnbench.tracking.run_dir import run_path
+from bnbench.tracking.run_dir import RunFolder
 
 
 def run_details(runs: pd.DataFrame, results: Path) -> dict[str, Any]:
@@ -39,7 +39,7 @@ def run_details(runs: pd.DataFrame, results: Path) -> dict[str, Any]:
         rows = zip(seeds, _outcomes(own), numbers, strict=True)
         arms[str(arm)] = {
             "runs": [[seed, outcome, *map(_short, row)] for seed, outcome, row in rows],
-            "folders": run_path(results, str(arm), seeds[0]).exists(),
+            "folders": RunFolder.of(results, str(arm), seeds[0]).path.exists(),
             "command": arm_command(str(arm), _first(own, settings), seeds),
         }
     return {"columns": list(header.values()), "arms": arms}

@@ -16,7 +16,8 @@ from typing import NamedTuple
 from bnbench.config.arms import arm_id, science
 from bnbench.config.checks import half_decades
 from bnbench.config.schema import Config
-from bnbench.tracking.run_dir import DamagedError, read_result, run_path
+from bnbench.tracking.run_dir import RunFolder
+from bnbench.tracking.stored import DamagedError
 
 SCORE = "val/accuracy"
 ROUNDING = 1e-9  # means that are closer count the same images right
@@ -97,7 +98,7 @@ def mean_score(config: Config, results: Path) -> float | None:
     """
     arm = arm_id(science(config))
     try:
-        summaries = [read_result(run_path(results, arm, seed)) for seed in config.seeds]
+        summaries = [RunFolder.of(results, arm, seed).read_result() for seed in config.seeds]
     except (FileNotFoundError, DamagedError):
         return None
     return mean_accuracy(summary["metrics"].get(SCORE) for summary in summaries)

@@ -16,17 +16,9 @@ from bnbench.request.hydra_internals import error_of, make_launcher
 from bnbench.request.refusal import first
 from bnbench.running.clusters import attended
 from bnbench.tracking.csv_log import read_shifts
-from bnbench.tracking.run_dir import (
-    DamagedError,
-    State,
-    last_error,
-    read_result,
-    run_path,
-    seed_of,
-    state,
-    write_whole,
-)
-from bnbench.tracking.stored import make_folder
+from bnbench.tracking.run_dir import RunFolder, State
+from bnbench.tracking.stored import DamagedError, make_folder
+from bnbench.tracking.whole_files import write_whole
 
 DEATHS = 2  # an arm whose worker died this often is failed
 LAUNCHES = 2  # launches in a row that touch no run, after which those runs have failed
@@ -49,48 +41,46 @@ class Work:
     def __init__(self, request: Request, earlier: "Work | None" = None):
         self.request = request
         self.arm_of = {
-            run_path(request.results, arm.id, seed): arm
+            RunFolder.of(request.results, arm.id, seed): arm
             for arm in request.arms.values()
             for seed in arm.config.seeds
         }
         # why runs failed, where their folders may not say it
-        self.reasons: dict[Path, str] = dict(earlier.reasons) if earlier else {}
+        self.reasons: dict[RunFolder, str] = dict(earlier.reasons) if earlier else {}
         # errors of earlier sweeps say nothing about this one
-        self.stale = {path: error_time(path) for path in self.arm_of}
+        self.stale = {run: error_time(run) for run in self.arm_of}
         self.stale |= earlier.stale if earlier else {}
 
-    def settled(self, path: Path) -> bool:
+    def settled(self, run: RunFolder) -> bool:
         """Whether a run has its result, unharmed, and every shift that is asked for."""
         try:
-            summary = read_result(path, restore=True)
+            summary = run.read_result(restore=True)
         except (FileNotFoundError, DamagedError):
             return False
-        asked = asked_shifts(self.arm_of[path].config)
-        return not asked or asked <= {row[:3] for row in read_shifts(path, summary)}
+        asked = asked_shifts(self.arm_of[run].config)
+        return not asked or asked <= {row[:3] for row in read_shifts(run, summary)}
 
-    def failed(self, path: Path) -> bool:
+    def failed(self, run: RunFolder) -> bool:
         """Whether a run has failed in this sweep."""
-        return path in self.reasons or error_time(path) not in (None, self.stale[path])
+        return run in self.reasons or error_time(run) not in (None, self.stale[run])
 
-    def fail(self, path: Path, reason: str) -> None:
+    def fail(self, run: RunFolder, reason: str) -> None:
         """Record that a run failed outside its own process."""
-        self.reasons[path] = reason
+        self.reasons[run] = reason
         with suppress(OSError, DamagedError):  # a full disk, a folder that is a link
-            make_folder(path)
-            write_whole(path / "error.txt", reason + "\n")
+            make_folder(run.path)
+            write_whole(run.error, reason + "\n")
 
-    def reason(self, path: Path) -> str:
+    def reason(self, run: RunFolder) -> str:
         """Why a run failed: in this sweep's words, or the last line of its error file."""
-        if path in self.reasons:
-            return self.reasons[path]
-        return last_error(path)
+        return self.reasons[run] if run in self.reasons else run.last_error()
 
-    def lacking(self) -> dict[str, list[Path]]:
+    def lacking(self) -> dict[str, list[RunFolder]]:
         """The runs that are neither settled nor failed, by arm."""
-        found: dict[str, list[Path]] = {}
-        for path, arm in self.arm_of.items():
-            if not self.failed(path) and not self.settled(path):
-                found.setdefault(arm.id, []).append(path)
+        found: dict[str, list[RunFolder]] = {}
+        for run, arm in self.arm_of.items():
+            if not self.failed(run) and not self.settled(run):
+                found.setdefault(arm.id, []).append(run)
         return found
 
 
@@ -107,26 +97,26 @@ def train_missing(work: Work, task: TaskFunction) -> None:
     while lacking := work.lacking():
         clean = [arm for arm in lacking if not deaths[arm]]
         group = clean or list(lacking)[:1]
-        before = {path: attempt(path) for arm in group for path in lacking[arm]}
+        before = {run: attempt(run) for arm in group for run in lacking[arm]}
         died = launch(work, [work.request.arms[arm] for arm in group], task)
-        left = [path for paths in work.lacking().values() for path in paths if path in before]
+        left = [run for runs in work.lacking().values() for run in runs if run in before]
         # what another sweep is training is waited for
-        left = [path for path in left if not wait_for(path)]
-        broken = [path for path in left if attempt(path) != before[path]]
-        for arm in {work.arm_of[path].id for path in broken}:
+        left = [run for run in left if not wait_for(run)]
+        broken = [run for run in left if attempt(run) != before[run]]
+        for arm in {work.arm_of[run].id for run in broken}:
             deaths[arm] += 1
         fruitless = fruitless + 1 if len(left) == len(before) and not broken else 0
-        for path in left:
-            if path in broken and deaths[work.arm_of[path].id] >= DEATHS:
-                work.fail(path, f"the worker process died {DEATHS} times: {died}")
+        for run in left:
+            if run in broken and deaths[work.arm_of[run].id] >= DEATHS:
+                work.fail(run, f"the worker process died {DEATHS} times: {died}")
             elif fruitless == LAUNCHES:
-                work.fail(path, f"the launcher failed: {died or 'it returned without training'}")
+                work.fail(run, f"the launcher failed: {died or 'it returned without training'}")
 
 
-def wait_for(path: Path) -> bool:
+def wait_for(run: RunFolder) -> bool:
     """Wait while another process trains a run; whether there was one."""
     waited = False
-    while state(path) == State.running:
+    while run.state() == State.running:
         waited = True
         time.sleep(WAIT_SECONDS)
     return waited
@@ -144,34 +134,34 @@ def launch(work: Work, arms: Sequence[Arm], task: TaskFunction) -> str | None:
         return first(error) or type(error).__name__
     lacking, deadline = work.lacking(), time.monotonic() + VISIBLE_SECONDS
     for arm, job in zip(arms, returns, strict=True):
-        for path in lacking.get(arm.id, []):
+        for run in lacking.get(arm.id, []):
             if job.status == JobStatus.FAILED:  # outside a run: a run records its own error
-                work.fail(path, repr(error_of(job)))
+                work.fail(run, repr(error_of(job)))
                 continue
-            word = job.return_value[seed_of(path)]
+            word = job.return_value[run.seed]
             if word == State.done:
-                if not appears(work, path, deadline):
-                    work.fail(path, ELSEWHERE)
+                if not appears(work, run, deadline):
+                    work.fail(run, ELSEWHERE)
             elif word != State.running:
-                work.fail(path, word)
+                work.fail(run, word)
     return None
 
 
-def appears(work: Work, path: Path, deadline: float) -> bool:
+def appears(work: Work, run: RunFolder, deadline: float) -> bool:
     """Whether a run that was trained elsewhere is seen here; a network disk may be late."""
-    while not work.settled(path) and time.monotonic() < deadline:
+    while not work.settled(run) and time.monotonic() < deadline:
         time.sleep(WAIT_SECONDS)
-    return work.settled(path)
+    return work.settled(run)
 
 
-def attempt(path: Path) -> int | None:
+def attempt(run: RunFolder) -> int | None:
     """What tells one attempt at a run from the next; None before the first."""
-    return modified(path / "config.yaml")
+    return modified(run.config)
 
 
-def error_time(path: Path) -> int | None:
+def error_time(run: RunFolder) -> int | None:
     """When a run's error was written; None without one."""
-    return modified(path / "error.txt")
+    return modified(run.error)
 
 
 def modified(file: Path) -> int | None:

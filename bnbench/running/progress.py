@@ -17,14 +17,8 @@ from rich.live import Live
 from bnbench.config.labels import duration_label
 from bnbench.running.live import Row, failed_line, finished_line, picture
 from bnbench.tracking.csv_log import latest
-from bnbench.tracking.run_dir import (
-    DamagedError,
-    is_held,
-    last_error,
-    read_result,
-    read_summary,
-    seed_of,
-)
+from bnbench.tracking.run_dir import RunFolder
+from bnbench.tracking.stored import DamagedError
 
 POLL_SECONDS = 0.5
 SHOWN = ("val", "", "accuracy")  # what is told of a run that is being trained
@@ -45,28 +39,28 @@ class Watcher:
 
     def __init__(
         self,
-        arms: Mapping[str, Sequence[Path]],
-        settled: Callable[[Path], bool],
-        failed: Callable[[Path], bool],
+        arms: Mapping[str, Sequence[RunFolder]],
+        settled: Callable[[RunFolder], bool],
+        failed: Callable[[RunFolder], bool],
         console: Console,
         labels: Mapping[str, str] | None = None,
         steps: Mapping[str, int] | None = None,
-        reason: Callable[[Path], str] = last_error,
+        reason: Callable[[RunFolder], str] = RunFolder.last_error,
     ):
-        self.arms = {arm: list(paths) for arm, paths in arms.items()}
+        self.arms = {arm: list(runs) for arm, runs in arms.items()}
         self.pending = dict.fromkeys(arms)  # in their order
-        self.arm_of = {path: arm for arm, paths in arms.items() for path in paths}
+        self.arm_of = {run: arm for arm, runs in arms.items() for run in runs}
         self.open = set(self.arm_of)
         self.total, self.num_arms = len(self.open), len(arms)
         self.settled, self.failed, self.console, self.reason = settled, failed, console, reason
         self.labels, self.steps = labels or {}, steps or {}
-        self.sizes = {path: self.steps.get(arm, 1) for path, arm in self.arm_of.items()}
+        self.sizes = {run: self.steps.get(arm, 1) for run, arm in self.arm_of.items()}
         self.stop = threading.Event()
         self.thread = threading.Thread(target=self.watch, daemon=True)
         self.failures = self.diverged = 0
         self.rows: list[Row] = []
         # what lies in a folder that nobody holds was left there by an earlier attempt, at this time
-        self.left_there: dict[Path, int] = {}
+        self.left_there: dict[RunFolder, int] = {}
         self.live = Live(
             console=console, get_renderable=self.picture, auto_refresh=False, transient=True
         )
@@ -92,14 +86,14 @@ class Watcher:
 
     def look(self) -> None:
         """Count what has finished since the last look, print the arms that have, draw the rest."""
-        for path in list(self.open):
-            if self.failed(path):
+        for run in list(self.open):
+            if self.failed(run):
                 self.failures += 1
-                self.open.discard(path)
-                self.tell_failure(path)
-            elif self.settled(path):
-                self.open.discard(path)
-                self.diverged += is_diverged(path)
+                self.open.discard(run)
+                self.tell_failure(run)
+            elif self.settled(run):
+                self.open.discard(run)
+                self.diverged += is_diverged(run)
         finished = [arm for arm in self.pending if not self.open & set(self.arms[arm])]
         self.rows = self.running() if self.live.is_started else []
         for arm in finished:
@@ -117,20 +111,20 @@ class Watcher:
     def tell(self, arm: str) -> None:
         """Print that an arm is finished."""
         del self.pending[arm]
-        paths, place = self.arms[arm], self.num_arms - len(self.pending)
+        runs, place = self.arms[arm], self.num_arms - len(self.pending)
         if not self.live.is_started:
             left = duration_label(self.time_left([]) or 0)
-            line = f"[{place}/{self.num_arms}] {arm}  {reached(paths)}  ({left} left)"
+            line = f"[{place}/{self.num_arms}] {arm}  {reached(runs)}  ({left} left)"
             self.console.print(line, highlight=False, markup=False, soft_wrap=True)
             return
         place = f"{place:{len(str(self.num_arms))}}/{self.num_arms}"
-        self.console.print(finished_line(self.console, place, self.label(arm), *outcome(paths)))
+        self.console.print(finished_line(self.console, place, self.label(arm), *outcome(runs)))
 
-    def tell_failure(self, path: Path) -> None:
+    def tell_failure(self, run: RunFolder) -> None:
         """Print on a terminal why a run failed; elsewhere it is told at the end."""
         if self.live.is_started:
-            arm = self.arm_of[path]
-            what = f"{self.label(arm)}, seed {seed_of(path)}: {self.reason(path)}"
+            arm = self.arm_of[run]
+            what = f"{self.label(arm)}, seed {run.seed}: {self.reason(run)}"
             self.console.print(failed_line(what))
 
     def label(self, arm: str) -> str:
@@ -140,39 +134,38 @@ class Watcher:
     def running(self) -> list[Row]:
         """The runs that somebody trains now, in the order of the arms."""
         rows = []
-        for path, arm in self.arm_of.items():
-            file = path / "metrics.csv"
-            if path not in self.open or (written := modified(file)) is None:
+        for run, arm in self.arm_of.items():
+            if run not in self.open or (written := modified(run.metrics)) is None:
                 continue
-            if not is_held(path):
-                self.left_there[path] = written
+            if not run.is_held():
+                self.left_there[run] = written
                 continue
-            is_new = written != self.left_there.get(path)
-            point = latest(file, SHOWN) if is_new else None
-            paths, num = self.arms[arm], self.steps.get(arm)
-            done = sum(other not in self.open for other in paths)
+            is_new = written != self.left_there.get(run)
+            point = latest(run.metrics, SHOWN) if is_new else None
+            runs, num = self.arms[arm], self.steps.get(arm)
+            done = sum(other not in self.open for other in runs)
             step, accuracy = point or (0, None)
-            rows.append(Row(self.label(arm), seed_of(path), done, len(paths), step, num, accuracy))
+            rows.append(Row(self.label(arm), run.seed, done, len(runs), step, num, accuracy))
         return rows
 
     def time_left(self, rows: Sequence[Row]) -> float | None:
         """Seconds until all is done, if a step goes on taking as long; None before the first."""
         total = sum(self.sizes.values())
-        done = total - sum(self.sizes[path] for path in self.open)
+        done = total - sum(self.sizes[run] for run in self.open)
         done += sum(min(row.step, row.steps) for row in rows if row.steps)
         return (time.monotonic() - self.started) * (total - done) / done if done else None
 
 
-def outcome(paths: Sequence[Path]) -> tuple[int, int, float | None, dict[str, int]]:
+def outcome(runs: Sequence[RunFolder]) -> tuple[int, int, float | None, dict[str, int]]:
     """Of an arm: runs with a result, runs, mean test accuracy, and how many of them are odd."""
     summaries = []
-    for path in paths:
+    for run in runs:
         with suppress(FileNotFoundError, DamagedError):
-            summaries.append(read_result(path))
+            summaries.append(run.read_result())
     accuracies = [summary["metrics"].get("test/accuracy") for summary in summaries]
     known = [accuracy for accuracy in accuracies if isinstance(accuracy, float | int)]
     odd = {word: sum(is_odd(summary, word) for summary in summaries) for word in ODD}
-    return len(summaries), len(paths), mean(known) if known else None, odd
+    return len(summaries), len(runs), mean(known) if known else None, odd
 
 
 ODD = ("diverged", "stuck")
@@ -183,10 +176,10 @@ def is_odd(summary: Mapping[str, Any], word: str) -> bool:
     return summary["status"] == word or summary.get(word) is True
 
 
-def is_diverged(path: Path) -> bool:
+def is_diverged(run: RunFolder) -> bool:
     """Whether a run with a result diverged."""
     with suppress(FileNotFoundError, DamagedError):
-        return is_odd(read_summary(path), "diverged")
+        return is_odd(run.read_summary(), "diverged")
     return False
 
 
@@ -198,9 +191,9 @@ def modified(file: Path) -> int | None:
         return None
 
 
-def reached(paths: Sequence[Path]) -> str:
+def reached(runs: Sequence[RunFolder]) -> str:
     """What the runs of an arm came to, in a few words."""
-    num_done, num, accuracy, odd = outcome(paths)
+    num_done, num, accuracy, odd = outcome(runs)
     words = [f"{num_done} of {num} runs"]
     words += [f"test accuracy {100 * accuracy:.1f} %"] if accuracy is not None else []
     words += [f"{count} {word}" for word, count in odd.items() if count]

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from bnbench.config.schema import ShiftName
-from bnbench.tracking.run_dir import naming, proved, replacing
+from bnbench.tracking.run_dir import RunFolder
 from bnbench.tracking.stored import DEPTH, TABLE, DamagedError, content, opened
+from bnbench.tracking.whole_files import naming, replacing
 
 METRICS = ("step", "samples", "split", "layer", "metric", "value")
 SEVERITY_DIGITS = set("12345")
@@ -45,15 +46,14 @@ class CsvLog:
 
 
 def read_points(
-    path: Path, summary: Mapping[str, Any]
+    run: RunFolder, summary: Mapping[str, Any]
 ) -> list[tuple[int, int, dict[tuple[str, str, str], float]]]:
     """The points (step, samples, values) of the metrics.csv of a run that is trained.
 
     Raises:
         DamagedError: it is not what the run wrote; one line that names the file.
     """
-    file = path / "metrics.csv"
-    lines = proved(path, summary, file.name).split(b"\n")[:-1]
+    lines = run.proved(summary, run.metrics).split(b"\n")[:-1]
     points: list[tuple[int, int, dict[tuple[str, str, str], float]]] = []
     try:
         header, *rows = csv.reader([line.decode() for line in lines], strict=True)
@@ -65,7 +65,7 @@ def read_points(
                 points.append((int(step), int(samples), {}))
             points[-1][2][split, layer, metric] = float(value)
     except (ValueError, csv.Error) as error:
-        raise DamagedError(f"{file}: {error}") from None
+        raise DamagedError(f"{run.metrics}: {error}") from None
     return points
 
 
@@ -100,10 +100,10 @@ def write_table(
         writer.writerows(rows)
 
 
-def read_shifts(path: Path, summary: Mapping[str, Any]) -> list[tuple[str, int, str, str, str]]:
+def read_shifts(run: RunFolder, summary: Mapping[str, Any]) -> list[tuple[str, int, str, str, str]]:
     """The rows of a run's shifts.csv; none where there is none that the run wrote."""
     try:
-        text = proved(path, summary, "shifts.csv").decode()
+        text = run.proved(summary, run.shifts).decode()
         header, *rows = csv.reader(text.splitlines(), strict=True)
         if tuple(header) != SHIFTS:
             return []
@@ -113,10 +113,10 @@ def read_shifts(path: Path, summary: Mapping[str, Any]) -> list[tuple[str, int, 
     return table
 
 
-def named_shifts(path: Path) -> set[tuple[str, int, str]]:
+def named_shifts(run: RunFolder) -> set[tuple[str, int, str]]:
     """The shifts (name, severity, policy) that a run's shifts.csv names, whatever its numbers."""
     try:
-        lines = content(path / "shifts.csv", TABLE).decode(errors="replace").splitlines()
+        lines = content(run.shifts, TABLE).decode(errors="replace").splitlines()
     except (FileNotFoundError, DamagedError):
         return set()
     fields = [line.split(",") for line in lines]

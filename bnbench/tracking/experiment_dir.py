@@ -17,19 +17,18 @@ from typing import Any
 
 from bnbench.config.arms import flatten
 from bnbench.tracking.csv_log import write_table
-from bnbench.tracking.run_dir import (
-    AGAIN,
-    DamagedError,
-    checksum,
-    digest,
-    read_object,
-    read_result,
-    run_path,
-    state,
-    write_whole,
-)
+from bnbench.tracking.run_dir import AGAIN, RunFolder
 from bnbench.tracking.shapes import ARM, EXPERIMENT, SEED
-from bnbench.tracking.stored import TABLE, MisplacedError, check_folder, content, make_folder
+from bnbench.tracking.stored import (
+    TABLE,
+    DamagedError,
+    MisplacedError,
+    check_folder,
+    content,
+    digest,
+    make_folder,
+)
+from bnbench.tracking.whole_files import checksum, read_object, write_whole
 
 LONGEST = 120  # characters of the name of an experiment
 FITTING = f"a name of one line in UTF-8, of at most {LONGEST} characters"
@@ -193,13 +192,13 @@ def tabulate(results: Path, name: str, data: str) -> Table:
     asked = read_arms(experiment_path(results, name, data))
     rows, damaged = [], []
     for run in asked:
-        folder = run_path(results, run["arm"], int(run["seed"]))
+        folder = RunFolder.of(results, run["arm"], int(run["seed"]))
         try:
             measured = outcome(folder)
         except DamagedError as error:
             is_told = isinstance(error, MisplacedError) or AGAIN in str(error)
             damaged.append(f"{error}" if is_told else f"{error}; {AGAIN}")
-            measured = {"status": state(folder), "stuck": ""}
+            measured = {"status": folder.state(), "stuck": ""}
         rows.append(run | measured)
     # what identifies and describes a run comes first, what was measured after it
     config = [key for key in (asked[0] if asked else {}) if key not in ("arm", "seed")]
@@ -218,7 +217,7 @@ def is_record(results: Path, name: str, data: str) -> bool:
     if not os.path.lexists(path / "runs.csv"):
         return False
     asked = read_arms(path) if os.path.lexists(path / "arms.csv") else []
-    paths = (run_path(results, run["arm"], int(run["seed"])) for run in asked)
+    paths = (RunFolder.of(results, run["arm"], int(run["seed"])).path for run in asked)
     return not any(map(os.path.lexists, paths))
 
 
@@ -237,16 +236,16 @@ def write_runs(results: Path, name: str, data: str) -> Path:
     return file
 
 
-def outcome(folder: Path) -> dict[str, Any]:
+def outcome(folder: RunFolder) -> dict[str, Any]:
     """The status of a run and, where it is done, its final numbers by column name.
 
     Raises:
         DamagedError: its summary, metrics.csv or shifts.csv is not what it wrote.
     """
     try:
-        summary = read_result(folder)
+        summary = folder.read_result()
     except FileNotFoundError:
-        return {"status": state(folder), "stuck": ""}
+        return {"status": folder.state(), "stuck": ""}
     numbers = {
         **summary["metrics"],
         **{f"steps_to/{k}": v for k, v in summary["steps_to"].items()},

@@ -11,9 +11,10 @@ from typing import Any
 
 from bnbench import ROOT
 from bnbench.config.schema import SCHEMA
-from bnbench.tracking.run_dir import read_object
+from bnbench.tracking.run_dir import RunFolder
 from bnbench.tracking.shapes import META
 from bnbench.tracking.stored import DamagedError
+from bnbench.tracking.whole_files import read_object
 
 PACKAGES = ("torch", "torchvision", "hydra-core", "wandb", "numpy", "scikit-learn", "pandas")
 GIT_SECONDS = 60  # a network disk may be slow
@@ -92,21 +93,21 @@ def git(root: Path, *arguments: str) -> str:
     return answer.removesuffix("\n")
 
 
-def read_meta(path: Path) -> dict[str, Any]:
+def read_meta(run: RunFolder) -> dict[str, Any]:
     """The circumstances of a run; empty where it has none yet.
 
     Raises:
         DamagedError: they are not what a run writes.
     """
     try:
-        return read_object(path / "meta.json", META)
+        return read_object(run.meta, META)
     except FileNotFoundError:
         return {}
 
 
-def known_meta(path: Path) -> dict[str, Any]:
+def known_meta(run: RunFolder) -> dict[str, Any]:
     """The circumstances of a run; empty where they cannot be read."""
     try:
-        return read_meta(path)
+        return read_meta(run)
     except DamagedError:
         return {}

@@ -25,16 +25,9 @@ from bnbench.config.schema import SCHEMA, TrackMode
 from bnbench.config.yaml_bounds import check_flat
 from bnbench.tracking.meta import known_meta, read_meta
 from bnbench.tracking.rebuild import note, rebuild
-from bnbench.tracking.run_dir import (
-    DamagedError,
-    State,
-    locked,
-    read_result,
-    seed_of,
-    state,
-)
+from bnbench.tracking.run_dir import RunFolder, State
 from bnbench.tracking.shapes import ARM, SEED
-from bnbench.tracking.stored import check_folder, content
+from bnbench.tracking.stored import DamagedError, check_folder, content
 from bnbench.tracking.wandb_environment import KEPT
 from bnbench.tracking.wandb_file import is_readable, mend
 from bnbench.tracking.wandb_log import (
@@ -68,7 +61,7 @@ class Attempt:
 
     folder: Path
     id: str
-    run: Path | None
+    run: RunFolder | None
 
     @property
     def file(self) -> Path:
@@ -108,16 +101,16 @@ def found_attempts(results: Path) -> tuple[list[Attempt], list[str]]:
         pass
     except DamagedError as error:
         problems.append(str(error))
-    for path in trained(results):
+    for run in trained(results):
         try:
-            check_folder(path)
-            meta = read_meta(path)
+            check_folder(run.path)
+            meta = read_meta(run)
         except FileNotFoundError:  # a link to nowhere; or it was there a moment ago
             continue
         except DamagedError as error:
             problems.append(str(error))
             continue
-        run_of[meta.get("wandb_folder") or meta.get("wandb_id")] = path
+        run_of[meta.get("wandb_folder") or meta.get("wandb_id")] = run
     try:
         check_folder(results / "wandb", 1)
     except FileNotFoundError:
@@ -129,10 +122,11 @@ def found_attempts(results: Path) -> tuple[list[Attempt], list[str]]:
     return [Attempt(folder, name, run_of.get(name)) for folder, name in found], problems
 
 
-def trained(results: Path) -> list[Path]:
+def trained(results: Path) -> list[RunFolder]:
     """The folders of runs of a results folder, by name; an odd name is none that training gave."""
     there = results.glob("runs/*/seed-*")
-    return sorted(p for p in there if ARM.fullmatch(p.parent.name) and SEED.fullmatch(p.name[5:]))
+    fitting = (p for p in there if ARM.fullmatch(p.parent.name) and SEED.fullmatch(p.name[5:]))
+    return sorted(map(RunFolder, fitting))
 
 
 def date(folder: Path) -> str:
@@ -151,7 +145,7 @@ def sync(results: Path) -> tuple[list[Attempt], list[Attempt], list[str]]:
     for attempt in found:
         if attempt.is_sent or (attempt.run is None and complaints):
             continue
-        now = state(attempt.run) if attempt.run else None
+        now = attempt.run.state() if attempt.run else None
         if now == State.running:
             continue
         if now == State.done:
@@ -216,12 +210,12 @@ def wandb_sync(group: Sequence[Attempt], *options: str) -> list[str]:
 
 
 def upload_from_csv(
-    path: Path, project: str, entity: str | None, results: Path, old: Attempt | None
+    run: RunFolder, project: str, entity: str | None, results: Path, old: Attempt | None
 ) -> bool:
     """Log a done run anew, from its files alone, to a W&B server.
 
     Args:
-        path: the run's folder.
+        run: its folder.
         project: where to, of `entity`, or of the account's own where that is None.
         entity: see there.
         results: the results folder.
@@ -234,21 +228,19 @@ def upload_from_csv(
         RunBusyError: the run is being trained.
         ValueError: a file is not what a run writes; one line that names it.
     """
-    with locked(path):
-        summary = read_result(path)
-        science = read_science(path)
+    with run.locked():
+        summary = run.read_result()
+        science = read_science(run)
         if old is not None:
-            replace(old, path)
-        identity = Identity(
-            TrackMode.online, project, entity, results, path.parent.name, seed_of(path), science
-        )
-        if not rebuild(path, identity, summary):
+            replace(old, run)
+        identity = Identity(TrackMode.online, project, entity, results, run.arm, run.seed, science)
+        if not rebuild(run, identity, summary):
             return False
-    wandb_id = known_meta(path)["wandb_id"]
+    wandb_id = known_meta(run)["wandb_id"]
     return any(attempt.is_sent for attempt in attempts(results) if attempt.id == wandb_id)
 
 
-def replace(old: Attempt, path: Path) -> None:
+def replace(old: Attempt, run: RunFolder) -> None:
     """Take a W&B run out of comparisons: no upload takes it, and on a server it is tagged."""
     facts = None
     with suppress(FileNotFoundError, DamagedError):
@@ -257,14 +249,14 @@ def replace(old: Attempt, path: Path) -> None:
     if facts is None:
         return
     try:
-        mark_interrupted({**facts, "id": known_meta(path).get("wandb_id") or facts["id"]})
+        mark_interrupted({**facts, "id": known_meta(run).get("wandb_id") or facts["id"]})
     except Exception as error:  # wandb raises kinds of its own and those of its sockets
         warn(f"{old.folder}: the server may show it beside its successor ({describe(error)})")
 
 
-def read_science(path: Path) -> dict[str, Any]:
+def read_science(run: RunFolder) -> dict[str, Any]:
     """The configuration of a run, which its arm is named after."""
-    file = path / "config.yaml"
+    file = run.config
     try:
         text = content(file).decode()
         check_flat(text)
@@ -275,11 +267,11 @@ def read_science(path: Path) -> dict[str, Any]:
         raise DamagedError(f"{file}: {next(iter(str(error).splitlines()), 'unreadable')}") from None
     if not isinstance(science, dict):
         raise DamagedError(f"{file}: expected the configuration of a run")
-    if read_meta(path).get("schema") == SCHEMA:  # other versions name their arms in other ways
+    if read_meta(run).get("schema") == SCHEMA:  # other versions name their arms in other ways
         try:
             name = arm_id({str(key): value for key, value in science.items()})
         except (KeyError, TypeError, ValueError, AttributeError):
             name = None
-        if name != path.parent.name:
-            raise DamagedError(f"{file}: not the configuration of {path.parent.name}")
+        if name != run.arm:
+            raise DamagedError(f"{file}: not the configuration of {run.arm}")
     return {str(key): value for key, value in science.items()}

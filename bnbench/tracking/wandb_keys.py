@@ -1,12 +1,12 @@
 """The summary of a W&B run, by key, as it is logged when the run is done."""
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from bnbench.config.points import metric_key
 from bnbench.config.quantities import peak_rate
 from bnbench.tracking.csv_log import read_shifts
+from bnbench.tracking.run_dir import RunFolder
 
 RATE = "learning_rate"  # in the summary: no single key of the configuration is the rate of an arm
 PLAIN = ("ema", "none")  # the net as it is, with population statistics or without
@@ -23,7 +23,7 @@ def shift_key(shift: str, severity: int, policy: str, metric: str) -> str:
 
 
 def wandb_summary(
-    path: Path, science: Mapping[str, Any], summary: Mapping[str, Any]
+    run: RunFolder, science: Mapping[str, Any], summary: Mapping[str, Any]
 ) -> dict[str, Any]:
     """What the W&B run of a done run has as its summary: summary.json, the rate and shifts.csv.
 
@@ -36,6 +36,6 @@ def wandb_summary(
     )
     shifts = {
         shift_key(shift, severity, policy, metric): float(value)
-        for shift, severity, policy, metric, value in read_shifts(path, summary)
+        for shift, severity, policy, metric, value in read_shifts(run, summary)
     }
     return {**summary, RATE: rate, **shifts}

@@ -21,10 +21,10 @@ from bnbench import __version__
 from bnbench.config.points import metric_key
 from bnbench.config.schema import TrackMode
 from bnbench.tracking.csv_log import Point
-from bnbench.tracking.run_dir import plain
 from bnbench.tracking.stored import WANDB, DamagedError, check_folder, content
 from bnbench.tracking.wandb_environment import own_environment
 from bnbench.tracking.wandb_file import DEPTH, records
+from bnbench.tracking.whole_files import plain
 
 if TYPE_CHECKING:
     from wandb import Run, Settings

@@ -19,7 +19,7 @@ from bnbench.analysis import curve, final, find, load
 from bnbench.analysis.load import config_columns
 from bnbench.tracking.experiment_dir import experiment_path, write_arms, write_runs
 from bnbench.tracking.experiment_dir import write_experiment as write_experiment_json
-from bnbench.tracking.run_dir import State, state, write_summary
+from bnbench.tracking.run_dir import RunFolder, State
 
 
 def load_runs(results, rows):
@@ -84,7 +84,7 @@ def test_a_malformed_line_is_one_line_that_names_the_file(results, line):
     with pytest.raises(ValueError, match="not what the run wrote") as caught:
         load(write_experiment(results, "one", rows))
     assert str(caught.value).startswith(f"{path}: ")
-    assert state(path.parent) != State.done  # a sweep trains it again
+    assert RunFolder(path.parent).state() != State.done  # a sweep trains it again
     assert "\n" not in str(caught.value).strip()
 
 
@@ -163,7 +163,7 @@ def whole(results):
         text = text[: text[:-1].rindex("\n") + 1]
         text += f"{last[0]},{last[1]},val,,accuracy,{float(last[5])!r}\n"
         (run_folder(results, tree, seed) / "metrics.csv").write_text(text)
-        write_summary(run_folder(results, tree, seed), summary)
+        RunFolder(run_folder(results, tree, seed)).write_summary(summary)
     folder = experiment_path(results, "one", "digits")
     write_arms(folder, [(arm_of(tree), seed, tree) for seed in (0, 1)])
     write_experiment_json(folder, {"question": "What?"})

@@ -15,7 +15,7 @@ from bnbench.claims.study import FIRST_TUNING_SEED
 from bnbench.config.arms import arm_id, num_steps, science
 from bnbench.config.schema import BATCH_NORMS
 from bnbench.tracking.csv_log import read_points, read_shifts
-from bnbench.tracking.run_dir import read_summary, run_path
+from bnbench.tracking.run_dir import RunFolder
 from bnbench.train import train_arm
 
 CIFAR = claims_on("cifar10")
@@ -97,7 +97,7 @@ def metrics(path):
     """The keys of all points, and those of the start."""
     points = [
         {"/".join(filter(None, (split, metric, layer))) for split, layer, metric in point}
-        for _, _, point in read_points(path, read_summary(path))
+        for _, _, point in read_points(RunFolder(path), RunFolder(path).read_summary())
     ]
     return set().union(*points), points[0]
 
@@ -122,7 +122,7 @@ def test_every_net_trains_and_records_what_is_read(read, small_root, experiment)
     for config in nets.values():
         assert config.model.name in ("vgg11", "vgg16")
         assert train_arm(config) == {0: "done"}
-        path = run_path(Path(config.results), arm_id(science(config)), 0)
+        path = RunFolder.of(Path(config.results), arm_id(science(config)), 0).path
         recorded, at_start = metrics(path)
         has_bn = config.norm.name in BATCH_NORMS
         wanted = READ[experiment] if has_bn or experiment not in OF_BN else set()
@@ -130,7 +130,7 @@ def test_every_net_trains_and_records_what_is_read(read, small_root, experiment)
         if config.probes:
             assert wanted <= at_start
         if experiment == "claim_shift":
-            rows = read_shifts(path, read_summary(path))
+            rows = read_shifts(RunFolder(path), RunFolder(path).read_summary())
             found = {(shift, policy) for shift, _, policy, _, _ in rows}
             shifts = ("contrast", "brightness", "gaussian_noise", "blur")
             assert found == {(s, p) for s in shifts for p in SHIFT_POLICIES[has_bn]}

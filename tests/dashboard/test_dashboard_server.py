@@ -22,7 +22,7 @@ from bnbench.analysis.load import load
 from bnbench.config.arms import arm_id, flatten, science
 from bnbench.dashboard.specification import keys_logged
 from bnbench.tracking.experiment_dir import experiment_path, write_arms, write_experiment
-from bnbench.tracking.run_dir import run_path
+from bnbench.tracking.run_dir import RunFolder
 from bnbench.tracking.upload import attempts
 from bnbench.tracking.wandb_keys import shift_key
 from bnbench.tracking.wandb_log import read_records
@@ -263,12 +263,12 @@ def test_some_runs_have_no_wandb_run_and_some_no_shifts_there(results: Path) -> 
     shutil.rmtree(first.folder)
     other = found[-1].run
     assert other is not None
-    lines = (other / "shifts.csv").read_text().splitlines()
+    lines = other.shifts.read_text().splitlines()
     more = [line.replace("blur,5", "blur,4") for line in lines if line.startswith("blur,5")]
-    (other / "shifts.csv").write_text("\n".join([*lines, *more, ""]))
-    summary = json.loads((other / "summary.json").read_text())
+    other.shifts.write_text("\n".join([*lines, *more, ""]))
+    summary = json.loads(other.summary.read_text())
     del summary["sha256"], summary["checksum"]  # as older versions wrote it
-    (other / "summary.json").write_text(json.dumps(summary))
+    other.summary.write_text(json.dumps(summary))
     answer = call("dashboard.py", results)
     assert answer.stdout.splitlines()[1:4] == [
         "  1 of 24 runs have no W&B run: scripts/wandb_upload.py makes it from CSV",
@@ -307,7 +307,7 @@ def test_shifts_and_rate_are_the_same_logged_live_and_from_csv(results: Path) ->
     assert set(again) == set(live)
     for name, run in live.items():
         arm, _, seed = name.partition("/seed-")
-        with (run_path(results, arm, int(seed)) / "shifts.csv").open(newline="") as file:
+        with (RunFolder.of(results, arm, int(seed)).path / "shifts.csv").open(newline="") as file:
             rows = {
                 shift_key(row["shift"], int(row["severity"]), row["policy"], row["metric"]): float(
                     row["value"]

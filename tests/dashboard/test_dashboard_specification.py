@@ -13,7 +13,7 @@ from bnbench.analysis.load import Experiment, load
 from bnbench.dashboard.build import specification
 from bnbench.dashboard.records import Curves, Key, Logged, Text, check
 from bnbench.dashboard.specification import keys_logged, specify
-from bnbench.tracking.run_dir import as_json
+from bnbench.tracking.whole_files import as_json
 
 GOLDEN = ROOT / "tests" / "golden" / "dashboard.json"
 REFERENCE = ROOT / "results" / "reference" / "experiments"

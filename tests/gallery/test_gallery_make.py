@@ -17,7 +17,8 @@ from bnbench.gallery.make import Picture, by_norm, write_index
 from bnbench.gallery.planes import is_kept
 from bnbench.probes import Batch
 from bnbench.probes.passes import loss_at, parameters
-from bnbench.tracking.run_dir import digest, run_path
+from bnbench.tracking.run_dir import RunFolder
+from bnbench.tracking.stored import digest
 from bnbench.train import build, load_weights, train_arm
 
 PICTURES = ["two-features", "activation-bands", "activations", "along-the-gradient",
@@ -46,7 +47,7 @@ def measured(arm, folder, points=3):
 def test_the_middle_of_a_plane_is_the_trained_nets_loss(arm, tmp_path):
     found, said = measured(arm, tmp_path)
     run = build(resolve(arm.config), 0)
-    assert load_weights(run, run_path(Path(arm.config.results), arm.id, 0) / "weights.pt")
+    assert load_weights(run, RunFolder.of(Path(arm.config.results), arm.id, 0).path / "weights.pt")
     images, labels = (x[: planes.IMAGES] for x in run.splits["train"])
     own = loss_at(run.model, Batch(images, labels, 0.0, images), parameters(run.model))
     assert found[1, 1] == own
@@ -71,7 +72,7 @@ def test_a_plane_is_kept_while_it_is_whole_and_of_these_weights(arm, tmp_path, m
 
 
 def test_weights_that_the_run_did_not_write_are_not_drawn(arm, tmp_path):
-    path = run_path(Path(arm.config.results), arm.id, 0) / "weights.pt"
+    path = RunFolder.of(Path(arm.config.results), arm.id, 0).path / "weights.pt"
     weights = torch.load(path, weights_only=True)
     torch.save({name: tensor + 1 for name, tensor in weights.items()}, path)
     with pytest.raises(ValueError, match=r"weights\.pt: missing or damaged"):

@@ -16,7 +16,7 @@ from fake_results import METRICS, arm_of, config
 from bnbench import ROOT
 from bnbench.pages import report
 from bnbench.tracking.experiment_dir import experiment_path, write_arms, write_experiment
-from bnbench.tracking.run_dir import run_path, write_summary
+from bnbench.tracking.run_dir import RunFolder
 
 SCRIPTS = ROOT / "scripts"
 STEPS = [1, 2, 3, 4, 6, 8, 11, *range(16, 801, 16)]
@@ -44,7 +44,7 @@ def write_sweep(results, num_arms):
         for step, values in zip(STEPS, rng.random((len(STEPS), len(keys))).tolist(), strict=True):
             for key, value in zip(keys, values, strict=True):
                 lines.append(f"{step},{64 * step},{key.replace('/', ',,')},{value!r}")
-        folder = run_path(results, arm, seed)
+        folder = RunFolder.of(results, arm, seed).path
         folder.mkdir(parents=True)
         (folder / "metrics.csv").write_text("\n".join([*lines, ""]))
         summary = {
@@ -58,7 +58,7 @@ def write_sweep(results, num_arms):
             "seconds": 2.5,
             "parameters": 27710,
         }
-        write_summary(folder, summary)
+        RunFolder(folder).write_summary(summary)
     folder = experiment_path(results, "large", "digits")
     write_arms(folder, asked)
     report = {"figures": FIGURES, "compare": [{"baseline": {"norm.name": "none"}}]}

@@ -22,7 +22,7 @@ from bnbench.request.grid import MAX_JOBS
 from bnbench.request.tuning import at_rate, plan
 from bnbench.running.launch import Work
 from bnbench.sweep import sweep
-from bnbench.tracking.run_dir import run_path
+from bnbench.tracking.run_dir import RunFolder
 
 TUNED = ["norm=none", "tune.low=0.03", "tune.high=0.3"]
 
@@ -49,7 +49,7 @@ class Search:
         self.config, self.results, self.end = config, results, end
 
     def path(self, rate, seed):
-        return run_path(self.results, arm_id(science(at_rate(self.config, rate))), seed)
+        return RunFolder.of(self.results, arm_id(science(at_rate(self.config, rate))), seed).path
 
     def give(self, rate, *accuracies, **changes):
         """The result of a rate: one accuracy per seed."""
@@ -168,7 +168,7 @@ def fill(request, landscape, end):
     """Made-up results for all that a request asks for."""
     for arm in request.arms.values():
         for seed in arm.config.seeds:
-            path = run_path(request.results, arm.id, seed)
+            path = RunFolder.of(request.results, arm.id, seed).path
             path.mkdir(parents=True, exist_ok=True)
             end(path, metrics={"val/accuracy": landscape(arm.config.optim.base_lr)})
 
@@ -290,10 +290,10 @@ def test_the_arms_that_are_tried_count_as_jobs(read, monkeypatch):
 
 def test_what_failed_in_an_earlier_round_is_not_tried_again(read):
     work = Work(read(*TUNED))
-    (first, second), *_ = (paths[:2] for paths in work.lacking().values())
+    (first, second), *_ = (runs[:2] for runs in work.lacking().values())
     work.fail(first, "no queue")
-    second.mkdir(parents=True)
-    (second / "error.txt").write_text("a bad disk")
+    second.path.mkdir(parents=True)
+    second.error.write_text("a bad disk")
     later = Work(read(*TUNED), work)
     assert {first, second} == set(later.arm_of) - {p for ps in later.lacking().values() for p in ps}
     assert (later.reason(first), later.reason(second)) == ("no queue", "a bad disk")

@@ -4,7 +4,6 @@ import pytest
 
 from bnbench.running import launch
 from bnbench.running.launch import LAUNCHES, Work, train_missing
-from bnbench.tracking.run_dir import begin, locked
 
 
 @pytest.fixture
@@ -13,20 +12,17 @@ def work(read):
 
 
 def reasons(work):
-    return [
-        (path / "error.txt").read_text().strip() if work.failed(path) else None
-        for path in work.arm_of
-    ]
+    return [run.error.read_text().strip() if work.failed(run) else None for run in work.arm_of]
 
 
 @pytest.fixture
 def train(end):
     def attempt(work, arm, finished=True):
-        (path,) = (path for path, owner in work.arm_of.items() if owner == arm)
-        with locked(path):
-            begin(path, {"batch_size": 64})
+        (run,) = (run for run, owner in work.arm_of.items() if owner == arm)
+        with run.locked():
+            run.begin({"batch_size": 64})
             if finished:
-                end(path)
+                end(run.path)
 
     return attempt
 
@@ -82,10 +78,10 @@ def test_a_single_arm_gets_its_second_chance(read, train, monkeypatch):
 
 def test_an_error_of_an_earlier_sweep_is_none_of_this_one(read):
     request = read("seeds=[0]")
-    (path,) = Work(request).arm_of
-    path.mkdir(parents=True)
-    (path / "error.txt").write_text("old")
+    (run,) = Work(request).arm_of
+    run.path.mkdir(parents=True)
+    run.error.write_text("old")
     work = Work(request)
-    assert not work.failed(path)
-    work.fail(path, "new")
-    assert work.failed(path)
+    assert not work.failed(run)
+    work.fail(run, "new")
+    assert work.failed(run)

@@ -9,7 +9,7 @@ from bnbench.running import live
 from bnbench.running.live import Row, finished_line, picture
 from bnbench.running.progress import Watcher
 from bnbench.tracking.csv_log import CsvLog, latest
-from bnbench.tracking.run_dir import locked
+from bnbench.tracking.run_dir import RunFolder
 
 KEY = ("val", "", "accuracy")
 
@@ -31,16 +31,16 @@ def terminal():
 
 @pytest.fixture
 def arms(tmp_path):
-    folders = {a: [tmp_path / a / f"seed-{k}" for k in (0, 1)] for a in ("one", "two")}
-    for path in (path for paths in folders.values() for path in paths):
-        path.mkdir(parents=True)
+    folders = {a: [RunFolder(tmp_path / a / f"seed-{k}") for k in (0, 1)] for a in ("one", "two")}
+    for run in (run for runs in folders.values() for run in runs):
+        run.path.mkdir(parents=True)
     return folders
 
 
 def watcher(arms, console, **options):
     """A watcher that looks when it is told to; a summary settles a run, an error fails it."""
     found = Watcher(
-        *(arms, lambda p: (p / "summary.json").exists(), lambda p: (p / "error.txt").exists()),
+        *(arms, lambda run: run.summary.exists(), lambda run: run.error.exists()),
         console,
         **options,
     )
@@ -90,10 +90,10 @@ def test_only_the_end_of_a_long_file_is_read(tmp_path):
 def test_a_row_per_run_that_is_held(arms, terminal, end):
     steps = {"one": 400, "two": 400}
     with watcher(arms, terminal, labels={"one": "mlp · no norm"}, steps=steps) as watching:
-        end(arms["one"][0])
-        write_points(arms["one"][1], (100, 0.5))
-        write_points(arms["two"][0], (7, 0.125))  # of a process that was killed
-        with locked(arms["one"][1]):
+        end(arms["one"][0].path)
+        write_points(arms["one"][1].path, (100, 0.5))
+        write_points(arms["two"][0].path, (7, 0.125))  # of a process that was killed
+        with arms["one"][1].locked():
             watching.look()
             assert list(watching.rows) == [Row("mlp · no norm", 1, 1, 2, 100, 400, 0.5)]
         watching.look()
@@ -101,15 +101,15 @@ def test_a_row_per_run_that_is_held(arms, terminal, end):
 
 
 def test_what_an_earlier_attempt_left_is_not_shown(arms, terminal):
-    path = arms["one"][0]
+    run = arms["one"][0]
     with watcher(arms, terminal, steps={"one": 400}) as watching:
-        write_points(path, (300, 0.75))
+        write_points(run.path, (300, 0.75))
         watching.look()
-        with locked(path):
+        with run.locked():
             watching.look()
             assert watching.rows == [Row("one", 0, 0, 2, 0, 400, None)]
-            (path / "metrics.csv").unlink()
-            write_points(path, (8, 0.25))
+            run.metrics.unlink()
+            write_points(run.path, (8, 0.25))
             watching.look()
             assert watching.rows == [Row("one", 0, 0, 2, 8, 400, 0.25)]
 
@@ -129,12 +129,12 @@ def test_the_time_left_goes_by_steps(arms, terminal, end, monkeypatch):
 def test_finished_arms_and_failures_are_printed_above(arms, terminal, end):
     labels = {"one": "mlp · [bold]no norm[/]", "two": "vgg"}
     with watcher(arms, terminal, labels=labels) as watching:
-        end(arms["one"][0], metrics={"test/accuracy": 0.75})
-        end(arms["one"][1], metrics={"test/accuracy": 0.25}, status="diverged")
-        (arms["two"][1] / "error.txt").write_text("Traceback\n  …\nRuntimeError: [red]boom\n")
+        end(arms["one"][0].path, metrics={"test/accuracy": 0.75})
+        end(arms["one"][1].path, metrics={"test/accuracy": 0.25}, status="diverged")
+        arms["two"][1].error.write_text("Traceback\n  …\nRuntimeError: [red]boom\n")
         watching.look()
         told = terminal.file.getvalue()
-        end(arms["two"][0])
+        end(arms["two"][0].path)
     assert "✗ failed \x1b[0mvgg, seed 1: RuntimeError: [red]boom" in told
     assert "mlp · [bold]no norm[/]" in told
     assert "1 diverged" in told
@@ -159,8 +159,8 @@ def test_a_file_gets_no_picture_even_with_colours(arms, end):
     out = io.StringIO()
     console = Console(file=out, force_terminal=True, force_interactive=False, color_system=None)
     with watcher(arms, console):
-        end(arms["one"][0])
-        end(arms["one"][1])
+        end(arms["one"][0].path)
+        end(arms["one"][1].path)
     assert out.getvalue().startswith("[1/2] one  2 of 2 runs, test accuracy 50.0 %  (")
     assert "\x1b" not in out.getvalue()
 

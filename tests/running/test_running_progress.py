@@ -6,21 +6,22 @@ import pytest
 from rich.console import Console
 
 from bnbench.running.progress import Watcher, reached
+from bnbench.tracking.run_dir import RunFolder
 
 
 @pytest.fixture
 def arms(tmp_path):
-    folders = {a: [tmp_path / a / f"seed-{k}" for k in (0, 1)] for a in ("one", "two")}
-    for paths in folders.values():
-        for path in paths:
-            path.mkdir(parents=True)
+    folders = {a: [RunFolder(tmp_path / a / f"seed-{k}") for k in (0, 1)] for a in ("one", "two")}
+    for runs in folders.values():
+        for run in runs:
+            run.path.mkdir(parents=True)
     return folders
 
 
 @pytest.fixture
 def done(end):
-    def write(path, accuracy, **changes):
-        end(path, metrics={"test/accuracy": accuracy}, **changes)
+    def write(run, accuracy, **changes):
+        end(run.path, metrics={"test/accuracy": accuracy}, **changes)
 
     return write
 
@@ -39,17 +40,17 @@ def test_words_for_an_arm(arms, done):
 def test_one_line_per_finished_arm_and_failures_counted(arms, done):
     out = io.StringIO()
 
-    def settled(path):
-        return (path / "summary.json").exists()
+    def settled(run):
+        return run.summary.exists()
 
-    def failed(path):
-        return (path / "error.txt").exists()
+    def failed(run):
+        return run.error.exists()
 
     with Watcher(arms, settled, failed, Console(file=out, width=120)) as watcher:
-        for path in arms["one"]:
-            done(path, 0.75)
+        for run in arms["one"]:
+            done(run, 0.75)
         done(arms["two"][0], 0.25)
-        (arms["two"][1] / "error.txt").write_text("boom")
+        arms["two"][1].error.write_text("boom")
     lines = out.getvalue().splitlines()
     assert lines[0].startswith("[1/2] one  2 of 2 runs, test accuracy 75.0 %")
     assert lines[1].startswith("[2/2] two  1 of 2 runs, test accuracy 25.0 %")

@@ -48,7 +48,8 @@ from bnbench.pages import report
 from bnbench.running.launch import Work
 from bnbench.tracking import upload
 from bnbench.tracking.experiment_dir import write_experiment, write_runs
-from bnbench.tracking.run_dir import State, checksum, state
+from bnbench.tracking.run_dir import State
+from bnbench.tracking.whole_files import checksum
 
 REFERENCE = ROOT / "results" / "reference"
 REQUEST = (
@@ -450,13 +451,13 @@ def look(place: Place, request: cli.Request, tally: Tally, done: str) -> list[st
             found.append(f"{name}: exit code {code} and {len(lines)} lines")
         found += [f"{name}: {line[:200]}" for line in lines if not line.startswith("bnbench: ")]
         found += [f"{name}: {line[:200]}" for line in lines if UNFORESEEN.search(line)]
-    if all(state(path) == State.done for path in Work(request).arm_of) == bool(
+    if all(run.state() == State.done for run in Work(request).arm_of) == bool(
         Work(request).lacking()
     ):
         found.append("status and sweep do not agree on which runs are done")
-    for path in upload.trained(place.results):
+    for run in upload.trained(place.results):
         with contextlib.suppress(ValueError):
-            upload.read_science(path)
+            upload.read_science(run)
     other = place.results / OTHER / "report.html"
     runs = place.results / "runs"
     is_odd = runs.is_symlink() or not runs.is_dir()  # then every experiment says so

@@ -27,7 +27,7 @@ from pathlib import Path
 
 from bnbench import ROOT
 from bnbench.tracking.meta import read_meta
-from bnbench.tracking.run_dir import State, read_summary, state
+from bnbench.tracking.run_dir import RunFolder, State
 from bnbench.tracking.wandb_log import FAILED, INTERRUPTED
 
 TRAIN = ROOT / "scripts" / "train.py"
@@ -235,8 +235,8 @@ def compare(calm: Path, storm: Path, tally: Tally) -> None:
         tally.problems.append(f"{storm.name}: other runs: {sorted(names ^ found)}")
     for name in sorted(names & found):
         tally.runs += 1
-        if state(storm / name) != State.done:
-            tally.problems.append(f"{storm.name}/{name}: {state(storm / name)}")
+        if RunFolder(storm / name).state() != State.done:
+            tally.problems.append(f"{storm.name}/{name}: {RunFolder(storm / name).state()}")
             continue
         for file in ("metrics.csv", "shifts.csv", "weights.pt", "config.yaml"):
             if (calm / name / file).read_bytes() != (storm / name / file).read_bytes():
@@ -263,12 +263,12 @@ def table(file: Path) -> list[dict[str, str]]:
 
 def lasting(run: Path) -> dict[str, object]:
     """What a summary says, without how long the run took."""
-    return {key: value for key, value in read_summary(run).items() if key != "seconds"}
+    return {key: value for key, value in RunFolder(run).read_summary().items() if key != "seconds"}
 
 
 def compare_wandb(results: Path, tally: Tally) -> None:
     """Check that W&B has every run whole and once, and all else marked as unfinished."""
-    runs = {read_meta(path)["wandb_id"]: path for path in results.glob("runs/*/seed-*")}
+    runs = {read_meta(RunFolder(path))["wandb_id"]: path for path in results.glob("runs/*/seed-*")}
     ended = Counter()
     for file in results.glob("wandb/*run-*/run-*.wandb"):
         tally.attempts += 1

@@ -14,7 +14,9 @@ from bnbench.tracking.experiment_dir import (
     write_experiment,
     write_runs,
 )
-from bnbench.tracking.run_dir import DamagedError, begin, locked, run_path, write_whole
+from bnbench.tracking.run_dir import RunFolder
+from bnbench.tracking.stored import DamagedError
+from bnbench.tracking.whole_files import write_whole
 
 SCIENCE = {"norm": {"name": "none"}, "batch_size": 64, "model": {"widths": [100, 100]}}
 
@@ -42,13 +44,13 @@ def test_tables_of_an_experiment(tmp_path, folder, end):
     assert (asked[0]["norm.eps"], asked[2]["norm.eps"]) == ("", "1e-05")
 
     for arm, status in (("a", "done"), ("b", "diverged")):
-        path = run_path(tmp_path, arm, 0)
-        with locked(path):
-            begin(path, SCIENCE)
+        path = RunFolder.of(tmp_path, arm, 0).path
+        with RunFolder(path).locked():
+            RunFolder(path).begin(SCIENCE)
             end(path, status=status)
-    path = run_path(tmp_path, "b", 1)
-    with locked(path):
-        begin(path, SCIENCE)
+    path = RunFolder.of(tmp_path, "b", 1).path
+    with RunFolder(path).locked():
+        RunFolder(path).begin(SCIENCE)
         write_whole(path / "error.txt", "boom")
 
     runs = rows(write_runs(tmp_path, "placement", "digits"))
@@ -61,9 +63,9 @@ def test_tables_of_an_experiment(tmp_path, folder, end):
 
 
 def test_a_run_whose_summary_is_damaged_has_no_result(tmp_path, folder, end):
-    path = run_path(tmp_path, "a", 1)
-    with locked(path):
-        begin(path, SCIENCE)
+    path = RunFolder.of(tmp_path, "a", 1).path
+    with RunFolder(path).locked():
+        RunFolder(path).begin(SCIENCE)
         end(path)
     file = path / "summary.json"
     file.write_text(file.read_text().replace("0.5", "0.6"))
@@ -79,9 +81,9 @@ def test_a_record_stays_until_one_of_its_runs_is_there(tmp_path, folder, end):
     file.write_text("arm,seed,status\na,0,done\n")
     write_runs(tmp_path, "placement", "digits")
     assert file.read_text() == "arm,seed,status\na,0,done\n"
-    path = run_path(tmp_path, "b", 1)
-    with locked(path):
-        begin(path, SCIENCE)
+    path = RunFolder.of(tmp_path, "b", 1).path
+    with RunFolder(path).locked():
+        RunFolder(path).begin(SCIENCE)
         end(path)
     write_runs(tmp_path, "placement", "digits")
     assert [run["status"] for run in rows(file)] == ["missing", "missing", "missing", "done"]

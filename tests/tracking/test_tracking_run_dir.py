@@ -11,106 +11,97 @@ import sys
 import pytest
 
 from bnbench.tracking.csv_log import CsvLog
-from bnbench.tracking.run_dir import (
-    RunBusyError,
-    State,
-    as_json,
-    begin,
-    locked,
-    naming,
-    replacing,
-    run_path,
-    state,
-    write_whole,
-)
+from bnbench.tracking.run_dir import RunBusyError, RunFolder, State
+from bnbench.tracking.whole_files import as_json, naming, replacing, write_whole
 
 HOLD = """
 import sys
 from pathlib import Path
-from bnbench.tracking.run_dir import begin, locked
-path = Path(sys.argv[1])
-with locked(path):
-    begin(path, {"model": {"name": "mlp"}})
+from bnbench.tracking.run_dir import RunFolder
+run = RunFolder(Path(sys.argv[1]))
+with run.locked():
+    run.begin({"model": {"name": "mlp"}})
     print("held", flush=True)
     sys.stdin.read()
 """
 
 
 @pytest.fixture
-def path(tmp_path):
-    return run_path(tmp_path, "mlp-none-none-00000000", 0)
+def run(tmp_path):
+    return RunFolder.of(tmp_path, "mlp-none-none-00000000", 0)
 
 
-def test_where_a_run_lies(tmp_path, path):
-    assert path == tmp_path / "runs" / "mlp-none-none-00000000" / "seed-0"
+def test_where_a_run_lies(tmp_path, run):
+    assert run.path == tmp_path / "runs" / "mlp-none-none-00000000" / "seed-0"
+    assert (run.arm, run.seed) == ("mlp-none-none-00000000", 0)
 
 
-def test_states_in_the_life_of_a_run(path, end):
-    assert state(path) == State.missing
-    with locked(path):
-        assert state(path) == State.running
-        begin(path, {"batch_size": 64})
-    assert state(path) == State.interrupted
-    write_whole(path / "error.txt", "ValueError: no\n")
-    assert state(path) == State.failed
-    with locked(path):
-        begin(path, {"batch_size": 64})
-        assert not (path / "error.txt").exists()
-        end(path)
-    assert state(path) == State.done
+def test_states_in_the_life_of_a_run(run, end):
+    assert run.state() == State.missing
+    with run.locked():
+        assert run.state() == State.running
+        run.begin({"batch_size": 64})
+    assert run.state() == State.interrupted
+    write_whole(run.error, "ValueError: no\n")
+    assert run.state() == State.failed
+    with run.locked():
+        run.begin({"batch_size": 64})
+        assert not run.error.exists()
+        end(run.path)
+    assert run.state() == State.done
 
 
-def test_a_new_attempt_starts_from_an_empty_folder(path):
-    with locked(path):
+def test_a_new_attempt_starts_from_an_empty_folder(run):
+    with run.locked():
         for name in ("metrics.csv", "shifts.csv", "weights.pt", "meta.json", "summary.json"):
-            write_whole(path / name, "old")
-        begin(path, {"batch_size": 64})
-    assert sorted(p.name for p in path.iterdir()) == [".lock", "config.yaml"]
+            write_whole(run.path / name, "old")
+        run.begin({"batch_size": 64})
+    assert sorted(p.name for p in run.path.iterdir()) == [".lock", "config.yaml"]
 
 
-def test_a_second_process_is_refused_and_a_killed_one_lets_go(path):
+def test_a_second_process_is_refused_and_a_killed_one_lets_go(run):
     holder = subprocess.Popen(
-        [sys.executable, "-c", HOLD, str(path)],
+        [sys.executable, "-c", HOLD, str(run.path)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
     )
     with holder:
         assert holder.stdout.readline() == "held\n"
-        assert state(path) == State.running
-        with pytest.raises(RunBusyError), locked(path):
+        assert run.state() == State.running
+        with pytest.raises(RunBusyError), run.locked():
             pass
         holder.send_signal(signal.SIGKILL)
         holder.wait()
-    assert state(path) == State.interrupted
-    with locked(path):
+    assert run.state() == State.interrupted
+    with run.locked():
         pass
 
 
-def test_asking_for_the_state_creates_nothing(path):
-    state(path)
-    assert not path.exists()
-    path.mkdir(parents=True)
-    assert state(path) == State.missing
-    assert list(path.iterdir()) == []
+def test_asking_for_the_state_creates_nothing(run):
+    run.state()
+    assert not run.path.exists()
+    run.path.mkdir(parents=True)
+    assert run.state() == State.missing
+    assert list(run.path.iterdir()) == []
 
 
 def refuse(number):
     raise OSError(number, os.strerror(number))
 
 
-def test_a_file_is_whole_or_absent(path, monkeypatch):
-    path.mkdir(parents=True)
-    write_whole(path / "summary.json", "old")
+def test_a_file_is_whole_or_absent(run, monkeypatch):
+    run.path.mkdir(parents=True)
+    write_whole(run.summary, "old")
 
     def full_disk(handle):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("os.fsync", full_disk)
     with pytest.raises(OSError, match=r"No space left .*the disk is full.*summary\.json"):
-        write_whole(path / "summary.json", "new")
-    assert (path / "summary.json").read_text() == "old"
-    assert [p.name for p in path.iterdir()] == ["summary.json"]
+        write_whole(run.summary, "new")
+    assert run.summary.read_text() == "old"
+    assert [p.name for p in run.path.iterdir()] == ["summary.json"]
 
 
 @pytest.mark.parametrize(
@@ -143,11 +134,11 @@ def test_writers_of_one_file_do_not_disturb_each_other(tmp_path):
     assert [p.name for p in tmp_path.iterdir()] == ["runs.csv"]
 
 
-def test_a_look_does_not_keep_a_trainer_out(path):
-    with locked(path):
+def test_a_look_does_not_keep_a_trainer_out(run):
+    with run.locked():
         pass
-    with locked(path, shared=True):
-        assert state(path) == State.interrupted
+    with run.locked(shared=True):
+        assert run.state() == State.interrupted
 
 
 def test_json_has_null_for_what_is_not_a_number():

@@ -9,8 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bnbench.tracking.meta import read_meta
-from bnbench.tracking.run_dir import DamagedError, read_summary, write_whole
+from bnbench.tracking.run_dir import RunFolder
 from bnbench.tracking.shapes import CLAIM, EXPERIMENT, META, SUMMARY, TUNE, checked, parsed
+from bnbench.tracking.stored import DamagedError
+from bnbench.tracking.whole_files import write_whole
 
 
 @pytest.mark.parametrize(
@@ -112,7 +114,7 @@ def test_what_the_files_hold(shape, value, complaint):
 def test_a_wrong_type_names_the_file(tmp_path):
     write_whole(tmp_path / "meta.json", '{"wandb_id": {}}')
     with pytest.raises(DamagedError, match="wandb_id is of the wrong type") as error:
-        read_meta(tmp_path)
+        read_meta(RunFolder(tmp_path))
     assert str(error.value).startswith(f"{tmp_path / 'meta.json'}: ")
 
 
@@ -130,7 +132,7 @@ def test_a_summary_is_checked_to_its_leaves(tmp_path, end):
     }.items():
         write_whole(tmp_path / "summary.json", json.dumps(whole | {key: value}))
         with pytest.raises(DamagedError, match=key):
-            read_summary(tmp_path)
+            RunFolder(tmp_path).read_summary()
 
 
 values = st.recursive(

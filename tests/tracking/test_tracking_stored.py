@@ -18,24 +18,12 @@ from bnbench.tracking.experiment_dir import (
     write_experiment,
 )
 from bnbench.tracking.meta import known_meta, read_meta
-from bnbench.tracking.run_dir import (
-    DamagedError,
-    RunBusyError,
-    State,
-    begin,
-    is_held,
-    last_error,
-    locked,
-    proved,
-    read_result,
-    replacing,
-    run_path,
-    state,
-    write_whole,
-)
+from bnbench.tracking.run_dir import RunBusyError, RunFolder, State
+from bnbench.tracking.stored import DamagedError
 from bnbench.tracking.upload import read_science
 from bnbench.tracking.wandb_file import is_readable, mend
 from bnbench.tracking.wandb_log import mark
+from bnbench.tracking.whole_files import replacing, write_whole
 
 SCIENCE = {"norm": {"name": "none"}}
 
@@ -43,9 +31,9 @@ SCIENCE = {"norm": {"name": "none"}}
 @pytest.fixture
 def path(tmp_path, end):
     """The folder of a run that is done."""
-    path = run_path(tmp_path / "results", "a", 0)
-    with locked(path):
-        begin(path, SCIENCE)
+    path = RunFolder.of(tmp_path / "results", "a", 0).path
+    with RunFolder(path).locked():
+        RunFolder(path).begin(SCIENCE)
         (path / "metrics.csv").write_text(
             "step,samples,split,layer,metric,value\n1,2,val,,loss,3.0\n"
         )
@@ -114,10 +102,10 @@ def odd(request, tmp_path):
 def test_an_odd_file_in_the_place_of_a_result_is_named(path, odd, name):
     words = odd(path / name)
     with pytest.raises(DamagedError, match=words) as error:
-        read_result(path)
+        RunFolder(path).read_result()
     assert str(error.value).startswith(f"{path / name}: ")
     assert "\n" not in str(error.value)
-    assert state(path) == State.interrupted
+    assert RunFolder(path).state() == State.interrupted
 
 
 def test_every_reader_of_a_run_refuses_odd_files(path, odd):
@@ -126,12 +114,12 @@ def test_every_reader_of_a_run_refuses_odd_files(path, odd):
     words = odd(path / "run-1.wandb")
     for read in (read_meta, read_science):
         with pytest.raises(DamagedError, match=words):
-            read(path)
-    assert known_meta(path) == {}
-    assert words in last_error(path)
+            read(RunFolder(path))
+    assert known_meta(RunFolder(path)) == {}
+    assert words in RunFolder(path).last_error()
     assert latest(path / "metrics.csv", ("val", "", "loss")) is None
-    assert read_shifts(path, {}) == []
-    assert named_shifts(path) == set()
+    assert read_shifts(RunFolder(path), {}) == []
+    assert named_shifts(RunFolder(path)) == set()
     assert not is_readable(path / "run-1.wandb")
     with pytest.raises(DamagedError, match=words):
         mend(path / "run-1.wandb")
@@ -141,9 +129,9 @@ def test_an_odd_lock_is_held_by_nobody(path, odd):
     if odd(path / ".lock").endswith("bytes"):
         return  # a large lock is a lock
     (path / "summary.json").unlink()
-    assert state(path) == State.interrupted
-    assert not is_held(path)
-    with pytest.raises(DamagedError) as error, locked(path):
+    assert RunFolder(path).state() == State.interrupted
+    assert not RunFolder(path).is_held()
+    with pytest.raises(DamagedError) as error, RunFolder(path).locked():
         pass
     assert str(error.value).startswith(f"{path / '.lock'}: ")
 
@@ -167,24 +155,24 @@ def test_no_link_below_the_results_is_followed_to_read_or_write(tmp_path, path, 
     place.symlink_to(outside)
     before = sorted(p.name for p in outside.rglob("*"))
     with pytest.raises(DamagedError, match="a link, which is not followed"):
-        read_result(path)
-    with pytest.raises(DamagedError), locked(path):
+        RunFolder(path).read_result()
+    with pytest.raises(DamagedError), RunFolder(path).locked():
         pass
     with pytest.raises(DamagedError):
         write_whole(path / "meta.json", "")
     with pytest.raises(DamagedError):
         stored.make_folder(path)
-    assert state(path) == State.interrupted
+    assert RunFolder(path).state() == State.interrupted
     assert sorted(p.name for p in outside.rglob("*")) == before
 
 
 def test_the_results_folder_itself_may_be_a_link(tmp_path, path):
     (tmp_path / "disk").symlink_to(tmp_path / "results")
-    there = run_path(tmp_path / "disk", "a", 0)
-    assert state(there) == State.done
-    with locked(there):
+    there = RunFolder.of(tmp_path / "disk", "a", 0).path
+    assert RunFolder(there).state() == State.done
+    with RunFolder(there).locked():
         write_whole(there / "meta.json", '{"threads": 1}')
-    assert read_meta(path) == {"threads": 1}
+    assert read_meta(RunFolder(path)) == {"threads": 1}
     write_whole(tmp_path / "disk" / "report.html", "", depth=0)
 
 
@@ -273,14 +261,14 @@ def test_whether_a_run_is_whole_has_one_answer(path, end, change, whole):
     text = file.read_bytes()
     end(path, metrics={"val/loss": 3.0}, steps=1, samples=2)
     file.write_bytes(change(text))
-    assert (state(path) == State.done) == whole
+    assert (RunFolder(path).state() == State.done) == whole
     if not whole:
         with pytest.raises(DamagedError, match="not what the run wrote; the same `make sweep`"):
-            read_result(path, restore=True)
+            RunFolder(path).read_result(restore=True)
         return
-    summary = read_result(path)
-    assert proved(path, summary, file.name) == text
-    read_result(path, restore=True)
+    summary = RunFolder(path).read_result()
+    assert RunFolder(path).proved(summary, file) == text
+    RunFolder(path).read_result(restore=True)
     assert file.read_bytes() == text
 
 
@@ -292,17 +280,17 @@ def test_what_somebody_trains_is_not_restored(path, end, monkeypatch):
     def busy(path, shared=False):
         raise RunBusyError("busy")
 
-    monkeypatch.setattr("bnbench.tracking.run_dir.locked", busy)
-    read_result(path, restore=True)
+    monkeypatch.setattr(RunFolder, "locked", busy)
+    RunFolder(path).read_result(restore=True)
     assert file.read_bytes() == torn
 
 
 def test_a_summary_may_be_laid_out_anew(path):
     file = path / "summary.json"
-    before = read_result(path)
+    before = RunFolder(path).read_result()
     text = json.dumps(json.loads(file.read_text()), sort_keys=True, indent=7)
     file.write_bytes(b"\xef\xbb\xbf" + text.replace("\n", "\r\n").encode())
-    assert read_result(path) == before
+    assert RunFolder(path).read_result() == before
 
 
 BOMB = "a: &a [x,x]\nb: &b [*a,*a]\n"
@@ -316,6 +304,6 @@ def test_a_configuration_that_no_run_wrote_is_one_line(path, text):
     (path / "config.yaml").write_bytes(text.encode(errors="surrogateescape"))
     write_whole(path / "meta.json", '{"schema": 2}')
     with pytest.raises(DamagedError) as error:
-        read_science(path)
+        read_science(RunFolder(path))
     assert str(error.value).startswith(f"{path / 'config.yaml'}: ")
     assert "\n" not in str(error.value)

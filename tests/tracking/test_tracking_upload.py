@@ -2,15 +2,16 @@
 
 import pytest
 
-from bnbench.tracking.run_dir import run_path, write_whole
+from bnbench.tracking.run_dir import RunFolder
 from bnbench.tracking.upload import attempts, found_attempts, sync, trained
+from bnbench.tracking.whole_files import write_whole
 
 
 @pytest.fixture
 def results(tmp_path):
     """Two runs that were killed before W&B had written anything."""
     for seed, name in enumerate(("aa", "bb")):
-        path = run_path(tmp_path, "arm", seed)
+        path = RunFolder.of(tmp_path, "arm", seed).path
         path.mkdir(parents=True)
         write_whole(path / "meta.json", f'{{"wandb_id": "{name}"}}')
         folder = tmp_path / "wandb" / f"offline-run-20250101_00000{seed}-{name}"
@@ -21,11 +22,11 @@ def results(tmp_path):
 
 def test_a_damaged_meta_json_costs_its_own_line(results):
     """And an attempt that may be its run's is left alone; that of another run is not."""
-    file = run_path(results, "arm", 0) / "meta.json"
+    file = RunFolder.of(results, "arm", 0).path / "meta.json"
     file.write_text('{"wandb_id": {}}')
     found, (problem,) = found_attempts(results)
     assert problem.startswith(f"{file}: wandb_id is of the wrong type")
-    assert [attempt.run for attempt in found] == [None, run_path(results, "arm", 1)]
+    assert [attempt.run for attempt in found] == [None, RunFolder.of(results, "arm", 1)]
     assert sync(results) == ([], [], [problem])
     assert [attempt.is_sent for attempt in attempts(results)] == [False, True]
     file.unlink()
@@ -57,8 +58,8 @@ def test_linked_folders_and_odd_names_have_no_runs(results, tmp_path):
     found, problems = found_attempts(results)
     assert [attempt.id for attempt in found] == ["aa", "bb"]
     assert all("a link, which is not followed" in problem for problem in problems)
-    assert run_path(results, "arm", 1) in trained(results)
-    assert not any(path.name == "seed-x" or "\n" in str(path) for path in trained(results))
+    assert RunFolder.of(results, "arm", 1) in trained(results)
+    assert not any(run.path.name == "seed-x" or "\n" in str(run.path) for run in trained(results))
 
 
 def test_a_file_in_the_place_of_all_runs_is_told(results, tmp_path):

@@ -18,7 +18,7 @@ from wandb_server import KEY, WandbServer
 from bnbench import ROOT
 from bnbench.config.arms import arm_id, science
 from bnbench.tracking import upload, wandb_log
-from bnbench.tracking.run_dir import State, run_path, state
+from bnbench.tracking.run_dir import RunFolder, State
 from bnbench.tracking.upload import attempts, sync, upload_from_csv
 from bnbench.tracking.wandb_environment import FOLLOWED
 from bnbench.tracking.wandb_file import BLOCK, mend, records
@@ -69,8 +69,10 @@ def train(read, monkeypatch):
         (arm,) = request.arms.values()
         train_arm(arm.config)
         results = Path(arm.config.results)
-        paths = [run_path(results, arm_id(science(arm.config)), s) for s in arm.config.seeds]
-        assert [state(path) for path in paths] == [State.done] * len(paths)
+        paths = [
+            RunFolder.of(results, arm_id(science(arm.config)), s).path for s in arm.config.seeds
+        ]
+        assert [RunFolder(path).state() for path in paths] == [State.done] * len(paths)
         return results, paths
 
     return run
@@ -258,16 +260,16 @@ def test_a_run_that_fails_is_marked_failed(read, monkeypatch):
 def test_sync_takes_what_has_ended_and_what_can_be_read(train, talk_to):
     """Beside good runs: an attempt torn by a crash, an empty one, and one that still trains."""
     results, paths = train("seeds=[0,1,2,3]", WANDB_MODE="offline")
-    torn, empty, training, _ = sorted(attempts(results), key=lambda attempt: attempt.run.name)
-    for path in (torn.run, empty.run):
-        (path / "summary.json").unlink()  # as if they had been killed
+    torn, empty, training, _ = sorted(attempts(results), key=lambda attempt: attempt.run)
+    for run in (torn.run, empty.run):
+        run.summary.unlink()  # as if they had been killed
     content = torn.file.read_bytes()
     ends = [end for end, _ in records(content)]
     torn.file.write_bytes(content[: ends[-3] + 5])
     empty.file.write_bytes(content[:7])
-    (training.run / "summary.json").unlink()
+    training.run.summary.unlink()
     holder = subprocess.Popen(
-        [sys.executable, "-c", HOLD, str(training.run)],
+        [sys.executable, "-c", HOLD, str(training.run.path)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
     )
@@ -278,8 +280,8 @@ def test_sync_takes_what_has_ended_and_what_can_be_read(train, talk_to):
         assert (len(sent), unsent, complaints) == (2, [], [])
         assert not training.is_sent
         assert torn.file.stat().st_size == ends[-3]
-        assert set(server.runs) == {meta(torn.run)["wandb_id"], meta(paths[3])["wandb_id"]}
-        assert arrived(server, torn.run) == written(torn.run)
+        assert set(server.runs) == {meta(torn.run.path)["wandb_id"], meta(paths[3])["wandb_id"]}
+        assert arrived(server, torn.run.path) == written(torn.run.path)
         holder.communicate()
         sent, unsent, _ = sync(results)
         assert ([attempt.id for attempt in sent], unsent) == ([training.id], [])
@@ -289,8 +291,8 @@ def test_sync_takes_what_has_ended_and_what_can_be_read(train, talk_to):
 HOLD = """
 import sys
 from pathlib import Path
-from bnbench.tracking.run_dir import locked
-with locked(Path(sys.argv[1])):
+from bnbench.tracking.run_dir import RunFolder
+with RunFolder(Path(sys.argv[1])).locked():
     print("held", flush=True)
     sys.stdin.read()
 """
@@ -299,16 +301,16 @@ with locked(Path(sys.argv[1])):
 @pytest.mark.slow
 def test_a_done_run_whose_wandb_file_is_damaged_is_uploaded_from_csv(train, talk_to):
     results, paths = train(WANDB_MODE="offline")
-    bad = next(attempt for attempt in attempts(results) if attempt.run == paths[0])
+    bad = next(attempt for attempt in attempts(results) if attempt.run.path == paths[0])
     content = bytearray(bad.file.read_bytes())
     content[len(content) // 2] ^= 1
     bad.file.write_bytes(content)
     with WandbServer() as server:
         talk_to(server)
         sent, unsent, complaints = sync(results)
-        assert ([a.run for a in sent], unsent) == ([paths[1]], [bad])
+        assert ([a.run.path for a in sent], unsent) == ([paths[1]], [bad])
         assert complaints == [f"{bad.file}: damaged; {upload.FROM_CSV}"]
-        assert upload_from_csv(paths[0], "bnbench", None, results, bad)
+        assert upload_from_csv(RunFolder(paths[0]), "bnbench", None, results, bad)
         assert_whole_and_once(server, paths)
         assert sync(results) == ([], [], [])
 
