@@ -5,8 +5,9 @@ process takes for the least traffic that the work can do: a copy for a forward p
 and a triad for a backward pass (x and dy in, dx out), both by torch on tensors of the same size.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -56,8 +57,8 @@ class LayerRow:
 
 
 @dataclass(frozen=True)
-class Problem:
-    """What a pass is given, all in float32."""
+class LayerInputs:
+    """The tensors that a pass is given, all in float32."""
 
     x: Tensor
     dy: Tensor
@@ -66,7 +67,7 @@ class Problem:
     relu: bool
 
 
-def problem(shape: Sequence[int], layout: str, relu: bool, mean: float = 0.0) -> Problem:
+def problem(shape: Sequence[int], layout: str, relu: bool, mean: float = 0.0) -> LayerInputs:
     """A problem from seed 0; weights are near 1 and biases near 0, as in nets."""
     generator = torch.Generator().manual_seed(0)
     x, dy = (torch.randn(*shape, generator=generator) for _ in range(2))
@@ -74,10 +75,10 @@ def problem(shape: Sequence[int], layout: str, relu: bool, mean: float = 0.0) ->
     bias = 0.1 * torch.randn(shape[1], generator=generator)
     memory_format = LAYOUTS[layout]
     x, dy = ((t + m).contiguous(memory_format=memory_format) for t, m in ((x, mean), (dy, 0)))
-    return Problem(x, dy, weight, bias, relu)
+    return LayerInputs(x, dy, weight, bias, relu)
 
 
-def train_pass(given: Problem, backend: str) -> Work:
+def train_pass(given: LayerInputs, backend: str) -> Work:
     """Forward and backward in training, running statistics included."""
     leaves = [t.clone().requires_grad_() for t in (given.x, given.weight, given.bias)]
     running = torch.zeros_like(given.bias), torch.ones_like(given.bias)
@@ -91,7 +92,7 @@ def train_pass(given: Problem, backend: str) -> Work:
     return work
 
 
-def evaluation_pass(given: Problem, backend: str) -> Work:
+def evaluation_pass(given: LayerInputs, backend: str) -> Work:
     """Forward in evaluation."""
     running = torch.zeros_like(given.bias), torch.ones_like(given.bias)
 
@@ -102,7 +103,7 @@ def evaluation_pass(given: Problem, backend: str) -> Work:
     return work
 
 
-def least_traffic(given: Problem, backward: bool) -> Work:
+def least_traffic(given: LayerInputs, backward: bool) -> Work:
     """A copy, and with `backward` a triad, of tensors like x."""
     y, dx = torch.empty_like(given.x), torch.empty_like(given.x)
 
@@ -114,9 +115,8 @@ def least_traffic(given: Problem, backward: bool) -> Work:
     return work
 
 
-def kept_bytes(given: Problem, backend: str) -> float:
-    """What is saved for backward in distinct storages, in bytes of the input."""
-    x = given.x.clone().requires_grad_()
+def kept_bytes(compute: Callable[[Tensor], Tensor], x: Tensor) -> float:
+    """Measure the distinct storages that `compute(x)` saves for backward, in bytes of x."""
     sizes: dict[int, int] = {}
 
     def pack(tensor: Tensor) -> Tensor:
@@ -125,14 +125,12 @@ def kept_bytes(given: Problem, backend: str) -> float:
         return tensor
 
     with saved_tensors_hooks(pack, lambda tensor: tensor):
-        y = batch_norm(
-            x, None, None, given.weight, given.bias, True, eps=EPS, relu=given.relu, backend=backend
-        )
+        y = compute(x.clone().requires_grad_())
     del y
     return sum(sizes.values()) / x.nbytes
 
 
-def train_results(given: Problem, backend: str, dtype: torch.dtype) -> list[Tensor]:
+def train_results(given: LayerInputs, backend: str, dtype: torch.dtype) -> list[Tensor]:
     """y, dx and dgamma in float64."""
     x, weight = (t.to(dtype, copy=True).requires_grad_() for t in (given.x, given.weight))
     options = {"training": True, "eps": EPS, "relu": given.relu, "backend": backend}
@@ -141,7 +139,7 @@ def train_results(given: Problem, backend: str, dtype: torch.dtype) -> list[Tens
     return [result.double() for result in results]
 
 
-def evaluation_results(given: Problem, backend: str, dtype: torch.dtype) -> list[Tensor]:
+def evaluation_results(given: LayerInputs, backend: str, dtype: torch.dtype) -> list[Tensor]:
     """y in float64, by the statistics of the input itself."""
     dims = [d for d in range(given.x.dim()) if d != 1]
     var, mean = torch.var_mean(given.x.double(), dims, correction=0)
@@ -151,7 +149,7 @@ def evaluation_results(given: Problem, backend: str, dtype: torch.dtype) -> list
     return [batch_norm(x, mean, var, weight, bias, eps=EPS, backend=backend).double()]
 
 
-def errors(given: Problem, backend: str, training: bool) -> list[float | None]:
+def errors(given: LayerInputs, backend: str, training: bool) -> list[float | None]:
     """Greatest errors of y, dx and dgamma, as shares of the greatest value.
 
     With a ReLU, dx jumps where y crosses 0; what rounding alone carries across is not counted.
@@ -187,6 +185,11 @@ def rows(
     training, relu = work != "eval", work == "train+ReLU"
     given, far = (problem(shape, layout, relu, mean) for mean in (0.0, FAR))
     make = train_pass if training else evaluation_pass
+
+    def train(x: Tensor, backend: str) -> Tensor:
+        vectors, options = (given.weight, given.bias), {"eps": EPS, "relu": relu}
+        return batch_norm(x, None, None, *vectors, True, backend=backend, **options)
+
     sides = [least_traffic(given, training), *(make(given, backend) for backend in backends)]
     roof, *samples = interleaved(sides, rounds)
     for backend, times in zip(backends, samples, strict=True):
@@ -203,7 +206,7 @@ def rows(
             p90=p90,
             ms=best_ms(times),
             roof=spread(times, roof)[0],
-            kept=kept_bytes(given, backend) if training else None,
+            kept=kept_bytes(partial(train, backend=backend), given.x) if training else None,
             y_error=y_error,
             dx_error=dx_error,
             dgamma_error=dgamma_error,

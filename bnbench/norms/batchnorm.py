@@ -1,8 +1,8 @@
 """Batch normalisation as layers that take the place of `torch.nn.BatchNorm1d`, `2d` and `3d`.
 
-Ioffe & Szegedy 2015, sections 3 and 3.1. The numbers come from `functional.py`; what a layer adds
-is state (gamma, beta, running statistics) and the rule for which statistics normalise. The state,
-its checkpoints and the input checks are inherited from torch, and so are torch's.
+Ioffe & Szegedy 2015, sections 3 and 3.1. The numbers come from `functional.py`. A layer adds state
+(gamma, beta, running statistics) and the rule for which statistics normalise. The state, its
+checkpoints and the checks of the input are torch's own, by inheritance.
 """
 
 from typing import Any
@@ -14,7 +14,9 @@ from bnbench.norms import functional, kernels
 from bnbench.norms.leaf import Leaf
 
 
-class _OwnForward(Leaf, _BatchNorm):
+class OurBatchNorm(Leaf, _BatchNorm):
+    """The forward of this package behind torch's state; a subclass checks the input's shape."""
+
     def __init__(
         self,
         num_features: int,
@@ -37,25 +39,12 @@ class _OwnForward(Leaf, _BatchNorm):
             self.register_parameter("weight", None)
         self.backend = backend
 
-    def reset_parameters(self) -> None:
-        """Forget all statistics; gamma becomes 1 and beta 0, where there are any."""
-        self.reset_running_stats()
-        if self.weight is not None:
-            nn.init.ones_(self.weight)
-        if self.bias is not None:
-            nn.init.zeros_(self.bias)
-
-    def extra_repr(self) -> str:
-        """torch's, and what torch's layer does not have."""
-        lacks_scale = self.affine and self.weight is None
-        return super().extra_repr() + (", scale=False" if lacks_scale else "")
-
     def forward(self, input: Tensor, relu: bool = False) -> Tensor:
         """Normalise by the batch in training, else by the running statistics.
 
-        `.training` decides, and nothing else: not whether gradients are recorded. A layer without
-        running statistics (`track_running_stats=False`) always normalises by the batch. With `relu`
-        the result is max(y, 0).
+        `.training` alone decides, whether or not gradients are recorded. A layer without running
+        statistics (`track_running_stats=False`) always normalises by the batch. With `relu` the
+        result is max(y, 0).
         """
         self._check_input_dim(input)
         has_statistics = self.running_mean is not None or self.running_var is not None
@@ -75,18 +64,32 @@ class _OwnForward(Leaf, _BatchNorm):
         )
 
     def _count_batch(self) -> float:
-        """Count the batch; return its weight in the running statistics.
+        """Count the batch.
 
-        That is `momentum`, or 1/num_batches_tracked if momentum is None, which makes the running
-        statistics the plain average over all batches since the last reset.
+        Returns:
+            Its weight in the running statistics: `momentum`, or 1/num_batches_tracked if momentum
+            is None, which makes them the plain average over all batches since the last reset.
         """
         if self.num_batches_tracked is None:
             return self.momentum or 0.0
         self.num_batches_tracked.add_(1)
         return 1 / float(self.num_batches_tracked) if self.momentum is None else self.momentum
 
+    def reset_parameters(self) -> None:
+        """Forget all statistics; gamma becomes 1 and beta 0, where there are any."""
+        self.reset_running_stats()
+        if self.weight is not None:
+            nn.init.ones_(self.weight)
+        if self.bias is not None:
+            nn.init.zeros_(self.bias)
 
-class BatchNorm1d(_OwnForward, nn.BatchNorm1d):
+    def extra_repr(self) -> str:
+        """Extend torch's text by the one option that torch's layer does not have."""
+        lacks_scale = self.affine and self.weight is None
+        return super().extra_repr() + (", scale=False" if lacks_scale else "")
+
+
+class BatchNorm1d(OurBatchNorm, nn.BatchNorm1d):
     """`torch.nn.BatchNorm1d`, with its arguments and state, for (N, C) and (N, C, L).
 
     Args:
@@ -99,16 +102,16 @@ class BatchNorm1d(_OwnForward, nn.BatchNorm1d):
         dtype: of parameters and statistics.
         bias: whether there is beta, where the layer is affine.
         scale: whether there is gamma, where the layer is affine; torch's layer always has it.
-        backend: a key of `kernels.BACKENDS`, what computes the numbers; no part of the state.
+        backend: a key of `kernels.BACKENDS`, the code that computes; no part of the state.
 
     >>> BatchNorm1d(100)
     BatchNorm1d(100, eps=1e-05, momentum=0.1, affine=True, bias=True, track_running_stats=True)
     """
 
 
-class BatchNorm2d(_OwnForward, nn.BatchNorm2d):
+class BatchNorm2d(OurBatchNorm, nn.BatchNorm2d):
     """`torch.nn.BatchNorm2d` for (N, C, H, W); arguments as for `BatchNorm1d`."""
 
 
-class BatchNorm3d(_OwnForward, nn.BatchNorm3d):
+class BatchNorm3d(OurBatchNorm, nn.BatchNorm3d):
     """`torch.nn.BatchNorm3d` for (N, C, D, H, W); arguments as for `BatchNorm1d`."""

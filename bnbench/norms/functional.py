@@ -1,10 +1,11 @@
 """Batch normalisation from its formulas: the forward pass, and the backward pass in closed form.
 
-Ioffe & Szegedy 2015, Algorithm 1 and the gradients at the end of section 3. For each channel, with
-every sum over the m values that it has in the batch (m = N for (N, C), N·H·W for (N, C, H, W)):
+Ioffe & Szegedy 2015, Algorithm 1 and the gradients at the end of section 3. x is (N, C) or
+(N, C, *). Every channel is normalised by itself: mu, sigma2, gamma and beta are (C,), and each sum
+runs over the m values that a channel has in the batch (m = N for (N, C), N·H·W for (N, C, H, W)):
 
     mu     = 1/m Σ x                                Algorithm 1, line 1
-    sigma2 = 1/m Σ (x - mu)²                        line 2; biased, and this is what normalises
+    sigma2 = 1/m Σ (x - mu)²                        line 2; the biased variance normalises
     x_hat  = (x - mu) / sqrt(sigma2 + eps)          line 3
     y      = gamma x_hat + beta                     line 4
 
@@ -12,9 +13,8 @@ every sum over the m values that it has in the batch (m = N for (N, C), N·H·W 
     dgamma = Σ dy x_hat
     dx     = gamma / sqrt(sigma2 + eps) (dy - x_hat dgamma/m - dbeta/m)
 
-where dy stands for ∂loss/∂y. The last line is the section's chain rule, through mu and sigma2, with
-everything substituted. It takes out of dy its mean and its component along x_hat: to first order, a
-gradient step on x moves neither the mean nor the variance of the batch.
+where dy stands for ∂loss/∂y. `forward` and `backward` are these lines, and `batch_norm` chooses who
+computes them.
 
 Rounding: a float32 mean of 10,000 is off by up to 0.0005, and so is every x - mu. Therefore mu is
 kept as two numbers, shift + residual. The shift, the mean of the first sample, need only be close
@@ -30,6 +30,145 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from bnbench.norms import kernels
+
+
+def forward(
+    x: Tensor, weight: Tensor | None, bias: Tensor | None, eps: float, relu: bool = False
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Compute Algorithm 1.
+
+    Returns:
+        y like x; then shift and residual, whose sum is mu, and sigma2, each (C,).
+    """
+    shift = near(x)
+    c, residual, sigma2 = _centred(x, shift)
+    # gamma and 1/std in one factor: x_hat itself is not kept, backward rebuilds it from x
+    y = c.mul_(scale_by((sigma2 + eps).rsqrt(), weight))
+    if bias is not None:
+        y += _column(bias, x)
+    if relu:
+        y.relu_()
+    return y.to(x.dtype), shift.view(-1), residual.view(-1), sigma2.view(-1)
+
+
+def backward(
+    dy: Tensor,
+    x: Tensor,
+    weight: Tensor | None,
+    bias: Tensor | None,
+    shift: Tensor,
+    residual: Tensor,
+    sigma2: Tensor,
+    eps: float,
+    relu: bool = False,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Compute the gradients at the end of section 3 in closed form.
+
+    With std = sqrt(sigma2 + eps), and Σ (x - mu) = 0, the section's chain rule reads
+
+        dx_hat  = gamma dy
+        dsigma2 = -1/2 std⁻³ Σ dx_hat (x - mu)  =  -gamma dgamma / (2 std²)
+        dmu     = -1/std Σ dx_hat               =  -gamma dbeta / std
+        dx      = dx_hat/std + dsigma2 2/m (x - mu) + dmu/m
+                = gamma/std (dy - x_hat dgamma/m - dbeta/m)
+
+    The bracket takes out of dy its mean and its component along x_hat: to first order, a gradient
+    step on x moves neither the mean nor the variance of the batch.
+
+    Returns:
+        dx in x's dtype; dgamma and dbeta, (C,).
+    """
+    c = (x - _column(shift, x)).sub_(_column(residual, x))
+    inv_std = (_column(sigma2, x) + eps).rsqrt()
+    scale = scale_by(inv_std, weight)
+    if relu:
+        y = c * scale
+        # as torch's ReLU: an infinite dy is blocked, and one where y is a NaN is not
+        dy = dy.masked_fill((y if bias is None else y + _column(bias, x)) <= 0, 0)
+    x_hat = c.mul_(inv_std)
+    m, dims = values_per_channel(x), batch_dims(x)
+    dbeta = dy.sum(dims, keepdim=True, dtype=x_hat.dtype)
+    dgamma = (dy * x_hat).sum(dims, keepdim=True)
+    dx = torch.addcmul(dy, x_hat, dgamma, value=-1 / m).sub_(dbeta, alpha=1 / m)
+    dx = dx.mul_(scale)
+    return dx.to(x.dtype), dgamma.view(-1), dbeta.view(-1)
+
+
+def evaluate(
+    x: Tensor,
+    weight: Tensor | None,
+    bias: Tensor | None,
+    mean: Tensor,
+    var: Tensor,
+    eps: float,
+    relu: bool = False,
+) -> Tensor:
+    """Compute lines 3 and 4 with given statistics: one affine map per channel.
+
+    Algorithm 2, line 11.
+
+    Returns:
+        y like x.
+    """
+    dtype = _compute_dtype(x)
+    inv_std = (_column(var, x).to(dtype) + eps).rsqrt()
+    y = (x - _column(mean, x).to(dtype)) * scale_by(inv_std, weight)
+    if bias is not None:
+        y += _column(bias, x)
+    return (y.relu() if relu else y).to(x.dtype)
+
+
+def moments(x: Tensor) -> tuple[int, Tensor, Tensor]:
+    """Measure x (N, C, *).
+
+    Returns:
+        m, then mu and the biased sigma2, each (C,) in float64.
+    """
+    shift = near(x)
+    _, residual, sigma2 = _centred(x, shift)
+    mu = shift.double() + residual
+    return values_per_channel(x), mu.view(-1), sigma2.double().view(-1)
+
+
+def near(x: Tensor) -> Tensor:
+    """Take the shift: the mean of the first sample, (1, C, 1, …), or 0 where it is not finite."""
+    return _mean(x[:1]).nan_to_num_(0.0, 0.0, 0.0)
+
+
+def _centred(x: Tensor, shift: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Lines 1 and 2: x - mu, mu - shift and sigma2, for any shift near the data; differentiable."""
+    c = x - shift
+    residual = _mean(c)
+    c -= residual
+    return c, residual, _mean(c.square())
+
+
+def _mean(x: Tensor) -> Tensor:
+    return x.mean(batch_dims(x), keepdim=True, dtype=_compute_dtype(x))
+
+
+def scale_by(inv_std: Tensor, weight: Tensor | None) -> Tensor:
+    """The factor gamma/std of each channel, in the shape of `inv_std`."""
+    return inv_std if weight is None else inv_std * weight.view_as(inv_std)
+
+
+def _column(vector: Tensor, x: Tensor) -> Tensor:
+    """A vector (C,) as (1, C, 1, …), to go with x (N, C, *)."""
+    return vector.view(1, -1, *[1] * (x.dim() - 2))
+
+
+def values_per_channel(x: Tensor) -> int:
+    """m, the number of values that each channel of x (N, C, *) has."""
+    return x.shape[0] * math.prod(x.shape[2:])
+
+
+def batch_dims(x: Tensor) -> list[int]:
+    """The dimensions of x (N, C, *) that sums run over: all but that of the channels."""
+    return [0, *range(2, x.dim())]
+
+
+def _compute_dtype(x: Tensor) -> torch.dtype:
+    return torch.promote_types(x.dtype, torch.float32)
 
 
 def batch_norm(
@@ -61,12 +200,13 @@ def batch_norm(
         running_var: (C,), or None in training.
         weight: gamma, (C,), or None for ones.
         bias: beta, (C,), or None for zeros.
-        training: which statistics normalise.
-        momentum: see above.
+        training: whether the batch normalises, else the running statistics do.
+        momentum: the weight of the new batch.
         eps: added to the variance; above 0 in training.
-        relu: whether to return max(y, 0). Backward finds out from x where y was above 0, so that x
-            is all that is kept for it; a ReLU module behind the layer keeps its output as well.
-        backend: what computes, a key of `kernels.BACKENDS`; it changes speed and the last bits.
+        relu: whether to return max(y, 0). Backward computes again from x where y was above 0, so
+            that only x is kept; a ReLU module behind the layer keeps its output as well.
+        backend: a key of `kernels.BACKENDS`, the code that computes; it changes speed and the last
+            bits.
 
     Returns:
         y, in the shape, dtype and memory format of `input`; it can be differentiated twice.
@@ -82,8 +222,8 @@ def batch_norm(
     """
     statistics = {"running_mean": running_mean, "running_var": running_var}
     _check(input, training, eps, **statistics, weight=weight, bias=bias)
-    if input.numel() == 0:
-        return _pass(input, weight, bias)
+    if input.numel() == 0:  # the gradients of gamma and beta are 0
+        return sum((t.sum() for t in (weight, bias) if t is not None), input.clone())
     if backend == "native":
         y = F.batch_norm(input, running_mean, running_var, weight, bias, training, momentum, eps)
         return F.relu(y) if relu else y
@@ -91,73 +231,18 @@ def batch_norm(
         if running_mean is None or running_var is None:
             raise RuntimeError("running_mean and running_var must be defined in evaluation mode")
         kernel = kernels.select(backend, input, weight, bias, running_mean, running_var)
-        if kernel is None or _is_recorded(input, weight, bias):
-            return _normalise_by(running_mean, running_var, input, weight, bias, eps, relu)
-        return kernel.evaluate(input, weight, bias, running_mean, running_var, eps, relu)
+        differentiable = [t for t in (input, weight, bias) if t is not None and t.requires_grad]
+        is_recorded = torch.is_grad_enabled() and differentiable
+        compute = evaluate if kernel is None or is_recorded else kernel.evaluate
+        return compute(input, weight, bias, running_mean, running_var, eps, relu)
     arguments = input, running_mean, running_var, weight, bias, momentum, eps, relu
     if kernels.is_transformed():
         return _by_autograd(*arguments)
-    return _BatchNorm.apply(*arguments, kernels.select(backend, input, weight, bias))
+    return _ClosedForm.apply(*arguments, kernels.select(backend, input, weight, bias))
 
 
-def forward(
-    x: Tensor, weight: Tensor | None, bias: Tensor | None, eps: float, relu: bool = False
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Algorithm 1: y, and per channel mu as shift and residual, and sigma2; the last three (C,)."""
-    shift = near(x)
-    c, residual, sigma2 = _centred(x, shift)
-    # gamma and 1/std in one factor: x_hat itself is not kept, backward rebuilds it from x
-    y = c.mul_(_scale((sigma2 + eps).rsqrt(), weight))
-    if bias is not None:
-        y += _column(bias, x)
-    if relu:
-        y.relu_()
-    return y.to(x.dtype), shift.view(-1), residual.view(-1), sigma2.view(-1)
-
-
-def backward(
-    dy: Tensor,
-    x: Tensor,
-    weight: Tensor | None,
-    bias: Tensor | None,
-    shift: Tensor,
-    residual: Tensor,
-    sigma2: Tensor,
-    eps: float,
-    relu: bool = False,
-) -> tuple[Tensor, Tensor, Tensor]:
-    """The gradients at the end of section 3: dx in x's dtype, dgamma and dbeta (C,)."""
-    c = (x - _column(shift, x)).sub_(_column(residual, x))
-    inv_std = (_column(sigma2, x) + eps).rsqrt()
-    scale = _scale(inv_std, weight)
-    if relu:
-        y = c * scale
-        # as torch's ReLU: an infinite dy is blocked, and one where y is a NaN is not
-        dy = dy.masked_fill((y if bias is None else y + _column(bias, x)) <= 0, 0)
-    x_hat = c.mul_(inv_std)
-    m, dims = values_per_channel(x), _batch_dims(x)
-    dbeta = dy.sum(dims, keepdim=True, dtype=x_hat.dtype)
-    dgamma = (dy * x_hat).sum(dims, keepdim=True)
-    dx = torch.addcmul(dy, x_hat, dgamma, value=-1 / m).sub_(dbeta, alpha=1 / m)
-    dx = dx.mul_(scale)
-    return dx.to(x.dtype), dgamma.view(-1), dbeta.view(-1)
-
-
-def moments(x: Tensor) -> tuple[int, Tensor, Tensor]:
-    """m, mu and the biased sigma2 of x (N, C, *); mu and sigma2 are (C,), in float64."""
-    shift = near(x)
-    _, residual, sigma2 = _centred(x, shift)
-    mu = shift.double() + residual
-    return values_per_channel(x), mu.view(-1), sigma2.double().view(-1)
-
-
-def values_per_channel(x: Tensor) -> int:
-    """m, the number of values that each channel of x (N, C, *) has."""
-    return x.shape[0] * math.prod(x.shape[2:])
-
-
-class _BatchNorm(torch.autograd.Function):
-    """(x, running_mean, running_var, gamma, beta, momentum, eps, relu, kernel) -> y.
+class _ClosedForm(torch.autograd.Function):
+    """Join `forward` and `backward`, or those of a kernel, to one operation of autograd.
 
     The running statistics are updated here, before anything is kept for backward: recomputation
     (`torch.utils.checkpoint`) may end the pass as soon as all that backward needs is there again.
@@ -211,10 +296,10 @@ def _by_autograd(
     eps: float,
     relu: bool,
 ) -> Tensor:
-    """The same by operations of torch, which torch.func and forward AD can transform."""
+    """Compute `forward` by operations that torch.func and forward AD can transform."""
     shift = near(x)
     c, residual, sigma2 = _centred(x, shift)
-    y = c * _scale((sigma2 + eps).rsqrt(), weight)
+    y = c * scale_by((sigma2 + eps).rsqrt(), weight)
     if bias is not None:
         y = y + _column(bias, x)
     y = y.relu() if relu else y
@@ -232,6 +317,7 @@ def _update(
     sigma2: Tensor,
     momentum: float,
 ) -> None:
+    """Average the statistics of a batch into the running ones: mu, and the unbiased variance."""
     if running_mean is not None and running_var is not None:
         m = values_per_channel(x)
         unbiased = sigma2 * (m / (m - 1))
@@ -240,7 +326,7 @@ def _update(
 
 
 def average(running: Tensor, batch: Tensor, momentum: float) -> None:
-    """running = (1 - momentum) running + momentum batch, in place."""
+    """Set running = (1 - momentum) running + momentum batch, in place."""
     batch = batch.to(running.dtype)
     if torch._C._are_functorch_transforms_active():  # vmap has no rule for lerp_
         try:
@@ -252,83 +338,18 @@ def average(running: Tensor, batch: Tensor, momentum: float) -> None:
             ) from error
     elif _are_finite(running, batch):
         running.lerp_(batch, momentum)
-    else:  # it subtracts, which makes nan of what is infinite and stays so by the formula
+    else:  # lerp subtracts, which makes nan of an infinite value that stays infinite by the formula
         exact = (1 - momentum) * running + momentum * batch
         quick = running.lerp(batch, momentum)
         running.copy_(torch.where(quick.isfinite(), quick, exact))
 
 
 def _are_finite(one: Tensor, other: Tensor) -> bool:
-    """Whether two vectors are known to be finite; only the CPU can be asked without waiting."""
+    """Whether two vectors are known to be finite: on the CPU, where asking costs no waiting."""
     is_traced = torch.compiler.is_compiling() or torch._C._get_tracing_state() is not None
     if one.device.type != "cpu" or is_traced:
         return False
     return math.isfinite(torch.dot(one, other).item())
-
-
-def _normalise_by(
-    mean: Tensor,
-    var: Tensor,
-    x: Tensor,
-    weight: Tensor | None,
-    bias: Tensor | None,
-    eps: float,
-    relu: bool,
-) -> Tensor:
-    """Lines 3 and 4 with fixed statistics: one affine map per channel (Algorithm 2, line 11)."""
-    dtype = _compute_dtype(x)
-    inv_std = (_column(var, x).to(dtype) + eps).rsqrt()
-    y = (x - _column(mean, x).to(dtype)) * _scale(inv_std, weight)
-    if bias is not None:
-        y += _column(bias, x)
-    return (y.relu() if relu else y).to(x.dtype)
-
-
-def _is_recorded(*tensors: Tensor | None) -> bool:
-    return torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in tensors)
-
-
-def _centred(x: Tensor, shift: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """x - mu, mu - shift and sigma2, for any shift near the data; differentiable in x."""
-    c = x - shift
-    residual = _mean(c)
-    c -= residual
-    return c, residual, _mean(c.square())
-
-
-def near(x: Tensor) -> Tensor:
-    """Take the shift: the mean of the first sample, (1, C, 1, …), or 0 where it is not finite."""
-    return _mean(x[:1]).nan_to_num_(0.0, 0.0, 0.0)
-
-
-def _pass(x: Tensor, weight: Tensor | None, bias: Tensor | None) -> Tensor:
-    """y of a batch without values, whose gradients are 0 for gamma and beta."""
-    y = x.clone()
-    for vector in (weight, bias):
-        if vector is not None:
-            y = y + vector.sum()
-    return y
-
-
-def _mean(x: Tensor) -> Tensor:
-    return x.mean(_batch_dims(x), keepdim=True, dtype=_compute_dtype(x))
-
-
-def _scale(inv_std: Tensor, weight: Tensor | None) -> Tensor:
-    return inv_std if weight is None else inv_std * weight.view_as(inv_std)
-
-
-def _column(vector: Tensor, x: Tensor) -> Tensor:
-    """A vector (C,) as (1, C, 1, …), to go with x (N, C, *)."""
-    return vector.view(1, -1, *[1] * (x.dim() - 2))
-
-
-def _batch_dims(x: Tensor) -> list[int]:
-    return [0, *range(2, x.dim())]
-
-
-def _compute_dtype(x: Tensor) -> torch.dtype:
-    return torch.promote_types(x.dtype, torch.float32)
 
 
 def _check(x: Tensor, training: bool, eps: float, **vectors: Tensor | None) -> None:

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from bnbench.norms.batchnorm import BatchNorm1d, BatchNorm2d, BatchNorm3d, _OwnForward
+from bnbench.norms.batchnorm import BatchNorm1d, BatchNorm2d, BatchNorm3d, OurBatchNorm
 from bnbench.norms.leaf import Leaf
 
 STATE = ("weight", "bias", "running_mean", "running_var", "num_batches_tracked")
@@ -38,7 +38,7 @@ class HoldsBatchNorm(Leaf, nn.Module):
         AttributeError: a name of `HELD` is set on the layer.
     """
 
-    holds: type[_OwnForward]  # the class of `norm`
+    holds: type[OurBatchNorm]  # the class of `norm`
 
     def __init__(self, num_features: int, *args: Any, **options: Any) -> None:
         super().__init__()
@@ -81,7 +81,7 @@ class HoldsBatchNorm(Leaf, nn.Module):
 class _BatchNormReLU(HoldsBatchNorm):
     def forward(self, input: Tensor) -> Tensor:
         """Normalise, then cut off what is below 0; in one operation where `norm` is our layer."""
-        if type(self.norm).forward is _OwnForward.forward:
+        if type(self.norm).forward is OurBatchNorm.forward:
             return self.norm(input, relu=True)
         return F.relu(self.norm(input))
 

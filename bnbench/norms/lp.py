@@ -20,7 +20,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from bnbench.norms.functional import _batch_dims, average, near, values_per_channel
+from bnbench.norms.functional import average, batch_dims, near, values_per_channel
 from bnbench.norms.held import HoldsBatchNorm
 from bnbench.norms.leaf import Leaf
 from bnbench.norms.variants import AnyRank
@@ -68,9 +68,9 @@ class _ScaledBatchNorm(HoldsBatchNorm):
         # mu as shift + mean, see functional.py: a large mu must not cost the digits of x - mu
         shift = near(x.detach())
         x = x - shift
-        mean = x.mean(_batch_dims(x))
+        mean = x.mean(batch_dims(x))
         spread2 = norm.spread2(x, mean)
-        if norm.training:  # before the last that is kept for backward, see functional._BatchNorm
+        if norm.training:  # before the last that is kept for backward, see functional._ClosedForm
             norm.take(shift.flatten() + mean, spread2)
         scale = (spread2 + norm.eps).rsqrt()
         if norm.weight is not None:
@@ -85,14 +85,14 @@ class _L1Spread(_WithSpread):
     @staticmethod
     def spread2(x: Tensor, mean: Tensor) -> Tensor:
         """π/2 (1/m Σ |x - mean|)²; of Gaussian data the variance."""
-        return math.pi / 2 * _deviation(x, mean).mean(_batch_dims(x)).square()
+        return math.pi / 2 * _deviation(x, mean).mean(batch_dims(x)).square()
 
     def population_variance(self, inputs: Iterable[Tensor], mean: Tensor) -> Tensor:
         """The same of all inputs (`population.HasOwnVariance`)."""
         count, total = 0, torch.tensor(0.0)
         for x in inputs:
             count += values_per_channel(x)
-            total = total + _deviation(x.double(), mean).sum(_batch_dims(x))
+            total = total + _deviation(x.double(), mean).sum(batch_dims(x))
         return math.pi / 2 * (total / count).square()
 
 
@@ -113,7 +113,7 @@ class _LInfSpread(_WithSpread):
     @staticmethod
     def spread2(x: Tensor, mean: Tensor) -> Tensor:
         """(C(m) max |x - mean|)²."""
-        largest = _deviation(x, mean).amax(_batch_dims(x))
+        largest = _deviation(x, mean).amax(batch_dims(x))
         return (_constant(values_per_channel(x)) * largest).square()
 
     def population_variance(self, inputs: Iterable[Tensor], mean: Tensor) -> Tensor:
@@ -121,7 +121,7 @@ class _LInfSpread(_WithSpread):
         count, largest = 0, torch.zeros_like(mean)
         for x in inputs:
             count += values_per_channel(x)
-            of_batch = _deviation(x.double(), mean).amax(_batch_dims(x))
+            of_batch = _deviation(x.double(), mean).amax(batch_dims(x))
             largest = torch.maximum(largest, of_batch)
         return (_constant(count) * largest).square()
 

@@ -20,7 +20,14 @@ from torch.autograd.function import once_differentiable
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from bnbench.norms import batchnorm
-from bnbench.norms.functional import _batch_dims, average, moments, near, values_per_channel
+from bnbench.norms.functional import (
+    average,
+    batch_dims,
+    moments,
+    near,
+    scale_by,
+    values_per_channel,
+)
 from bnbench.norms.held import STATE
 from bnbench.norms.variants import AnyRank
 
@@ -106,7 +113,7 @@ def convert_sync_batchnorm(
 class _SyncBatchNorm(torch.autograd.Function):
     """(x, running_mean, running_var, gamma, beta, momentum, eps, group) -> y.
 
-    The running statistics are updated here, as in `functional._BatchNorm`.
+    The running statistics are updated here, as in `functional._ClosedForm`.
     """
 
     @staticmethod
@@ -129,7 +136,7 @@ class _SyncBatchNorm(torch.autograd.Function):
             average(running_var, (m2 / (ctx.m - 1)).flatten(), momentum)
         inv_std = (m2 / ctx.m + eps).rsqrt().to(dtype)
         shift, residual = shift.to(dtype), residual.to(dtype)
-        y = (x - shift).sub_(residual).mul_(_scale(inv_std, weight))
+        y = (x - shift).sub_(residual).mul_(scale_by(inv_std, weight))
         if bias is not None:
             y += bias.view_as(inv_std)
         ctx.group = group
@@ -142,7 +149,7 @@ class _SyncBatchNorm(torch.autograd.Function):
         (dy,) = grads
         x, weight, shift, residual, inv_std = ctx.saved_tensors
         needs_dx, _, _, needs_dgamma, needs_dbeta, *_ = ctx.needs_input_grad
-        dims = _batch_dims(x)
+        dims = batch_dims(x)
         x_hat = (x - shift).sub_(residual).mul_(inv_std)
         parts = torch.stack([(dy * x_hat).sum(dims), dy.sum(dims, dtype=x_hat.dtype)])
         dx = None
@@ -151,17 +158,13 @@ class _SyncBatchNorm(torch.autograd.Function):
             dist.all_reduce(sums, group=ctx.group)
             dgamma, dbeta = (total.view_as(shift) for total in sums)
             dx = torch.addcmul(dy, x_hat, dgamma, value=-1 / ctx.m).sub_(dbeta, alpha=1 / ctx.m)
-            dx = dx.mul_(_scale(inv_std, weight)).to(x.dtype)
+            dx = dx.mul_(scale_by(inv_std, weight)).to(x.dtype)
         dgamma, dbeta = parts
         return (
             *(dx, None, None),
             *(dgamma if needs_dgamma else None, dbeta if needs_dbeta else None),
             *[None] * 3,
         )
-
-
-def _scale(inv_std: Tensor, weight: Tensor | None) -> Tensor:
-    return inv_std if weight is None else inv_std * weight.view_as(inv_std)
 
 
 def _joined(x: Tensor, group: "dist.ProcessGroup | None") -> tuple[int, Tensor, Tensor, Tensor]:

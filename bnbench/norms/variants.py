@@ -11,12 +11,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from bnbench.norms.batchnorm import _OwnForward
+from bnbench.norms.batchnorm import OurBatchNorm
 from bnbench.norms.functional import batch_norm, moments
 from bnbench.norms.held import HoldsBatchNorm
 
 
-class AnyRank(_OwnForward):
+class AnyRank(OurBatchNorm):
     """Batch normalisation of any (N, C, *); arguments as for `BatchNorm1d`."""
 
     def _check_input_dim(self, input: Tensor) -> None:
