@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis.internal.conjecture import providers
 
 from bnbench import CONFIGS, cli
-from bnbench.analysis import Experiment, load
+from bnbench.analysis import ExperimentData, load
 from bnbench.tracking.run_dir import RunFolder
 
 SUMMARY = {
@@ -104,10 +104,10 @@ def results(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def make(results: Path) -> Callable[..., Experiment]:
+def make(results: Path) -> Callable[..., ExperimentData]:
     """Make an experiment of arms given as (config, number of seeds, of them that diverge)."""
 
-    def experiment(*arms: tuple[dict[str, Any], int, int]) -> Experiment:
+    def experiment(*arms: tuple[dict[str, Any], int, int]) -> ExperimentData:
         rows = [
             write_run(results, tree, seed, diverges=seed < lost)
             for tree, num_seeds, lost in arms

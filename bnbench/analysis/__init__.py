@@ -4,7 +4,7 @@ Reads results through `tracking`; draws nothing and never imports torch. Begin w
 an experiment as frames), then `stats` and `inference`.
 """
 
-from bnbench.analysis.load import Experiment, curve, final, finished, load
+from bnbench.analysis.load import ExperimentData, curve, final, finished, load
 from bnbench.analysis.stats import (
     Interval,
     arm_table,
@@ -15,7 +15,7 @@ from bnbench.analysis.stats import (
 from bnbench.tracking.experiment_dir import find
 
 __all__ = [
-    "Experiment",
+    "ExperimentData",
     "Interval",
     "arm_table",
     "comparisons",

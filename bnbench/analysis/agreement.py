@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from bnbench.analysis.verdict_words import shown
-from bnbench.analysis.verdicts import TRAINING, Claim, read_claims
+from bnbench.analysis.verdicts import TRAINING, JudgedClaim, read_claims
 from bnbench.config.labels import count_label
 from bnbench.tracking.stored import DamagedError
 
-Boards = Mapping[str, Sequence[Claim]]  # data set -> its claims
+Boards = Mapping[str, Sequence[JudgedClaim]]  # data set -> its claims
 DECIDED = {"confirmed", "refuted"}
 
 
@@ -30,9 +30,9 @@ class Disagreement(NamedTuple):
     sides: dict[str, dict[str, Any]]
 
 
-def _judged(boards: Boards) -> dict[str, dict[str, Claim]]:
+def _judged(boards: Boards) -> dict[str, dict[str, JudgedClaim]]:
     """The claims by id and data set, without those that were not run."""
-    by_id: dict[str, dict[str, Claim]] = {}
+    by_id: dict[str, dict[str, JudgedClaim]] = {}
     for data, claims in boards.items():
         for claim in claims:
             if claim.row["verdict"] != "not run here":
@@ -55,7 +55,7 @@ def disagreements(boards: Boards) -> list[Disagreement]:
     return sorted(found, key=lambda one: not one.is_contrary)
 
 
-def _side(claim: Claim) -> dict[str, Any]:
+def _side(claim: JudgedClaim) -> dict[str, Any]:
     told = {"verdict": claim.row["verdict"], "underpowered": claim.is_underpowered}
     return {**told, **shown(claim)}
 
@@ -92,7 +92,7 @@ def section(boards: Boards) -> dict[str, Any] | None:
 
 def read_boards(
     folders: Sequence[Path], problems: list[str] | None = None
-) -> dict[str, list[Claim]]:
+) -> dict[str, list[JudgedClaim]]:
     """The claims of some results/claims/<data> folders; of two on one data set the first counts.
 
     Args:
@@ -103,7 +103,7 @@ def read_boards(
     Raises:
         DamagedError: a file is missing or damaged, and nobody wants to hear of problems.
     """
-    boards: dict[str, list[Claim]] = {}
+    boards: dict[str, list[JudgedClaim]] = {}
     for folder in folders:
         if folder.name in boards or not os.path.lexists(folder / "scoreboard.csv"):
             continue

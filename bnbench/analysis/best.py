@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from bnbench.analysis.load import Experiment, config_columns, final, finished, load_runs
+from bnbench.analysis.load import ExperimentData, config_columns, final, finished, load_runs
 from bnbench.analysis.stats import Interval, arm_table, comparisons
 from bnbench.config.labels import arm_words, telling
 
@@ -97,7 +97,7 @@ def best_arm(folder: Path) -> Best | None:
 
 
 def _compared(
-    experiment: Experiment, runs: pd.DataFrame, arm: str
+    experiment: ExperimentData, runs: pd.DataFrame, arm: str
 ) -> tuple[str | None, Interval | None]:
     """The arm of the first declared comparison in which `arm` is the treatment, and by how much."""
     declared: list[dict[str, Any]] = (experiment.info.get("report") or {}).get("compare") or []

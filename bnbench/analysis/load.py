@@ -39,7 +39,7 @@ SHIFTS = {"shift": str, "severity": int, "policy": str, "metric": str, "value": 
 
 
 @dataclass(frozen=True)
-class Experiment:
+class ExperimentData:
     """What one experiment measured on one data set.
 
     Attributes:
@@ -58,11 +58,11 @@ class Experiment:
     curves: pd.DataFrame
     shifts: pd.DataFrame
 
-    def reporting(self) -> "Experiment":
+    def reporting(self) -> "ExperimentData":
         """Without the runs that learning rates were tuned on: what is to be reported."""
         return self._of(tuning=False) if self._tuned_on else self
 
-    def tuning(self) -> "Experiment":
+    def tuning(self) -> "ExperimentData":
         """The runs that learning rates were tuned on, and no other."""
         return self._of(tuning=True)
 
@@ -75,13 +75,13 @@ class Experiment:
     def _tuned_on(self) -> list[int]:
         return (self.info.get("tune") or {}).get("seeds", [])
 
-    def _of(self, tuning: bool) -> "Experiment":
+    def _of(self, tuning: bool) -> "ExperimentData":
         tables = (self.runs, self.curves, self.shifts)
         runs, curves, shifts = (t[t["seed"].isin(self._tuned_on) == tuning] for t in tables)
         return replace(self, runs=runs, curves=curves, shifts=shifts)
 
 
-def load(folder: Path) -> Experiment:
+def load(folder: Path) -> ExperimentData:
     """Load `results/experiments/<name>/<data>` and the runs that it lists.
 
     The table of runs is derived anew from arms.csv and the runs, so that neither an old runs.csv
@@ -105,7 +105,7 @@ def load(folder: Path) -> Experiment:
     return replace(bare, curves=tables[0], shifts=tables[1])
 
 
-def load_runs(folder: Path) -> Experiment:
+def load_runs(folder: Path) -> ExperimentData:
     """As `load`, without curves and shifts: what the runs ended with is quick to read.
 
     Raises:
@@ -123,7 +123,7 @@ def load_runs(folder: Path) -> Experiment:
             raise ValueError(table.damaged[0] + (f" (and {others} more)" if others else ""))
         runs = _runs(folder / "arms.csv", table.header, table.cells())
     none = pd.DataFrame({"arm": [], "seed": []})
-    return Experiment(name, data, folder, info, runs, none, none)
+    return ExperimentData(name, data, folder, info, runs, none, none)
 
 
 def finished(runs: pd.DataFrame) -> pd.DataFrame:
@@ -153,7 +153,7 @@ def final(runs: pd.DataFrame, key: str) -> pd.Series:
     return runs.get(key, absent).where(has_policies, runs.get(plain, absent))
 
 
-def curve(experiment: Experiment, key: str) -> pd.DataFrame:
+def curve(experiment: ExperimentData, key: str) -> pd.DataFrame:
     """The points `arm, seed, step, samples, value` of `split/metric` or `split/metric/layer`.
 
     As in `final`, nets without population statistics stand in with their plain split.

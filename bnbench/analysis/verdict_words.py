@@ -10,7 +10,7 @@ from bnbench.analysis.verdicts import (
     PROBLEM,
     TRAINING,
     VERDICTS,
-    Claim,
+    JudgedClaim,
     PartView,
     records,
 )
@@ -25,7 +25,7 @@ def verdict_label(verdict: str) -> str:
     return f"{SYMBOLS[verdict]} {verdict}" if verdict in SYMBOLS else verdict
 
 
-def tally(claims: Iterable[Claim]) -> str:
+def tally(claims: Iterable[JudgedClaim]) -> str:
     """Say how many claims got which verdict, a line for each kind of claim.
 
     >>> tally([])
@@ -38,7 +38,7 @@ def tally(claims: Iterable[Claim]) -> str:
     return "\n".join(told) or "no claims"
 
 
-def counts(claims: Iterable[Claim]) -> dict[str, Counter[str]]:
+def counts(claims: Iterable[JudgedClaim]) -> dict[str, Counter[str]]:
     """Count the verdicts of each kind of claim; a kind without claims is left out.
 
     This is the one place where claims are counted: an identity or a problem that needs no runs
@@ -133,13 +133,13 @@ def exact_words(row: Mapping[str, Any]) -> tuple[str, str]:
     return _plain(float(f"{row['estimate']:.2g}")), f"{sign} {_plain(row['bound'])}"
 
 
-def exact_headline(claim: Claim) -> Mapping[str, Any]:
+def exact_headline(claim: JudgedClaim) -> Mapping[str, Any]:
     """The part of an exact claim that a single row shows: the first that fails, else the first."""
     rows = records(claim.evidence)
     return next((row for row in rows if not row["holds"]), rows[0])
 
 
-def shown(claim: Claim) -> dict[str, str]:
+def shown(claim: JudgedClaim) -> dict[str, str]:
     """The numbers of a claim as its row of the scoreboard shows them, and what they measure."""
     if claim.is_exact:
         row = exact_headline(claim)
@@ -159,7 +159,7 @@ def shown(claim: Claim) -> dict[str, str]:
     }
 
 
-def found(claim: Claim) -> str:
+def found(claim: JudgedClaim) -> str:
     """What the verdict rests on, in plain words with their numbers."""
     verdict, number = claim.row["verdict"], len(claim.deciding)
     if verdict == "not run here":
@@ -183,7 +183,7 @@ def found(claim: Claim) -> str:
     return " ".join(words)
 
 
-def _found_exact(claim: Claim) -> str:
+def _found_exact(claim: JudgedClaim) -> str:
     row = exact_headline(claim)
     measured, bound = exact_words(row)
     failed = int((~claim.evidence["holds"].astype(bool)).sum())

@@ -89,7 +89,7 @@ class ClaimView:
     reason: str = ""
 
 
-class Claim(NamedTuple):
+class JudgedClaim(NamedTuple):
     """A claim with its verdict.
 
     Attributes:
@@ -171,7 +171,7 @@ def write_views(folder: Path, views: Sequence[ClaimView]) -> None:
     write_whole(folder / WORDS, json.dumps(words, indent=1, ensure_ascii=False) + "\n", DEPTH)
 
 
-def read_claims(folder: Path) -> list[Claim]:
+def read_claims(folder: Path) -> list[JudgedClaim]:
     """The claims that a folder has verdicts on, in the order of its scoreboard.
 
     Raises:
@@ -195,7 +195,7 @@ def read_claims(folder: Path) -> list[Claim]:
         evidence = folder / "evidence" / f"{name}.csv"
         table = _read(evidence, ("part",)) if os.path.lexists(evidence) else pd.DataFrame()
         own = parts[parts["claim"] == name].reset_index(drop=True)
-        claims.append(Claim(views[name], row, own, table))
+        claims.append(JudgedClaim(views[name], row, own, table))
     return claims
 
 

@@ -16,7 +16,7 @@ import pandas as pd
 from bnbench.analysis.long_csv import read_table
 from bnbench.analysis.verdicts import DEPTH
 from bnbench.claims.judge import P, PartResult, Verdict, p_of_parts
-from bnbench.claims.records import Above, Below, Between, Part
+from bnbench.claims.records import Above, Below, Between, ClaimPart
 from bnbench.tracking.csv_log import write_table
 from bnbench.tracking.stored import DamagedError, content, make_folder
 
@@ -123,12 +123,12 @@ def p_values(folder: Path) -> dict[str, P]:
     }
 
 
-def role(part: Part) -> str:
+def role(part: ClaimPart) -> str:
     """Whether a part decides or is read beside."""
     return "verdict" if part.target is not None else "reading"
 
 
-def shown(part: Part, value: float) -> float:
+def shown(part: ClaimPart, value: float) -> float:
     """A number as people see it: the ratio itself where its logarithm is tested.
 
     A detectable effect is then the factor between it and the bound.
@@ -142,7 +142,7 @@ def shown_interval(result: PartResult) -> list[float]:
     return [shown(result.part, value) for value in (estimate, low, high)]
 
 
-def shown_bounds(part: Part) -> list[float]:
+def shown_bounds(part: ClaimPart) -> list[float]:
     """The smallest effect of interest as bounds, as people see them; NaN where there is none."""
     match part.target:
         case Above(low):

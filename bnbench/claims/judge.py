@@ -21,7 +21,7 @@ import pandas as pd
 
 from bnbench.analysis import inference
 from bnbench.analysis.stats import MIN_SEEDS, Interval, mean_interval
-from bnbench.claims.records import Above, Below, Between, Claim, Part
+from bnbench.claims.records import Above, Below, Between, Claim, ClaimPart
 from bnbench.claims.study import LackingError, Study
 
 ALPHA, ALPHA_BETWEEN = 0.025, 0.05
@@ -49,7 +49,7 @@ class PartResult:
     """
 
     name: str
-    part: Part
+    part: ClaimPart
     rows: pd.DataFrame
     interval: Interval
     level: float
@@ -149,7 +149,9 @@ def measure(claim: Claim, study: Study) -> tuple[PartResult, ...]:
     return tuple(results)
 
 
-def measure_part(name: str, part: Part, rows: pd.DataFrame, alpha: float = ALPHA) -> PartResult:
+def measure_part(
+    name: str, part: ClaimPart, rows: pd.DataFrame, alpha: float = ALPHA
+) -> PartResult:
     """Interval and p-values of one part, from its values; `alpha` is that of its claim."""
     known = rows.loc[rows["bound"] != "none", "value"]
     bounds = rows["bound"].value_counts()
@@ -178,7 +180,7 @@ def measure_part(name: str, part: Part, rows: pd.DataFrame, alpha: float = ALPHA
     )
 
 
-def _p_values(part: Part, values: list[float], bounds: set[str]) -> tuple[float, float]:
+def _p_values(part: ClaimPart, values: list[float], bounds: set[str]) -> tuple[float, float]:
     """p of being as the target wants it, and of being the contrary.
 
     A value that is a lower bound may have been larger: it cannot show that the mean is low.
@@ -208,7 +210,7 @@ def _p_values(part: Part, values: list[float], bounds: set[str]) -> tuple[float,
     return confirm, refute
 
 
-def _share_p_values(part: Part, values: list[float]) -> tuple[float, float]:
+def _share_p_values(part: ClaimPart, values: list[float]) -> tuple[float, float]:
     assert isinstance(part.target, Above), "a share is claimed to be above a bound"
     n, successes = len(values), int(sum(values))
     bound = part.target.low

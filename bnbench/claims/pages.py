@@ -9,7 +9,7 @@ from bnbench.analysis.agreement import Boards
 from bnbench.analysis.stats import interval_table
 from bnbench.analysis.verdicts import ClaimView, PartView
 from bnbench.claims.judge import Verdict
-from bnbench.claims.records import Claim, Overlay, Part
+from bnbench.claims.records import Claim, ClaimPart, Overlay
 from bnbench.claims.registry.table import FAMILIES
 from bnbench.claims.statistics import CURVE
 from bnbench.claims.study import LackingError, Study
@@ -58,7 +58,7 @@ def view(verdict: Verdict) -> ClaimView:
     )
 
 
-def part_view(name: str, part: Part) -> PartView:
+def part_view(name: str, part: ClaimPart) -> PartView:
     """How a part is called and shown."""
     unit = next((unit for unit in UNITS if f"({unit})" in part.statistic), "")
     return PartView(name, name, unit, part.scale == "log")

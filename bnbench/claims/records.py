@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 import pandas as pd
 
 if TYPE_CHECKING:
-    from bnbench.claims.study import Arm, Study
+    from bnbench.claims.study import Study, StudyArm
 
 # One row per seed: `seed`, `value` (what is tested), `treatment`, `baseline` (what it comes from),
 # `treatment_arm`, `baseline_arm`, `bound` ("", "at least", "at most" or "none").
@@ -38,7 +38,7 @@ Target = Above | Below | Between
 
 
 @dataclass(frozen=True)
-class Part:
+class ClaimPart:
     """One number that a claim stands on, or one that is shown beside it.
 
     Attributes:
@@ -93,14 +93,14 @@ class Claim:
     experiments: tuple[str, ...]
     protocol: str
     rule: str
-    parts: Mapping[str, Part]
+    parts: Mapping[str, ClaimPart]
     traps: tuple[str, ...] = ()
     caveats: tuple[str, ...] = ()
     overlay: "Overlay | None" = None
     reason: str = ""
 
     @property
-    def verdict_parts(self) -> dict[str, Part]:
+    def verdict_parts(self) -> dict[str, ClaimPart]:
         """The parts that decide."""
         return {name: part for name, part in self.parts.items() if part.target is not None}
 
@@ -117,4 +117,4 @@ class Overlay:
 
     figure: str
     what: str
-    ours: Mapping[str, "Arm"]
+    ours: Mapping[str, "StudyArm"]

@@ -1,6 +1,7 @@
-"""The statistics that claims are made of: each gives one number per seed, with what is behind it.
+"""The statistics that claims are made of: each gives one number per seed, with its evidence.
 
-A statistic is declared by the arms that it compares (`claims.study.Arm`) and answers a `Study`.
+A statistic is declared by the arms that it compares (`study.StudyArm`) and measures them in a
+`Study`.
 Accuracies are in percentage points; logarithms are natural.
 """
 
@@ -13,7 +14,7 @@ import pandas as pd
 
 from bnbench.analysis.inference import log_steps
 from bnbench.claims.records import Measure
-from bnbench.claims.study import Arm, Study
+from bnbench.claims.study import Study, StudyArm
 from bnbench.config.points import crossing
 from bnbench.request.tuning import SCORE
 
@@ -22,7 +23,7 @@ CURVE = SCORE
 POINTS = 100.0  # percentage points in a share of 1
 
 
-def level(arm: Arm, key: str = ACCURACY, scale: float = POINTS) -> Measure:
+def level(arm: StudyArm, key: str = ACCURACY, scale: float = POINTS) -> Measure:
     """The final metric of one arm."""
 
     def measure(study: Study) -> pd.DataFrame:
@@ -34,13 +35,13 @@ def level(arm: Arm, key: str = ACCURACY, scale: float = POINTS) -> Measure:
 
 
 def gap(
-    treatment: Arm,
-    baseline: Arm,
+    treatment: StudyArm,
+    baseline: StudyArm,
     key: str = ACCURACY,
     *,
     baseline_key: str | None = None,
     scale: float = POINTS,
-    at: Arm | None = None,
+    at: StudyArm | None = None,
 ) -> Measure:
     """A final metric of the treatment minus that of the baseline, seed by seed.
 
@@ -65,7 +66,7 @@ def gap(
 
 
 def contrast(
-    terms: Sequence[tuple[float, Arm]], key: str = ACCURACY, scale: float = POINTS
+    terms: Sequence[tuple[float, StudyArm]], key: str = ACCURACY, scale: float = POINTS
 ) -> Measure:
     """The sum of weight · final metric over several arms, such as a difference of differences.
 
@@ -92,13 +93,13 @@ def contrast(
 
 
 def speedup(
-    treatment: Arm,
-    baseline: Arm,
+    treatment: StudyArm,
+    baseline: StudyArm,
     key: str = CURVE,
     *,
     share: float = 1.0,
-    reference: Arm | None = None,
-    at: Arm | None = None,
+    reference: StudyArm | None = None,
+    at: StudyArm | None = None,
 ) -> Measure:
     """ln(steps of the baseline / steps of the treatment) to the accuracy that a net ends at.
 
@@ -109,12 +110,12 @@ def speedup(
 
 
 def steps_contrast(
-    terms: Sequence[tuple[float, Arm]],
-    reference: Arm,
+    terms: Sequence[tuple[float, StudyArm]],
+    reference: StudyArm,
     key: str = CURVE,
     *,
     share: float = 1.0,
-    at: Arm | None = None,
+    at: StudyArm | None = None,
 ) -> Measure:
     """Σ weight · ln(steps to an accuracy) over several arms.
 
@@ -154,7 +155,7 @@ def steps_contrast(
 
 
 def _crossings(
-    study: Study, arm: Arm, frame: pd.DataFrame, key: str, threshold: float
+    study: Study, arm: StudyArm, frame: pd.DataFrame, key: str, threshold: float
 ) -> list[float | None]:
     curves = dict(list(study.curves(arm, frame, key).groupby("seed")))
     return [
@@ -168,7 +169,7 @@ def fails(frame: pd.DataFrame) -> pd.Series:
     return (frame["status"] == "diverged") | frame["stuck"]
 
 
-def rescued(treatment: Arm, baseline: Arm) -> Measure:
+def rescued(treatment: StudyArm, baseline: StudyArm) -> Measure:
     """1 where the treatment trains and the baseline does not (diverged or stuck), else 0."""
 
     def measure(study: Study) -> pd.DataFrame:
@@ -179,7 +180,7 @@ def rescued(treatment: Arm, baseline: Arm) -> Measure:
     return measure
 
 
-def largest_stable_rate(treatment: Arm, baseline: Arm, rates: Sequence[float]) -> Measure:
+def largest_stable_rate(treatment: StudyArm, baseline: StudyArm, rates: Sequence[float]) -> Measure:
     """How far apart the largest rates are at which every smaller one of the grid trains too.
 
     In decades, half of one for each place in a grid of half decades. A side that trains at every
@@ -213,14 +214,14 @@ def largest_stable_rate(treatment: Arm, baseline: Arm, rates: Sequence[float]) -
     return measure
 
 
-def good_range(treatment: Arm, baseline: Arm) -> Measure:
+def good_range(treatment: StudyArm, baseline: StudyArm) -> Measure:
     """How many decades of learning rate are good, treatment minus baseline, on the tuning seeds.
 
     Half a decade for each rate of an arm's grid whose final validation accuracy is within one
     percentage point of the best of that seed.
     """
 
-    def width(study: Study, arm: Arm) -> tuple[pd.Series, str]:
+    def width(study: Study, arm: StudyArm) -> tuple[pd.Series, str]:
         grid = study.grid(arm)
         scores = grid.pivot(index="seed", columns="optim.lr", values=CURVE).fillna(0.0)
         good = scores.ge(scores.max(axis=1) - 1 / POINTS, axis=0)
@@ -234,7 +235,7 @@ def good_range(treatment: Arm, baseline: Arm) -> Measure:
 
 
 def slope(
-    points: Sequence[tuple[float, Arm]], key: Callable[[Study, pd.DataFrame], pd.Series]
+    points: Sequence[tuple[float, StudyArm]], key: Callable[[Study, pd.DataFrame], pd.Series]
 ) -> Measure:
     """The least-squares slope of a number of each run over x, seed by seed."""
 
@@ -256,8 +257,8 @@ def generalisation_gap(study: Study, runs: pd.DataFrame) -> pd.Series:
 
 
 def over_phase(
-    treatment: Arm,
-    baseline: Arm,
+    treatment: StudyArm,
+    baseline: StudyArm,
     keys: str | Sequence[str],
     phase: tuple[float, float] = (0.0, 1.0),
     *,
@@ -276,7 +277,7 @@ def over_phase(
     """
     names = [keys] if isinstance(keys, str) else list(keys)
 
-    def side(study: Study, arm: Arm, frame: pd.DataFrame) -> pd.Series:
+    def side(study: Study, arm: StudyArm, frame: pd.DataFrame) -> pd.Series:
         points = pd.concat([study.curves(arm, frame, key) for key in names])
         budget = frame["train.steps"].iloc[0]
         points = points[_within(points["step"], phase, budget)]
@@ -295,7 +296,7 @@ def over_phase(
 
 
 def curve_gap(
-    arm: Arm, key: str, minus: str, phase: tuple[float, float], scale: float = POINTS
+    arm: StudyArm, key: str, minus: str, phase: tuple[float, float], scale: float = POINTS
 ) -> Measure:
     """The mean difference of two curves of the same runs over a phase of the run."""
 
@@ -321,7 +322,7 @@ def _within(steps: pd.Series, phase: tuple[float, float], budget: float) -> pd.S
     return ((steps > first * budget) | (first == 0)) & (steps <= last * budget)
 
 
-def at_start(arm: Arm, key: str) -> Measure:
+def at_start(arm: StudyArm, key: str) -> Measure:
     """A probe's value before the first step."""
 
     def measure(study: Study) -> pd.DataFrame:

@@ -14,7 +14,7 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
-from bnbench.analysis.load import Experiment, final, load
+from bnbench.analysis.load import ExperimentData, final, load
 from bnbench.analysis.load import curve as curve_of
 from bnbench.analysis.long_csv import read_table
 from bnbench.request.tuning import SCORE, best_place, mean_accuracy
@@ -35,7 +35,7 @@ class LackingError(ValueError):
 
 
 @dataclass(frozen=True)
-class Arm:
+class StudyArm:
     """One arm of an experiment.
 
     Attributes:
@@ -50,11 +50,11 @@ class Arm:
     where: Mapping[str, Any] = field(hash=False)
     rate: Literal["tuned"] | float | None = "tuned"
 
-    def but(self, **changes: Any) -> "Arm":
+    def but(self, **changes: Any) -> "StudyArm":
         """The arm with other values; `__` in a name stands for the dot of a column."""
         rate = changes.pop("rate", self.rate)
         new = {key.replace("__", "."): value for key, value in changes.items()}
-        return Arm(self.experiment, {**self.where, **new}, rate)
+        return StudyArm(self.experiment, {**self.where, **new}, rate)
 
 
 class Study:
@@ -62,9 +62,9 @@ class Study:
 
     def __init__(self, results: Path, data: str):
         self.results, self.data = results, data
-        self._experiments: dict[str, Experiment] = {}
+        self._experiments: dict[str, ExperimentData] = {}
 
-    def experiment(self, name: str) -> Experiment:
+    def experiment(self, name: str) -> ExperimentData:
         """An experiment, loaded once.
 
         Raises:
@@ -99,7 +99,7 @@ class Study:
         except ValueError as error:
             raise DamagedError(f"{file}: {error}") from None
 
-    def matching(self, arm: Arm) -> pd.DataFrame:
+    def matching(self, arm: StudyArm) -> pd.DataFrame:
         """The runs that have the values of `arm.where`, at every rate and seed."""
         runs = self.experiment(arm.experiment).runs
         chosen = pd.Series(True, runs.index)
@@ -109,7 +109,7 @@ class Study:
             chosen &= _equals(runs[column], value)
         return runs[chosen]
 
-    def grid(self, arm: Arm) -> pd.DataFrame:
+    def grid(self, arm: StudyArm) -> pd.DataFrame:
         """The tuning runs of an arm, every one finished: rate by rate, seed by seed.
 
         Raises:
@@ -122,7 +122,7 @@ class Study:
             raise LackingError(f"{_words(arm)}: several arms have one learning rate")
         return runs.sort_values(["optim.lr", "seed"])
 
-    def rate(self, arm: Arm) -> float | None:
+    def rate(self, arm: StudyArm) -> float | None:
         """The learning rate of an arm: where it is tuned, the best on the tuning seeds."""
         if arm.rate != "tuned":
             return arm.rate
@@ -130,7 +130,7 @@ class Study:
         scores = grid.groupby("optim.lr")[SCORE].agg(mean_accuracy)
         return float(scores.index[best_place(list(scores))])
 
-    def runs(self, arm: Arm, rate: float | None = None, tuning: bool = False) -> pd.DataFrame:
+    def runs(self, arm: StudyArm, rate: float | None = None, tuning: bool = False) -> pd.DataFrame:
         """The runs of one arm that report, or those that tuned it, indexed by seed.
 
         Raises:
@@ -146,7 +146,7 @@ class Study:
             raise LackingError(f"{_words(arm)} at {rate or 'its rate'}: found several arms")
         return runs.set_index("seed").sort_index()
 
-    def paired(self, arms: Iterable[Arm], rate: float | None = None) -> list[pd.DataFrame]:
+    def paired(self, arms: Iterable[StudyArm], rate: float | None = None) -> list[pd.DataFrame]:
         """The runs of some arms at their rates, or all at one, paired by seed.
 
         A common rate is that of the tuning runs: at it, every arm has been run on those seeds.
@@ -192,7 +192,7 @@ class Study:
         """The final metric `key` of runs, by seed."""
         return final(frame, key).astype(float)
 
-    def curves(self, arm: Arm, frame: pd.DataFrame, key: str) -> pd.DataFrame:
+    def curves(self, arm: StudyArm, frame: pd.DataFrame, key: str) -> pd.DataFrame:
         """The points `seed, step, value` of a metric of the runs in `frame`."""
         points = curve_of(self.experiment(arm.experiment), key)
         points = points[(points["arm"] == _arm(frame)) & points["seed"].isin(frame.index)]
@@ -200,7 +200,7 @@ class Study:
             raise LackingError(f"{_words(arm)}: no curve {key}")
         return points[["seed", "step", "value"]]
 
-    def _complete(self, arm: Arm, runs: pd.DataFrame) -> None:
+    def _complete(self, arm: StudyArm, runs: pd.DataFrame) -> None:
         if runs.empty:
             raise LackingError(f"{_words(arm)}: no such runs")
         lacking = runs[~runs["status"].isin(OUTCOMES)]
@@ -235,5 +235,5 @@ def _arm(frame: pd.DataFrame) -> str:
     return str(frame["arm"].iloc[0])
 
 
-def _words(arm: Arm) -> str:
+def _words(arm: StudyArm) -> str:
     return f"{arm.experiment}: {', '.join(f'{k}={v}' for k, v in arm.where.items())}"

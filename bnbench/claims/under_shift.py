@@ -7,12 +7,12 @@ import pandas as pd
 from bnbench.analysis.load import CLEAN_POLICIES
 from bnbench.claims.records import Measure
 from bnbench.claims.statistics import ACCURACY, POINTS, rows_of
-from bnbench.claims.study import Arm, LackingError, Study
+from bnbench.claims.study import LackingError, Study, StudyArm
 
 
 def shifted(
     study: Study,
-    arm: Arm,
+    arm: StudyArm,
     frame: pd.DataFrame,
     policy: str,
     shifts: Sequence[str],
@@ -41,8 +41,8 @@ def clean_key(policy: str) -> str:
 
 
 def retained_gap(
-    treatment: Arm,
-    baseline: Arm,
+    treatment: StudyArm,
+    baseline: StudyArm,
     shifts: Sequence[str],
     severities: Sequence[int],
     policies: tuple[str, str] = ("ema", "none"),
@@ -56,7 +56,7 @@ def retained_gap(
     def measure(study: Study) -> pd.DataFrame:
         one, other = study.paired([treatment, baseline])
 
-        def share(arm: Arm, frame: pd.DataFrame, policy: str) -> pd.Series:
+        def share(arm: StudyArm, frame: pd.DataFrame, policy: str) -> pd.Series:
             mean = shifted(study, arm, frame, policy, shifts, severities).mean(axis=1)
             return POINTS * mean / study.final(frame, clean_key(policy))
 
@@ -67,7 +67,7 @@ def retained_gap(
 
 
 def recovered(
-    arm: Arm, policy: str, shifts: Sequence[str], severities: Sequence[int], plain: str = "ema"
+    arm: StudyArm, policy: str, shifts: Sequence[str], severities: Sequence[int], plain: str = "ema"
 ) -> Measure:
     """The share of what shifts cost that a policy brings back: Σ(adapted - plain)/Σ(clean - plain).
 
@@ -87,8 +87,8 @@ def recovered(
 
 
 def recovered_gap(
-    treatment: Arm,
-    baseline: Arm,
+    treatment: StudyArm,
+    baseline: StudyArm,
     policies: tuple[str, str],
     shifts: Sequence[str],
     severities: Sequence[int],
@@ -106,7 +106,7 @@ def recovered_gap(
     return measure
 
 
-def change(arm: Arm, policy: str, plain: str = "ema") -> Measure:
+def change(arm: StudyArm, policy: str, plain: str = "ema") -> Measure:
     """Accuracy on the clean test images under a policy minus that under another, in pp."""
 
     def measure(study: Study) -> pd.DataFrame:
@@ -117,7 +117,7 @@ def change(arm: Arm, policy: str, plain: str = "ema") -> Measure:
     return measure
 
 
-def cost(arm: Arm, policy: str, shift: str, severity: int = 5) -> Measure:
+def cost(arm: StudyArm, policy: str, shift: str, severity: int = 5) -> Measure:
     """Accuracy under a shift minus that on the clean test images, both under one policy, in pp."""
 
     def measure(study: Study) -> pd.DataFrame:

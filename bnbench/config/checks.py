@@ -15,14 +15,14 @@ from bnbench.config.schema import (
     SPATIAL_NORMS,
     Batches,
     Config,
-    EpsNorm,
-    GhostBatchNorm,
-    GroupNorm,
-    L2Norm,
+    EpsNormConfig,
+    GhostBatchNormConfig,
+    GroupNormConfig,
+    L2NormConfig,
     LrScaling,
     ModelConfig,
     NormConfig,
-    OurBatchNorm,
+    OurBatchNormConfig,
     Policy,
     Trainable,
 )
@@ -278,7 +278,7 @@ def check_fit(config: Config) -> None:
         raise RequestError(
             f"batch_size=1: {norm.name} in an MLP would see one value per channel, expected >= 2"
         )
-    if isinstance(norm, GhostBatchNorm) and norm.ghost_size == 1 and model.name in MLPS:
+    if isinstance(norm, GhostBatchNormConfig) and norm.ghost_size == 1 and model.name in MLPS:
         raise RequestError("norm.ghost_size=1: a ghost in an MLP of one value, expected >= 2")
     alone = Policy.batch in train.policies or (Policy.blend in train.policies and not train.prior)
     if train.test_batch == 1 and alone and norm.name in BATCH_NORMS and model.name in MLPS:
@@ -288,12 +288,12 @@ def check_fit(config: Config) -> None:
         )
     if norm.name in SPATIAL_NORMS and model.name in MLPS:
         raise RequestError(f"norm={norm.name}: an MLP has one value per channel, expected a vgg")
-    if isinstance(norm, GroupNorm) and any(width % norm.groups for width in model.widths):
+    if isinstance(norm, GroupNormConfig) and any(width % norm.groups for width in model.widths):
         raise RequestError(
             f"norm.groups={norm.groups}: expected a divisor of every entry of "
             f"model.widths={shown(model.widths)}"
         )
-    if isinstance(norm, GroupNorm) and model.name in MLPS and norm.groups in model.widths:
+    if isinstance(norm, GroupNormConfig) and model.name in MLPS and norm.groups in model.widths:
         raise RequestError(f"norm.groups={norm.groups}: groups of one value each, expected fewer")
     if train.trainable == Trainable.norm and not has_parameters(norm):
         raise RequestError(
@@ -318,12 +318,12 @@ def check_fit(config: Config) -> None:
 def has_parameters(norm: NormConfig) -> bool:
     """Whether a norm layer learns anything.
 
-    >>> has_parameters(NormConfig("none")), has_parameters(L2Norm("l2norm"))
+    >>> has_parameters(NormConfig("none")), has_parameters(L2NormConfig("l2norm"))
     (False, True)
     """
-    if isinstance(norm, OurBatchNorm):
+    if isinstance(norm, OurBatchNormConfig):
         return norm.affine and (norm.scale or norm.bias)
-    return norm.affine if isinstance(norm, EpsNorm) else isinstance(norm, L2Norm)
+    return norm.affine if isinstance(norm, EpsNormConfig) else isinstance(norm, L2NormConfig)
 
 
 def net_size(model: ModelConfig, shape: tuple[int, int, int]) -> tuple[int, int]:

@@ -95,37 +95,37 @@ class NormConfig:
 
 
 @dataclass
-class EpsNorm(NormConfig):  # noqa: D101
+class EpsNormConfig(NormConfig):  # noqa: D101
     eps: float = MISSING
     affine: bool = MISSING
 
 
 @dataclass
-class TorchBatchNorm(EpsNorm):  # noqa: D101
+class TorchBatchNormConfig(EpsNormConfig):  # noqa: D101
     momentum: float | None = MISSING  # the weight of the new batch; null is the cumulative mean
 
 
 @dataclass
-class OurBatchNorm(TorchBatchNorm):  # noqa: D101
+class OurBatchNormConfig(TorchBatchNormConfig):  # noqa: D101
     backend: Backend = MISSING
     scale: bool = MISSING  # gamma, where affine
     bias: bool = MISSING  # beta, where affine
 
 
 @dataclass
-class GhostBatchNorm(TorchBatchNorm):  # noqa: D101
+class GhostBatchNormConfig(TorchBatchNormConfig):  # noqa: D101
     ghost_size: int = MISSING
 
 
 @dataclass
-class BatchRenorm(TorchBatchNorm):  # noqa: D101
+class BatchRenormConfig(TorchBatchNormConfig):  # noqa: D101
     r_max: float = MISSING
     d_max: float = MISSING
     warmup: int = MISSING
 
 
 @dataclass
-class Noise(NormConfig):  # noqa: D101
+class NoiseConfig(NormConfig):  # noqa: D101
     n_mu: float = MISSING
     n_sigma: float = MISSING
     r_mu: float = MISSING
@@ -133,23 +133,23 @@ class Noise(NormConfig):  # noqa: D101
 
 
 @dataclass
-class NoisyBatchNorm(TorchBatchNorm, Noise):  # noqa: D101
+class NoisyBatchNormConfig(TorchBatchNormConfig, NoiseConfig):  # noqa: D101
     pass
 
 
 @dataclass
-class L2Norm(NormConfig):  # noqa: D101
+class L2NormConfig(NormConfig):  # noqa: D101
     eps: float = MISSING
     init_scale: float = MISSING
 
 
 @dataclass
-class GroupNorm(EpsNorm):  # noqa: D101
+class GroupNormConfig(EpsNormConfig):  # noqa: D101
     groups: int = MISSING
 
 
 @dataclass
-class LocalResponseNorm(NormConfig):  # noqa: D101
+class LocalResponseNormConfig(NormConfig):  # noqa: D101
     size: int = MISSING
     alpha: float = MISSING
     beta: float = MISSING
@@ -157,34 +157,34 @@ class LocalResponseNorm(NormConfig):  # noqa: D101
 
 
 @dataclass
-class BatchNormLrn(TorchBatchNorm, LocalResponseNorm):  # noqa: D101
+class BatchNormLrnConfig(TorchBatchNormConfig, LocalResponseNormConfig):  # noqa: D101
     pass
 
 
 NORM_CONFIGS: dict[str, type[NormConfig]] = {
     "none": NormConfig,
-    "batchnorm": OurBatchNorm,
-    "torch_batchnorm": TorchBatchNorm,
-    "layernorm": EpsNorm,
-    "groupnorm": GroupNorm,
-    "instancenorm": EpsNorm,
-    "lrn": LocalResponseNorm,
-    "ghost_batchnorm": GhostBatchNorm,
-    "batch_renorm": BatchRenorm,
-    "noisy_batchnorm": NoisyBatchNorm,
-    "noise": Noise,
-    "l1_batchnorm": TorchBatchNorm,
-    "linf_batchnorm": TorchBatchNorm,
-    "sync_batchnorm": TorchBatchNorm,
-    "l2norm": L2Norm,
-    "batchnorm_lrn": BatchNormLrn,
+    "batchnorm": OurBatchNormConfig,
+    "torch_batchnorm": TorchBatchNormConfig,
+    "layernorm": EpsNormConfig,
+    "groupnorm": GroupNormConfig,
+    "instancenorm": EpsNormConfig,
+    "lrn": LocalResponseNormConfig,
+    "ghost_batchnorm": GhostBatchNormConfig,
+    "batch_renorm": BatchRenormConfig,
+    "noisy_batchnorm": NoisyBatchNormConfig,
+    "noise": NoiseConfig,
+    "l1_batchnorm": TorchBatchNormConfig,
+    "linf_batchnorm": TorchBatchNormConfig,
+    "sync_batchnorm": TorchBatchNormConfig,
+    "l2norm": L2NormConfig,
+    "batchnorm_lrn": BatchNormLrnConfig,
 }
 SPATIAL_NORMS = {
     "instancenorm",
     "lrn",
     "batchnorm_lrn",
 }  # need more than one value per channel and image
-BATCH_NORMS = {name for name, cls in NORM_CONFIGS.items() if issubclass(cls, TorchBatchNorm)}
+BATCH_NORMS = {name for name, cls in NORM_CONFIGS.items() if issubclass(cls, TorchBatchNormConfig)}
 
 
 @dataclass
@@ -201,18 +201,18 @@ class OptimConfig:
 
 
 @dataclass
-class Sgd(OptimConfig):  # noqa: D101
+class SgdConfig(OptimConfig):  # noqa: D101
     momentum: float = MISSING
 
 
 @dataclass
-class Adam(OptimConfig):  # noqa: D101
+class AdamConfig(OptimConfig):  # noqa: D101
     beta1: float = MISSING
     beta2: float = MISSING
     eps: float = MISSING
 
 
-OPTIM_CONFIGS: dict[str, type[OptimConfig]] = {"sgd": Sgd, "adam": Adam}
+OPTIM_CONFIGS: dict[str, type[OptimConfig]] = {"sgd": SgdConfig, "adam": AdamConfig}
 
 
 @dataclass
@@ -311,7 +311,7 @@ class Comparison:
 
 
 @dataclass
-class Report:
+class ReportConfig:
     """What an experiment asks and how its report answers."""
 
     question: str = MISSING
@@ -339,5 +339,5 @@ class Config:
     device: Device = MISSING
     results: str = MISSING
     arms: list[dict[str, Any]] = MISSING
-    report: Report = MISSING
+    report: ReportConfig = MISSING
     tuned_lr: dict[str, Any] = field(default_factory=dict)

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from bnbench.analysis.load import Experiment, finished, load
+from bnbench.analysis.load import ExperimentData, finished, load
 from bnbench.dashboard import workspace
 from bnbench.dashboard.records import Dashboard, check
 from bnbench.dashboard.specification import keys_logged, specify
@@ -145,7 +145,7 @@ def specification(dashboard: Dashboard) -> dict[str, Any]:
     return {**asdict(dashboard), "sections": sections, "viewspec": workspace.viewspec(dashboard)}
 
 
-def wandb_runs(experiment: Experiment, results: Path, attempts: Iterable[Attempt]) -> Runs:
+def wandb_runs(experiment: ExperimentData, results: Path, attempts: Iterable[Attempt]) -> Runs:
     """Read what W&B has of the finished runs of an experiment, from its files on this disk."""
     attempt_of = {attempt.run: attempt for attempt in attempts if attempt.run}
     ended = finished(experiment.runs)

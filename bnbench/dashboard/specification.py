@@ -8,7 +8,7 @@ import re
 
 import pandas as pd
 
-from bnbench.analysis.load import Experiment, config_columns, final
+from bnbench.analysis.load import ExperimentData, config_columns, final
 from bnbench.config.labels import POLICIES, metric_label, setting_label
 from bnbench.dashboard.records import (
     STEP,
@@ -38,7 +38,7 @@ LOGARITHMIC = ("learning_rate", "optim.lr_mult", "optim.base_lr", "batch_size")
 SHIFT = re.compile(r"shift(?:@(\w+))?/accuracy/(\w+)-(\d)")
 
 
-def keys_logged(experiment: Experiment) -> Logged:
+def keys_logged(experiment: ExperimentData) -> Logged:
     """The keys that W&B runs have of what an experiment's CSV files hold, as they are logged."""
     curves = experiment.curves[["split", "metric", "layer"]].drop_duplicates()
     shifts = experiment.shifts[["shift", "severity", "policy", "metric"]].drop_duplicates()
@@ -51,7 +51,7 @@ def keys_logged(experiment: Experiment) -> Logged:
     )
 
 
-def specify(experiment: Experiment, logged: Logged) -> Dashboard:
+def specify(experiment: ExperimentData, logged: Logged) -> Dashboard:
     """The dashboard of an experiment: what it varied decides which sections there are.
 
     Args:
@@ -110,13 +110,13 @@ def varies(runs: pd.DataFrame, column: str) -> bool:
     return bool(runs.groupby("model.name")[column].nunique().max() > 1)
 
 
-def about(experiment: Experiment) -> Text:
+def about(experiment: ExperimentData) -> Text:
     """What is asked, how it was run and how the panels are to be read."""
     runs, info = experiment.runs, experiment.info
     lines = [
         info.get("question") or f"The experiment {experiment.name}.",
         # not the command of experiment.json, which may hold paths of the machine
-        f"Experiment `{experiment.name}` on `{experiment.data}`: {runs['arm'].nunique()} arms, "
+        f"ExperimentData `{experiment.name}` on `{experiment.data}`: {runs['arm'].nunique()} arms, "
         f"{len(runs)} runs.",
         "A line, point or bar is one arm: the mean over its seeds, with one standard deviation. "
         "W&B leaves out values that are not numbers, so an arm that diverged for some seeds is "
@@ -177,7 +177,7 @@ def hardest_shifts(logged: Logged) -> list[Key]:
     return [keys[-1] for (policy, _), keys in shift_keys(logged).items() if not policy]
 
 
-def shift_panels(experiment: Experiment, groups: list[Key], logged: Logged) -> list[Panel]:
+def shift_panels(experiment: ExperimentData, groups: list[Key], logged: Logged) -> list[Panel]:
     """The table of accuracies under shift, bars for each shift, and for each other policy."""
     found = shift_keys(logged)
     panels: list[Panel] = [shift_table(experiment, groups, found)]
@@ -191,7 +191,7 @@ def shift_panels(experiment: Experiment, groups: list[Key], logged: Logged) -> l
 
 
 def shift_table(
-    experiment: Experiment, groups: list[Key], found: dict[tuple[str, str], list[Key]]
+    experiment: ExperimentData, groups: list[Key], found: dict[tuple[str, str], list[Key]]
 ) -> Text:
     """Test accuracy of each arm and policy: without shift, and under each, mean over severities.
 

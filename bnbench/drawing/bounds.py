@@ -9,7 +9,7 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from bnbench.analysis.verdict_words import COLOURS, SYMBOLS, exact_words, found, verdict_label
-from bnbench.analysis.verdicts import Claim, records
+from bnbench.analysis.verdicts import JudgedClaim, records
 from bnbench.drawing import style
 from bnbench.drawing.canvas import MARKERS, NUM_TOLD, REGION, canvas_of, title_of
 from bnbench.drawing.layout import below
@@ -18,7 +18,7 @@ from bnbench.drawing.plots import Drawing
 LABEL = 30  # characters
 
 
-def bounds(claim: Claim) -> Drawing:
+def bounds(claim: JudgedClaim) -> Drawing:
     """Measured numbers beside their bounds; zero, which a log axis lacks, stands at its left."""
     rows = records(claim.evidence)
     pairs = [_magnitudes(row) for row in rows]

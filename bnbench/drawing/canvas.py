@@ -6,7 +6,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Canvas
 
 from bnbench.analysis.verdict_words import COLOURS, verdict_label
-from bnbench.analysis.verdicts import Claim
+from bnbench.analysis.verdicts import JudgedClaim
 from bnbench.drawing.layout import entitle
 
 WIDTH = 8.4
@@ -17,7 +17,7 @@ MARKERS = {"confirmed": "o", "refuted": "X", "inconclusive": "D"}  # a verdict h
 NUM_TOLD = 8  # parts in an alternative text; the rest is in the table
 
 
-def canvas_of(claim: Claim, num_rows: Sequence[int]) -> tuple[Canvas, list[Axes]]:
+def canvas_of(claim: JudgedClaim, num_rows: Sequence[int]) -> tuple[Canvas, list[Axes]]:
     """Panels of so many rows below each other, under the claim and its verdict."""
     height = sum(ROW * num + PANEL for num in num_rows) + HEAD
     canvas = Canvas(figsize=(WIDTH, height), layout="constrained", facecolor="white")
@@ -39,6 +39,6 @@ def canvas_of(claim: Claim, num_rows: Sequence[int]) -> tuple[Canvas, list[Axes]
     return canvas, axes
 
 
-def title_of(claim: Claim) -> str:
+def title_of(claim: JudgedClaim) -> str:
     """What a figure is called: `C1: BN trains faster`."""
     return f"{claim.view.id}: {claim.view.sentence}"

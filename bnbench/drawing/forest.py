@@ -17,7 +17,7 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
 
 from bnbench.analysis.verdict_words import COLOURS, estimate_words, found, verdict_label
-from bnbench.analysis.verdicts import Claim, PartView, records
+from bnbench.analysis.verdicts import JudgedClaim, PartView, records
 from bnbench.config.labels import count_label, plain_label
 from bnbench.drawing import style
 from bnbench.drawing.bounds import bounds
@@ -30,7 +30,7 @@ SEEDS_AT = 0.24  # how far below its mean a part's seeds are drawn, in rows
 BOUNDS = {"": "o", "at least": ">", "at most": "<"}
 
 
-def forest(claim: Claim) -> Drawing | None:
+def forest(claim: JudgedClaim) -> Drawing | None:
     """Draw a claim; None where nothing was measured."""
     if claim.is_exact:
         return bounds(claim)
@@ -217,7 +217,7 @@ def _legend(rows: Sequence[dict[str, Any]], evidence: pd.DataFrame) -> list[Any]
     return handles
 
 
-def _caption(claim: Claim) -> str:
+def _caption(claim: JudgedClaim) -> str:
     """What is drawn, and how many seeds had nothing to say."""
     words = (
         "Each part of the claim with its seeds, mean and interval (t; of a share of seeds the "
@@ -237,7 +237,7 @@ def _caption(claim: Claim) -> str:
     return words
 
 
-def _alt(claim: Claim, rows: Sequence[tuple[PartView, dict[str, Any]]]) -> str:
+def _alt(claim: JudgedClaim, rows: Sequence[tuple[PartView, dict[str, Any]]]) -> str:
     told = [
         f"{part.label}: {estimate_words(part, row)}, {row['verdict'] or 'reading'}"
         for part, row in rows[:NUM_TOLD]

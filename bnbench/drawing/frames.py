@@ -14,7 +14,7 @@ import pandas as pd
 from bnbench.analysis.load import (
     CLEAN_POLICIES,
     MEASURED,
-    Experiment,
+    ExperimentData,
     config_columns,
     curve,
     final,
@@ -50,7 +50,7 @@ def effective(spec: Figure) -> Figure:
     return replace(spec, x="severity", y=metric_key("test", metric), style="policy", col="shift")
 
 
-def panels(experiment: Experiment, spec: Figure) -> tuple[Panels, int]:
+def panels(experiment: ExperimentData, spec: Figure) -> tuple[Panels, int]:
     """The title and points of each panel of an `effective` figure, and the panels in a row.
 
     Raises:
@@ -86,17 +86,17 @@ def apart(frame: pd.DataFrame, spec: Figure) -> list[str]:
     return [column for column in columns if varies[column]]
 
 
-def _curves(experiment: Experiment, spec: Figure) -> pd.DataFrame:
+def _curves(experiment: ExperimentData, spec: Figure) -> pd.DataFrame:
     runs = experiment.runs.drop(columns=list(MEASURED), errors="ignore")
     return curve(experiment, spec.y).merge(runs, on=["arm", "seed"])
 
 
-def _versus(experiment: Experiment, spec: Figure) -> pd.DataFrame:
+def _versus(experiment: ExperimentData, spec: Figure) -> pd.DataFrame:
     runs = finished(experiment.runs)
     return runs.assign(value=final(runs, spec.y) if len(runs) else np.nan)
 
 
-def _severity(experiment: Experiment, spec: Figure) -> pd.DataFrame:
+def _severity(experiment: ExperimentData, spec: Figure) -> pd.DataFrame:
     """Test metrics by severity; the clean one is severity 0."""
     _, metric, _ = split_key(spec.y)
     shifts = experiment.shifts
@@ -110,7 +110,7 @@ def _severity(experiment: Experiment, spec: Figure) -> pd.DataFrame:
     return pd.concat(parts, ignore_index=True)
 
 
-SOURCES: dict[str, Callable[[Experiment, Figure], pd.DataFrame]] = {
+SOURCES: dict[str, Callable[[ExperimentData, Figure], pd.DataFrame]] = {
     "curves": _curves,
     "versus": _versus,
     "severity": _severity,

@@ -15,7 +15,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Canvas
 from matplotlib.lines import Line2D
 
-from bnbench.analysis.load import Experiment
+from bnbench.analysis.load import ExperimentData
 from bnbench.config.labels import ABSENT, SELF_EXPLAINING, column_label, drawn_label, name_label
 from bnbench.config.schema import Figure
 from bnbench.drawing import frames, layout, style
@@ -41,7 +41,7 @@ class Drawing(NamedTuple):
     curves: dict[str, Any] | None = None
 
 
-def draw(spec: Figure, experiment: Experiment) -> Drawing | None:
+def draw(spec: Figure, experiment: ExperimentData) -> Drawing | None:
     """Draw one declared figure; None where no finished run has anything to show in it.
 
     Raises:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from bnbench.analysis.load import Experiment, load
+from bnbench.analysis.load import ExperimentData, load
 from bnbench.config.arms import learning_rate, num_steps
 from bnbench.config.labels import ranges_label, value_label
 from bnbench.config.schema import Config, Probe
@@ -34,7 +34,7 @@ NETS = {"mlp": "ReLU MLP", "sigmoid_mlp": "sigmoid MLP", "vgg": "VGG", "sigmoid_
 
 
 @dataclass(frozen=True)
-class Picture:
+class GalleryPicture:
     """One picture: what one sees, what was run, and its files."""
 
     name: str
@@ -45,7 +45,7 @@ class Picture:
 
 def make(
     results: Path, data: str, configs: Mapping[str, Config], say: Callable[[str], None] = print
-) -> tuple[list[Picture], list[str]]:
+) -> tuple[list[GalleryPicture], list[str]]:
     """Draw all pictures of one data set to `results/gallery/<data>`.
 
     Args:
@@ -66,7 +66,7 @@ def make(
         for probe in (Probe.histogram, Probe.landscape)
     )
     plain = {arm: config for arm, config in configs.items() if not config.probes}
-    makers: list[tuple[Mapping[str, Config], Callable[[Mapping[str, Config]], Picture]]] = [
+    makers: list[tuple[Mapping[str, Config], Callable[[Mapping[str, Config]], GalleryPicture]]] = [
         ({}, lambda _: descent_picture(folder)),
         (of_values, lambda arms: bands_picture(folder, experiment, arms)),
         (of_values, lambda arms: densities_picture(folder, experiment, arms)),
@@ -86,7 +86,7 @@ def make(
     return pictures, list(dict.fromkeys(problems))
 
 
-def check_done(experiment: Experiment, arms: Collection[str]) -> None:
+def check_done(experiment: ExperimentData, arms: Collection[str]) -> None:
     """Refuse arms of which a run has no result or diverged: there is nothing to draw of it."""
     for run in experiment.runs.to_dict("records"):
         if run["arm"] in arms and run["status"] != "done":
@@ -105,12 +105,12 @@ def net_words(config: Config) -> str:
     )
 
 
-def descent_picture(folder: Path) -> Picture:
+def descent_picture(folder: Path) -> GalleryPicture:
     """Gradient descent on two features, raw and normalised."""
     ways = descents()
     files = films.descent_film(ways, folder / "two-features")
     words = films.descent_title(*ways), films.descent_caption(*ways)
-    return Picture("two-features", *words, files)
+    return GalleryPicture("two-features", *words, files)
 
 
 def by_norm(configs: Mapping[str, Config]) -> dict[str, str]:
@@ -125,27 +125,29 @@ def by_norm(configs: Mapping[str, Config]) -> dict[str, str]:
     return {norm: found[norm] for norm in ("none", "batchnorm")}
 
 
-def series(experiment: Experiment, arm: str, split: str, metric: str) -> pd.DataFrame:
+def series(experiment: ExperimentData, arm: str, split: str, metric: str) -> pd.DataFrame:
     """The rows of one metric of an arm: seed, step, layer, value."""
     curves = experiment.curves
     own = curves[(curves["arm"] == arm) & (curves["split"] == split)]
     return own.loc[own["metric"] == metric, ["seed", "step", "layer", "value"]]
 
 
-def by_layer(experiment: Experiment, arm: str, metric: str) -> pd.DataFrame:
+def by_layer(experiment: ExperimentData, arm: str, metric: str) -> pd.DataFrame:
     """A probe's metric of an arm's only seed: a row for each step, a column for each layer."""
     own = series(experiment, arm, "train@batch", metric)
     own = own.assign(layer=own["layer"].astype(str).astype(int))
     return own.pivot(index="step", columns="layer", values="value").sort_index(axis=1)
 
 
-def of_seed(experiment: Experiment, seed: int) -> Experiment:
+def of_seed(experiment: ExperimentData, seed: int) -> ExperimentData:
     """The curves of one seed alone."""
     curves = experiment.curves
-    return Experiment(**{**vars(experiment), "curves": curves[curves["seed"] == seed]})
+    return ExperimentData(**{**vars(experiment), "curves": curves[curves["seed"] == seed]})
 
 
-def bands_picture(folder: Path, experiment: Experiment, configs: Mapping[str, Config]) -> Picture:
+def bands_picture(
+    folder: Path, experiment: ExperimentData, configs: Mapping[str, Config]
+) -> GalleryPicture:
     """The 15th, 50th and 85th percentiles by layer over training."""
     arms = by_norm(configs)
     config = configs[arms["none"]]
@@ -167,12 +169,12 @@ def bands_picture(folder: Path, experiment: Experiment, configs: Mapping[str, Co
         "After Ioffe & Szegedy 2015, figure 1(b, c), who show one unit."
     )
     figure = drawings.draw_bands(steps, bands, title, caption)
-    return Picture(
+    return GalleryPicture(
         "activation-bands", title, caption, slides.save(figure, folder / "activation-bands")
     )
 
 
-def densities(experiment: Experiment, norm: str, arm: str) -> Densities:
+def densities(experiment: ExperimentData, norm: str, arm: str) -> Densities:
     """The histograms of an arm over training."""
     tables = [by_layer(experiment, arm, f"share_{k:02}") for k in range(BINS + 2)]
     shares = np.stack(list(map(np.asarray, tables)), 2)
@@ -184,8 +186,8 @@ def densities(experiment: Experiment, norm: str, arm: str) -> Densities:
 
 
 def densities_picture(
-    folder: Path, experiment: Experiment, configs: Mapping[str, Config]
-) -> Picture:
+    folder: Path, experiment: ExperimentData, configs: Mapping[str, Config]
+) -> GalleryPicture:
     """The densities of all layers, moving over training."""
     arms = by_norm(configs)
     config = configs[arms["none"]]
@@ -209,12 +211,12 @@ def densities_picture(
         "evenly spaced."
     )
     files = films.densities_film(nets, title, caption, folder / "activations")
-    return Picture("activations", title, caption, files)
+    return GalleryPicture("activations", title, caption, files)
 
 
 def gradient_picture(
-    folder: Path, experiment: Experiment, configs: Mapping[str, Config]
-) -> Picture:
+    folder: Path, experiment: ExperimentData, configs: Mapping[str, Config]
+) -> GalleryPicture:
     """The loss along the gradient over training, from the runs' own records."""
     arms = by_norm(configs)
     config = configs[arms["none"]]
@@ -240,12 +242,12 @@ def gradient_picture(
     )
     figure = drawings.draw_gradient(steps, quantities, title, caption)
     files = slides.save(figure, folder / "along-the-gradient")
-    return Picture("along-the-gradient", title, caption, files)
+    return GalleryPicture("along-the-gradient", title, caption, files)
 
 
 def planes_picture(
     folder: Path, results: Path, configs: Mapping[str, Config], say: Callable[[str], None]
-) -> Picture:
+) -> GalleryPicture:
     """The loss around the trained weights, of the first seed; basins of all seeds."""
     order = sorted(
         configs, key=lambda a: (configs[a].norm.name != "none", learning_rate(configs[a]))
@@ -278,10 +280,10 @@ def planes_picture(
     title = drawings.planes_title(planes)
     figure = drawings.draw_planes(planes, title, caption)
     files = slides.save(figure, folder / "loss-landscape")
-    return Picture("loss-landscape", title, caption, files)
+    return GalleryPicture("loss-landscape", title, caption, files)
 
 
-def write_index(folder: Path, pictures: Sequence[Picture], facts: Mapping[str, Any]) -> None:
+def write_index(folder: Path, pictures: Sequence[GalleryPicture], facts: Mapping[str, Any]) -> None:
     """Write index.md and gallery.json: titles, captions, files with hashes, circumstances."""
     lines = [
         "# Gallery",

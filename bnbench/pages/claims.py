@@ -19,7 +19,14 @@ from bnbench.analysis.verdict_words import (
     with_unit,
 )
 from bnbench.analysis.verdict_words import numbers as digits
-from bnbench.analysis.verdicts import DEPTH, Claim, ClaimView, read_claims, records, write_views
+from bnbench.analysis.verdicts import (
+    DEPTH,
+    ClaimView,
+    JudgedClaim,
+    read_claims,
+    records,
+    write_views,
+)
 from bnbench.config.labels import ABSENT
 from bnbench.drawing.claims import forest
 from bnbench.drawing.plots import Drawing
@@ -87,14 +94,14 @@ def boards(results: Path, problems: list[str]) -> dict[str, Any]:
     return {"boards": scoreboards, "agreement": agreement(read)}
 
 
-def _board(data: str, claims: Sequence[Claim]) -> dict[str, Any]:
+def _board(data: str, claims: Sequence[JudgedClaim]) -> dict[str, Any]:
     """The tally and the rows of the scoreboard, by family."""
     groups = groupby(claims, key=lambda claim: claim.view.family)
     families = [(family, [_row(claim) for claim in group]) for family, group in groups]
     return {"data": data, "tally": tally(claims), "families": families}
 
 
-def _row(claim: Claim) -> dict[str, Any]:
+def _row(claim: JudgedClaim) -> dict[str, Any]:
     verdict = claim.row["verdict"]
     return {
         "id": claim.view.id,
@@ -105,7 +112,7 @@ def _row(claim: Claim) -> dict[str, Any]:
     }
 
 
-def _section(folder: Path, claim: Claim, extra: Sequence[Drawing]) -> dict[str, Any]:
+def _section(folder: Path, claim: JudgedClaim, extra: Sequence[Drawing]) -> dict[str, Any]:
     """Everything that the template says about one claim; draws and saves its figures."""
     name = claim.view.id
     own = forest(claim)
@@ -132,7 +139,7 @@ def _section(folder: Path, claim: Claim, extra: Sequence[Drawing]) -> dict[str, 
     }
 
 
-def _facts(claim: Claim) -> dict[str, str]:
+def _facts(claim: JudgedClaim) -> dict[str, str]:
     """What the verdict stands on, as terms and descriptions; without what there is not."""
     view, row, text = claim.view, claim.row, shown(claim)
     level = f" ({text['level']} interval, unadjusted)" if text["level"] else ""
@@ -153,7 +160,7 @@ def _facts(claim: Claim) -> dict[str, str]:
     return {term: words for term, words in facts.items() if words not in absent}
 
 
-def _detectable(claim: Claim) -> str:
+def _detectable(claim: JudgedClaim) -> str:
     row = claim.headline
     words = _effect(claim, row) if "detectable" in row else ABSENT
     if claim.is_underpowered:
@@ -161,11 +168,11 @@ def _detectable(claim: Claim) -> str:
     return words
 
 
-def _effect(claim: Claim, row: Mapping[str, Any]) -> str:
+def _effect(claim: JudgedClaim, row: Mapping[str, Any]) -> str:
     return with_unit(digits([row["detectable"]])[0], claim.part(row["part"]))
 
 
-def _parts(claim: Claim) -> Table | None:
+def _parts(claim: JudgedClaim) -> Table | None:
     if claim.parts.empty:
         return None
     rows = []
@@ -189,7 +196,7 @@ def _count(number: float) -> str:
     return f"{number:.0f}" if number == number else ABSENT
 
 
-def _exact_parts(claim: Claim) -> Table:
+def _exact_parts(claim: JudgedClaim) -> Table:
     rows = [
         [
             claim.part(row["part"]).label,

@@ -13,11 +13,10 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from bnbench.analysis.agreement import read_boards
-from bnbench.analysis.load import Experiment, finished, load
+from bnbench.analysis.load import ExperimentData, finished, load
 from bnbench.analysis.verdicts import FACTS, read_claims, read_judged
 from bnbench.config.labels import escaped, ranges_label, value_label
-from bnbench.config.schema import MAX_FIGURES, Figure, FigureKind
-from bnbench.config.schema import Report as Declared
+from bnbench.config.schema import MAX_FIGURES, Figure, FigureKind, ReportConfig
 from bnbench.drawing.plots import draw
 from bnbench.pages import tables
 from bnbench.pages.claims import PAGE, boards, write_claims
@@ -113,7 +112,7 @@ def _heading(name: str, data: str) -> dict[str, Any]:
     return {"id": f"{name}-{data}", "name": name, "data": data, **links, "problem": None}
 
 
-def _section(experiment: Experiment) -> dict[str, Any]:
+def _section(experiment: ExperimentData) -> dict[str, Any]:
     """Everything that the template says about one experiment; draws and saves its figures.
 
     Raises:
@@ -148,16 +147,16 @@ def _section(experiment: Experiment) -> dict[str, Any]:
         raise ValueError(f"{experiment.folder / 'experiment.json'}: {error}") from None
 
 
-def _declared(report: dict[str, Any]) -> Declared:
+def _declared(report: dict[str, Any]) -> ReportConfig:
     """The checked declaration of figures and comparisons out of experiment.json."""
     given = {key: value for key, value in report.items() if value is not None}
     if "${" in json.dumps(given):
         raise ValueError("report: expected values, not interpolations")
     try:
         node = OmegaConf.merge(
-            OmegaConf.structured(Declared(question="", figures=[], compare=[])), given
+            OmegaConf.structured(ReportConfig(question="", figures=[], compare=[])), given
         )
-        declared = cast(Declared, OmegaConf.to_object(node))
+        declared = cast(ReportConfig, OmegaConf.to_object(node))
     except OmegaConfBaseException as error:
         raise ValueError(f"report.{error.full_key}: {str(error).splitlines()[0]}") from None
     for part in ("figures", "compare"):
@@ -169,7 +168,7 @@ def _declared(report: dict[str, Any]) -> Declared:
     return declared
 
 
-def _figures(experiment: Experiment, specs: Iterable[Figure]) -> Iterable[dict[str, Any]]:
+def _figures(experiment: ExperimentData, specs: Iterable[Figure]) -> Iterable[dict[str, Any]]:
     for number, spec in enumerate(specs, start=1):
         drawing = draw(spec, experiment)
         words = re.sub(r"[^a-z0-9]+", "-", spec.title.lower()).strip("-")

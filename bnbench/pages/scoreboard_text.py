@@ -10,14 +10,16 @@ from rich.table import Table
 from rich.text import Text
 
 from bnbench.analysis.verdict_words import shown, tally, verdict_label
-from bnbench.analysis.verdicts import Claim
+from bnbench.analysis.verdicts import JudgedClaim
 from bnbench.config.quoting import shown_path
 
 STYLES = {"confirmed": "green", "refuted": "red", "inconclusive": "magenta", "not run here": "dim"}
 WIDTH = 110  # where no terminal says how wide it is, and no wider where one does
 
 
-def show_scoreboard(claims: Sequence[Claim], report: Path, console: Console | None = None) -> None:
+def show_scoreboard(
+    claims: Sequence[JudgedClaim], report: Path, console: Console | None = None
+) -> None:
     """Print the verdicts by family, the tally, where the report is, and how to repeat a claim.
 
     Without a terminal there is no colour, and a width of 110 columns.
@@ -44,7 +46,7 @@ def show_scoreboard(claims: Sequence[Claim], report: Path, console: Console | No
         console.print(Text(f"repeat a claim, for example: {commands[0]}"), soft_wrap=True)
 
 
-def _cells(claim: Claim) -> list[Text]:
+def _cells(claim: JudgedClaim) -> list[Text]:
     verdict = claim.row["verdict"]
     text = shown(claim)
     told = Text(verdict_label(verdict), style=STYLES[verdict])

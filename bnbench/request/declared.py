@@ -9,7 +9,15 @@ from typing import Any
 from bnbench.config.checks import RequestError
 from bnbench.config.points import metric_key
 from bnbench.config.query import Kind, kind_of, parse
-from bnbench.config.schema import MAX_FIGURES, MAX_PANELS, MAX_TITLE, PROBED, Figure, Policy, Report
+from bnbench.config.schema import (
+    MAX_FIGURES,
+    MAX_PANELS,
+    MAX_TITLE,
+    PROBED,
+    Figure,
+    Policy,
+    ReportConfig,
+)
 
 # Columns of the tables that figures are drawn from, beside the settings of the arms.
 OF_RUNS = ("arm", "seed", "status", "stuck", "epochs", "optim.lr", "hidden_layers")
@@ -24,7 +32,7 @@ SPLITS = ("train", "val", "test")
 METRICS = ("loss", "accuracy")
 
 
-def check_report(report: Report, arms: Sequence[Mapping[str, Any]]) -> None:
+def check_report(report: ReportConfig, arms: Sequence[Mapping[str, Any]]) -> None:
     """Refuse figures and comparisons over what the runs will not have.
 
     Args:

@@ -35,7 +35,7 @@ FITTING = f"a name of one line in UTF-8, of at most {LONGEST} characters"
 
 
 @dataclass(frozen=True)
-class Table:
+class RunTable:
     """What became of the runs that an experiment asks for: what runs.csv says.
 
     Attributes:
@@ -183,7 +183,7 @@ def read_rows(file: Path, sha256: str | None = None) -> list[dict[str, str]]:
     return list(rows.values())
 
 
-def tabulate(results: Path, name: str, data: str) -> Table:
+def tabulate(results: Path, name: str, data: str) -> RunTable:
     """Read what became of the runs of arms.csv, from their folders.
 
     Raises:
@@ -204,7 +204,7 @@ def tabulate(results: Path, name: str, data: str) -> Table:
     config = [key for key in (asked[0] if asked else {}) if key not in ("arm", "seed")]
     lead = ["arm", "seed", "status", "stuck", *config]
     header = dict.fromkeys([*lead, *(key for row in rows for key in row)])
-    return Table(list(header), rows, damaged)
+    return RunTable(list(header), rows, damaged)
 
 
 def is_record(results: Path, name: str, data: str) -> bool:

@@ -9,7 +9,7 @@ from small_files import small as small
 from small_files import small_root as small_root
 from small_files import small_tables as small_tables
 
-from bnbench.analysis.load import Experiment
+from bnbench.analysis.load import ExperimentData
 from bnbench.claims.study import LackingError, Study
 
 COLUMNS = {
@@ -68,7 +68,7 @@ class ByHand(Study):
             [(*row[:5], "accuracy", row[5]) for row in self.shifts],
             columns=["arm", "seed", "shift", "severity", "policy", "metric", "value"],
         )
-        return Experiment("x", "digits", Path(), {}, pd.DataFrame(self.rows), curves, shifts)
+        return ExperimentData("x", "digits", Path(), {}, pd.DataFrame(self.rows), curves, shifts)
 
     def measured(self, name):
         if name not in self.tables:

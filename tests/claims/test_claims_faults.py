@@ -11,10 +11,10 @@ import torch
 from bnbench import train
 from bnbench.claims import files
 from bnbench.claims.judge import judge
-from bnbench.claims.records import Above, Claim, Part
+from bnbench.claims.records import Above, Claim, ClaimPart
 from bnbench.claims.registry.exact import EXACT
 from bnbench.claims.statistics import gap
-from bnbench.claims.study import Arm, IntegrityError, Study
+from bnbench.claims.study import IntegrityError, Study, StudyArm
 from bnbench.config.arms import science
 from bnbench.data import datasets
 from bnbench.measured import files as measure
@@ -75,7 +75,7 @@ def test_a_wrong_layer_refutes_exact_claims(fault, flipped, tmp_path, monkeypatc
     assert flipped <= {claim for claim, verdict in verdicts.items() if verdict == "refuted"}
 
 
-NONE = Arm("adhoc", {"norm.name": "none"}, 0.1)
+NONE = StudyArm("adhoc", {"norm.name": "none"}, 0.1)
 CLAIM = Claim(
     "C0",
     "BN is better.",
@@ -83,7 +83,7 @@ CLAIM = Claim(
     ("adhoc",),
     "",
     "",
-    {"gap": Part("pp", gap(NONE.but(norm__name="batchnorm"), NONE), Above(0.0))},
+    {"gap": ClaimPart("pp", gap(NONE.but(norm__name="batchnorm"), NONE), Above(0.0))},
 )
 
 

@@ -7,7 +7,7 @@ from scipy import stats
 from bnbench.analysis.inference import holm
 from bnbench.claims import files
 from bnbench.claims.judge import ALPHA, ALPHA_BETWEEN, judge, measure_part, p_of
-from bnbench.claims.records import Above, Below, Between, Claim, Part
+from bnbench.claims.records import Above, Below, Between, Claim, ClaimPart
 from bnbench.claims.study import LackingError
 
 HIGH, LOW, ZERO = (
@@ -27,7 +27,7 @@ def rows(values, bounds=None):
 
 
 def part(values, target, bounds=None, **options):
-    return Part("pp of something", lambda study: rows(values, bounds), target, **options)
+    return ClaimPart("pp of something", lambda study: rows(values, bounds), target, **options)
 
 
 def claim(name, *parts, **named):
@@ -174,7 +174,9 @@ def test_the_family_is_the_same_whatever_was_run(study):
     p = stats.ttest_1samp(HIGH, 3.0, alternative="greater").pvalue
     run = claim("a", part(HIGH, Above(3.0)))
     censored = claim("b", part(HIGH, Above(1.0), ["at most", "at least", "", "", ""]))
-    missing = Claim("c", "It is so.", "N0", ("x",), "", "", {"a": Part("pp", lacking, Above(0.0))})
+    missing = Claim(
+        "c", "It is so.", "N0", ("x",), "", "", {"a": ClaimPart("pp", lacking, Above(0.0))}
+    )
     elsewhere = Claim("d", "It is so.", "N0", (), "", "", {}, reason="needs a GPU")
     verdicts = judge([run, censored, missing, elsewhere], study)
     assert verdicts[0].p_holm == pytest.approx(3 * p)
@@ -217,8 +219,10 @@ def lacking(study):
 
 
 def test_what_is_lacking_is_no_verdict(study):
-    missing = Claim("m", "It is so.", "N0", ("x",), "", "", {"a": Part("pp", lacking, Above(0.0))})
-    reading = claim("r", part(HIGH, Above(1.0)), other=Part("pp", lacking))
+    missing = Claim(
+        "m", "It is so.", "N0", ("x",), "", "", {"a": ClaimPart("pp", lacking, Above(0.0))}
+    )
+    reading = claim("r", part(HIGH, Above(1.0)), other=ClaimPart("pp", lacking))
     elsewhere = Claim("e", "It is so.", "N0", (), "", "", {}, reason="needs a GPU")
     verdicts = judge([missing, reading, elsewhere], study)
     assert [v.verdict for v in verdicts] == ["not run here", "confirmed", "not run here"]

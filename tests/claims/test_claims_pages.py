@@ -7,12 +7,12 @@ import pytest
 from bnbench.claims import files
 from bnbench.claims.judge import judge
 from bnbench.claims.pages import part_view, view, write_page
-from bnbench.claims.records import Above, Claim, Overlay, Part
+from bnbench.claims.records import Above, Claim, ClaimPart, Overlay
 from bnbench.claims.registry.table import CLAIMS, FAMILIES
 from bnbench.claims.statistics import gap, speedup
-from bnbench.claims.study import Arm
+from bnbench.claims.study import StudyArm
 
-NONE = Arm("x", {"norm.name": "none"}, 0.1)
+NONE = StudyArm("x", {"norm.name": "none"}, 0.1)
 BN = NONE.but(norm__name="batchnorm")
 CLAIM = Claim(
     "C1",
@@ -22,8 +22,8 @@ CLAIM = Claim(
     "three seeds by hand",
     "above 0",
     {
-        "end": Part("test accuracy (pp)", gap(BN, NONE), Above(0.0), interest=1.0),
-        "speed": Part("steps without / with", speedup(BN, NONE), scale="log"),
+        "end": ClaimPart("test accuracy (pp)", gap(BN, NONE), Above(0.0), interest=1.0),
+        "speed": ClaimPart("steps without / with", speedup(BN, NONE), scale="log"),
     },
     overlay=Overlay("fig1a", "a net", {"without BN": NONE, "with BN": BN}),
 )
@@ -85,6 +85,6 @@ class ByName:
     ],
 )
 def test_the_unit_of_a_part_is_what_its_statistic_names(statistic, unit):
-    part = part_view("a", Part(statistic, lambda study: pd.DataFrame()))
+    part = part_view("a", ClaimPart(statistic, lambda study: pd.DataFrame()))
     assert (part.unit, part.ratio) == (unit, False)
-    assert part_view("a", Part("steps", lambda study: pd.DataFrame(), scale="log")).ratio
+    assert part_view("a", ClaimPart("steps", lambda study: pd.DataFrame(), scale="log")).ratio

@@ -20,10 +20,10 @@ from bnbench.claims.statistics import (
     speedup,
     steps_contrast,
 )
-from bnbench.claims.study import Arm, IntegrityError, LackingError
+from bnbench.claims.study import IntegrityError, LackingError, StudyArm
 from bnbench.claims.under_shift import change, cost, recovered, recovered_gap, retained_gap
 
-NONE = Arm("x", {"norm.name": "none"}, 0.1)
+NONE = StudyArm("x", {"norm.name": "none"}, 0.1)
 BN = NONE.but(norm__name="batchnorm")
 
 

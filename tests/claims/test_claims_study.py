@@ -1,9 +1,9 @@
 import pytest
 
 from bnbench.claims.statistics import gap
-from bnbench.claims.study import Arm, IntegrityError, LackingError
+from bnbench.claims.study import IntegrityError, LackingError, StudyArm
 
-NONE = Arm("x", {"norm.name": "none"}, 0.1)
+NONE = StudyArm("x", {"norm.name": "none"}, 0.1)
 BN = NONE.but(norm__name="batchnorm")
 
 
@@ -85,7 +85,7 @@ def test_an_arm_that_is_not_there_or_not_finished_is_lacking(two_arms):
 
 def test_words_that_fit_two_arms_name_none(two_arms):
     with pytest.raises(LackingError, match="found several"):
-        two_arms.paired([Arm("x", {"model.name": "mlp"}, 0.1)])
+        two_arms.paired([StudyArm("x", {"model.name": "mlp"}, 0.1)])
 
 
 def test_a_setting_that_an_arm_does_not_have(study):

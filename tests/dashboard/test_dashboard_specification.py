@@ -9,7 +9,7 @@ import pytest
 pytest.importorskip("wandb_workspaces", reason="the extra `workspace` is not installed")
 
 from bnbench import ROOT
-from bnbench.analysis.load import Experiment, load
+from bnbench.analysis.load import ExperimentData, load
 from bnbench.dashboard.build import specification
 from bnbench.dashboard.records import Curves, Key, Logged, Text, check
 from bnbench.dashboard.specification import keys_logged, specify
@@ -20,7 +20,7 @@ REFERENCE = ROOT / "results" / "reference" / "experiments"
 SHIFTED = [("blur", 1), ("blur", 5), ("invert", 1), ("invert", 5)]
 
 
-def made() -> Experiment:
+def made() -> ExperimentData:
     """Two norms in both placements, two rates and two batch sizes, under two shifts."""
     arms = [("none", "none", 1.0, 64), ("none", "none", 5.0, 64)]
     arms += [("batchnorm", p, m, 64) for p in ("pre", "post") for m in (1.0, 5.0)]
@@ -57,14 +57,14 @@ def made() -> Experiment:
     shown = ["train/loss", "val/loss", "test/loss", "val/accuracy", "test/accuracy"]
     curves = [(*name.split("/"), "") for name in (*shown, "val@precise/accuracy")]
     info = {"question": "Which layer is best?", "command": "python of somebody"}
-    return Experiment(
+    return ExperimentData(
         "made", "digits", Path("nowhere"), info, pd.DataFrame(runs),
         pd.DataFrame(curves, columns=["split", "metric", "layer"]),
         pd.DataFrame(shifts, columns=columns),
     )  # fmt: skip
 
 
-def sections(experiment: Experiment) -> dict:
+def sections(experiment: ExperimentData) -> dict:
     dashboard = specify(experiment, keys_logged(experiment))
     check(dashboard, keys_logged(experiment))
     return {section.name: section.panels for section in dashboard.sections}
@@ -166,7 +166,7 @@ def test_a_filter_of_many_arms_is_kept_whole():
     runs = pd.concat([experiment.runs.iloc[:1]] * 600).assign(
         arm=arms, **{"train.steps": range(600)}
     )
-    many = Experiment("made", "digits", Path(), {}, runs, experiment.curves, experiment.shifts[:0])
+    many = ExperimentData("made", "digits", Path(), {}, runs, experiment.curves, experiment.shifts[:0])
     spec = specification(specify(many, keys_logged(many)))["viewspec"]
     first, *_ = spec["section"]["runSets"][0]["filters"]["filters"]
     assert (first["key"]["name"], first["op"]) == ("arm.value", "IN")

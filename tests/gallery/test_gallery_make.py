@@ -13,7 +13,7 @@ import torch
 from bnbench import ROOT
 from bnbench.config.recipe import resolve
 from bnbench.gallery import planes
-from bnbench.gallery.make import Picture, by_norm, write_index
+from bnbench.gallery.make import GalleryPicture, by_norm, write_index
 from bnbench.gallery.planes import is_kept
 from bnbench.probes import Batch
 from bnbench.probes.passes import loss_at, parameters
@@ -91,7 +91,7 @@ def test_a_pair_is_one_net_with_bn_and_one_without(read):
 def test_the_index_names_what_is_there(tmp_path):
     for file in ("x.gif", "x.png"):
         (tmp_path / file).write_bytes(file.encode())
-    picture = Picture("x", "A title", "A caption.", ["x.gif", "x.png"])
+    picture = GalleryPicture("x", "A title", "A caption.", ["x.gif", "x.png"])
     write_index(tmp_path, [picture], {"command": "python scripts/gallery.py", "git_commit": "abc"})
     index = (tmp_path / "index.md").read_text(encoding="utf-8")
     assert "![A title](x.gif)" in index

@@ -38,7 +38,7 @@ from unittest import mock
 import hydra
 
 from bnbench import ROOT, cli, sweep
-from bnbench.analysis.load import Experiment
+from bnbench.analysis.load import ExperimentData
 from bnbench.commands import dashboard, status, sync
 from bnbench.commands import report as report_script
 from bnbench.config.schema import Figure
@@ -399,7 +399,7 @@ def mutate(place: Place, rng: random.Random) -> str:
     return "; ".join(done)
 
 
-def panels(spec: Figure, experiment: Experiment) -> None:
+def panels(spec: Figure, experiment: ExperimentData) -> None:
     """Choose what a figure shows, its `where` too, without drawing it."""
     spec = frames.effective(spec)
     frames.panels(experiment.tuning() if spec.tuning else experiment.reporting(), spec)

@@ -3,21 +3,21 @@
 N0 to N4 are the notes of docs/myths.md.
 """
 
-from bnbench.claims.records import Above, Below, Claim, Part
+from bnbench.claims.records import Above, Below, Claim, ClaimPart
 from bnbench.claims.registry.convergence import EQUAL
 from bnbench.claims.statistics import contrast, curve_gap, gap
-from bnbench.claims.study import Arm
+from bnbench.claims.study import StudyArm
 
 
-def sized(norm: str, batch_size: int) -> Arm:
+def sized(norm: str, batch_size: int) -> StudyArm:
     """An arm of claim_batch."""
-    return Arm("claim_batch", {"norm.name": norm, "batch_size": batch_size})
+    return StudyArm("claim_batch", {"norm.name": norm, "batch_size": batch_size})
 
 
-def bn_minus_gn(batch_size: int, key: str = "test/accuracy") -> Part:
+def bn_minus_gn(batch_size: int, key: str = "test/accuracy") -> ClaimPart:
     """The gap of B1 at one batch size."""
     arms = sized("batchnorm", batch_size), sized("groupnorm", batch_size)
-    return Part("test accuracy (pp), BN minus Group Normalization", gap(*arms, key))
+    return ClaimPart("test accuracy (pp), BN minus Group Normalization", gap(*arms, key))
 
 
 IN_BATCHES = (
@@ -40,9 +40,9 @@ B1 = Claim(
     protocol=IN_BATCHES,
     rule="BN minus GN below -5 pp at 2, within ±1 pp at 16 and 64 (TOST).",
     parts={
-        "batch 2": Part(bn_minus_gn(2).statistic, bn_minus_gn(2).measure, Below(-5.0)),
-        "batch 16": Part(bn_minus_gn(16).statistic, bn_minus_gn(16).measure, EQUAL),
-        "batch 64": Part(bn_minus_gn(64).statistic, bn_minus_gn(64).measure, EQUAL),
+        "batch 2": ClaimPart(bn_minus_gn(2).statistic, bn_minus_gn(2).measure, Below(-5.0)),
+        "batch 16": ClaimPart(bn_minus_gn(16).statistic, bn_minus_gn(16).measure, EQUAL),
+        "batch 64": ClaimPart(bn_minus_gn(64).statistic, bn_minus_gn(64).measure, EQUAL),
         "batch 4": bn_minus_gn(4),
         "batch 2, precise statistics": bn_minus_gn(2, "test@precise/accuracy"),
     },
@@ -58,11 +58,11 @@ B1 = Claim(
 )
 
 
-def against_ema(batch_size: int, policy: str) -> Part:
+def against_ema(batch_size: int, policy: str) -> ClaimPart:
     """Accuracy under a policy minus that under the running statistics, of the same nets."""
     arm = sized("batchnorm", batch_size)
     measure = gap(arm, arm, f"test@{policy}/accuracy", baseline_key="test/accuracy")
-    return Part(f"test accuracy (pp), {policy} minus running statistics", measure)
+    return ClaimPart(f"test accuracy (pp), {policy} minus running statistics", measure)
 
 
 B2 = Claim(
@@ -82,7 +82,7 @@ B2 = Claim(
         "2."
     ),
     parts={
-        "test batches of 2": Part(
+        "test batches of 2": ClaimPart(
             against_ema(2, "batch").statistic, against_ema(2, "batch").measure, Above(1.0)
         ),
         "precise statistics, batch 2": against_ema(2, "precise"),
@@ -104,19 +104,19 @@ B2 = Claim(
 )
 
 
-def large(norm: str, batch_size: int) -> Arm:
+def large(norm: str, batch_size: int) -> StudyArm:
     """An arm of claim_ghost in large batches, its rate tuned; ghosts are of 32."""
     ghosts = {"norm.ghost_size": 32} if norm == "ghost_batchnorm" else {}
-    return Arm("claim_ghost", {"norm.name": norm, "batch_size": batch_size, **ghosts})
+    return StudyArm("claim_ghost", {"norm.name": norm, "batch_size": batch_size, **ghosts})
 
 
-def large_parts(batch_size: int) -> dict[str, Part]:
+def large_parts(batch_size: int) -> dict[str, ClaimPart]:
     """The parts of B3 in batches of `batch_size`."""
     ghosts, plain = large("ghost_batchnorm", batch_size), large("batchnorm", batch_size)
     unit = "test accuracy (pp), minus BN"
     return {
-        "ghosts of 32": Part(unit, gap(ghosts, plain), Above(0.5)),
-        "ghosts of 32, rate of BN, tuning seeds": Part(unit, gap(ghosts, plain, at=plain)),
+        "ghosts of 32": ClaimPart(unit, gap(ghosts, plain), Above(0.5)),
+        "ghosts of 32, rate of BN, tuning seeds": ClaimPart(unit, gap(ghosts, plain, at=plain)),
     }
 
 
@@ -139,9 +139,9 @@ B3 = Claim(
 )
 
 
-def classes(norm: str, batches: str) -> Arm:
+def classes(norm: str, batches: str) -> StudyArm:
     """An arm of claim_classes."""
-    return Arm("claim_classes", {"norm.name": norm, "data.batches": batches})
+    return StudyArm("claim_classes", {"norm.name": norm, "data.batches": batches})
 
 
 B4 = Claim(
@@ -158,17 +158,17 @@ B4 = Claim(
     protocol=f"Batch 4: {IN_BATCHES} Two classes: as B6. r up to 3, d up to 5 after 100 batches.",
     rule="Above BN by more than 1 pp of test accuracy, in both.",
     parts={
-        "batch 4": Part(
+        "batch 4": ClaimPart(
             "test accuracy (pp), minus BN",
             gap(sized("batch_renorm", 4), sized("batchnorm", 4)),
             Above(1.0),
         ),
-        "two classes": Part(
+        "two classes": ClaimPart(
             "test accuracy (pp), minus BN",
             gap(classes("batch_renorm", "two_classes"), classes("batchnorm", "two_classes")),
             Above(1.0),
         ),
-        "mixed batches of 64": Part(
+        "mixed batches of 64": ClaimPart(
             "test accuracy (pp), minus BN",
             gap(classes("batch_renorm", "reshuffled"), classes("batchnorm", "reshuffled")),
         ),
@@ -179,9 +179,9 @@ B4 = Claim(
 
 
 # B5
-def lagging(momentum: float, batch_size: int) -> Arm:
+def lagging(momentum: float, batch_size: int) -> StudyArm:
     """An arm of claim_ema."""
-    return Arm("claim_ema", {"norm.momentum": momentum, "batch_size": batch_size}, None)
+    return StudyArm("claim_ema", {"norm.momentum": momentum, "batch_size": batch_size}, None)
 
 
 PRECISE_MINUS_RUNNING = "validation accuracy (pp), precise minus running statistics"
@@ -193,17 +193,17 @@ def lag(
     batch_size: int,
     phase: tuple[float, float] | None,
     target: Above | Below | None = None,
-) -> Part:
+) -> ClaimPart:
     """Precise minus running statistics, over a phase of the run, or at its end."""
     arm = lagging(momentum, batch_size)
     keys = ("val@precise/accuracy", "val/accuracy")
     measure = (
         curve_gap(arm, *keys, phase) if phase else gap(arm, arm, keys[0], baseline_key=keys[1])
     )
-    return Part(PRECISE_MINUS_RUNNING, measure, target)
+    return ClaimPart(PRECISE_MINUS_RUNNING, measure, target)
 
 
-def lag_parts(large_batch: int) -> dict[str, Part]:
+def lag_parts(large_batch: int) -> dict[str, ClaimPart]:
     """The parts of B5; readings are at momentum 0.01 and in batches of `large_batch` too."""
     many = f"batches of {large_batch}"
     return {
@@ -248,12 +248,12 @@ B5 = Claim(
 
 
 # B6
-def drop(norm: str) -> list[tuple[float, Arm]]:
+def drop(norm: str) -> list[tuple[float, StudyArm]]:
     """What batches of two classes cost, as a contrast."""
     return [(1.0, classes(norm, "reshuffled")), (-1.0, classes(norm, "two_classes"))]
 
 
-def more_than_layernorm(norm: str) -> list[tuple[float, Arm]]:
+def more_than_layernorm(norm: str) -> list[tuple[float, StudyArm]]:
     """What they cost beyond what they cost a net with Layer Normalization."""
     return [*drop(norm), *((-weight, arm) for weight, arm in drop("layernorm"))]
 
@@ -272,17 +272,19 @@ B6 = Claim(
         "than 10 pp."
     ),
     parts={
-        "cost beyond Layer Normalization's": Part(
+        "cost beyond Layer Normalization's": ClaimPart(
             "test accuracy (pp)", contrast(more_than_layernorm("batchnorm")), Above(10.0)
         ),
-        "the same, precise statistics": Part(
+        "the same, precise statistics": ClaimPart(
             "test accuracy (pp)",
             contrast(more_than_layernorm("batchnorm"), "test@precise/accuracy"),
         ),
-        "cost to BN": Part("test accuracy (pp)", contrast(drop("batchnorm"))),
-        "cost to Layer Normalization": Part("test accuracy (pp)", contrast(drop("layernorm"))),
-        "cost to Batch Renormalization": Part("test accuracy (pp)", contrast(drop("batch_renorm"))),
-        "cost to no norm": Part("test accuracy (pp)", contrast(drop("none"))),
+        "cost to BN": ClaimPart("test accuracy (pp)", contrast(drop("batchnorm"))),
+        "cost to Layer Normalization": ClaimPart("test accuracy (pp)", contrast(drop("layernorm"))),
+        "cost to Batch Renormalization": ClaimPart(
+            "test accuracy (pp)", contrast(drop("batch_renorm"))
+        ),
+        "cost to no norm": ClaimPart("test accuracy (pp)", contrast(drop("none"))),
     },
     traps=("Such batches are hard for any net: the cost is compared with that to others.",),
 )

@@ -7,14 +7,14 @@ have no form here; those that need no runs are as everywhere.
 
 from dataclasses import replace
 
-from bnbench.claims.records import Claim, Overlay, Part
+from bnbench.claims.records import Claim, ClaimPart, Overlay
 from bnbench.claims.registry import batches, convergence, mechanism, shift
 from bnbench.claims.registry.convergence import rate_arm
 from bnbench.claims.registry.fashion import closer
 from bnbench.claims.registry.mechanism import ics_arm
 from bnbench.claims.registry.placement import PLACEMENT
 from bnbench.claims.statistics import level
-from bnbench.claims.study import Arm
+from bnbench.claims.study import StudyArm
 from bnbench.claims.under_shift import change
 
 SIXTY = "60 epochs of batches of 128: 18,720 steps"
@@ -63,9 +63,9 @@ C3 = replace(
 )
 
 
-def accurate(norm: str, augment: str) -> Arm:
+def accurate(norm: str, augment: str) -> StudyArm:
     """An arm of claim_accuracy: on images as they are, or shifted a little and mirrored."""
-    return Arm("claim_accuracy", {"norm.name": norm, "data.augment": augment})
+    return StudyArm("claim_accuracy", {"norm.name": norm, "data.augment": augment})
 
 
 IMAGES = {"plain images": "none", "augmented images": "light"}
@@ -87,7 +87,7 @@ C6 = replace(
     parts={
         **closer(convergence.accuracy_parts(C6_PAIRS)),
         **{
-            f"{words}, {side}": Part(ACCURACY, level(arm))
+            f"{words}, {side}": ClaimPart(ACCURACY, level(arm))
             for words, pair in C6_PAIRS.items()
             for side, arm in zip(("with BN", "without"), pair, strict=True)
         },
@@ -114,7 +114,7 @@ AT_A_RATE = (
 )
 RATES = (0.03, 0.1)
 ENDS = {
-    f"{words}, rate {rate:g}": Part(ACCURACY, level(ics_arm(norm, rate)))
+    f"{words}, rate {rate:g}": ClaimPart(ACCURACY, level(ics_arm(norm, rate)))
     for rate in RATES
     for words, norm in (("with BN", "batchnorm"), ("without BN", "none"))
 }
@@ -200,9 +200,11 @@ D2 = replace(
     rule=shift.D2.rule.replace("360", "10,000"),
     parts={
         **shift.D2.parts,
-        "control: no norm, recalibrated": Part(shift.SHARE, shift.RECALIBRATED),
-        "all clean images": Part("test accuracy (pp)", change(shift.cnn("batchnorm"), "adabn")),
-        "with BN, clean": Part(ACCURACY, level(shift.cnn("batchnorm"))),
+        "control: no norm, recalibrated": ClaimPart(shift.SHARE, shift.RECALIBRATED),
+        "all clean images": ClaimPart(
+            "test accuracy (pp)", change(shift.cnn("batchnorm"), "adabn")
+        ),
+        "with BN, clean": ClaimPart(ACCURACY, level(shift.cnn("batchnorm"))),
     },
     traps=(shift.TRANSDUCTIVE, "The control is the same repair of a net without norm, as in D4."),
     caveats=(

@@ -7,7 +7,7 @@ docs/myths.md. `pp` are percentage points.
 import math
 from collections.abc import Mapping
 
-from bnbench.claims.records import Above, Below, Between, Claim, Overlay, Part
+from bnbench.claims.records import Above, Below, Between, Claim, ClaimPart, Overlay
 from bnbench.claims.statistics import (
     contrast,
     gap,
@@ -17,7 +17,7 @@ from bnbench.claims.statistics import (
     rescued,
     speedup,
 )
-from bnbench.claims.study import Arm
+from bnbench.claims.study import StudyArm
 
 CHANCE = 10.0  # % of ten classes; stuck is up to two points above
 STEPS = "steps of the net without BN / with BN"
@@ -36,7 +36,7 @@ ONE_THRESHOLD = (
 )
 
 # C1
-NONE_1 = Arm("claim_sigmoid", {"norm.name": "none"})
+NONE_1 = StudyArm("claim_sigmoid", {"norm.name": "none"})
 BN_1 = NONE_1.but(norm__name="batchnorm")
 
 C1 = Claim(
@@ -53,25 +53,25 @@ C1 = Claim(
     ),
     rule="More than 1.5 times as fast, and higher in the end by more than 0 pp.",
     parts={
-        "speed, rates tuned": Part(
+        "speed, rates tuned": ClaimPart(
             STEPS_TO_END, speedup(BN_1, NONE_1), Above(math.log(1.5)), scale="log"
         ),
-        "test accuracy, rates tuned": Part(
+        "test accuracy, rates tuned": ClaimPart(
             "test accuracy (pp), with BN minus without", gap(BN_1, NONE_1), Above(0.0), interest=1.0
         ),
-        "speed to 0.95 of that accuracy": Part(
+        "speed to 0.95 of that accuracy": ClaimPart(
             STEPS, speedup(BN_1, NONE_1, share=0.95), scale="log"
         ),
-        "speed with precise statistics": Part(
+        "speed with precise statistics": ClaimPart(
             STEPS_TO_END, speedup(BN_1, NONE_1, PRECISE_CURVE), scale="log"
         ),
-        "speed at the rate of the net without, tuning seeds": Part(
+        "speed at the rate of the net without, tuning seeds": ClaimPart(
             STEPS_TO_END, speedup(BN_1, NONE_1, at=NONE_1), scale="log"
         ),
-        "test accuracy at the rate of the net without, tuning seeds": Part(
+        "test accuracy at the rate of the net without, tuning seeds": ClaimPart(
             "test accuracy (pp), with BN minus without", gap(BN_1, NONE_1, at=NONE_1)
         ),
-        "good range of rates, tuning seeds": Part(
+        "good range of rates, tuning seeds": ClaimPart(
             "decades of rates within 1 pp of the best, with BN minus without",
             good_range(BN_1, NONE_1),
         ),
@@ -95,10 +95,12 @@ C1 = Claim(
 
 
 # C2, C3
-def rate_arm(model: str, norm: str, lr_mult: int, schedule: str = "constant") -> Arm:
+def rate_arm(model: str, norm: str, lr_mult: int, schedule: str = "constant") -> StudyArm:
     """An arm of claim_rates: x1 is the rate tuned for the net without norm."""
     names = {"model.name": model, "norm.name": norm}
-    return Arm("claim_rates", {**names, "optim.schedule": schedule, "optim.lr_mult": lr_mult}, None)
+    return StudyArm(
+        "claim_rates", {**names, "optim.schedule": schedule, "optim.lr_mult": lr_mult}, None
+    )
 
 
 MLP_NONE, MLP_BN = rate_arm("mlp", "none", 1), rate_arm("mlp", "batchnorm", 1)
@@ -118,18 +120,22 @@ C2 = Claim(
     ),
     rule="More than 1.2 times as fast, in the MLP and in the VGG.",
     parts={
-        "MLP": Part(STEPS_TO_END, speedup(MLP_BN, MLP_NONE), Above(math.log(1.2)), scale="log"),
-        "VGG": Part(STEPS_TO_END, speedup(VGG_BN, VGG_NONE), Above(math.log(1.2)), scale="log"),
-        "MLP, to 0.95 of that accuracy": Part(
+        "MLP": ClaimPart(
+            STEPS_TO_END, speedup(MLP_BN, MLP_NONE), Above(math.log(1.2)), scale="log"
+        ),
+        "VGG": ClaimPart(
+            STEPS_TO_END, speedup(VGG_BN, VGG_NONE), Above(math.log(1.2)), scale="log"
+        ),
+        "MLP, to 0.95 of that accuracy": ClaimPart(
             STEPS, speedup(MLP_BN, MLP_NONE, share=0.95), scale="log"
         ),
-        "VGG, to 0.95 of that accuracy": Part(
+        "VGG, to 0.95 of that accuracy": ClaimPart(
             STEPS, speedup(VGG_BN, VGG_NONE, share=0.95), scale="log"
         ),
-        "MLP, precise statistics": Part(
+        "MLP, precise statistics": ClaimPart(
             STEPS_TO_END, speedup(MLP_BN, MLP_NONE, PRECISE_CURVE), scale="log"
         ),
-        "VGG, precise statistics": Part(
+        "VGG, precise statistics": ClaimPart(
             STEPS_TO_END, speedup(VGG_BN, VGG_NONE, PRECISE_CURVE), scale="log"
         ),
     },
@@ -146,41 +152,41 @@ C2 = Claim(
 BN_5, BN_30 = rate_arm("mlp", "batchnorm", 5), rate_arm("mlp", "batchnorm", 30)
 
 
-def ladder_parts(model: str) -> dict[str, Part]:
+def ladder_parts(model: str) -> dict[str, ClaimPart]:
     """The parts of C3 in a net: x1, x5 and x30 of one rate, constant or decaying."""
     none_1, none_5, none_30 = (rate_arm(model, "none", k) for k in (1, 5, 30))
     bn_1, bn_5, bn_30 = (rate_arm(model, "batchnorm", k) for k in (1, 5, 30))
     fast_1, fast_5, fast_30 = (rate_arm(model, "batchnorm", k, "exponential") for k in (1, 5, 30))
     return {
-        "x5: only BN trains": Part(
+        "x5: only BN trains": ClaimPart(
             "share of seeds", rescued(bn_5, none_5), Above(0.5), scale="share"
         ),
-        "x30: only BN trains": Part(
+        "x30: only BN trains": ClaimPart(
             "share of seeds", rescued(bn_30, none_30), Above(0.5), scale="share"
         ),
-        "x30 is slower than x5": Part(
+        "x30 is slower than x5": ClaimPart(
             "steps at x30 / at x5, both with BN, to the accuracy that no norm ends at",
             speedup(bn_5, bn_30, reference=none_1),
             Above(0.0),
             scale="log",
             interest=math.log(1.2),
         ),
-        "x30 is faster than x1": Part(
+        "x30 is faster than x1": ClaimPart(
             "steps at x1 / at x30, both with BN, to the accuracy that no norm ends at",
             speedup(bn_30, bn_1, reference=none_1),
             Above(0.0),
             scale="log",
             interest=math.log(1.2),
         ),
-        "x30 ends above x5": Part(
+        "x30 ends above x5": ClaimPart(
             "test accuracy (pp), both with BN", gap(fast_30, fast_5), Above(0.0), interest=1.0
         ),
-        "x5 ends above x1": Part(
+        "x5 ends above x1": ClaimPart(
             "test accuracy (pp), both with BN", gap(fast_5, fast_1), Above(0.0), interest=1.0
         ),
-        "without BN, x5": Part("test accuracy (%)", level(none_5)),
-        "without BN, x30": Part("test accuracy (%)", level(none_30)),
-        "with BN, x30": Part("test accuracy (%)", level(bn_30)),
+        "without BN, x5": ClaimPart("test accuracy (%)", level(none_5)),
+        "without BN, x30": ClaimPart("test accuracy (%)", level(none_30)),
+        "with BN, x30": ClaimPart("test accuracy (%)", level(bn_30)),
     }
 
 
@@ -230,25 +236,25 @@ C3 = Claim(
 
 
 # C4
-def deep(layers: int, norm: str, steps: int, init: str = "xavier") -> Arm:
+def deep(layers: int, norm: str, steps: int, init: str = "xavier") -> StudyArm:
     """A net of `layers` times 100 sigmoids in claim_depth."""
     where = {"hidden_layers": layers, "norm.name": norm, "model.init": init, "train.steps": steps}
-    return Arm("claim_depth", where)
+    return StudyArm("claim_depth", where)
 
 
-def depth_parts(steps: int) -> dict[str, Part]:
+def depth_parts(steps: int) -> dict[str, ClaimPart]:
     """The parts of C4 for runs of so many steps, and of three times as many."""
 
-    def at_chance(arm: Arm) -> Part:
-        return Part("test accuracy (%)", level(arm), Below(CHANCE + 2), interest=2.0)
+    def at_chance(arm: StudyArm) -> ClaimPart:
+        return ClaimPart("test accuracy (%)", level(arm), Below(CHANCE + 2), interest=2.0)
 
     return {
         "without BN, 20 layers": at_chance(deep(20, "none", steps)),
-        "with BN, 20 layers": Part(
+        "with BN, 20 layers": ClaimPart(
             "test accuracy (%)", level(deep(20, "batchnorm", steps)), Above(80.0), interest=10.0
         ),
         **{
-            f"{words} BN, {layers} layers": Part(
+            f"{words} BN, {layers} layers": ClaimPart(
                 "test accuracy (%)", level(deep(layers, norm, steps))
             )
             for layers in (10, 3)
@@ -291,13 +297,13 @@ C4 = Claim(
 
 
 # C5
-def stable(norm: str) -> Arm:
+def stable(norm: str) -> StudyArm:
     """An arm of claim_stability; its rate is set by who asks."""
-    return Arm("claim_stability", {"norm.name": norm})
+    return StudyArm("claim_stability", {"norm.name": norm})
 
 
 C5_RATES = tuple(rate for rate in HALF_DECADES if 0.03 <= rate <= 1000)
-ACC_NONE = Arm("claim_accuracy", {"model.name": "mlp", "norm.name": "none"})
+ACC_NONE = StudyArm("claim_accuracy", {"model.name": "mlp", "norm.name": "none"})
 ACC_BN = ACC_NONE.but(norm__name="batchnorm")
 SIG_NONE, SIG_BN = (arm.but(model__name="sigmoid_mlp") for arm in (ACC_NONE, ACC_BN))
 
@@ -318,13 +324,13 @@ C5 = Claim(
         "one trains: neither diverged nor stuck at chance."
     ),
     parts={
-        "largest rate": Part(
+        "largest rate": ClaimPart(
             "decades, with BN over without",
             largest_stable_rate(stable("batchnorm"), stable("none"), C5_RATES),
             Above(0.5),
         ),
-        "what BN gains in all": Part("test accuracy (pp), both tuned", gap(ACC_BN, ACC_NONE)),
-        "gain at the rate of the net without, tuning seeds": Part(
+        "what BN gains in all": ClaimPart("test accuracy (pp), both tuned", gap(ACC_BN, ACC_NONE)),
+        "gain at the rate of the net without, tuning seeds": ClaimPart(
             "test accuracy (pp)", gap(ACC_BN, ACC_NONE, at=ACC_NONE)
         ),
     },
@@ -347,24 +353,26 @@ C5 = Claim(
 EQUAL = Between(-1.0, 1.0)
 
 
-def accuracy_parts(nets: Mapping[str, tuple[Arm, Arm]]) -> dict[str, Part]:
+def accuracy_parts(nets: Mapping[str, tuple[StudyArm, StudyArm]]) -> dict[str, ClaimPart]:
     """The parts of C6: what is compared -> (with BN, without); the first with precise ones too."""
     unit = "test accuracy (pp), with BN minus without"
     first = next(iter(nets))
     return {
-        **{name: Part(unit, gap(*pair), EQUAL) for name, pair in nets.items()},
+        **{name: ClaimPart(unit, gap(*pair), EQUAL) for name, pair in nets.items()},
         **{
-            f"{name}, rate of the net without, tuning seeds": Part(unit, gap(*pair, at=pair[1]))
+            f"{name}, rate of the net without, tuning seeds": ClaimPart(
+                unit, gap(*pair, at=pair[1])
+            )
             for name, pair in nets.items()
         },
         **{
-            f"{name}, good range of rates, tuning seeds": Part(
+            f"{name}, good range of rates, tuning seeds": ClaimPart(
                 "decades of rates within 1 pp of the best, with BN minus without",
                 good_range(*pair),
             )
             for name, pair in nets.items()
         },
-        f"{first}, precise statistics": Part(unit, gap(*nets[first], "test@precise/accuracy")),
+        f"{first}, precise statistics": ClaimPart(unit, gap(*nets[first], "test@precise/accuracy")),
     }
 
 
@@ -395,17 +403,17 @@ FACTORS = {  # of claim_bundle: column -> what the paper goes from, and to
 }
 
 
-def bundle(norm: str, column: str, value: object) -> list[Arm]:
+def bundle(norm: str, column: str, value: object) -> list[StudyArm]:
     """The 8 arms of claim_bundle that have a norm and one value."""
     levels = {name: (a, b) for name, a, b in FACTORS.values()}
     wheres: list[dict[str, object]] = [{"norm.name": norm, column: value}]
     for name, values in levels.items():
         if name != column:
             wheres = [where | {name: each} for where in wheres for each in values]
-    return [Arm("claim_bundle", where, None) for where in wheres]
+    return [StudyArm("claim_bundle", where, None) for where in wheres]
 
 
-def effect(norm: str, factor: str, weight: float = 1.0) -> list[tuple[float, Arm]]:
+def effect(norm: str, factor: str, weight: float = 1.0) -> list[tuple[float, StudyArm]]:
     """The main effect of a factor in nets with a norm, as a contrast over the 16 of them."""
     column, before, after = FACTORS[factor]
     return [
@@ -429,7 +437,7 @@ C7 = Claim(
     rule="Main effect in nets with BN above 0.5 pp, for each of the four changes.",
     parts={
         **{
-            factor: Part(
+            factor: ClaimPart(
                 "test accuracy (pp), changed minus before",
                 contrast(effect("batchnorm", factor)),
                 Above(0.5),
@@ -437,7 +445,7 @@ C7 = Claim(
             for factor in FACTORS
         },
         **{
-            f"{factor}: more than without BN": Part(
+            f"{factor}: more than without BN": ClaimPart(
                 "test accuracy (pp), effect with BN minus effect without",
                 contrast([*effect("batchnorm", factor), *effect("none", factor, -1)]),
             )
@@ -461,9 +469,9 @@ C7 = Claim(
 
 
 # C8
-def lrn_arm(norm: str) -> Arm:
+def lrn_arm(norm: str) -> StudyArm:
     """A small convolutional net of claim_lrn."""
-    return Arm("claim_lrn", {"norm.name": norm})
+    return StudyArm("claim_lrn", {"norm.name": norm})
 
 
 C8 = Claim(
@@ -480,16 +488,16 @@ C8 = Claim(
     ),
     rule="BN above LRN by more than 0 pp, and BN with LRN within ±1 pp of BN.",
     parts={
-        "BN over LRN": Part(
+        "BN over LRN": ClaimPart(
             "test accuracy (pp)",
             gap(lrn_arm("batchnorm"), lrn_arm("lrn")),
             Above(0.0),
             interest=1.0,
         ),
-        "LRN added to BN": Part(
+        "LRN added to BN": ClaimPart(
             "test accuracy (pp)", gap(lrn_arm("batchnorm_lrn"), lrn_arm("batchnorm")), EQUAL
         ),
-        "LRN over no norm": Part("test accuracy (pp)", gap(lrn_arm("lrn"), lrn_arm("none"))),
+        "LRN over no norm": ClaimPart("test accuracy (pp)", gap(lrn_arm("lrn"), lrn_arm("none"))),
     },
     traps=("torch divides alpha by the window: 5e-4 is the paper's 1e-4.",),
     caveats=("TOST at 0.025, since the other part is of a difference.",),
@@ -497,9 +505,9 @@ C8 = Claim(
 
 
 # C9
-def shuffle(norm: str, batches: str) -> Arm:
+def shuffle(norm: str, batches: str) -> StudyArm:
     """An arm of claim_shuffle."""
-    return Arm("claim_shuffle", {"norm.name": norm, "data.batches": batches}, None)
+    return StudyArm("claim_shuffle", {"norm.name": norm, "data.batches": batches}, None)
 
 
 BN_GAIN = gap(shuffle("batchnorm", "reshuffled"), shuffle("batchnorm", "frozen"))
@@ -525,11 +533,11 @@ C9 = Claim(
     ),
     rule="Gain with BN minus gain without above 0.5 pp.",
     parts={
-        "difference of gains": Part(
+        "difference of gains": ClaimPart(
             "test accuracy (pp)", contrast(DIFFERENCE_OF_GAINS), Above(0.5)
         ),
-        "gain with BN": Part("test accuracy (pp), reshuffled minus frozen", BN_GAIN),
-        "gain without": Part("test accuracy (pp), reshuffled minus frozen", NONE_GAIN),
+        "gain with BN": ClaimPart("test accuracy (pp), reshuffled minus frozen", BN_GAIN),
+        "gain without": ClaimPart("test accuracy (pp), reshuffled minus frozen", NONE_GAIN),
     },
     traps=(
         "Low power: 1 pp is near the noise of a seed; the smallest detectable effect is printed.",

@@ -8,11 +8,11 @@ caveat says so. The experiments' settings are in configs/scale/fashion_mnist/.
 from collections.abc import Mapping
 from dataclasses import replace
 
-from bnbench.claims.records import Above, Between, Claim, Part
+from bnbench.claims.records import Above, Between, Claim, ClaimPart
 from bnbench.claims.registry import batches, convergence, mechanism, placement, shift
 from bnbench.claims.registry.convergence import EQUAL
 from bnbench.claims.statistics import gap, speedup
-from bnbench.claims.study import Arm
+from bnbench.claims.study import StudyArm
 from bnbench.claims.under_shift import change
 
 CLOSER = Between(-0.5, 0.5)
@@ -23,7 +23,7 @@ SMALL_NET = (
 )
 
 
-def closer(parts: Mapping[str, Part]) -> dict[str, Part]:
+def closer(parts: Mapping[str, ClaimPart]) -> dict[str, ClaimPart]:
     """Parts that are equivalent within 1 pp on the digits, within 0.5 pp."""
     return {
         name: replace(part, target=CLOSER) if part.target == EQUAL else part
@@ -36,7 +36,9 @@ CURVES = (
     "may differ by more than two nets do."
 )
 
-WITHOUT_MOMENTUM = {norm: Arm("why_sigmoid", {"norm.name": norm}) for norm in ("none", "batchnorm")}
+WITHOUT_MOMENTUM = {
+    norm: StudyArm("why_sigmoid", {"norm.name": norm}) for norm in ("none", "batchnorm")
+}
 C1 = replace(
     convergence.C1,
     experiments=("claim_sigmoid", "why_sigmoid"),
@@ -48,7 +50,7 @@ C1 = replace(
     parts={
         **convergence.C1.parts,
         **{
-            f"speed at rate {rate:g}, tuning seeds": Part(
+            f"speed at rate {rate:g}, tuning seeds": ClaimPart(
                 convergence.STEPS_TO_END,
                 speedup(
                     convergence.BN_1,
@@ -59,12 +61,12 @@ C1 = replace(
             )
             for rate in (0.1, 0.3, 1.0)
         },
-        "speed without momentum, rates tuned": Part(
+        "speed without momentum, rates tuned": ClaimPart(
             convergence.STEPS_TO_END,
             speedup(WITHOUT_MOMENTUM["batchnorm"], WITHOUT_MOMENTUM["none"]),
             scale="log",
         ),
-        "test accuracy without momentum, rates tuned": Part(
+        "test accuracy without momentum, rates tuned": ClaimPart(
             "test accuracy (pp), with BN minus without",
             gap(WITHOUT_MOMENTUM["batchnorm"], WITHOUT_MOMENTUM["none"]),
         ),
@@ -201,7 +203,8 @@ M4 = replace(
     ),
 )
 LONGER = {
-    norm: Arm("why_norms", {"norm.name": norm}) for norm in ("batchnorm", "layernorm", "groupnorm")
+    norm: StudyArm("why_norms", {"norm.name": norm})
+    for norm in ("batchnorm", "layernorm", "groupnorm")
 }
 M5 = replace(
     mechanism.M5,
@@ -214,7 +217,7 @@ M5 = replace(
     parts={
         **closer(mechanism.M5.parts),
         **{
-            f"{words}, four epochs": Part(
+            f"{words}, four epochs": ClaimPart(
                 "test accuracy (pp), minus BN", gap(LONGER[norm], LONGER["batchnorm"])
             )
             for words, norm in mechanism.OTHERS.items()
@@ -244,10 +247,10 @@ P1 = replace(
 )
 
 
-def needed(model: str) -> Part:
+def needed(model: str) -> ClaimPart:
     """What gamma and beta gain a net."""
     whole, bare = placement.affine(model), placement.affine(model, has_affine=False)
-    return Part("test accuracy (pp), both minus neither", gap(whole, bare), Above(0.5))
+    return ClaimPart("test accuracy (pp), both minus neither", gap(whole, bare), Above(0.5))
 
 
 P2 = replace(
@@ -278,9 +281,9 @@ SHORT = (
 WHY = " Readings of why_batch test a suspected cause: best rate on seed 100, seeds 0-4."
 
 
-def isolated(model: str, norm: str) -> Arm:
+def isolated(model: str, norm: str) -> StudyArm:
     """An arm of why_batch."""
-    return Arm("why_batch", {"model.name": model, "norm.name": norm})
+    return StudyArm("why_batch", {"model.name": model, "norm.name": norm})
 
 
 CNN, LONG = (
@@ -294,7 +297,7 @@ B1 = replace(
     parts={
         **batches.B1.parts,
         **{
-            words: Part(
+            words: ClaimPart(
                 "test accuracy (pp), BN minus Group Normalization",
                 gap(isolated(model, "batchnorm"), isolated(model, "groupnorm")),
             )
@@ -310,7 +313,7 @@ B2 = replace(
     parts={
         **batches.B2.parts,
         **{
-            f"{words}, {CNN}": Part(
+            f"{words}, {CNN}": ClaimPart(
                 f"test accuracy (pp), {policy} minus running statistics",
                 change(isolated("vgg", "batchnorm"), policy),
             )
@@ -368,9 +371,9 @@ D3 = replace(
     protocol=f"{SMALL_CNN} A reading of why_test_batch is of an MLP 3×100.",
     parts={
         **shift.D3.parts,
-        "8 clean images at once, perceptron": Part(
+        "8 clean images at once, perceptron": ClaimPart(
             "test accuracy (pp), minus running statistics",
-            change(Arm("why_test_batch", {"norm.name": "batchnorm"}), "batch"),
+            change(StudyArm("why_test_batch", {"norm.name": "batchnorm"}), "batch"),
         ),
     },
     caveats=(*shift.D3.caveats, SMALL_NET),

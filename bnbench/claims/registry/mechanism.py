@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from functools import partial
 from statistics import fmean, linear_regression
 
-from bnbench.claims.records import Above, Below, Between, Claim, Part
+from bnbench.claims.records import Above, Below, Between, Claim, ClaimPart
 from bnbench.claims.registry.convergence import EQUAL
 from bnbench.claims.statistics import (
     at_start,
@@ -21,7 +21,7 @@ from bnbench.claims.statistics import (
     speedup,
     steps_contrast,
 )
-from bnbench.claims.study import Arm
+from bnbench.claims.study import StudyArm
 
 EARLY, MID, LATE = (0.0, 0.05), (0.05, 0.5), (0.5, 1.0)  # shares of a run, (from, to]
 PHASES = {"first 5 %": EARLY, "5 to 50 %": MID, "second half": LATE}
@@ -31,15 +31,15 @@ WORTH_A_LOOK = math.log(1.2)  # of ratios whose bound is 1
 
 
 # M1, M7
-def drift_arm(norm: str, rate: float) -> Arm:
+def drift_arm(norm: str, rate: float) -> StudyArm:
     """The net of figure 1 with probes."""
-    return Arm("claim_drift", {"norm.name": norm}, rate)
+    return StudyArm("claim_drift", {"norm.name": norm}, rate)
 
 
-def by_rate(key: str, phase: tuple[float, float] = (0.0, 1.0)) -> dict[float, Part]:
+def by_rate(key: str, phase: tuple[float, float] = (0.0, 1.0)) -> dict[float, ClaimPart]:
     """Log ratios of a probe's mean over the run, at both rates of claim_drift; undecided parts."""
     return {
-        rate: Part(
+        rate: ClaimPart(
             f"{key.split('/')[1].replace('_', ' ')}, {RATIO}",
             over_phase(drift_arm("batchnorm", rate), drift_arm("none", rate), key, phase),
             scale="log",
@@ -48,9 +48,9 @@ def by_rate(key: str, phase: tuple[float, float] = (0.0, 1.0)) -> dict[float, Pa
     }
 
 
-def deciding(part: Part, target: Above | Below, interest: float | None = None) -> Part:
+def deciding(part: ClaimPart, target: Above | Below, interest: float | None = None) -> ClaimPart:
     """A part that decides, from one that does not."""
-    return Part(part.statistic, part.measure, target, part.scale, interest)
+    return ClaimPart(part.statistic, part.measure, target, part.scale, interest)
 
 
 M1 = Claim(
@@ -93,11 +93,11 @@ M1 = Claim(
 )
 
 
-def saturated(layer: int, rate: float, target: Below | None = None) -> Part:
+def saturated(layer: int, rate: float, target: Below | None = None) -> ClaimPart:
     """The difference of saturated shares, over the run."""
     arms = drift_arm("batchnorm", rate), drift_arm("none", rate)
     measure = over_phase(*arms, f"train@batch/saturation/{layer}", log=False)
-    return Part("share of sigmoids, with BN minus without", measure, target, interest=0.05)
+    return ClaimPart("share of sigmoids, with BN minus without", measure, target, interest=0.05)
 
 
 M7 = Claim(
@@ -119,9 +119,9 @@ M7 = Claim(
 
 
 # M2
-def ics_arm(norm: str, rate: float) -> Arm:
+def ics_arm(norm: str, rate: float) -> StudyArm:
     """An arm of claim_ics."""
-    return Arm("claim_ics", {"norm.name": norm}, rate)
+    return StudyArm("claim_ics", {"norm.name": norm}, rate)
 
 
 LINEAR_INITS = {"Glorot's weights": "", "torch's default weights": ", default init"}
@@ -135,7 +135,7 @@ def linear_gap(quantities: Mapping[str, float], reading: str) -> float:
     )
 
 
-def ics_parts(rates: tuple[float, float], hidden_layers: int = 5) -> dict[str, Part]:
+def ics_parts(rates: tuple[float, float], hidden_layers: int = 5) -> dict[str, ClaimPart]:
     """The parts of M2 at two rates, in nets of so many hidden layers."""
     layers = range(2, hidden_layers + 1)
     cosines = [f"train@batch/ics_cosine/{layer}" for layer in layers]
@@ -143,7 +143,7 @@ def ics_parts(rates: tuple[float, float], hidden_layers: int = 5) -> dict[str, P
     regimes = [(rate, name) for rate in rates for name in PHASES]
     return {
         **{
-            f"cosine, rate {rate:g}, {phase}": Part(
+            f"cosine, rate {rate:g}, {phase}": ClaimPart(
                 "cosine, with BN minus without",
                 over_phase(
                     ics_arm("batchnorm", rate),
@@ -158,7 +158,7 @@ def ics_parts(rates: tuple[float, float], hidden_layers: int = 5) -> dict[str, P
             for rate, phase in regimes
         },
         **{
-            f"cosine, deep linear net, {words}": Part(
+            f"cosine, deep linear net, {words}": ClaimPart(
                 "cosine, with BN minus without",
                 of_problem("linear_net", partial(linear_gap, reading=reading)),
                 Above(0.0),
@@ -166,12 +166,12 @@ def ics_parts(rates: tuple[float, float], hidden_layers: int = 5) -> dict[str, P
             )
             for words, reading in LINEAR_INITS.items()
         },
-        "cosine, deep linear net, steps of equal length": Part(
+        "cosine, deep linear net, steps of equal length": ClaimPart(
             "cosine, with BN minus without",
             of_problem("linear_net", partial(linear_gap, reading=", equal step")),
         ),
         **{
-            f"relative distance, rate {rate:g}, {phase}": Part(
+            f"relative distance, rate {rate:g}, {phase}": ClaimPart(
                 f"|G - G'|/|G|, {RATIO}",
                 over_phase(
                     ics_arm("batchnorm", rate), ics_arm("none", rate), distances, PHASES[phase]
@@ -213,9 +213,9 @@ M2 = Claim(
 
 
 # M3
-def noise_arm(norm: str) -> Arm:
+def noise_arm(norm: str) -> StudyArm:
     """An arm of claim_noise."""
-    return Arm("claim_noise", {"norm.name": norm})
+    return StudyArm("claim_noise", {"norm.name": norm})
 
 
 FASTER = {
@@ -239,10 +239,10 @@ M3 = Claim(
         "that speed-up."
     ),
     parts={
-        "what there is to keep": Part(
+        "what there is to keep": ClaimPart(
             "steps without norm / with BN", FASTER["batchnorm"], Above(0.0), "log", math.log(1.2)
         ),
-        "kept beyond one half": Part(
+        "kept beyond one half": ClaimPart(
             "ln speed-up of noisy BN minus half that of BN",
             steps_contrast(
                 [
@@ -255,18 +255,18 @@ M3 = Claim(
             Above(0.0),
             interest=math.log(1.2),
         ),
-        "noisy BN": Part(
+        "noisy BN": ClaimPart(
             "steps without norm / with noisy BN", FASTER["noisy_batchnorm"], scale="log"
         ),
-        "noise alone": Part(
+        "noise alone": ClaimPart(
             "steps without norm / with noise alone",
             speedup(noise_arm("noise"), noise_arm("none")),
             scale="log",
         ),
-        "test accuracy, noisy BN minus BN": Part(
+        "test accuracy, noisy BN minus BN": ClaimPart(
             "test accuracy (pp)", gap(noise_arm("noisy_batchnorm"), noise_arm("batchnorm"))
         ),
-        "test accuracy, noise alone minus none": Part(
+        "test accuracy, noise alone minus none": ClaimPart(
             "test accuracy (pp)", gap(noise_arm("noise"), noise_arm("none"))
         ),
     },
@@ -282,20 +282,20 @@ M3 = Claim(
 AS_DRAWN = "as drawn"  # before the first step
 
 
-def landscape_arm(norm: str, rate: float) -> Arm:
+def landscape_arm(norm: str, rate: float) -> StudyArm:
     """An arm of claim_landscape."""
-    return Arm("claim_landscape", {"norm.name": norm}, rate)
+    return StudyArm("claim_landscape", {"norm.name": norm}, rate)
 
 
-def smoother(metric: str, rate: float, phase: str) -> Part:
+def smoother(metric: str, rate: float, phase: str) -> ClaimPart:
     """The log ratio of a number of the landscape, over a phase."""
     arms = landscape_arm("batchnorm", rate), landscape_arm("none", rate)
     share = (0.0, 0.0) if phase == AS_DRAWN else PHASES[phase]
     measure = over_phase(*arms, f"train@batch/{metric}", share, median=True)
-    return Part(f"{metric.replace('_', ' ')}, {RATIO}", measure, scale="log")
+    return ClaimPart(f"{metric.replace('_', ' ')}, {RATIO}", measure, scale="log")
 
 
-def landscape_parts(rate: float, larger: float) -> dict[str, Part]:
+def landscape_parts(rate: float, larger: float) -> dict[str, ClaimPart]:
     """The parts of M4: those that decide are at `rate`."""
     return {
         **{
@@ -356,9 +356,9 @@ M4 = Claim(
 
 
 # M5
-def norm_arm(norm: str) -> Arm:
+def norm_arm(norm: str) -> StudyArm:
     """An arm of claim_norms."""
-    return Arm("claim_norms", {"norm.name": norm})
+    return StudyArm("claim_norms", {"norm.name": norm})
 
 
 OTHERS = {
@@ -380,12 +380,12 @@ M5 = Claim(
     rule="Within ±1 pp of BN's test accuracy (TOST), each of the four.",
     parts={
         **{
-            words: Part(
+            words: ClaimPart(
                 "test accuracy (pp), minus BN", gap(norm_arm(norm), norm_arm("batchnorm")), EQUAL
             )
             for words, norm in OTHERS.items()
         },
-        "no norm": Part(
+        "no norm": ClaimPart(
             "test accuracy (pp), minus BN", gap(norm_arm("none"), norm_arm("batchnorm"))
         ),
     },
@@ -394,10 +394,10 @@ M5 = Claim(
 
 
 # M6
-def growth_arm(norm: str, activation: str, batch_size: int = 128) -> Arm:
+def growth_arm(norm: str, activation: str, batch_size: int = 128) -> StudyArm:
     """An arm of claim_growth."""
     where = {"norm.name": norm, "model.activation": activation, "batch_size": batch_size}
-    return Arm("claim_growth", where, None)
+    return StudyArm("claim_growth", where, None)
 
 
 GROWTH = math.sqrt(math.pi / (math.pi - 1))  # 1.2112, Yang et al. 2019, for BN and ReLU
@@ -422,25 +422,25 @@ M6 = Claim(
     rule="Within 0.02 of 1.2112 at batches of 128, 512 and 1024 (TOST); sigmoids below 1.",
     parts={
         **{
-            f"BN, ReLU, batch {m}": Part(
+            f"BN, ReLU, batch {m}": ClaimPart(
                 "factor per layer", at_start(growth_arm("batchnorm", "relu", m), KEY), THEORY
             )
             for m in (128, 512, 1024)
         },
-        "no norm, sigmoid": Part(
+        "no norm, sigmoid": ClaimPart(
             "factor per layer",
             at_start(growth_arm("none", "sigmoid"), KEY),
             Below(1.0),
             interest=0.1,
         ),
         **{
-            f"BN, ReLU, batch {m}": Part(
+            f"BN, ReLU, batch {m}": ClaimPart(
                 "factor per layer", at_start(growth_arm("batchnorm", "relu", m), KEY)
             )
             for m in (8, 32)
         },
         **{
-            f"{words}, batch 128": Part(
+            f"{words}, batch 128": ClaimPart(
                 "factor per layer", at_start(growth_arm(norm, activation), KEY)
             )
             for words, norm, activation in (
@@ -488,25 +488,25 @@ M8 = Claim(
         "scale, from 1:3 on, within 2 ± 0.2 (TOST)."
     ),
     parts={
-        "slope": Part(
+        "slope": ClaimPart(
             "of ln steps over ln kappa",
             of_problem("least_squares", lambda q: q["slope"]),
             Between(0.9, 1.1),
             interest=0.1,
         ),
-        "condition number over scale": Part(
+        "condition number over scale": ClaimPart(
             "slope of ln kappa over ln scale",
             of_problem("least_squares", kappa_slope),
             Between(1.8, 2.2),
             interest=0.2,
         ),
-        "slope, 1:3 to 1:100": Part(
+        "slope, 1:3 to 1:100": ClaimPart(
             "of ln steps over ln kappa", of_problem("least_squares", lambda q: q["slope from 3"])
         ),
-        "condition number at 1:100": Part(
+        "condition number at 1:100": ClaimPart(
             "kappa", of_problem("least_squares", lambda q: math.log(q["kappa@100"])), scale="log"
         ),
-        "steps saved by standardising at 1:100": Part(
+        "steps saved by standardising at 1:100": ClaimPart(
             "steps as it is / standardised",
             of_problem(
                 "least_squares", lambda q: math.log(q["steps@100"] / q["steps standardised"])
@@ -521,28 +521,28 @@ M8 = Claim(
 
 
 # M9
-def ghost_arm(size: int, batch_size: int, rate: float) -> Arm:
+def ghost_arm(size: int, batch_size: int, rate: float) -> StudyArm:
     """An arm of claim_ghost at one rate, its statistics of `size` of the images in a batch."""
     if size == batch_size:
-        return Arm("claim_ghost", {"norm.name": "batchnorm", "batch_size": batch_size}, rate)
+        return StudyArm("claim_ghost", {"norm.name": "batchnorm", "batch_size": batch_size}, rate)
     where = {"norm.name": "ghost_batchnorm", "norm.ghost_size": size, "batch_size": batch_size}
-    return Arm("claim_ghost", where, rate)
+    return StudyArm("claim_ghost", where, rate)
 
 
 def ghost_parts(
     batch_size: int, rate: float, ghosts: tuple[int, ...] = (8, 32, 128)
-) -> dict[str, Part]:
+) -> dict[str, ClaimPart]:
     """The parts of M9 in batches of `batch_size`, with ghosts of some sizes."""
     arms = {m: ghost_arm(m, batch_size, rate) for m in (*ghosts, batch_size)}
     return {
-        "slope": Part(
+        "slope": ClaimPart(
             "training minus test accuracy (pp), per doubling",
             slope([(math.log2(m), arm) for m, arm in arms.items()], generalisation_gap),
             Above(0.0),
             interest=0.2,
         ),
         **{
-            f"test accuracy, statistics of {m}": Part("test accuracy (%)", level(arm))
+            f"test accuracy, statistics of {m}": ClaimPart("test accuracy (%)", level(arm))
             for m, arm in arms.items()
         },
     }

@@ -3,16 +3,16 @@
 N0 to N4 are the notes of docs/myths.md.
 """
 
-from bnbench.claims.records import Above, Below, Between, Claim, Part
+from bnbench.claims.records import Above, Below, Between, Claim, ClaimPart
 from bnbench.claims.registry.convergence import EQUAL
 from bnbench.claims.statistics import contrast, gap, level, of_problem
-from bnbench.claims.study import Arm
+from bnbench.claims.study import StudyArm
 
 
 # P1
-def placed(activation: str, placement: str) -> Arm:
+def placed(activation: str, placement: str) -> StudyArm:
     """An arm of claim_placement."""
-    return Arm("claim_placement", {"model.activation": activation, "placement": placement})
+    return StudyArm("claim_placement", {"model.activation": activation, "placement": placement})
 
 
 ACTIVATIONS = ("relu", "sigmoid", "tanh")
@@ -34,12 +34,12 @@ P1 = Claim(
     rule="Within ±1 pp of test accuracy (TOST), for each of the three activations.",
     parts={
         **{
-            activation: Part(
+            activation: ClaimPart(
                 "test accuracy (pp), after minus before", POST_MINUS_PRE[activation], EQUAL
             )
             for activation in ACTIVATIONS
         },
-        "interaction of ReLU and sigmoid": Part(
+        "interaction of ReLU and sigmoid": ClaimPart(
             "test accuracy (pp), difference of the two",
             contrast(
                 [
@@ -51,7 +51,7 @@ P1 = Claim(
             ),
         ),
         **{
-            f"{activation}, rate of the net with BN before, tuning seeds": Part(
+            f"{activation}, rate of the net with BN before, tuning seeds": ClaimPart(
                 "test accuracy (pp), after minus before",
                 gap(
                     placed(activation, "post"),
@@ -74,12 +74,12 @@ P1 = Claim(
 
 
 # P2
-def affine(model: str, *, has_affine: bool = True, lacks: str = "") -> Arm:
+def affine(model: str, *, has_affine: bool = True, lacks: str = "") -> StudyArm:
     """An arm of claim_affine; `lacks` is `scale` (gamma) or `bias` (beta)."""
     parts: dict[str, object] = {"norm.scale": None, "norm.bias": None}
     if lacks:
         parts[f"norm.{lacks}"] = False
-    return Arm("claim_affine", {"model.name": model, "norm.affine": has_affine, **parts})
+    return StudyArm("claim_affine", {"model.name": model, "norm.affine": has_affine, **parts})
 
 
 AFFINE_GAIN = {
@@ -100,15 +100,15 @@ P2 = Claim(
     ),
     rule="Accuracy with both above that with neither by more than 1 pp, in both nets.",
     parts={
-        "ReLU": Part("test accuracy (pp), both minus neither", AFFINE_GAIN["mlp"], Above(1.0)),
-        "sigmoid": Part(
+        "ReLU": ClaimPart("test accuracy (pp), both minus neither", AFFINE_GAIN["mlp"], Above(1.0)),
+        "sigmoid": ClaimPart(
             "test accuracy (pp), both minus neither", AFFINE_GAIN["sigmoid_mlp"], Above(1.0)
         ),
-        "ReLU, beta": Part(
+        "ReLU, beta": ClaimPart(
             "test accuracy (pp), both minus gamma alone",
             gap(affine("mlp"), affine("mlp", lacks="bias")),
         ),
-        "ReLU, gamma": Part(
+        "ReLU, gamma": ClaimPart(
             "test accuracy (pp), both minus beta alone",
             gap(affine("mlp"), affine("mlp", lacks="scale")),
         ),
@@ -125,10 +125,10 @@ P2 = Claim(
 
 
 # P3
-def frozen(trainable: str) -> Arm:
+def frozen(trainable: str) -> StudyArm:
     """An arm of claim_freeze."""
     named = None if trainable == "all" else trainable  # a setting only where it is not all
-    return Arm("claim_freeze", {"train.trainable": named})
+    return StudyArm("claim_freeze", {"train.trainable": named})
 
 
 P3 = Claim(
@@ -145,14 +145,14 @@ P3 = Claim(
     ),
     rule="Above the head alone by more than 5 pp of test accuracy.",
     parts={
-        "over the head alone": Part(
+        "over the head alone": ClaimPart(
             "test accuracy (pp)", gap(frozen("norm"), frozen("head")), Above(5.0)
         ),
-        "over as many single weights": Part(
+        "over as many single weights": ClaimPart(
             "test accuracy (pp)", gap(frozen("norm"), frozen("random"))
         ),
-        "under the whole net": Part("test accuracy (pp)", gap(frozen("norm"), frozen("all"))),
-        "head alone": Part("test accuracy (%)", level(frozen("head"))),
+        "under the whole net": ClaimPart("test accuracy (pp)", gap(frozen("norm"), frozen("all"))),
+        "head alone": ClaimPart("test accuracy (%)", level(frozen("head"))),
     },
     traps=("Any 600 parameters might do: as many single weights as a reading.",),
     caveats=("Digits are easy for random features: the head alone may leave little to win.",),
@@ -198,18 +198,18 @@ P5 = Claim(
         "gains more than 1 pp from it."
     ),
     parts={
-        "length over channels": Part(
+        "length over channels": ClaimPart(
             "at the start",
             of_problem("two_branches", lambda q: q["norm over channels"]),
             Between(19.99, 20.01),
         ),
-        "length over channels, N1's variant": Part(
+        "length over channels, N1's variant": ClaimPart(
             "at the start",
             of_problem("two_branches", lambda q: q["norm over channels, spatial variant"]),
             Below(19.0),
             interest=1.0,
         ),
-        "classifier with it": Part(
+        "classifier with it": ClaimPart(
             "accuracy (pp), minus none",
             of_problem(
                 "two_branches",
@@ -217,13 +217,13 @@ P5 = Claim(
             ),
             Above(1.0),
         ),
-        "classifier with N1's variant": Part(
+        "classifier with N1's variant": ClaimPart(
             "accuracy (pp), minus none",
             of_problem(
                 "two_branches", lambda q: 100 * (q["accuracy l2 over space"] - q["accuracy none"])
             ),
         ),
-        "classifier with BN": Part(
+        "classifier with BN": ClaimPart(
             "accuracy (pp), minus none",
             of_problem(
                 "two_branches", lambda q: 100 * (q["accuracy batchnorm"] - q["accuracy none"])

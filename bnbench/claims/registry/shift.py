@@ -3,18 +3,18 @@
 This is shift from outside, between training and test data; internal covariate shift is M1 and M2.
 """
 
-from bnbench.claims.records import Above, Below, Claim, Part
+from bnbench.claims.records import Above, Below, Claim, ClaimPart
 from bnbench.claims.statistics import gap
-from bnbench.claims.study import Arm
+from bnbench.claims.study import StudyArm
 from bnbench.claims.under_shift import change, cost, recovered, recovered_gap, retained_gap
 
 APPEARANCE = ("contrast", "brightness", "gaussian_noise", "blur")
 SEVERITIES = (1, 3, 5)
 
 
-def cnn(norm: str) -> Arm:
+def cnn(norm: str) -> StudyArm:
     """A small convolutional net of claim_shift."""
-    return Arm("claim_shift", {"norm.name": norm})
+    return StudyArm("claim_shift", {"norm.name": norm})
 
 
 SMALL_CNN = (
@@ -42,16 +42,18 @@ D1 = Claim(
         "than 1 pp."
     ),
     parts={
-        "all shifts": Part(
+        "all shifts": ClaimPart(
             RETAINED,
             retained_gap(cnn("batchnorm"), cnn("none"), (*APPEARANCE, "invert"), SEVERITIES),
             Below(-1.0),
         ),
         **{
-            shift: Part(RETAINED, retained_gap(cnn("batchnorm"), cnn("none"), (shift,), SEVERITIES))
+            shift: ClaimPart(
+                RETAINED, retained_gap(cnn("batchnorm"), cnn("none"), (shift,), SEVERITIES)
+            )
             for shift in (*APPEARANCE, "invert")
         },
-        "Group Normalization, all shifts": Part(
+        "Group Normalization, all shifts": ClaimPart(
             "clean accuracy retained (pp), GN minus no norm",
             retained_gap(
                 cnn("groupnorm"), cnn("none"), (*APPEARANCE, "invert"), SEVERITIES, ("none", "none")
@@ -86,12 +88,12 @@ D2 = Claim(
         "test images."
     ),
     parts={
-        "all test images": Part(SHARE, ADAPTED, Above(0.3)),
-        "8 test images at once": Part(
+        "all test images": ClaimPart(SHARE, ADAPTED, Above(0.3)),
+        "8 test images at once": ClaimPart(
             SHARE, recovered(cnn("batchnorm"), "batch", APPEARANCE, SEVERITIES)
         ),
         **{
-            f"all test images, {shift}": Part(
+            f"all test images, {shift}": ClaimPart(
                 SHARE, recovered(cnn("batchnorm"), "adabn", (shift,), SEVERITIES)
             )
             for shift in APPEARANCE
@@ -118,20 +120,20 @@ D3 = Claim(
         "0.3 of what inversion of every image costs is won back."
     ),
     parts={
-        "8 clean images at once": Part(
+        "8 clean images at once": ClaimPart(
             "test accuracy (pp), minus running statistics",
             change(cnn("batchnorm"), "batch"),
             Below(-1.0),
         ),
-        "8 images of a class at once": Part(
+        "8 images of a class at once": ClaimPart(
             "test accuracy (pp), minus 8 in any order",
             cost(cnn("batchnorm"), "batch", "class_sorted"),
             Below(-5.0),
         ),
-        "inversion, all test images": Part(
+        "inversion, all test images": ClaimPart(
             SHARE, recovered(cnn("batchnorm"), "adabn", ("invert",), (5,)), Below(0.3)
         ),
-        "all clean images": Part("test accuracy (pp)", change(cnn("batchnorm"), "adabn")),
+        "all clean images": ClaimPart("test accuracy (pp)", change(cnn("batchnorm"), "adabn")),
     },
     traps=(TRANSDUCTIVE,),
     caveats=(
@@ -154,12 +156,14 @@ D4 = Claim(
     ),
     rule="Share won back in the net with BN above that in the net without, by more than 0.1.",
     parts={
-        "BN minus no norm": Part("difference of the shares won back", BN_OVER_NONE, Above(0.1)),
-        "no norm, recalibrated": Part(SHARE, RECALIBRATED),
-        "no norm, recalibrated, clean": Part(
+        "BN minus no norm": ClaimPart(
+            "difference of the shares won back", BN_OVER_NONE, Above(0.1)
+        ),
+        "no norm, recalibrated": ClaimPart(SHARE, RECALIBRATED),
+        "no norm, recalibrated, clean": ClaimPart(
             "test accuracy (pp)", change(cnn("none"), "recalibrated", plain="none")
         ),
-        "with BN adapted against no norm recalibrated": Part(
+        "with BN adapted against no norm recalibrated": ClaimPart(
             "test accuracy (pp), clean",
             gap(
                 cnn("batchnorm"),
@@ -187,9 +191,9 @@ D5 = Claim(
 )
 
 
-def perceptron(norm: str) -> Arm:
+def perceptron(norm: str) -> StudyArm:
     """An arm of claim_shift_mlp."""
-    return Arm("claim_shift_mlp", {"norm.name": norm})
+    return StudyArm("claim_shift_mlp", {"norm.name": norm})
 
 
 MLP_SHIFTS = (*APPEARANCE, "translate")
@@ -208,13 +212,13 @@ D6 = Claim(
     ),
     rule="Share of the clean accuracy that is left, higher by more than 1 pp than without norm.",
     parts={
-        "all shifts": Part(
+        "all shifts": ClaimPart(
             RETAINED,
             retained_gap(perceptron("batchnorm"), perceptron("none"), MLP_SHIFTS, SEVERITIES),
             Above(1.0),
         ),
         **{
-            shift: Part(
+            shift: ClaimPart(
                 RETAINED,
                 retained_gap(perceptron("batchnorm"), perceptron("none"), (shift,), SEVERITIES),
             )
