@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from bnbench.analysis.verdict_words import shown
+from bnbench.analysis.verdict_words import row_texts
 from bnbench.analysis.verdicts import TRAINING, JudgedClaim, read_claims
 from bnbench.config.labels import count_label
 from bnbench.tracking.stored import DamagedError
@@ -21,7 +21,7 @@ class Disagreement(NamedTuple):
         id: of the claim.
         sentence: what is claimed.
         is_contrary: it is confirmed on one and refuted on another; else it is decided on one alone.
-        sides: data set -> `verdict`, `underpowered`, and the texts of `claim_words.shown`.
+        sides: data set -> `verdict`, `underpowered`, and the texts of `verdict_words.row_texts`.
     """
 
     id: str
@@ -57,7 +57,7 @@ def disagreements(boards: Boards) -> list[Disagreement]:
 
 def _side(claim: JudgedClaim) -> dict[str, Any]:
     told = {"verdict": claim.row["verdict"], "underpowered": claim.is_underpowered}
-    return {**told, **shown(claim)}
+    return {**told, **row_texts(claim)}
 
 
 def summary(boards: Boards) -> str:

@@ -139,7 +139,7 @@ def exact_headline(claim: JudgedClaim) -> Mapping[str, Any]:
     return next((row for row in rows if not row["holds"]), rows[0])
 
 
-def shown(claim: JudgedClaim) -> dict[str, str]:
+def row_texts(claim: JudgedClaim) -> dict[str, str]:
     """The numbers of a claim as its row of the scoreboard shows them, and what they measure."""
     if claim.is_exact:
         row = exact_headline(claim)
@@ -175,7 +175,7 @@ def found(claim: JudgedClaim) -> str:
         counted = Counter(row["verdict"] for row in claim.deciding)
         told = [f"{counted[name]} {name}" for name in VERDICTS if counted[name]]
         words.append(f"All {number} parts must hold, of which {', '.join(told)}.")
-    text = shown(claim)
+    text = row_texts(claim)
     if text["estimate"] != ABSENT:
         interval = f" ({text['level']} interval, n = {text['n']})" if text["level"] else ""
         needed = "" if text["sesoi"] == ABSENT else f"; to confirm: {text['sesoi']}"

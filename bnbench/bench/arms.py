@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from bnbench import train
-from bnbench.bench.cost import Bill, Load
+from bnbench.bench.cost import ArmRuns, Cost
 from bnbench.config.arms import num_train, science
 from bnbench.config.recipe import resolve
 from bnbench.config.schema import DATA_SHAPES, NUM_CLASSES, Config
@@ -51,11 +51,11 @@ class Pace:
     image: float
     probe: float
 
-    def seconds(self, load: Load) -> tuple[float, float]:
+    def seconds(self, runs: ArmRuns) -> tuple[float, float]:
         """What all runs of an arm take: to train, and to evaluate and probe them."""
-        probed = load.points + load.runs if load.config.probes else 0
-        evaluation = load.evaluated(train.SUBSET) * self.image + probed * self.probe
-        return load.steps * self.step, evaluation
+        probed = runs.points + runs.runs if runs.config.probes else 0
+        evaluation = runs.evaluated(train.SUBSET) * self.image + probed * self.probe
+        return runs.steps * self.step, evaluation
 
 
 def setting(config: Config) -> str:
@@ -70,14 +70,14 @@ def setting(config: Config) -> str:
     return json.dumps(parts, sort_keys=True)
 
 
-def settings(bill: Bill) -> dict[str, Config]:
+def settings(cost: Cost) -> dict[str, Config]:
     """The distinct settings of some runs, each with the configuration of one of its arms."""
-    return {setting(load.config): load.config for load in reversed(bill.loads.values())}
+    return {setting(runs.config): runs.config for runs in reversed(cost.arms.values())}
 
 
-def spent(bill: Bill, paces: dict[str, Pace]) -> tuple[float, float]:
+def spent(cost: Cost, paces: dict[str, Pace]) -> tuple[float, float]:
     """Seconds of training, and of evaluation and probing, of an experiment."""
-    pairs = [paces[setting(load.config)].seconds(load) for load in bill.loads.values()]
+    pairs = [paces[setting(runs.config)].seconds(runs) for runs in cost.arms.values()]
     return sum(training for training, _ in pairs), sum(evaluation for _, evaluation in pairs)
 
 

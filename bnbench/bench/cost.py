@@ -17,7 +17,7 @@ BEST = " at the rate found"  # behind the id of an arm whose rate is not known
 
 
 @dataclass(frozen=True)
-class Load:
+class ArmRuns:
     """The runs of one arm: those seeds that are asked for."""
 
     config: Config
@@ -52,31 +52,31 @@ class Load:
 
 
 @dataclass(frozen=True)
-class Bill:
+class Cost:
     """What an experiment asks for: its arms by id, and how many runs its grids may grow by."""
 
     name: str
-    loads: dict[str, Load]
+    arms: dict[str, ArmRuns]
     more: int
 
     @property
     def runs(self) -> int:
         """Runs of all arms."""
-        return sum(load.runs for load in self.loads.values())
+        return sum(runs.runs for runs in self.arms.values())
 
     @property
     def steps(self) -> int:
         """Steps of all runs."""
-        return sum(load.steps for load in self.loads.values())
+        return sum(runs.steps for runs in self.arms.values())
 
 
-def bills(request: Request) -> list[Bill]:
+def costs(request: Request) -> list[Cost]:
     """What each experiment of a request asks for, in order."""
-    loads: dict[str, dict[str, Load]] = {}
+    arms: dict[str, dict[str, ArmRuns]] = {}
     more: dict[str, dict[str, int]] = {}
     for job in request.jobs:
         name = f"{job.experiment} on {job.asked.config.data.name}"
-        own = loads.setdefault(name, {})
+        own = arms.setdefault(name, {})
         for arm in job.arms:
             add(own, arm.id, arm.config)
         if job.plan:
@@ -84,20 +84,20 @@ def bills(request: Request) -> list[Bill]:
             more.setdefault(name, {})[job.asked.id] = 2 * tune.extend * len(tune.seeds)
             if job.plan.best is None:
                 add(own, job.asked.id + BEST, job.asked.config)
-    return [Bill(name, own, sum(more.get(name, {}).values())) for name, own in loads.items()]
+    return [Cost(name, own, sum(more.get(name, {}).values())) for name, own in arms.items()]
 
 
-def total(bills: Iterable[Bill]) -> Bill:
+def total(costs: Iterable[Cost]) -> Cost:
     """All of them together: a run that several ask for is trained once."""
-    bills, loads = list(bills), {}
-    for bill in bills:
-        for arm, load in bill.loads.items():
-            known = loads.get(arm, load)
-            loads[arm] = Load(known.config, known.seeds | load.seeds)
-    return Bill("all", loads, sum(bill.more for bill in bills))
+    costs, arms = list(costs), {}
+    for cost in costs:
+        for arm, runs in cost.arms.items():
+            known = arms.get(arm, runs)
+            arms[arm] = ArmRuns(known.config, known.seeds | runs.seeds)
+    return Cost("all", arms, sum(cost.more for cost in costs))
 
 
-def add(loads: dict[str, Load], arm: str, config: Config) -> None:
+def add(arms: dict[str, ArmRuns], arm: str, config: Config) -> None:
     """Add the seeds of an arm to what is there of it."""
-    known = loads[arm].seeds if arm in loads else frozenset()
-    loads[arm] = Load(config, known | frozenset(config.seeds))
+    known = arms[arm].seeds if arm in arms else frozenset()
+    arms[arm] = ArmRuns(config, known | frozenset(config.seeds))

@@ -15,7 +15,7 @@ import pandas as pd
 
 from bnbench.analysis.long_csv import read_table
 from bnbench.analysis.verdicts import DEPTH
-from bnbench.claims.judge import P, PartResult, Verdict, p_of_parts
+from bnbench.claims.judge import PartResult, PValues, Verdict, p_of_parts
 from bnbench.claims.records import Above, Below, Between, ClaimPart
 from bnbench.tracking.csv_log import write_table
 from bnbench.tracking.stored import DamagedError, content, make_folder
@@ -94,14 +94,14 @@ def part_row(claim: str, part: PartResult) -> list[Any]:
         *(claim, part.name, role(part.part), part.part.statistic),
         *map(cell, [*shown_interval(part), part.level, part.interval.n]),
         *map(cell, shown_bounds(part.part)),
-        cell(shown(part.part, part.part.distance)) if part.part.target else "",
-        *map(cell, (part.p_confirm, part.p_refute, shown(part.part, part.detectable))),
+        cell(back_transformed(part.part, part.part.distance)) if part.part.target else "",
+        *map(cell, (part.p_confirm, part.p_refute, back_transformed(part.part, part.detectable))),
         cell(part.censored),
         part.verdict,
     ]
 
 
-def p_values(folder: Path) -> dict[str, P]:
+def p_values(folder: Path) -> dict[str, PValues]:
     """The p-values of the claims that a folder has, by id; none where it has no parts.csv.
 
     Raises:
@@ -128,7 +128,7 @@ def role(part: ClaimPart) -> str:
     return "verdict" if part.target is not None else "reading"
 
 
-def shown(part: ClaimPart, value: float) -> float:
+def back_transformed(part: ClaimPart, value: float) -> float:
     """A number as people see it: the ratio itself where its logarithm is tested.
 
     A detectable effect is then the factor between it and the bound.
@@ -139,7 +139,7 @@ def shown(part: ClaimPart, value: float) -> float:
 def shown_interval(result: PartResult) -> list[float]:
     """Estimate and bounds of the interval, as people see them."""
     estimate, low, high, _ = result.interval
-    return [shown(result.part, value) for value in (estimate, low, high)]
+    return [back_transformed(result.part, value) for value in (estimate, low, high)]
 
 
 def shown_bounds(part: ClaimPart) -> list[float]:
@@ -153,7 +153,7 @@ def shown_bounds(part: ClaimPart) -> list[float]:
             bounds = [low, high]
         case None:
             bounds = [math.nan, math.nan]
-    return [shown(part, value) for value in bounds]
+    return [back_transformed(part, value) for value in bounds]
 
 
 def command(claim: str, data: str) -> str:

@@ -32,7 +32,7 @@ CONFIRMED, REFUTED, INCONCLUSIVE, NOT_RUN = (
 )
 
 
-class P(NamedTuple):
+class PValues(NamedTuple):
     """The p-values of a claim, in both directions and unadjusted; NaN where there is no test."""
 
     confirm: float
@@ -93,7 +93,7 @@ class Verdict:
 
 
 def judge(
-    claims: Iterable[Claim], study: Study, elsewhere: Mapping[str, P] | None = None
+    claims: Iterable[Claim], study: Study, elsewhere: Mapping[str, PValues] | None = None
 ) -> list[Verdict]:
     """The verdicts over some claims, which are the family of Holm's adjustment.
 
@@ -116,7 +116,7 @@ def judge(
         except LackingError as error:
             measured.append((claim, (), str(error)))
     p_values = [
-        p_of(parts) if parts else (elsewhere or {}).get(claim.id, P(math.nan, math.nan))
+        p_of(parts) if parts else (elsewhere or {}).get(claim.id, PValues(math.nan, math.nan))
         for claim, parts, _ in measured
     ]
     testable = [bool(claim.verdict_parts) for claim, _, _ in measured]
@@ -220,13 +220,13 @@ def _share_p_values(part: ClaimPart, values: list[float]) -> tuple[float, float]
     )
 
 
-def p_of(parts: Iterable[PartResult]) -> P:
+def p_of(parts: Iterable[PartResult]) -> PValues:
     """The p-values of a claim, from those of its parts that decide."""
     deciding = [part for part in parts if part.part.target]
     return p_of_parts([part.p_confirm for part in deciding], [part.p_refute for part in deciding])
 
 
-def p_of_parts(confirm: Sequence[float], refute: Sequence[float]) -> P:
+def p_of_parts(confirm: Sequence[float], refute: Sequence[float]) -> PValues:
     """The p-values of a claim that needs all its parts.
 
     To confirm it is the greatest of theirs, NaN where one has none; to refute the smallest times
@@ -234,7 +234,7 @@ def p_of_parts(confirm: Sequence[float], refute: Sequence[float]) -> P:
     """
     no_part = not confirm or any(map(math.isnan, confirm))
     known = [p for p in refute if not math.isnan(p)]
-    return P(
+    return PValues(
         math.nan if no_part else max(confirm),
         min(1.0, len(refute) * min(known)) if known else math.nan,
     )

@@ -43,7 +43,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         request = asked(args.overrides)
     except RequestError as error:
         return print_error(str(error))
-    bills = cost.bills(request)
+    bills = cost.costs(request)
     console = Console(width=None if sys.stdout.isatty() else 100, highlight=False)
     show(console, bills)
     return time(console, bills, args.blocks, args.limit) if args.time else 0
@@ -71,12 +71,12 @@ def asked(overrides: Sequence[str]) -> cli.Request:
         return cli.read([*overrides, nowhere_yet], True, needs_data=False)
 
 
-def with_total(bills: Sequence[cost.Bill]) -> list[cost.Bill]:
+def with_total(bills: Sequence[cost.Cost]) -> list[cost.Cost]:
     """Some bills, and where there are several all of them together."""
     return [*bills, cost.total(bills)] if len(bills) > 1 else list(bills)
 
 
-def show(console: Console, bills: Sequence[cost.Bill]) -> None:
+def show(console: Console, bills: Sequence[cost.Cost]) -> None:
     """The counts as a table."""
     table = Table(box=None)
     table.add_column("experiment")
@@ -93,7 +93,7 @@ def show(console: Console, bills: Sequence[cost.Bill]) -> None:
     )
 
 
-def time(console: Console, bills: Sequence[cost.Bill], blocks: int, limit: float) -> int:
+def time(console: Console, bills: Sequence[cost.Cost], blocks: int, limit: float) -> int:
     """Time every distinct net and print what that makes of the counts; the exit code."""
     import torch
 

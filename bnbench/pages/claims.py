@@ -12,8 +12,8 @@ from bnbench.analysis.verdict_words import (
     exact_words,
     found,
     p_words,
+    row_texts,
     sesoi_words,
-    shown,
     tally,
     verdict_label,
     with_unit,
@@ -108,7 +108,7 @@ def _row(claim: JudgedClaim) -> dict[str, Any]:
         "sentence": claim.view.sentence,
         "verdict": verdict,
         "underpowered": claim.is_underpowered,
-        **shown(claim),
+        **row_texts(claim),
     }
 
 
@@ -141,7 +141,7 @@ def _section(folder: Path, claim: JudgedClaim, extra: Sequence[Drawing]) -> dict
 
 def _facts(claim: JudgedClaim) -> dict[str, str]:
     """What the verdict stands on, as terms and descriptions; without what there is not."""
-    view, row, text = claim.view, claim.row, shown(claim)
+    view, row, text = claim.view, claim.row, row_texts(claim)
     level = f" ({text['level']} interval, unadjusted)" if text["level"] else ""
     facts = {"Who says it": view.says, "Measured": view.statistic or row["statistic"]}
     facts["Decision rule"] = view.rule

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from bnbench.analysis.verdict_words import shown, tally, verdict_label
+from bnbench.analysis.verdict_words import row_texts, tally, verdict_label
 from bnbench.analysis.verdicts import JudgedClaim
 from bnbench.config.quoting import shown_path
 
@@ -48,7 +48,7 @@ def show_scoreboard(
 
 def _cells(claim: JudgedClaim) -> list[Text]:
     verdict = claim.row["verdict"]
-    text = shown(claim)
+    text = row_texts(claim)
     told = Text(verdict_label(verdict), style=STYLES[verdict])
     if claim.is_underpowered:
         told.append("\n  underpowered", style="dim")

@@ -8,7 +8,7 @@ import pytest
 from bnbench import ROOT
 from bnbench.bench import arms as bench_arms
 from bnbench.bench import cost
-from bnbench.bench.cost import Bill, Load
+from bnbench.bench.cost import ArmRuns, Cost
 from bnbench.commands import cost as command
 from bnbench.config.checks import RequestError
 
@@ -34,43 +34,43 @@ BY_HAND = {
 @pytest.fixture(scope="module")
 def programme(tmp_path_factory):
     """All experiments of the claims on CIFAR-10, whose files are not there."""
-    return cost.bills(command.asked([f"data.root={tmp_path_factory.mktemp('none')}"]))
+    return cost.costs(command.asked([f"data.root={tmp_path_factory.mktemp('none')}"]))
 
 
 @pytest.mark.slow
 def test_the_programme_is_counted_as_by_hand(programme):
     found = {
-        bill.name.removesuffix(" on cifar10"): (len(bill.loads), bill.runs, bill.steps, bill.more)
-        for bill in programme
+        one.name.removesuffix(" on cifar10"): (len(one.arms), one.runs, one.steps, one.more)
+        for one in programme
     }
     assert found == BY_HAND
     whole = cost.total(programme)
-    numbers = (len(whole.loads), whole.runs, whole.steps, whole.more)
+    numbers = (len(whole.arms), whole.runs, whole.steps, whole.more)
     assert numbers == tuple(map(sum, zip(*BY_HAND.values(), strict=True)))
 
 
 @pytest.mark.slow
 def test_the_page_says_what_the_tool_says(programme):
     page = (ROOT / "docs" / "gpu.md").read_text(encoding="utf-8")
-    for bill in programme:
-        name = bill.name.removesuffix(" on cifar10")
-        assert f"| `{name}` | {bill.runs} | {bill.steps:,} | {bill.more} |" in page
+    for one in programme:
+        name = one.name.removesuffix(" on cifar10")
+        assert f"| `{name}` | {one.runs} | {one.steps:,} | {one.more} |" in page
     whole = cost.total(programme)
     assert f"| together | {whole.runs} | {whole.steps:,} | {whole.more} |" in page
 
 
 def test_what_two_experiments_ask_for_is_trained_once(read):
     (arm,) = read("experiment=null").arms.values()
-    loads = [Load(arm.config, frozenset(seeds)) for seeds in ((0, 1), (1, 2))]
-    both = cost.total([Bill("a", {"x": loads[0]}, 1), Bill("b", {"x": loads[1], "y": loads[0]}, 2)])
-    assert (len(both.loads), both.runs, both.more) == (2, 3 + 2, 3)
+    loads = [ArmRuns(arm.config, frozenset(seeds)) for seeds in ((0, 1), (1, 2))]
+    both = cost.total([Cost("a", {"x": loads[0]}, 1), Cost("b", {"x": loads[1], "y": loads[0]}, 2)])
+    assert (len(both.arms), both.runs, both.more) == (2, 3 + 2, 3)
     assert both.steps == 5 * arm.config.data.default_epochs * (1078 // 64)
 
 
 def test_images_that_are_evaluated(read):
     overrides = ["train.steps=100", "train.eval_points=4", "shift.severities=[1,3]"]
     (arm,) = read(*overrides, "shift=blur", "seeds=[0,1]").arms.values()
-    load = Load(arm.config, frozenset(arm.config.seeds))
+    load = ArmRuns(arm.config, frozenset(arm.config.seeds))
     assert load.points == 2 * 6  # after 1, 2, 25, 50, 75 and 100 steps
     # at each point 100 and 100; at the end the other 259 and 360, and 360 under two severities
     assert load.evaluated(100) == 2 * (6 * 200 + 259 + 360 * 3)
@@ -85,8 +85,8 @@ def test_what_was_found_before_is_counted_all_the_same(tmp_path):
 
 @pytest.mark.slow
 def test_distinct_nets_are_timed_once(programme):
-    by_name = {bill.name.removesuffix(" on cifar10"): bill for bill in programme}
-    numbers = {name: len(bench_arms.settings(bill)) for name, bill in by_name.items()}
+    by_name = {one.name.removesuffix(" on cifar10"): one for one in programme}
+    numbers = {name: len(bench_arms.settings(one)) for name, one in by_name.items()}
     assert numbers == {
         "claim_rates": 2,
         "claim_accuracy": 4,
@@ -148,10 +148,10 @@ def test_work_is_timed_when_it_is_done_again():
 
 
 def test_hours_are_steps_and_evaluations_times_their_pace(tiny):
-    load = Load(tiny, frozenset((0, 1)))
-    bill = Bill("x", {"a": load, "b": replace(load, seeds=frozenset([0]))}, 0)
+    load = ArmRuns(tiny, frozenset((0, 1)))
+    one = Cost("x", {"a": load, "b": replace(load, seeds=frozenset([0]))}, 0)
     paces = {bench_arms.setting(tiny): bench_arms.Pace(2.0, 1.0, 3.0, 5, 0.5, 10.0)}
-    training, evaluation = bench_arms.spent(bill, paces)
+    training, evaluation = bench_arms.spent(one, paces)
     assert training == 3 * 20 * 2.0
     points = load.points // 2
     assert evaluation == 3 * ((points * 200 + 100) * 0.5 + (points + 1) * 10.0)
