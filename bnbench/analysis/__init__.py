@@ -1,4 +1,4 @@
-"""What the files of finished runs say, in numbers and words: tables, intervals, verdicts.
+"""Numbers and words from the files of finished runs: tables, intervals, verdicts.
 
 Reads results through `tracking`; draws nothing and never imports torch. Begin with `load` (runs of
 an experiment as frames), then `stats` and `inference`.

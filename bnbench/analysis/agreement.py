@@ -1,4 +1,4 @@
-"""Where data sets disagree: claims whose verdict on one is not that on another, with both."""
+"""Claims whose verdicts differ between data sets, with the verdict on each."""
 
 import os
 from collections.abc import Mapping, Sequence
@@ -15,12 +15,13 @@ DECIDED = {"confirmed", "refuted"}
 
 
 class Disagreement(NamedTuple):
-    """One claim that data sets do not agree on.
+    """One claim whose verdicts differ between data sets.
 
     Attributes:
         id: of the claim.
-        sentence: what is claimed.
-        is_contrary: it is confirmed on one and refuted on another; else it is decided on one alone.
+        sentence: the claim itself.
+        is_contrary: whether one data set confirms and another refutes the claim; else only some
+            data sets decide it.
         sides: data set -> `verdict`, `underpowered`, and the texts of `verdict_words.row_texts`.
     """
 
@@ -41,9 +42,9 @@ def _judged(boards: Boards) -> dict[str, dict[str, JudgedClaim]]:
 
 
 def disagreements(boards: Boards) -> list[Disagreement]:
-    """The claims with several verdicts, those that contradict each other first.
+    """List the claims with several verdicts, contradictory ones first.
 
-    A data set that a claim was not run on has no say in it.
+    A data set on which a claim was not run has no say in that claim.
     """
     found = []
     for name, sides in _judged(boards).items():
@@ -63,7 +64,7 @@ def _side(claim: JudgedClaim) -> dict[str, Any]:
 def summary(boards: Boards) -> str:
     """Say in one line on how many claims data sets agree, and how the others differ.
 
-    Agreement is counted among claims about training: what needs no runs is the same everywhere.
+    Only claims about training are counted: a claim that needs no runs is the same everywhere.
     """
     found = disagreements(boards)
     shared = {
@@ -84,7 +85,7 @@ def summary(boards: Boards) -> str:
 
 
 def section(boards: Boards) -> dict[str, Any] | None:
-    """What the templates say of several data sets; None where there is one."""
+    """Build the template's section on several data sets; None where there is only one."""
     if len(boards) < 2:
         return None
     return {"data": list(boards), "summary": summary(boards), "rows": disagreements(boards)}
@@ -93,15 +94,15 @@ def section(boards: Boards) -> dict[str, Any] | None:
 def read_boards(
     folders: Sequence[Path], problems: list[str] | None = None
 ) -> dict[str, list[JudgedClaim]]:
-    """The claims of some results/claims/<data> folders; of two on one data set the first counts.
+    """Read the claims of results/claims/<data> folders; of two for one data set the first counts.
 
     Args:
-        folders: those that have no scoreboard are passed over.
-        problems: gets a line for each folder of which a file is missing or damaged, and which is
-            passed over.
+        folders: the folders; one without a scoreboard is skipped.
+        problems: a list that gets a line for each folder with a missing or damaged file, which is
+            then skipped; None to raise instead.
 
     Raises:
-        DamagedError: a file is missing or damaged, and nobody wants to hear of problems.
+        DamagedError: a file is missing or damaged, and `problems` is None.
     """
     boards: dict[str, list[JudgedClaim]] = {}
     for folder in folders:

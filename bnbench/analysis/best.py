@@ -1,7 +1,7 @@
-"""The best arm of an experiment: chosen on validation, told by what it does on test.
+"""The best arm of an experiment: chosen by validation accuracy, reported by test accuracy.
 
-An arm that was chosen for its test accuracy would be the luckiest of them there. The numbers are
-those of the report: `stats.arm_table` and `stats.comparisons`.
+Choosing by test accuracy would pick the arm that is luckiest on the test images. The numbers come
+from `stats.arm_table` and `stats.comparisons`, as in the report.
 """
 
 from dataclasses import dataclass
@@ -20,23 +20,24 @@ VALIDATION = "val/accuracy"
 
 @dataclass(frozen=True)
 class Best:
-    """What an experiment comes to.
+    """The outcome of an experiment.
 
     Attributes:
         name: of the experiment.
         data: the data set.
-        question: what it asks; may be empty.
-        num_arms: arms that have a result.
-        num_runs: their runs.
-        failed: runs that have none, for an error.
-        diverged: how many of those with a result diverged.
-        stuck: how many got stuck.
+        question: of the experiment; may be empty.
+        num_arms: number of arms with a result.
+        num_runs: number of runs of these arms.
+        failed: number of runs that ended in an error.
+        diverged: number of runs that diverged.
+        stuck: number of runs that got stuck.
         arm: the best arm, in words.
-        id: its id.
-        validation: its mean final validation accuracy, by which it is the best.
-        accuracy: its final test accuracy.
-        against: the arm that the experiment compares it with, in words; None where there is none.
-        difference: best minus that arm, paired by seed, in percentage points.
+        id: of the best arm.
+        validation: mean final validation accuracy of the best arm, the highest of all arms.
+        accuracy: final test accuracy of the best arm.
+        against: the baseline that the experiment compares the best arm with, in words; None
+            without a baseline.
+        difference: best arm minus baseline, paired by seed, in percentage points.
     """
 
     name: str
@@ -56,10 +57,10 @@ class Best:
 
 
 def best_arm(folder: Path) -> Best | None:
-    """The best arm of `results/experiments/<name>/<data>`; None where no arm has a result.
+    """Find the best arm of `results/experiments/<name>/<data>`; None where no arm has a result.
 
-    Of equals it is the first. A run whose validation accuracy is no number counts as 0: an arm is
-    not better for what it lost.
+    Of equal arms the first counts. A run whose validation accuracy is not a number counts as 0, so
+    that an arm does not gain by losing runs.
 
     Raises:
         ValueError: the experiment cannot be read; one line that names the file.
@@ -99,7 +100,7 @@ def best_arm(folder: Path) -> Best | None:
 def _compared(
     experiment: ExperimentData, runs: pd.DataFrame, arm: str
 ) -> tuple[str | None, Interval | None]:
-    """The arm of the first declared comparison in which `arm` is the treatment, and by how much."""
+    """Find the baseline of the first comparison whose treatment is `arm`, and the difference."""
     declared: list[dict[str, Any]] = (experiment.info.get("report") or {}).get("compare") or []
     for spec in declared:
         table = comparisons(runs, spec["baseline"], experiment.found)

@@ -26,7 +26,7 @@ POWER = 0.8  # at which an effect counts as detectable
 
 
 def p_above(values: Sequence[float], bound: float) -> float:
-    """p-value of the one-sided t test whose alternative is that the mean lies above `bound`.
+    """Compute the p-value of the one-sided t test for a mean above `bound`.
 
     >>> round(p_above([1.0, 2.0, 3.0], 0.0), 4)  # t = 2/(1/√3) with 2 degrees of freedom
     0.0371
@@ -35,18 +35,18 @@ def p_above(values: Sequence[float], bound: float) -> float:
     if len(given) < MIN_SEEDS or not np.isfinite(given).all():
         return math.nan
     excess, error = given.mean() - bound, given.std(ddof=1) / math.sqrt(len(given))
-    if error == 0:  # equal to the last bit: certain on either side, undecided on the bound
+    if error == 0:  # all values equal: certain on either side of the bound, undecided on the bound
         return 0.5 if excess == 0 else float(excess < 0)
     return float(student_t.sf(excess / error, len(given) - 1))
 
 
 def p_below(values: Sequence[float], bound: float) -> float:
-    """The same for a mean below `bound`."""
+    """Compute the p-value of the one-sided t test for a mean below `bound`."""
     return p_above([-value for value in values], -bound)
 
 
 def p_between(values: Sequence[float], low: float, high: float) -> float:
-    """p-value of the two one-sided tests whose alternative is that the mean lies in between.
+    """Compute the p-value of the two one-sided tests for a mean between two bounds.
 
     Raises:
         ValueError: low is not below high.
@@ -58,7 +58,7 @@ def p_between(values: Sequence[float], low: float, high: float) -> float:
 
 
 def p_share_above(successes: int, n: int, bound: float) -> float:
-    """p-value of the exact binomial test whose alternative is a share of successes above `bound`.
+    """Compute the p-value of the exact binomial test for a share of successes above `bound`.
 
     >>> p_share_above(3, 3, 0.5)
     0.125
@@ -69,7 +69,7 @@ def p_share_above(successes: int, n: int, bound: float) -> float:
 
 
 def share_interval(successes: int, n: int, level: float = 0.95) -> Interval:
-    """The share of successes with the interval of Clopper & Pearson; NaN below `MIN_SEEDS`."""
+    """Estimate a share of successes with Clopper & Pearson's interval; NaN below `MIN_SEEDS`."""
     if n < MIN_SEEDS:
         return Interval(successes / n if n else math.nan, math.nan, math.nan, n)
     bounds = binomtest(successes, n).proportion_ci(level, "exact")
@@ -77,9 +77,9 @@ def share_interval(successes: int, n: int, level: float = 0.95) -> Interval:
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """p-values adjusted for being several: the k-th smallest of n counts n - k + 1 times.
+    """Adjust p-values by Holm's method: the k-th smallest of n counts n - k + 1 times.
 
-    A NaN is not tested: it counts for nothing and stays NaN.
+    A NaN stands for a claim without a test: it is not counted in n and stays NaN.
 
     >>> holm([0.01, 0.04, 0.03])
     [0.03, 0.06, 0.06]
@@ -93,16 +93,16 @@ def holm(p_values: Sequence[float]) -> list[float]:
 
 
 def detectable(std: float, n: int, alpha: float = 0.025, power: float = POWER) -> float:
-    """The distance from the bound that a one-sided t test finds with a probability of `power`.
+    """Compute the distance from the bound that a one-sided t test finds with power `power`.
 
-    Two one-sided tests of an effect of zero succeed together with `POWER` where each does with
-    (1 + `POWER`)/2, which is the `power` to give for them.
+    For two one-sided tests give (1 + `POWER`)/2: when the effect is zero, both succeed together with
+    probability `POWER` if each succeeds with that one.
 
     Args:
         std: standard deviation of the paired differences.
         n: number of pairs.
         alpha: of the test.
-        power: wanted.
+        power: probability that the test succeeds.
 
     Returns:
         The distance in the unit of `std`; NaN below `MIN_SEEDS` pairs.
@@ -119,13 +119,13 @@ def detectable(std: float, n: int, alpha: float = 0.025, power: float = POWER) -
 
 
 class LogSteps(NamedTuple):
-    """A contrast of log steps per seed, with what is only known to lie beyond the budget.
+    """A contrast of log steps per seed, and the direction in which each value is censored.
 
     Attributes:
         values: one per seed; NaN where nothing is known.
-        bounds: what each value is: "" a number; "at least" a lower bound, which cannot refute that
-            the contrast is above something; "at most" an upper one, which cannot confirm it; "none"
-            where it may be anything.
+        bounds: "" for an exact value; "at least" for a lower bound, which cannot refute that the
+            contrast is above something; "at most" for an upper bound, which cannot confirm it;
+            "none" where the contrast may be anything.
     """
 
     values: list[float]
@@ -135,15 +135,16 @@ class LogSteps(NamedTuple):
 def log_steps(
     weights: Sequence[float], steps: Sequence[Sequence[float | None]], budget: float
 ) -> LogSteps:
-    """Σ weight · ln(steps to an accuracy), over arms that share seeds; None is never reached.
+    """Compute Σ weight · ln(steps to an accuracy) over arms with the same seeds.
 
     Weights of 1 for a baseline and -1 for a treatment give the log of how many times as fast the
-    treatment is. What was not reached counts as reached at the budget, which makes the sum a lower
-    bound where the weight is positive and an upper one where it is negative (right-censoring).
+    treatment is. An accuracy that was not reached counts as reached at the budget, which makes the
+    sum a lower bound where the weight is positive and an upper bound where it is negative
+    (right-censoring).
 
     Args:
         weights: one per arm.
-        steps: one sequence per arm, of one number per seed.
+        steps: one sequence per arm, with a number per seed; None for an accuracy never reached.
         budget: the steps of a run.
 
     Raises:

@@ -29,18 +29,18 @@ NEEDED = (
 )
 MEASURED = ("steps", "samples", "seconds", "parameters")
 NUMBERS = ("seed", "batch_size", "optim.base_lr", "optim.lr_mult", "train.steps")
-KEPT = "data.train_images"  # a column where not all of them are trained on
+KEPT = "data.train_images"  # a column of arms that train on a part of the training images
 LISTS = ("model.widths", "model.depth", "train.thresholds")
 SCALINGS = set(LrScaling)
 DERIVED = ("epochs", "optim.lr", "hidden_layers")
-CLEAN_POLICIES = ("ema", "none")  # whose clean metric is the plain one of runs.csv
+CLEAN_POLICIES = ("ema", "none")  # policies whose clean metric is the plain column of runs.csv
 CURVES = {"step": int, "samples": int, "split": str, "layer": str, "metric": str, "value": float}
 SHIFTS = {"shift": str, "severity": int, "policy": str, "metric": str, "value": float}
 
 
 @dataclass(frozen=True)
 class ExperimentData:
-    """What one experiment measured on one data set.
+    """The measurements of one experiment on one data set.
 
     Attributes:
         folder: `results/experiments/<name>/<data>`.
@@ -59,16 +59,16 @@ class ExperimentData:
     shifts: pd.DataFrame
 
     def reporting(self) -> "ExperimentData":
-        """Without the runs that learning rates were tuned on: what is to be reported."""
+        """Select the runs to report: all but those that tuned learning rates."""
         return self._of(tuning=False) if self._tuned_on else self
 
     def tuning(self) -> "ExperimentData":
-        """The runs that learning rates were tuned on, and no other."""
+        """Select the runs that tuned learning rates."""
         return self._of(tuning=True)
 
     @property
     def found(self) -> frozenset[str]:
-        """The arms whose learning rate was found by tuning."""
+        """The ids of the arms whose learning rate was found by tuning."""
         return frozenset((self.info.get("tune") or {}).get("arms", ()))
 
     @property
@@ -106,7 +106,7 @@ def load(folder: Path) -> ExperimentData:
 
 
 def load_runs(folder: Path) -> ExperimentData:
-    """As `load`, without curves and shifts: what the runs ended with is quick to read.
+    """Load the table of runs alone, without curves and shifts, which is much quicker.
 
     Raises:
         ValueError: a file is damaged or malformed; one line that names the file.
@@ -127,22 +127,22 @@ def load_runs(folder: Path) -> ExperimentData:
 
 
 def finished(runs: pd.DataFrame) -> pd.DataFrame:
-    """The runs that have a result; a diverged run is a result."""
+    """Select the runs that have a result, diverged ones included."""
     return runs[runs["status"].isin(OUTCOMES)]
 
 
 def config_columns(runs: pd.DataFrame) -> list[str]:
-    """The columns that hold the science config: neither bookkeeping, nor measured, nor derived."""
+    """List the columns of the science config: no bookkeeping, measured or derived ones."""
     other = {"arm", "seed", "status", "stuck", *MEASURED, *DERIVED}
     return [column for column in map(str, runs) if column not in other and "/" not in column]
 
 
 def final(runs: pd.DataFrame, key: str) -> pd.Series:
-    """The final metric `key` of every run.
+    """Read the final metric `key` of every run.
 
-    A net without population statistics is the same under every policy of theirs, so a key with one
-    (`test@precise/accuracy`) reads its plain one (`test/accuracy`). Only such nets have
-    `test@recalibrated/accuracy`, which is read as it is.
+    A net without population statistics is the same under every policy, so a key with a policy
+    (`test@precise/accuracy`) reads that net's plain key (`test/accuracy`). Only such nets have
+    `test@recalibrated/accuracy`, which is read as it stands.
     """
     plain = _plain(key)
     if key not in runs and plain not in runs:
@@ -154,9 +154,9 @@ def final(runs: pd.DataFrame, key: str) -> pd.Series:
 
 
 def curve(experiment: ExperimentData, key: str) -> pd.DataFrame:
-    """The points `arm, seed, step, samples, value` of `split/metric` or `split/metric/layer`.
+    """Select the points `arm, seed, step, samples, value` of `split/metric[/layer]`.
 
-    As in `final`, nets without population statistics stand in with their plain split.
+    As in `final`, nets without population statistics contribute their plain split.
     """
     points = experiment.curves
     rows = points[_is(points, key)]
@@ -167,9 +167,9 @@ def curve(experiment: ExperimentData, key: str) -> pd.DataFrame:
 
 
 def _plain(key: str) -> str:
-    """`split@policy/metric` without a policy of population statistics.
+    """Take the policy of population statistics out of a key `split@policy/metric`.
 
-    `train@batch` is no policy: losses of training steps, and probes.
+    `train@batch` stays: it names no policy, but training losses and probes.
     """
     split, *rest = split_key(key)
     name, _, policy = split.partition("@")
@@ -184,7 +184,7 @@ def _is(points: pd.DataFrame, key: str) -> pd.Series:
 
 
 def _runs(path: Path, header: Sequence[str], rows: Iterable[Iterable[Any]]) -> pd.DataFrame:
-    """The table of runs out of the cells of runs.csv; `path` is the file to blame."""
+    """Make the table of runs from the cells of runs.csv; errors name the file `path`."""
     text = io.StringIO()
     csv.writer(text).writerows([header, *rows])
     text.seek(0)
@@ -195,7 +195,7 @@ def _runs(path: Path, header: Sequence[str], rows: Iterable[Iterable[Any]]) -> p
             na_values={column: ["", "nan"] for column in header if column != "arm"},
             dtype={"arm": str},
             low_memory=False,
-        ).copy()  # hundreds of columns, as probes give, become one block for all that is added
+        ).copy()  # one block: adding columns to hundreds is slow
         _check(runs)
         return runs.assign(
             stuck=runs["stuck"].astype(str).str.lower() == "true",
@@ -245,7 +245,7 @@ def _derived(runs: pd.DataFrame) -> dict[str, pd.Series]:
 
 
 def _rates(runs: pd.DataFrame) -> list[float]:
-    """The rate of each run at step 1; not a number where its scaling is unknown."""
+    """Compute the rate of each run at step 1; NaN where its scaling is unknown."""
     scaling = runs.get("optim.lr_scaling", pd.Series(LrScaling.none, runs.index))
     keys = (runs["optim.base_lr"], runs["optim.lr_mult"], scaling, runs["batch_size"])
     rows = zip(*(column.tolist() for column in keys), strict=True)
@@ -253,12 +253,12 @@ def _rates(runs: pd.DataFrame) -> list[float]:
 
 
 def _hidden_layers(widths: str, depth: str) -> int:
-    """The layers of a net."""
+    """Count the hidden layers: depth is one number per width, or one for all widths."""
     return sum(layers_per_width(json.loads(widths), json.loads(depth)))
 
 
 def _summary(folder: RunFolder) -> Mapping[str, Any]:
-    """A run's summary; {} where none was kept."""
+    """Read the summary of a run; {} without one."""
     try:
         return folder.read_summary()
     except FileNotFoundError:
@@ -268,7 +268,7 @@ def _summary(folder: RunFolder) -> Mapping[str, Any]:
 def _long(
     sources: Sequence[Source], runs: pd.DataFrame, columns: Mapping[str, type]
 ) -> pd.DataFrame:
-    """The rows of one file per run as one table."""
+    """Join the rows of one file of each run into one table."""
     table, lengths = read_long(sources, columns)
     table.insert(0, "seed", np.repeat(runs["seed"].to_numpy(), lengths))
     table.insert(0, "arm", runs["arm"].astype("category").repeat(lengths).reset_index(drop=True))

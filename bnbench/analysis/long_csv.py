@@ -1,4 +1,4 @@
-"""Read many CSV files of one shape as one table: whole lines, proved by hashes where there are any.
+"""Read many CSV files of one shape as one table; check hashes, drop torn lines.
 
 The files are parsed as one text, which is many times faster than one by one.
 """
@@ -28,11 +28,11 @@ def read_table(content: bytes, **options: Any) -> pd.DataFrame:
         options: those of `pandas.read_csv`.
 
     Raises:
-        ValueError: it is no such table; one line.
+        ValueError: the content is no such table; one line.
     """
     try:
         with warnings.catch_warnings():
-            # a row with more fields would lose some, or all rows their names
+            # pandas would cut off surplus fields, or take the first column for the names of rows
             warnings.simplefilter("error", pd.errors.ParserWarning)
             return pd.read_csv(BytesIO(content), index_col=False, **options)
     except (OverflowError, ValueError, pd.errors.ParserWarning) as error:
@@ -42,14 +42,14 @@ def read_table(content: bytes, **options: Any) -> pd.DataFrame:
 def read_long(
     sources: Sequence[Source], columns: Mapping[str, type]
 ) -> tuple[pd.DataFrame, list[int]]:
-    """The rows of all files, in order, and how many each has.
+    """Read the rows of all files in order, and count the rows of each.
 
-    A last line without an end is torn, and dropped. A file has no rows where it is missing and
-    its run's summary does not know of it.
+    A last line without a line end is torn and is dropped. A missing file counts as empty if the
+    summary of its run does not list it.
 
     Raises:
-        ValueError: a file is not what its run wrote, has another header, or a field that is not
-            of its column's type; one line that names the file.
+        ValueError: the hash of a file is wrong, its header is another, or a field does not have the
+            type of its column; one line that names the file.
     """
     texts, left = [], TABLES
     for source in sources:
@@ -59,7 +59,7 @@ def read_long(
             raise ValueError(f"{source[0]}: with those before it more than {TABLES:,} bytes")
     lengths = [text.count(b"\n") for text in texts]
     content = b"".join(texts)
-    del texts  # as large as what follows
+    del texts  # which is as large as the tables below
     try:
         return _parse(content, columns), lengths
     except ValueError:
@@ -72,7 +72,7 @@ def read_long(
 
 
 def _body(file: Path, summary: Mapping[str, Any]) -> bytes:
-    """The lines of a file below its header."""
+    """Return the lines of a file below its header."""
     return RunFolder(file.parent).proved(summary, file).partition(b"\n")[2]
 
 

@@ -34,7 +34,7 @@ class Interval(NamedTuple):
 
 
 def half_width(std: Any, n: Any, level: float = 0.95) -> Any:
-    """`t(n-1, (1+level)/2) · s/√n`, elementwise; NaN below `MIN_SEEDS` values."""
+    """Compute `t(n-1, (1+level)/2) · s/√n` elementwise; NaN below `MIN_SEEDS` values."""
     numbers = np.asarray(n)
     quantiles = _quantiles(level, int(numbers.max(initial=0)) + 1)
     return quantiles[numbers] * std / np.sqrt(np.maximum(numbers, 1))
@@ -42,13 +42,13 @@ def half_width(std: Any, n: Any, level: float = 0.95) -> Any:
 
 @cache
 def _quantiles(level: float, size: int) -> np.ndarray:
-    """`t(n-1, (1+level)/2)` for n = 0 … size-1; NaN below `MIN_SEEDS`."""
+    """Tabulate `t(n-1, (1+level)/2)` for n = 0 … size-1; NaN below `MIN_SEEDS`."""
     n = np.arange(size)
     return np.where(n < MIN_SEEDS, np.nan, student_t.ppf((1 + level) / 2, np.maximum(n, 2) - 1))
 
 
 def mean_interval(values: Iterable[float], level: float = 0.95) -> Interval:
-    """The mean of the finite values with its t interval, s with ddof=1.
+    """Compute the mean of the finite values with its t interval, s with ddof=1.
 
     >>> mean_interval([1.0, 2.0, 3.0]).n
     3
@@ -56,7 +56,7 @@ def mean_interval(values: Iterable[float], level: float = 0.95) -> Interval:
     given = np.fromiter(values, float)
     finite = given[np.isfinite(given)]
     n = len(finite)
-    with np.errstate(over="ignore"):  # a net that diverges may end near the largest number
+    with np.errstate(over="ignore"):  # losses of diverging nets may be near the largest float
         mean = float(finite.mean()) if n else np.nan
         half = float(half_width(finite.std(ddof=1), n, level)) if n >= MIN_SEEDS else np.nan
     return Interval(mean, mean - half, mean + half, n)
@@ -65,10 +65,10 @@ def mean_interval(values: Iterable[float], level: float = 0.95) -> Interval:
 def interval_table(
     frame: pd.DataFrame, by: str, value: str, level: float = 0.95, is_geometric: bool = False
 ) -> pd.DataFrame:
-    """`mean_interval` of the column `value` for each value of `by`, which is the index, sorted.
+    """Compute `mean_interval` of the column `value` in each group of `by`, the index of the result.
 
-    With `is_geometric` it is that of the logarithms, as a geometric mean and its bounds, which are
-    positive; every value must be.
+    With `is_geometric` the interval is computed on logarithms and transformed back: a geometric
+    mean with positive bounds. Every value must then be positive.
     """
     finite = np.isfinite(frame[value].to_numpy())
     values = frame[value].to_numpy()[finite]
@@ -85,20 +85,20 @@ def interval_table(
 
 
 def paired_difference(treatment: pd.Series, baseline: pd.Series, level: float = 0.95) -> Interval:
-    """The mean of treatment - baseline over the seeds (the index) that both have.
+    """Compute the mean of treatment - baseline over their common seeds (the index).
 
-    A seed whose difference is not finite is left out; `n` counts the pairs that are left.
+    A seed whose difference is not finite is left out; `n` counts the remaining pairs.
     """
     return mean_interval(treatment - baseline, level)  # pandas aligns them by seed
 
 
 def arm_table(runs: pd.DataFrame, level: float = 0.95) -> pd.DataFrame:
-    """One row per arm that has finished runs, in their order: outcomes over its seeds.
+    """Summarise each arm with finished runs over its seeds: one row per arm, in order.
 
-    A diverged run counts in `runs` and `diverged`, and its accuracy enters as measured; where
-    that is not finite it is left out of the interval, whose own `n` tells. A threshold that was
-    not reached is censored: the median counts it as infinite, never drops it; one that the arm
-    does not watch is NaN.
+    A diverged run counts in `runs` and `diverged`, and its accuracy enters as measured; an accuracy
+    that is not finite is left out of the interval, whose `n` is then smaller. A threshold that a
+    run did not reach is censored: the median counts it as infinite and never drops it. A threshold
+    that the arm does not watch is NaN.
     """
     ended = finished(runs)
     ended = ended.assign(accuracy=final(ended, ACCURACY))
@@ -121,7 +121,7 @@ def arm_table(runs: pd.DataFrame, level: float = 0.95) -> pd.DataFrame:
 
 
 def thresholds(runs: pd.DataFrame) -> list[str]:
-    """The columns `steps_to/<threshold>`."""
+    """List the columns `steps_to/<threshold>`."""
     return [column for column in map(str, runs) if column.startswith("steps_to/")]
 
 
@@ -131,15 +131,16 @@ def comparisons(
     found: Collection[str] = (),
     level: float = 0.95,
 ) -> pd.DataFrame:
-    """Final test accuracy of each arm minus that of the baseline arm, in percentage points.
+    """Compare the final test accuracy of each arm with its baseline arm, in percentage points.
 
     The baseline arm has the given values and equals the treatment in every science column that
-    the baseline does not free (`_free`). An arm without one is a row with n = 0 and no baseline.
+    the baseline does not free (`_free`). An arm without a baseline arm gets a row with n = 0.
 
     Args:
         runs: the runs to compare.
         baseline: column -> value.
-        found: arms whose learning rate was found by tuning: between two of them it is free.
+        found: arms whose learning rate was found by tuning. When both arms have tuned rates, the
+            rates may differ.
         level: of the intervals.
 
     Returns:
@@ -184,7 +185,11 @@ def comparisons(
 
 
 def _free(column: str, baseline: Mapping[str, Any]) -> bool:
-    """Whether arms may differ in `column`: a name frees its group, a norm also what hangs on it."""
+    """Whether treatment and baseline may differ in `column`.
+
+    A baseline that fixes `norm.name` or another name frees all keys of that group. A norm frees
+    placement and policies too, which depend on it.
+    """
     freed = {key.removesuffix("name") if key.endswith(".name") else key for key in baseline}
     if "norm.name" in baseline:
         freed |= {"placement", "train.policies", "train.test_batch", "train.prior"}

@@ -1,4 +1,4 @@
-"""Claims about batch normalisation: what is claimed, what would refute it, and what came of it.
+"""Claims about batch normalisation: their sentences, their tests, and their verdicts.
 
 `registry` declares them; `study` and `statistics` turn runs into numbers per seed, `judge` into
 verdicts, `files` into CSV, `pages` into a page. Nothing here imports torch or trains anything.

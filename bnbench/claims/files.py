@@ -3,7 +3,7 @@
 results/claims/<data>/scoreboard.csv       one row per claim
                       parts.csv            one row per number that was estimated
                       evidence/<id>.csv    one row per number and seed
-                      measured/            what was measured without runs
+                      measured/            identities and problems, which need no runs
 """
 
 import math
@@ -56,14 +56,14 @@ def write(verdicts: Iterable[Verdict], folder: Path) -> None:
             ]
             write_table(file, EVIDENCE, _cells(pd.concat(tables)[EVIDENCE].to_numpy().tolist()))
         else:
-            file.unlink(missing_ok=True)  # of an earlier time, when there was some
+            file.unlink(missing_ok=True)  # of an earlier judging
 
 
 def scoreboard_row(verdict: Verdict, data: str) -> list[Any]:
-    """One row of scoreboard.csv; empty cells where there is no number.
+    """Make the row of scoreboard.csv of a claim; a cell without a number is empty.
 
-    An exact claim shows the number that decides: the first that breaks its bound, or the first of
-    all. Its interval is the number itself.
+    An exact claim shows the first number that breaks its bound, or else its first number. The
+    interval is the number itself.
     """
     claim, decisive = verdict.claim, verdict.decisive
     start = [claim.id, verdict.verdict]
@@ -89,7 +89,7 @@ def scoreboard_row(verdict: Verdict, data: str) -> list[Any]:
 
 
 def part_row(claim: str, part: PartResult) -> list[Any]:
-    """One row of parts.csv."""
+    """Make the row of parts.csv of a part."""
     return [
         *(claim, part.name, role(part.part), part.part.statistic),
         *map(cell, [*shown_interval(part), part.level, part.interval.n]),
@@ -102,10 +102,10 @@ def part_row(claim: str, part: PartResult) -> list[Any]:
 
 
 def p_values(folder: Path) -> dict[str, PValues]:
-    """The p-values of the claims that a folder has, by id; none where it has no parts.csv.
+    """Read the p-values of claims from the parts.csv of a folder, by id; {} without that file.
 
     Raises:
-        DamagedError: it is not what judging wrote.
+        DamagedError: parts.csv cannot be read as a table of p-values.
     """
     file = folder / "parts.csv"
     try:
@@ -124,26 +124,26 @@ def p_values(folder: Path) -> dict[str, PValues]:
 
 
 def role(part: ClaimPart) -> str:
-    """Whether a part decides or is read beside."""
+    """Name the role of a part: a `verdict` part decides the claim, a `reading` is only shown."""
     return "verdict" if part.target is not None else "reading"
 
 
 def back_transformed(part: ClaimPart, value: float) -> float:
-    """A number as people see it: the ratio itself where its logarithm is tested.
+    """Transform a tested value back to the shown one: a log ratio becomes the ratio.
 
-    A detectable effect is then the factor between it and the bound.
+    A detectable effect becomes the factor between the detectable ratio and the bound.
     """
     return math.exp(value) if part.scale == "log" else value
 
 
 def shown_interval(result: PartResult) -> list[float]:
-    """Estimate and bounds of the interval, as people see them."""
+    """Estimate and interval of a part, back-transformed."""
     estimate, low, high, _ = result.interval
     return [back_transformed(result.part, value) for value in (estimate, low, high)]
 
 
 def shown_bounds(part: ClaimPart) -> list[float]:
-    """The smallest effect of interest as bounds, as people see them; NaN where there is none."""
+    """The two bounds of a part's target, back-transformed; NaN for a bound that it lacks."""
     match part.target:
         case Above(low):
             bounds = [low, math.nan]
@@ -157,13 +157,13 @@ def shown_bounds(part: ClaimPart) -> list[float]:
 
 
 def command(claim: str, data: str) -> str:
-    """What runs what a claim lacks, and judges it again."""
+    """The make command that trains the missing runs of a claim and judges the claim again."""
     where = "" if data == "digits" else f"DATA={data} "
     return f"make claims {where}ARGS=claims={claim}"
 
 
 def cell(value: float) -> str:
-    """A number to the last bit; nothing for one that is not there."""
+    """Write a number to the last bit as a cell; NaN becomes an empty cell."""
     if isinstance(value, float) and math.isnan(value):
         return ""
     return repr(float(value)) if isinstance(value, float) else str(value)

@@ -2,12 +2,14 @@
 
     part    a one-sided t test against its bound, in both directions; TOST for `Between`; the exact
             binomial test for shares
-    claim   confirmed where all its parts are, so that its p-value is the greatest of theirs;
-            refuted where any is, so that it is the smallest times their number (Bonferroni)
-    family  Holm's adjustment over all claims of a data set, for each direction by itself; one that
-            was not run or cannot be tested counts as p = 1, so that no verdict depends on it
+    claim   confirmed where all its parts are, so that its p-value is the greatest of the parts';
+            refuted where any part is, so that its p-value is the smallest of the parts' times
+            their number (Bonferroni)
+    family  Holm's adjustment over all claims of a data set, for each direction by itself; a claim
+            that was not run or cannot be tested counts as p = 1, so that the others' verdicts do
+            not depend on it
 
-A verdict needs p < 0.025, and p < 0.05 where a claim is of equivalence in all its parts; what holds
+A verdict needs p < 0.025, or p < 0.05 where every part tests equivalence. A claim that is below
 only before the adjustment is inconclusive.
 """
 
@@ -25,7 +27,7 @@ from bnbench.claims.records import Above, Below, Between, Claim, ClaimPart
 from bnbench.claims.study import LackingError, Study
 
 ALPHA, ALPHA_BETWEEN = 0.025, 0.05
-LEVEL = 0.95  # of intervals; 1 - 2 alpha where the claim is of equivalence
+LEVEL = 0.95  # of intervals; 1 - 2 alpha where the claim states equivalence
 CONFIRMED, REFUTED, INCONCLUSIVE, NOT_RUN = (
     *("confirmed", "refuted", "inconclusive"),
     "not run here",
@@ -41,11 +43,11 @@ class PValues(NamedTuple):
 
 @dataclass(frozen=True)
 class PartResult:
-    """What came of one part, in the unit that is tested.
+    """The estimate and p-values of one part, in the unit that is tested.
 
-    `p_confirm` and `p_refute` are unadjusted, NaN where bounds or too few seeds forbid the test,
-    and `alpha` is what one must be below. `censored` counts the seeds whose value is only a bound,
-    or nothing.
+    `p_confirm` and `p_refute` are unadjusted, NaN where bounds or too few seeds forbid the test;
+    a p-value below `alpha` decides. `censored` counts the seeds whose value is only a bound, or
+    missing.
     """
 
     name: str
@@ -61,24 +63,24 @@ class PartResult:
 
     @property
     def verdict(self) -> str:
-        """That of the part by itself, before any adjustment; empty for a reading."""
+        """The verdict on this part alone, before any adjustment; empty for a reading."""
         if self.part.target is None:
             return ""
         return _verdict(self.p_confirm, self.p_refute, self.alpha)
 
     @property
     def powered(self) -> bool:
-        """Whether an effect of interest would have been found."""
+        """Whether the smallest detectable effect is within the smallest effect of interest."""
         return self.detectable <= self.part.distance
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """What came of a claim.
+    """A judged claim: its verdict and the numbers behind it.
 
-    `decisive` is the part that the verdict hangs on: of a confirmed claim the least certain, of a
-    refuted one the most certainly refuted, else the one that is farthest from being confirmed.
-    `reason` says why there is no verdict. `exact` are the numbers of an exact claim beside their
+    `decisive` is the part that settles the verdict: of a confirmed claim the least certain part, of
+    a refuted claim the most certainly refuted part, else the part farthest from confirmation.
+    `reason` says why there is no verdict. `exact` holds the numbers of an exact claim beside their
     bounds, which decide without a test.
     """
 
@@ -95,13 +97,13 @@ class Verdict:
 def judge(
     claims: Iterable[Claim], study: Study, elsewhere: Mapping[str, PValues] | None = None
 ) -> list[Verdict]:
-    """The verdicts over some claims, which are the family of Holm's adjustment.
+    """Judge the claims of one data set, together the family of Holm's adjustment.
 
     Args:
-        claims: all of a data set.
-        study: their runs.
-        elsewhere: p-values of claims by id, for those that were not run here: the family is then
-            the same as where they were run.
+        claims: all claims of the data set.
+        study: the runs of the data set.
+        elsewhere: p-values by id for the claims that were not run here, so that the family is the
+            same as where all were run.
 
     Raises:
         IntegrityError: some runs must not be compared.
@@ -129,13 +131,12 @@ def judge(
 
 
 def measure(claim: Claim, study: Study) -> tuple[PartResult, ...]:
-    """The parts of a claim, measured; those that decide first.
+    """Measure the parts of a claim, the deciding ones first.
 
-    A reading for which there are no runs is left out: at a rate that one side was not tried at
-    there is nothing to read.
+    A reading without runs is left out, such as one at a rate that only one side was tried at.
 
     Raises:
-        LackingError: what a part that decides is made of is not there.
+        LackingError: the runs or measurements of a deciding part are missing.
     """
     results = []
     is_between = all(isinstance(p.target, Between) for p in claim.verdict_parts.values())
@@ -152,7 +153,7 @@ def measure(claim: Claim, study: Study) -> tuple[PartResult, ...]:
 def measure_part(
     name: str, part: ClaimPart, rows: pd.DataFrame, alpha: float = ALPHA
 ) -> PartResult:
-    """Interval and p-values of one part, from its values; `alpha` is that of its claim."""
+    """Compute the interval and p-values of one part from its rows, at the claim's `alpha`."""
     known = rows.loc[rows["bound"] != "none", "value"]
     bounds = rows["bound"].value_counts()
     is_between = isinstance(part.target, Between)
@@ -166,7 +167,7 @@ def measure_part(
     std = float(known.std(ddof=1)) if len(values) >= MIN_SEEDS and finite else math.nan
     if part.scale == "share":
         interval = inference.share_interval(int(sum(values)), len(values), level)
-        std = math.sqrt(0.25)  # at a share of one half, where it is largest
+        std = math.sqrt(0.25)  # the largest standard deviation of a share, that of one half
     elif finite:
         interval = mean_interval(values, level)
     else:
@@ -181,9 +182,9 @@ def measure_part(
 
 
 def _p_values(part: ClaimPart, values: list[float], bounds: set[str]) -> tuple[float, float]:
-    """p of being as the target wants it, and of being the contrary.
+    """Compute the p-values for the target and for its contrary.
 
-    A value that is a lower bound may have been larger: it cannot show that the mean is low.
+    A value that is a lower bound may stand for a larger one, so it cannot show a low mean.
     """
     target = part.target
     if target is None:
@@ -221,16 +222,16 @@ def _share_p_values(part: ClaimPart, values: list[float]) -> tuple[float, float]
 
 
 def p_of(parts: Iterable[PartResult]) -> PValues:
-    """The p-values of a claim, from those of its parts that decide."""
+    """Combine the p-values of the deciding parts into those of their claim."""
     deciding = [part for part in parts if part.part.target]
     return p_of_parts([part.p_confirm for part in deciding], [part.p_refute for part in deciding])
 
 
 def p_of_parts(confirm: Sequence[float], refute: Sequence[float]) -> PValues:
-    """The p-values of a claim that needs all its parts.
+    """Combine the p-values of parts into those of a claim that needs all parts.
 
-    To confirm it is the greatest of theirs, NaN where one has none; to refute the smallest times
-    their number.
+    To confirm: the greatest p-value, NaN where a part has none. To refute: the smallest p-value
+    times the number of parts.
     """
     no_part = not confirm or any(map(math.isnan, confirm))
     known = [p for p in refute if not math.isnan(p)]
@@ -241,7 +242,7 @@ def p_of_parts(confirm: Sequence[float], refute: Sequence[float]) -> PValues:
 
 
 def _family(p_values: Sequence[float], testable: Sequence[bool]) -> list[float]:
-    """Holm's adjustment over what is testable, of which one without a p counts as p = 1."""
+    """Adjust the p-values of testable claims by Holm's method; a missing p counts as 1."""
     counted = [
         (1.0 if math.isnan(p) else p) if t else math.nan
         for p, t in zip(p_values, testable, strict=True)

@@ -1,4 +1,4 @@
-"""The page of the claims about a data set: their words, figures and verdicts for `analysis`."""
+"""Write the page of the claims about a data set: words and figures for `pages`."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -18,7 +18,7 @@ from bnbench.drawing.claims import published, surface
 from bnbench.drawing.plots import Drawing
 from bnbench.pages.claims import write_claims
 
-UNITS = ("pp", "%")  # that a statistic may name in brackets
+UNITS = ("pp", "%")  # which a statistic may name in brackets
 
 
 def write_page(
@@ -30,10 +30,10 @@ def write_page(
     """Write figures and report.html beside the files that `claims.files` wrote.
 
     Args:
-        verdicts: those of the page.
-        study: their runs.
-        facts: how they were judged, as terms and descriptions.
-        others: the claims on other data sets, to say where they disagree.
+        verdicts: the verdicts of the page.
+        study: the runs behind the verdicts.
+        facts: circumstances of the judging, as terms and descriptions.
+        others: the claims on other data sets, for the section on disagreement.
     """
     verdicts = list(verdicts)
     views = [view(verdict) for verdict in verdicts]
@@ -42,7 +42,7 @@ def write_page(
 
 
 def view(verdict: Verdict) -> ClaimView:
-    """The words of a claim."""
+    """Make the view of a claim from its record."""
     claim = verdict.claim
     return ClaimView(
         id=claim.id,
@@ -59,13 +59,13 @@ def view(verdict: Verdict) -> ClaimView:
 
 
 def part_view(name: str, part: ClaimPart) -> PartView:
-    """How a part is called and shown."""
+    """Make the view of a part: its label and unit."""
     unit = next((unit for unit in UNITS if f"({unit})" in part.statistic), "")
     return PartView(name, name, unit, part.scale == "log")
 
 
 def drawings_of(claim: Claim, study: Study) -> Iterable[Drawing]:
-    """Figures of a claim beside that of its evidence; none where there are no runs for them."""
+    """Draw the figures of a claim beside the forest plot; none where runs are missing."""
     try:
         if claim.overlay:
             yield beside_published(claim, claim.overlay, study)
@@ -79,7 +79,7 @@ def drawings_of(claim: Claim, study: Study) -> Iterable[Drawing]:
 
 
 def beside_published(claim: Claim, overlay: Overlay, study: Study) -> Drawing:
-    """Our mean validation accuracies beside the published curves."""
+    """Draw our mean validation accuracies beside the published curves."""
     tables: list[pd.DataFrame] = []
     num_seeds: Sequence[int] = []
     for name, arm in overlay.ours.items():

@@ -1,4 +1,4 @@
-"""What a claim declares, before any run that judges it: plain records, read by people first."""
+"""The records that declare a claim, written before any run that judges it."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -43,13 +43,14 @@ class ClaimPart:
 
     Attributes:
         statistic: what the number is, with its unit.
-        measure: gives it for every seed.
-        target: what the mean over seeds must be: the smallest effect of interest as a bound, in the
-            unit of `value`; None for a reading that decides nothing.
-        scale: `log` where `value` is the logarithm of a ratio, which is what people are shown;
-            `share` where it is 0 or 1, and what is tested is their share.
+        measure: the function that gives the number for every seed.
+        target: the smallest effect of interest as a bound on the mean over seeds, in the unit of
+            `value`; None for a reading, which decides nothing.
+        scale: `log` where `value` is the logarithm of a ratio, and the ratio is shown; `share`
+            where `value` is 0 or 1, and the share of ones is tested.
         interest: the smallest effect of interest as a distance, in the unit of `value`: the part is
-            underpowered where only larger ones are detectable. By default that of the bound from 0.
+            underpowered where only larger effects are detectable. By default the distance of the
+            bound from 0.
     """
 
     statistic: str
@@ -60,7 +61,7 @@ class ClaimPart:
 
     @property
     def distance(self) -> float:
-        """`interest`, or what stands for it."""
+        """`interest`, or its default from the target."""
         if self.interest is not None:
             return self.interest
         if isinstance(self.target, Between):
@@ -70,21 +71,21 @@ class ClaimPart:
 
 @dataclass(frozen=True)
 class Claim:
-    """A sentence about batch normalisation, and what would confirm or refute it.
+    """A sentence about batch normalisation, with the numbers that confirm or refute it.
 
     Attributes:
         id: as in the literature review of the project: E1 … D6.
-        sentence: what is claimed, so that it can be wrong.
-        says: who says it: note or paper, section, and their own numbers.
-        experiments: the files of configs/experiment/ whose runs it reads; or `exact`, or the names
+        sentence: the claim, in a form that can be wrong.
+        says: its source: note or paper, section, and their own numbers.
+        experiments: the files of configs/experiment/ whose runs are read; or `exact`, or the names
             of problems, which are measured without runs.
         protocol: nets, data, seeds and budget, in a line.
-        rule: when it counts as confirmed or refuted, in words.
-        parts: name -> part. All that have a target are needed.
-        traps: what makes such a comparison unfair, and what was done about it.
-        caveats: what the verdict does not say.
+        rule: the condition for confirmed or refuted, in words.
+        parts: name -> part. Every part with a target is needed.
+        traps: sources of unfairness in such a comparison, and the remedy for each.
+        caveats: conclusions that the verdict does not allow.
         overlay: curves to draw beside published ones.
-        reason: why it is not run here; it then has no parts.
+        reason: why the claim is not run here; such a claim has no parts.
     """
 
     id: str
@@ -101,7 +102,7 @@ class Claim:
 
     @property
     def verdict_parts(self) -> dict[str, ClaimPart]:
-        """The parts that decide."""
+        """The parts with a target, which decide the verdict."""
         return {name: part for name, part in self.parts.items() if part.target is not None}
 
 
@@ -111,8 +112,8 @@ class Overlay:
 
     Attributes:
         figure: of Ioffe & Szegedy 2015: `fig1a` or `fig2`.
-        what: what ours are of, in a few words.
-        ours: name of a curve, as `analysis.claim_figures.published` knows it -> arm.
+        what: our nets and data, in a few words.
+        ours: name of a curve, a key of `drawing.claims.SERIES` -> arm.
     """
 
     figure: str

@@ -24,7 +24,7 @@ POINTS = 100.0  # percentage points in a share of 1
 
 
 def level(arm: StudyArm, key: str = ACCURACY, scale: float = POINTS) -> Measure:
-    """The final metric of one arm."""
+    """Measure a final metric of one arm."""
 
     def measure(study: Study) -> pd.DataFrame:
         (runs,) = study.paired([arm])
@@ -43,16 +43,16 @@ def gap(
     scale: float = POINTS,
     at: StudyArm | None = None,
 ) -> Measure:
-    """A final metric of the treatment minus that of the baseline, seed by seed.
+    """Measure the difference of a final metric, treatment minus baseline, seed by seed.
 
     Args:
         treatment: one arm.
         baseline: the other.
         key: the metric.
-        baseline_key: that of the baseline, where it is another.
-        scale: what metrics are multiplied by.
-        at: where given, both arms are taken at the rate that is tuned for this one, on the tuning
-            seeds: the reading at a matched rate.
+        baseline_key: the metric of the baseline, if it is another.
+        scale: the factor from metrics to the unit of the statistic.
+        at: the arm whose tuned rate both arms take, for a reading at a matched rate on the tuning
+            seeds; None for each arm's own rate.
     """
 
     def measure(study: Study) -> pd.DataFrame:
@@ -68,9 +68,9 @@ def gap(
 def contrast(
     terms: Sequence[tuple[float, StudyArm]], key: str = ACCURACY, scale: float = POINTS
 ) -> Measure:
-    """The sum of weight · final metric over several arms, such as a difference of differences.
+    """Measure Σ weight · final metric over several arms, such as a difference of differences.
 
-    `treatment` is the sum over positive weights, `baseline` minus that over negative ones.
+    `treatment` is the sum over positive weights, `baseline` minus the sum over negative weights.
     """
 
     def measure(study: Study) -> pd.DataFrame:
@@ -101,9 +101,9 @@ def speedup(
     reference: StudyArm | None = None,
     at: StudyArm | None = None,
 ) -> Measure:
-    """ln(steps of the baseline / steps of the treatment) to the accuracy that a net ends at.
+    """Measure ln(steps of the baseline / steps of the treatment) to a common accuracy.
 
-    That net is the baseline unless a `reference` is given; for the rest see `steps_contrast`.
+    The accuracy is the final one of `reference`, by default the baseline; see `steps_contrast`.
     """
     terms = [(1.0, baseline), (-1.0, treatment)]
     return steps_contrast(terms, reference or baseline, key, share=share, at=at)
@@ -117,21 +117,21 @@ def steps_contrast(
     share: float = 1.0,
     at: StudyArm | None = None,
 ) -> Measure:
-    """Σ weight · ln(steps to an accuracy) over several arms.
+    """Measure Σ weight · ln(steps to an accuracy) over several arms.
 
     The accuracy is the mean final validation accuracy of `reference`, at its rate on the tuning
-    seeds, times `share`: chosen on seeds that do not report. Steps are interpolated on the running
-    median of three (`config.points.crossing`). An arm that does not get there counts as getting
-    there at the end of the budget, and the value is a bound (`inference.log_steps`). `treatment`
-    are the steps of the last arm, `baseline` those of the first.
+    seeds, times `share`; these seeds report nothing. Steps are interpolated on the running median
+    of three (`config.points.crossing`). An arm that does not reach the accuracy counts as reaching
+    it at the end of the budget, and the value is a bound (`inference.log_steps`). `treatment` holds
+    the steps of the last arm, `baseline` the steps of the first.
 
     Args:
         terms: weights and arms.
-        reference: whose accuracy is to be reached.
+        reference: the arm whose accuracy is to be reached.
         key: the curve.
         share: of the accuracy.
-        at: where given, all arms are taken at the rate that is tuned for this one, on the tuning
-            seeds: the reading at a matched rate.
+        at: the arm whose tuned rate all arms take, for a reading at a matched rate on the tuning
+            seeds; None for each arm's own rate.
     """
 
     def measure(study: Study) -> pd.DataFrame:
@@ -165,12 +165,12 @@ def _crossings(
 
 
 def fails(frame: pd.DataFrame) -> pd.Series:
-    """Runs that did not train: diverged, or stuck at chance."""
+    """Select the runs that did not train: diverged, or stuck at chance."""
     return (frame["status"] == "diverged") | frame["stuck"]
 
 
 def rescued(treatment: StudyArm, baseline: StudyArm) -> Measure:
-    """1 where the treatment trains and the baseline does not (diverged or stuck), else 0."""
+    """Measure 1 where the treatment trains and the baseline diverges or gets stuck, else 0."""
 
     def measure(study: Study) -> pd.DataFrame:
         one, other = study.paired([treatment, baseline])
@@ -181,10 +181,11 @@ def rescued(treatment: StudyArm, baseline: StudyArm) -> Measure:
 
 
 def largest_stable_rate(treatment: StudyArm, baseline: StudyArm, rates: Sequence[float]) -> Measure:
-    """How far apart the largest rates are at which every smaller one of the grid trains too.
+    """Measure the distance in decades between the largest stable rates of two arms.
 
-    In decades, half of one for each place in a grid of half decades. A side that trains at every
-    rate of the grid is known from below only, and one that trains at none from above.
+    The largest stable rate is the last one of the grid below which every rate trains; a place in
+    the grid is half a decade. An arm that trains at every rate gives a lower bound, one that
+    trains at none an upper bound.
     """
 
     def measure(study: Study) -> pd.DataFrame:
@@ -202,7 +203,7 @@ def largest_stable_rate(treatment: StudyArm, baseline: StudyArm, rates: Sequence
             )
             for side in (one, other)
         )
-        low = (a == len(rates)) | (b == 0)  # known from below
+        low = (a == len(rates)) | (b == 0)  # the value is a lower bound
         high = (b == len(rates)) | (a == 0)
         bound = np.select([low & high, low, high], ["none", "at least", "at most"], "")
         value = (0.5 * (a.clip(lower=1) - b.clip(lower=1))).where(~(low & high))
@@ -215,10 +216,10 @@ def largest_stable_rate(treatment: StudyArm, baseline: StudyArm, rates: Sequence
 
 
 def good_range(treatment: StudyArm, baseline: StudyArm) -> Measure:
-    """How many decades of learning rate are good, treatment minus baseline, on the tuning seeds.
+    """Measure the width of the good learning rates in decades, treatment minus baseline.
 
-    Half a decade for each rate of an arm's grid whose final validation accuracy is within one
-    percentage point of the best of that seed.
+    On the tuning seeds: half a decade for each rate of an arm's grid whose final validation
+    accuracy is within one percentage point of the best of that seed.
     """
 
     def width(study: Study, arm: StudyArm) -> tuple[pd.Series, str]:
@@ -237,7 +238,7 @@ def good_range(treatment: StudyArm, baseline: StudyArm) -> Measure:
 def slope(
     points: Sequence[tuple[float, StudyArm]], key: Callable[[Study, pd.DataFrame], pd.Series]
 ) -> Measure:
-    """The least-squares slope of a number of each run over x, seed by seed."""
+    """Measure the least-squares slope of a number of each run over x, seed by seed."""
 
     def measure(study: Study) -> pd.DataFrame:
         frames = study.paired([arm for _, arm in points])
@@ -252,7 +253,7 @@ def slope(
 
 
 def generalisation_gap(study: Study, runs: pd.DataFrame) -> pd.Series:
-    """Training accuracy minus test accuracy, in pp."""
+    """Measure training accuracy minus test accuracy, in pp."""
     return POINTS * (study.final(runs, "train/accuracy") - study.final(runs, ACCURACY))
 
 
@@ -265,13 +266,13 @@ def over_phase(
     log: bool = True,
     median: bool = False,
 ) -> Measure:
-    """A probe over a phase of the run: the log ratio of treatment to baseline, or the gap.
+    """Compare a probe over a phase of the run: the log ratio of treatment to baseline, or the gap.
 
     Args:
         treatment: one arm.
         baseline: the other.
-        keys: the metric, or several, such as one per layer, whose mean is taken.
-        phase: shares of the run, (from, to]; from 0 on, the start is in it.
+        keys: the metric, or several metrics to average, such as one per layer.
+        phase: shares of the run, (from, to]; a phase from 0 includes step 0.
         log: the ratio's logarithm instead of the difference.
         median: the median over the points of the phase instead of their mean.
     """
@@ -298,7 +299,7 @@ def over_phase(
 def curve_gap(
     arm: StudyArm, key: str, minus: str, phase: tuple[float, float], scale: float = POINTS
 ) -> Measure:
-    """The mean difference of two curves of the same runs over a phase of the run."""
+    """Measure the mean difference of two curves of the same runs over a phase of the run."""
 
     def measure(study: Study) -> pd.DataFrame:
         (frame,) = study.paired([arm])
@@ -317,13 +318,13 @@ def curve_gap(
 
 
 def _within(steps: pd.Series, phase: tuple[float, float], budget: float) -> pd.Series:
-    """Whether steps are in a phase: (from, to] of the run, and the start where it is from 0 on."""
+    """Select the steps in a phase: (from, to] of the run, with step 0 if the phase is from 0."""
     first, last = phase
     return ((steps > first * budget) | (first == 0)) & (steps <= last * budget)
 
 
 def at_start(arm: StudyArm, key: str) -> Measure:
-    """A probe's value before the first step."""
+    """Measure a probe before the first step."""
 
     def measure(study: Study) -> pd.DataFrame:
         (runs,) = study.paired([arm])
@@ -335,7 +336,7 @@ def at_start(arm: StudyArm, key: str) -> Measure:
 
 
 def of_problem(name: str, value: Callable[[Mapping[str, float]], float]) -> Measure:
-    """A number of a problem that is measured without runs, from its quantities for a seed."""
+    """Measure a number of a problem without runs, from its quantities for each seed."""
 
     def measure(study: Study) -> pd.DataFrame:
         table = study.measured(name).pivot(index="seed", columns="quantity", values="value")
@@ -354,7 +355,7 @@ def rows_of(
     baseline_arm: Any = "",
     bound: Any = "",
 ) -> pd.DataFrame:
-    """The rows of a measure; seeds are the index of `value`, a series is in its order."""
+    """Make the rows of a measure; the index of `value` holds the seeds, series share its order."""
     columns = {
         "seed": value.index,
         "value": value,

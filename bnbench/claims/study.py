@@ -1,4 +1,4 @@
-"""What claims read: the runs of experiments, arms among them, and measurements without runs.
+"""The results that claims read: the runs of experiments by arm, and measurements without runs.
 
 Every comparison is checked before it is made: the seeds of the two sides are the same, runs that
 share a seed began with the same weights and met the same batches, and no image is in two splits.
@@ -23,7 +23,7 @@ from bnbench.tracking.run_dir import RunFolder
 from bnbench.tracking.shapes import OUTCOMES
 from bnbench.tracking.stored import DamagedError, content
 
-FIRST_TUNING_SEED = 100  # seeds from here on choose learning rates; those below report
+FIRST_TUNING_SEED = 100  # seeds from 100 on choose learning rates; smaller ones report
 
 
 class IntegrityError(ValueError):
@@ -40,10 +40,10 @@ class StudyArm:
 
     Attributes:
         experiment: its name.
-        where: values of columns of runs.csv that single it out, learning rate aside; None where the
-            arm does not have that setting.
-        rate: `tuned`, the best of its own grid on the tuning seeds; or the learning rate; None
-            where `where` singles it out by itself.
+        where: values of columns of runs.csv that single the arm out, learning rate aside; None for
+            a setting that the arm does not have.
+        rate: `tuned` for the best rate of the arm's own grid on the tuning seeds; or the learning
+            rate; None if `where` alone singles the arm out.
     """
 
     experiment: str
@@ -51,7 +51,7 @@ class StudyArm:
     rate: Literal["tuned"] | float | None = "tuned"
 
     def but(self, **changes: Any) -> "StudyArm":
-        """The arm with other values; `__` in a name stands for the dot of a column."""
+        """Return the arm with some values replaced; `__` in a name is the dot of a column."""
         rate = changes.pop("rate", self.rate)
         new = {key.replace("__", "."): value for key, value in changes.items()}
         return StudyArm(self.experiment, {**self.where, **new}, rate)
@@ -65,10 +65,10 @@ class Study:
         self._experiments: dict[str, ExperimentData] = {}
 
     def experiment(self, name: str) -> ExperimentData:
-        """An experiment, loaded once.
+        """Load an experiment, once.
 
         Raises:
-            LackingError: it was never asked for.
+            LackingError: the experiment was never asked for.
         """
         if name not in self._experiments:
             folder = experiment_path(self.results, name, self.data)
@@ -79,15 +79,15 @@ class Study:
 
     @cached_property
     def folder(self) -> Path:
-        """Where the claims about the data set are kept."""
+        """The folder of the claims about the data set."""
         return self.results / "claims" / self.data
 
     def measured(self, name: str) -> pd.DataFrame:
-        """`measured/<name>.csv`: what was measured without runs.
+        """Read `measured/<name>.csv`, a measurement without runs.
 
         Raises:
-            LackingError: it was not.
-            DamagedError: it is not what measuring wrote.
+            LackingError: the file is missing.
+            DamagedError: the file is damaged.
         """
         file = self.folder / "measured" / f"{name}.csv"
         try:
@@ -100,7 +100,7 @@ class Study:
             raise DamagedError(f"{file}: {error}") from None
 
     def matching(self, arm: StudyArm) -> pd.DataFrame:
-        """The runs that have the values of `arm.where`, at every rate and seed."""
+        """Select the runs that have the values of `arm.where`, at every rate and seed."""
         runs = self.experiment(arm.experiment).runs
         chosen = pd.Series(True, runs.index)
         for column, value in arm.where.items():
@@ -110,10 +110,10 @@ class Study:
         return runs[chosen]
 
     def grid(self, arm: StudyArm) -> pd.DataFrame:
-        """The tuning runs of an arm, every one finished: rate by rate, seed by seed.
+        """Select the tuning runs of an arm, at every rate and seed.
 
         Raises:
-            LackingError: there are none, or not all are finished.
+            LackingError: there are no tuning runs, or not all are finished.
         """
         runs = self.matching(arm)
         runs = runs[runs["seed"] >= FIRST_TUNING_SEED]
@@ -123,7 +123,7 @@ class Study:
         return runs.sort_values(["optim.lr", "seed"])
 
     def rate(self, arm: StudyArm) -> float | None:
-        """The learning rate of an arm: where it is tuned, the best on the tuning seeds."""
+        """The learning rate of an arm; a tuned one is the best on the tuning seeds."""
         if arm.rate != "tuned":
             return arm.rate
         grid = self.grid(arm)
@@ -131,10 +131,10 @@ class Study:
         return float(scores.index[best_place(list(scores))])
 
     def runs(self, arm: StudyArm, rate: float | None = None, tuning: bool = False) -> pd.DataFrame:
-        """The runs of one arm that report, or those that tuned it, indexed by seed.
+        """Select the reporting runs of one arm, or with `tuning` its tuning runs, indexed by seed.
 
         Raises:
-            LackingError: it singles out no arm, or several, or not every run is finished.
+            LackingError: `arm` singles out no arm or several, or not every run is finished.
         """
         rate = self.rate(arm) if rate is None else rate
         runs = self.matching(arm)
@@ -147,13 +147,13 @@ class Study:
         return runs.set_index("seed").sort_index()
 
     def paired(self, arms: Iterable[StudyArm], rate: float | None = None) -> list[pd.DataFrame]:
-        """The runs of some arms at their rates, or all at one, paired by seed.
+        """Select the runs of some arms, each at its own rate or all at `rate`, paired by seed.
 
-        A common rate is that of the tuning runs: at it, every arm has been run on those seeds.
+        At a common rate the tuning runs are read, since every arm has those at every rate.
 
         Raises:
-            IntegrityError: the arms do not have the same seeds, or runs that share one differ in
-                what they must share.
+            IntegrityError: the arms do not have the same seeds, or two runs with one seed began
+                with other weights or met other batches.
         """
         frames = [self.runs(arm, rate, tuning=rate is not None) for arm in arms]
         first = frames[0]
@@ -182,18 +182,18 @@ class Study:
 
     @cache  # noqa: B019 - a study lives as long as its program
     def fingerprint(self, arm: str, seed: int) -> dict[str, Any]:
-        """What a run began with: see `bnbench.train.fingerprint`."""
+        """Read the fingerprint of a run: hashes of its first weights, batches and splits."""
         mark = RunFolder.of(self.results, arm, seed).read_summary().get("fingerprint")
         if not mark:
             raise IntegrityError(f"{arm} seed {seed}: no fingerprint tells what it was trained on")
         return mark
 
     def final(self, frame: pd.DataFrame, key: str) -> pd.Series:
-        """The final metric `key` of runs, by seed."""
+        """Read the final metric `key` of runs, by seed."""
         return final(frame, key).astype(float)
 
     def curves(self, arm: StudyArm, frame: pd.DataFrame, key: str) -> pd.DataFrame:
-        """The points `seed, step, value` of a metric of the runs in `frame`."""
+        """Select the points `seed, step, value` of a metric of the runs in `frame`."""
         points = curve_of(self.experiment(arm.experiment), key)
         points = points[(points["arm"] == _arm(frame)) & points["seed"].isin(frame.index)]
         if points.empty:
@@ -217,7 +217,7 @@ def _equals(column: pd.Series, value: Any) -> pd.Series:
 
 
 def _shared(one: pd.DataFrame, other: pd.DataFrame) -> list[str]:
-    """What runs of two arms that share a seed must have in common."""
+    """List the parts of the fingerprint that runs of two arms with one seed must share."""
     a, b = one.iloc[0], other.iloc[0]
 
     def same(*columns: str) -> bool:

@@ -1,4 +1,4 @@
-"""Statistics of test accuracy under shifts of the test images, beside that on the clean ones."""
+"""Statistics of test accuracy under shifts, relative to the accuracy on clean test images."""
 
 from collections.abc import Sequence
 
@@ -18,10 +18,10 @@ def shifted(
     shifts: Sequence[str],
     severities: Sequence[int],
 ) -> pd.DataFrame:
-    """Accuracies of runs, a column per (shift, severity).
+    """Read the accuracies of runs under shifts, a column per (shift, severity).
 
     Raises:
-        LackingError: the runs were not evaluated so.
+        LackingError: the runs were not evaluated under these shifts and this policy.
     """
     table = study.experiment(arm.experiment).shifts
     mine = (table["arm"] == frame["arm"].iloc[0]) & table["seed"].isin(frame.index)
@@ -36,7 +36,7 @@ def shifted(
 
 
 def clean_key(policy: str) -> str:
-    """The metric of clean test images under a policy."""
+    """The key of the clean test metric under a policy."""
     return ACCURACY if policy in CLEAN_POLICIES else f"test@{policy}/accuracy"
 
 
@@ -47,7 +47,7 @@ def retained_gap(
     severities: Sequence[int],
     policies: tuple[str, str] = ("ema", "none"),
 ) -> Measure:
-    """Share of the clean accuracy that is left under shift, treatment minus baseline, in pp.
+    """Measure the share of clean accuracy left under shift, treatment minus baseline, in pp.
 
     Each side's accuracies under the shifts are averaged, then divided by its own clean one: nets of
     different clean accuracy are comparable.
@@ -69,10 +69,10 @@ def retained_gap(
 def recovered(
     arm: StudyArm, policy: str, shifts: Sequence[str], severities: Sequence[int], plain: str = "ema"
 ) -> Measure:
-    """The share of what shifts cost that a policy brings back: Σ(adapted - plain)/Σ(clean - plain).
+    """Measure the share of the accuracy lost to shifts that a policy brings back.
 
-    Sums run over shifts and severities, so that nothing is divided by what one costs that costs
-    next to nothing.
+    Σ(adapted - plain)/Σ(clean - plain). The sums run over shifts and severities, so that a shift
+    that costs next to nothing is no divisor by itself.
     """
 
     def measure(study: Study) -> pd.DataFrame:
@@ -93,7 +93,7 @@ def recovered_gap(
     shifts: Sequence[str],
     severities: Sequence[int],
 ) -> Measure:
-    """What a policy brings back of one net minus what another does of a net without statistics."""
+    """Measure the share recovered in one net minus the share in a net without statistics."""
     one = recovered(treatment, policies[0], shifts, severities)
     other = recovered(baseline, policies[1], shifts, severities, "none")
 
@@ -107,7 +107,7 @@ def recovered_gap(
 
 
 def change(arm: StudyArm, policy: str, plain: str = "ema") -> Measure:
-    """Accuracy on the clean test images under a policy minus that under another, in pp."""
+    """Measure the change of clean test accuracy from one policy to another, in pp."""
 
     def measure(study: Study) -> pd.DataFrame:
         (frame,) = study.paired([arm])
@@ -118,7 +118,7 @@ def change(arm: StudyArm, policy: str, plain: str = "ema") -> Measure:
 
 
 def cost(arm: StudyArm, policy: str, shift: str, severity: int = 5) -> Measure:
-    """Accuracy under a shift minus that on the clean test images, both under one policy, in pp."""
+    """Measure the change of accuracy from clean to shifted test images, in pp, one policy."""
 
     def measure(study: Study) -> pd.DataFrame:
         (frame,) = study.paired([arm])

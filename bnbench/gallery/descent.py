@@ -28,15 +28,15 @@ REACH, GRID = 1.25, 121  # of the drawn surface: this far from the optimum on ei
 
 
 class Descent(NamedTuple):
-    """One way down.
+    """One path of gradient descent.
 
     Attributes:
-        name: what the features are.
+        name: of the features, raw or normalised.
         kappa: the condition number of the Hessian.
         rate: the step size.
         path: the weights at step 0, 1, … (steps + 1, 2), until the excess is small.
-        excess: f(w) - min f at each of them (steps + 1,).
-        axes: the weights of feature 1 and of feature 2 that the surface is drawn at, (GRID,) each.
+        excess: f(w) - min f at each step (steps + 1,).
+        axes: the weights of feature 1 and of feature 2 on the drawn surface, (GRID,) each.
         surface: f(w) - min f, (GRID, GRID), a row for each weight of feature 2.
     """
 
@@ -50,17 +50,17 @@ class Descent(NamedTuple):
 
     @property
     def steps(self) -> int:
-        """The steps until the excess is at most TOLERANCE of its start."""
+        """The number of steps until the excess is at most TOLERANCE of its start."""
         return len(self.path) - 1
 
 
 def best_rate(problem: Quadratic) -> float:
-    """The constant step with the fastest decrease: 2/(lambda_min + lambda_max)."""
+    """Compute the constant step with the fastest decrease: 2/(lambda_min + lambda_max)."""
     return 2 / torch.linalg.eigvalsh(problem.hessian).sum().item()
 
 
 def descend(problem: Quadratic, rate: float, tolerance: float = TOLERANCE) -> Tensor:
-    """The weights of gradient descent from 0 until the excess is at most a share of its start.
+    """Run gradient descent from 0 until the excess is at most a share of its start.
 
     Args:
         problem: one problem, P = 1.
@@ -78,7 +78,7 @@ def descend(problem: Quadratic, rate: float, tolerance: float = TOLERANCE) -> Te
 
 
 def descent(name: str, problem: Quadratic) -> Descent:
-    """The way down of one problem, and the surface around its optimum."""
+    """Run gradient descent on one problem and compute the surface around its optimum."""
     rate = best_rate(problem)
     path = descend(problem, rate)
     around = torch.linspace(-REACH, REACH, GRID, dtype=torch.float64)
@@ -90,7 +90,7 @@ def descent(name: str, problem: Quadratic) -> Descent:
 
 
 def descents() -> list[Descent]:
-    """Both ways down: with raw features, and with each less its mean over its deviation."""
+    """Run gradient descent twice: with raw features, and with standardised ones."""
     z, y = draw(SEED)
     x = scaled(z, SCALE)
     return [

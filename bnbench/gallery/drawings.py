@@ -13,7 +13,7 @@ from bnbench.gallery import slides
 from bnbench.gallery.slides import SIDES, themed
 
 LOW, HIGH = 1e-3, 30.0  # nats; the scale of colours, the same for all planes
-BASIN = 0.5  # nats: below it lies what is called the basin
+BASIN = 0.5  # nats: the basin is the region below
 QUANTITIES = {  # of the runs with the loss along the gradient: metric -> heading
     "loss": "training loss (nats)",
     "loss_range": "range of the loss within a step (nats)",
@@ -28,7 +28,7 @@ class PlaneOf:
 
     Attributes:
         norm: `none` or `batchnorm`.
-        rate: that it was trained at.
+        rate: the learning rate that the net was trained at.
         axis: the weights of both directions, (n,).
         loss: in nats, (n, n), a row for each weight of the second.
         others: basins of the same kind of net with other seeds, as shares.
@@ -47,12 +47,12 @@ class PlaneOf:
 
     @property
     def name(self) -> str:
-        """What it is called: `with BN, rate 0.1`."""
+        """The name of the net: `with BN, rate 0.1`."""
         return f"{SIDES[self.norm][0]}, rate {self.rate:g}"
 
 
 def share_below(loss: np.ndarray) -> float:
-    """The share of points where the loss is below BASIN; one that is no number is not.
+    """Compute the share of points where the loss is below BASIN; NaN is not below.
 
     >>> share_below(np.array([[0.1, 0.6], [0.4, np.nan]]))
     0.5
@@ -61,7 +61,7 @@ def share_below(loss: np.ndarray) -> float:
 
 
 def planes_title(planes: Sequence[PlaneOf]) -> str:
-    """What one sees."""
+    """Write the title of the planes, with the shares of their basins."""
     told = []
     for norm in dict.fromkeys(plane.norm for plane in planes):
         shares = [f"{100 * plane.basin:.0f}" for plane in planes if plane.norm == norm]
@@ -70,7 +70,7 @@ def planes_title(planes: Sequence[PlaneOf]) -> str:
 
 
 def draw_planes(planes: Sequence[PlaneOf], title: str, caption: str) -> Figure:
-    """Contours of the loss around trained weights, side by side on one scale."""
+    """Draw contours of the loss around trained weights, side by side on one scale."""
     levels = np.geomspace(LOW, HIGH, 19)
     with themed():
         figure = slides.slide(title, caption)
@@ -104,14 +104,14 @@ Curves = Mapping[str, np.ndarray]  # norm -> values (seeds, T)
 
 
 def middle(values: np.ndarray) -> np.ndarray:
-    """The median over seeds at each step, NaN where one is none."""
+    """Compute the median over seeds at each step, NaN where a seed has NaN."""
     return np.median(values, axis=0)
 
 
 def halves(steps: np.ndarray, curves: Curves) -> tuple[float, float]:
-    """How many times as large the medians are with BN, in either half of the steps.
+    """Compute the ratio of the medians with BN to those without, in either half of the steps.
 
-    The geometric mean over the points of a half; NaN where it has none with positive numbers.
+    The ratio is a geometric mean over the points of a half; NaN without positive points.
     """
     with np.errstate(divide="ignore", invalid="ignore"):
         log = np.log(middle(curves["batchnorm"]) / middle(curves["none"]))
@@ -124,7 +124,7 @@ def halves(steps: np.ndarray, curves: Curves) -> tuple[float, float]:
 def draw_gradient(
     steps: np.ndarray, quantities: Mapping[str, Curves], title: str, caption: str
 ) -> Figure:
-    """What lies along the gradient over training: a thin line for each seed, thick the median.
+    """Draw the loss along the gradient over training: a thin line a seed, a thick one the median.
 
     Args:
         steps: from 1 on, (T,).
@@ -151,7 +151,7 @@ def draw_gradient(
 def draw_bands(
     steps: np.ndarray, bands: Mapping[str, np.ndarray], title: str, caption: str
 ) -> Figure:
-    """Percentiles of what enters the activations, by layer over training.
+    """Draw percentiles of the inputs of the activations, by layer over training.
 
     Args:
         steps: (T,).

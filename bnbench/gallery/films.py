@@ -20,13 +20,13 @@ INK = "#2b2f36"
 
 @dataclass(frozen=True)
 class Densities:
-    """How what enters the activations of one net is distributed, over training.
+    """The distributions of the inputs of the activations of one net, over training.
 
     Attributes:
         norm: `none` or `batchnorm`.
         steps: of each point in time, (T,).
-        shares: of the values in each bin, (T, layers, bins); with what lies beyond in two more.
-        edges: of the bins, without those beyond, (bins - 1,).
+        shares: of the values in each bin, (T, layers, bins); the first and last bin are open.
+        edges: between the bins, (bins - 1,).
         accuracy: on the validation images in percent, NaN where it was not measured, (T,).
     """
 
@@ -42,7 +42,7 @@ class Densities:
 
 
 def chosen(steps: Sequence[int], count: int) -> list[int]:
-    """The places of about so many steps, evenly spaced in their logarithm, first and last too.
+    """Choose the places of about `number` steps, even in their logarithm, with first and last.
 
     >>> chosen([0, 1, 2, 3, 4, 5, 6, 7, 8], 4)
     [0, 1, 3, 8]
@@ -54,7 +54,7 @@ def chosen(steps: Sequence[int], count: int) -> list[int]:
 
 
 def descent_title(raw: Descent, normalised: Descent) -> str:
-    """What one sees."""
+    """Write the title: the steps with raw and with normalised features."""
     return (
         f"Gradient descent: {raw.steps} steps on raw features, "
         f"{normalised.steps} on normalised ones"
@@ -62,7 +62,7 @@ def descent_title(raw: Descent, normalised: Descent) -> str:
 
 
 def descent_caption(raw: Descent, normalised: Descent) -> str:
-    """What was run."""
+    """Write the caption: the problem, its step sizes and condition numbers."""
     return (
         f"Least squares on {SAMPLES} samples of two features, the second {SCALE} times as large as "
         "the first; contours of the loss above its minimum, each a factor of 2 from the next. "
@@ -73,7 +73,7 @@ def descent_caption(raw: Descent, normalised: Descent) -> str:
 
 
 def descent_film(ways: Sequence[Descent], path: Path) -> list[str]:
-    """Draw two ways down side by side, and how the loss falls; the names of the files."""
+    """Draw two paths side by side with their losses; return the names of the files."""
     raw, normalised = ways
     looks = {0: SIDES["none"][1], 1: SIDES["batchnorm"][1]}
     with themed():
@@ -118,7 +118,7 @@ def descent_film(ways: Sequence[Descent], path: Path) -> list[str]:
 
 
 def contours(ax: Axes, way: Descent) -> None:
-    """The surface of one problem, the same levels for all."""
+    """Draw the surface of one problem, at the same levels for all problems."""
     levels = 2.0 ** np.arange(-8, 6)
     height = np.clip(way.surface.numpy(), levels[0], levels[-1])
     one, other = (axis.numpy() for axis in way.axes)
@@ -169,7 +169,7 @@ def densities_film(
 
 
 def ridge_axes(ax: Axes, net: Densities, layers: int):
-    """The fixed parts of one side of the film, and its artists that move."""
+    """Draw the fixed parts of one side of the film; return the artists that move."""
     colour = SIDES[net.norm][1]
     fills, lines = [], []
     for layer in range(layers):

@@ -29,13 +29,13 @@ from bnbench.tracking.whole_files import as_json, write_whole
 from bnbench.train import SUBSET
 
 EXPERIMENT = "gallery"
-GRID, COARSE = 41, 11  # points a side of the plane that is drawn, and of those of other seeds
+GRID, COARSE = 41, 11  # points a side of the drawn plane, and of the planes of other seeds
 NETS = {"mlp": "ReLU MLP", "sigmoid_mlp": "sigmoid MLP", "vgg": "VGG", "sigmoid_vgg": "sigmoid VGG"}
 
 
 @dataclass(frozen=True)
 class GalleryPicture:
-    """One picture: what one sees, what was run, and its files."""
+    """One picture: its title, its caption with the runs behind it, and its files."""
 
     name: str
     title: str
@@ -52,7 +52,7 @@ def make(
         results: the results folder, with the runs of the experiment.
         data: the data set.
         configs: arm -> its configuration, with its seeds.
-        say: is told a line for each picture and each plane.
+        say: a function that gets a line for each picture and each plane.
 
     Returns:
         The pictures, and a line for each reason why one could not be drawn: a run that diverged,
@@ -87,14 +87,14 @@ def make(
 
 
 def check_done(experiment: ExperimentData, arms: Collection[str]) -> None:
-    """Refuse arms of which a run has no result or diverged: there is nothing to draw of it."""
+    """Refuse arms with a run that has no result or diverged, and so nothing to draw."""
     for run in experiment.runs.to_dict("records"):
         if run["arm"] in arms and run["status"] != "done":
             raise ValueError(f"{run['arm']} seed {run['seed']}: {run['status']}, cannot be drawn")
 
 
 def net_words(config: Config) -> str:
-    """What was run, for a caption: `ReLU MLP 6×128 on digits, 400 steps of 64 images`."""
+    """Describe the runs for a caption: `ReLU MLP 6×128 on digits, 400 steps of 64 images`."""
     widths = [w for w, count in stages(config.model.widths, config.model.depth)
               for _ in range(count)]  # fmt: skip
     momentum = getattr(config.optim, "momentum", None)
@@ -106,7 +106,7 @@ def net_words(config: Config) -> str:
 
 
 def descent_picture(folder: Path) -> GalleryPicture:
-    """Gradient descent on two features, raw and normalised."""
+    """Draw gradient descent on two features, raw and normalised."""
     ways = descents()
     files = films.descent_film(ways, folder / "two-features")
     words = films.descent_title(*ways), films.descent_caption(*ways)
@@ -114,10 +114,10 @@ def descent_picture(folder: Path) -> GalleryPicture:
 
 
 def by_norm(configs: Mapping[str, Config]) -> dict[str, str]:
-    """Norm -> arm, the net without a norm first.
+    """Map norm to arm, the net without a norm first.
 
     Raises:
-        ValueError: there are not exactly the two.
+        ValueError: there are not exactly these two arms.
     """
     found = {config.norm.name: arm for arm, config in configs.items()}
     if set(found) != {"none", "batchnorm"} or len(configs) != len(found):
@@ -126,21 +126,21 @@ def by_norm(configs: Mapping[str, Config]) -> dict[str, str]:
 
 
 def series(experiment: ExperimentData, arm: str, split: str, metric: str) -> pd.DataFrame:
-    """The rows of one metric of an arm: seed, step, layer, value."""
+    """Select the rows of one metric of an arm: seed, step, layer, value."""
     curves = experiment.curves
     own = curves[(curves["arm"] == arm) & (curves["split"] == split)]
     return own.loc[own["metric"] == metric, ["seed", "step", "layer", "value"]]
 
 
 def by_layer(experiment: ExperimentData, arm: str, metric: str) -> pd.DataFrame:
-    """A probe's metric of an arm's only seed: a row for each step, a column for each layer."""
+    """Pivot a probe's metric of an arm's only seed: a row a step, a column a layer."""
     own = series(experiment, arm, "train@batch", metric)
     own = own.assign(layer=own["layer"].astype(str).astype(int))
     return own.pivot(index="step", columns="layer", values="value").sort_index(axis=1)
 
 
 def of_seed(experiment: ExperimentData, seed: int) -> ExperimentData:
-    """The curves of one seed alone."""
+    """Return the experiment with the curves of one seed alone."""
     curves = experiment.curves
     return ExperimentData(**{**vars(experiment), "curves": curves[curves["seed"] == seed]})
 
@@ -148,7 +148,7 @@ def of_seed(experiment: ExperimentData, seed: int) -> ExperimentData:
 def bands_picture(
     folder: Path, experiment: ExperimentData, configs: Mapping[str, Config]
 ) -> GalleryPicture:
-    """The 15th, 50th and 85th percentiles by layer over training."""
+    """Draw the 15th, 50th and 85th percentiles by layer over training."""
     arms = by_norm(configs)
     config = configs[arms["none"]]
     own = of_seed(experiment, config.seeds[0])
@@ -175,7 +175,7 @@ def bands_picture(
 
 
 def densities(experiment: ExperimentData, norm: str, arm: str) -> Densities:
-    """The histograms of an arm over training."""
+    """Collect the histograms of an arm over training."""
     tables = [by_layer(experiment, arm, f"share_{k:02}") for k in range(BINS + 2)]
     shares = np.stack(list(map(np.asarray, tables)), 2)
     steps = tables[0].index
@@ -188,7 +188,7 @@ def densities(experiment: ExperimentData, norm: str, arm: str) -> Densities:
 def densities_picture(
     folder: Path, experiment: ExperimentData, configs: Mapping[str, Config]
 ) -> GalleryPicture:
-    """The densities of all layers, moving over training."""
+    """Draw the film of the densities of all layers over training."""
     arms = by_norm(configs)
     config = configs[arms["none"]]
     own = of_seed(experiment, config.seeds[0])
@@ -217,7 +217,7 @@ def densities_picture(
 def gradient_picture(
     folder: Path, experiment: ExperimentData, configs: Mapping[str, Config]
 ) -> GalleryPicture:
-    """The loss along the gradient over training, from the runs' own records."""
+    """Draw the loss along the gradient over training, from the runs' own records."""
     arms = by_norm(configs)
     config = configs[arms["none"]]
     quantities, steps = {}, np.zeros(0)
@@ -248,7 +248,7 @@ def gradient_picture(
 def planes_picture(
     folder: Path, results: Path, configs: Mapping[str, Config], say: Callable[[str], None]
 ) -> GalleryPicture:
-    """The loss around the trained weights, of the first seed; basins of all seeds."""
+    """Draw the loss around the trained weights of the first seed, with the basins of all seeds."""
     order = sorted(
         configs, key=lambda a: (configs[a].norm.name != "none", learning_rate(configs[a]))
     )

@@ -18,9 +18,9 @@ from bnbench.tracking.stored import TABLE, DamagedError, content, digest, make_f
 from bnbench.tracking.whole_files import as_json, write_whole
 from bnbench.train import build, load_weights
 
-VERSION = 1  # of what the numbers mean; planes of another version are measured anew
-HALF = 1.0  # the planes reach so far either way, in multiples of the directions
-IMAGES = 500  # training images that the loss is taken on
+VERSION = 1  # raised with the meaning of the numbers: planes of another version are measured anew
+HALF = 1.0  # reach of the planes either way, in multiples of the directions
+IMAGES = 500  # number of training images that the loss is computed on
 HEADER = ("a", "b", "loss")
 
 
@@ -33,7 +33,9 @@ def measured_plane(
     points: int,
     say: Callable[[str], None],
 ) -> np.ndarray:
-    """The plane through one run's weights, (points, points); kept, or measured and written.
+    """Read or measure the plane through the weights of one run, (points, points).
+
+    A plane that was measured before is read from its file.
 
     Raises:
         ValueError: the run kept no weights.

@@ -27,7 +27,7 @@ Plane = list[list[float]]  # f at b (outer) and a (inner)
 
 
 def direction(at: Parameters, seed: int, axis: str) -> Parameters:
-    """A filter-normalised random direction from the weights `at`, one tensor for each of them.
+    """Draw a filter-normalised random direction from the weights `at`, one tensor for each.
 
     Layer by layer, each from its own generator: nets whose weights have the same shapes get the
     same draw, whatever biases and norms they have.
@@ -55,7 +55,7 @@ def direction(at: Parameters, seed: int, axis: str) -> Parameters:
 def plane(
     model: nn.Module, batch: Batch, ways: tuple[Parameters, Parameters], axis: Sequence[float]
 ) -> Plane:
-    """The loss at w + a·ways[0] + b·ways[1] for all a and b of an axis; the net is left as it was.
+    """Compute the loss at w + a·ways[0] + b·ways[1] for all a and b; the net stays as it was.
 
     Args:
         model: the trained net; its parameters are w.

@@ -1,4 +1,4 @@
-"""What all pictures of the gallery share: a slide of 16:9 with a title and a caption, and films.
+"""Slides of 16:9 with a title and a caption, and films of them, for all pictures of the gallery.
 
 Matplotlib's own writer gives each frame of a GIF colours of its own, which flicker, and all frames
 one duration; so films are put together here, in one palette.
@@ -36,15 +36,15 @@ THEME: dict[Any, Any] = {
     "lines.linewidth": 2.4,
 }
 themed = partial(style.themed, THEME)
-SIDES = {  # by norm: what a net is called, and its colour
+SIDES = {  # norm -> name of a net with it, and its colour
     "none": ("without BN", style.NORM_COLOURS["none"]),
     "batchnorm": ("with BN", style.NORM_COLOURS["batchnorm"]),
 }
-ACCENT = style.NORM_COLOURS["lrn"]  # vermilion: of what moves
+ACCENT = style.NORM_COLOURS["lrn"]  # vermilion, for the moving parts
 
 
 def slide(title: str, caption: str) -> Figure:
-    """An empty figure of 16:9 under its title, above a caption in small type."""
+    """Make an empty figure of 16:9 with a title above and a caption in small type below."""
     room = ConstrainedLayoutEngine(w_pad=0.12, h_pad=0.1, wspace=0.03, hspace=0.03)
     figure = Figure(figsize=SIZE, layout=room, facecolor="white")
     FigureCanvasAgg(figure)
@@ -55,7 +55,7 @@ def slide(title: str, caption: str) -> Figure:
 
 
 def balanced(title: str) -> str:
-    """A title in as few lines as it needs, of about one length.
+    """Break a title into the fewest lines, of about one length.
 
     >>> balanced("a" * 40 + " " + "b" * 40).count(chr(10))
     1
@@ -65,7 +65,7 @@ def balanced(title: str) -> str:
 
 
 def save(figure: Figure, path: Path) -> list[str]:
-    """Write a slide as .png and .svg; the names of the files."""
+    """Write a slide as .png and .svg; return the names of the files."""
     style.save(figure, path, THEME, DEPTH)
     return [path.with_suffix(suffix).name for suffix in (".png", ".svg")]
 
@@ -78,7 +78,7 @@ def film(
     Args:
         figure: the slide; its layout is made for the last frame and then stays as it is.
         path: where to, without a suffix.
-        show: puts the artists of a frame in place.
+        show: a function that puts the artists of a frame in place.
         durations: of each frame, in ms; a browser shows none for less than 20.
 
     Returns:
@@ -104,7 +104,7 @@ def film(
 
 
 def in_palette(image: Image.Image, palette: Image.Image) -> Image.Image:
-    """A frame in the colours of a palette, and white where it is white: no tint on the ground."""
+    """Map a frame to the colours of a palette; white stays white."""
     nearest = image.quantize(palette=palette, dither=Image.Dither.NONE)
     places = np.array(nearest)
     places[(np.asarray(image) == 255).all(2)] = FILM_COLOURS
@@ -114,7 +114,7 @@ def in_palette(image: Image.Image, palette: Image.Image) -> Image.Image:
 
 
 def frame(figure: Figure, show: Callable[[int], None], number: int) -> Image.Image:
-    """One frame of a film, as pixels."""
+    """Render one frame of a film as pixels."""
     show(number)
     canvas = figure.canvas
     assert isinstance(canvas, FigureCanvasAgg)
