@@ -1,7 +1,7 @@
 """From paired seeds to a verdict: tests against the smallest effect of interest, and their power.
 
 A claim says that an effect lies beyond a bound, its smallest effect of interest (SESOI), or that it
-lies between two. Student's t decides, over the differences of paired seeds (DESIGN.md, section 6):
+lies between two. Student's t decides, over the differences of paired seeds (docs/statistics.md):
 
     beyond    one-sided t test against the bound, in both directions
     between   two one-sided tests (TOST; Schuirmann 1987): the p-value is the greater of the two
@@ -93,9 +93,9 @@ def holm(p_values: Sequence[float]) -> list[float]:
 
 
 def detectable(std: float, n: int, alpha: float = 0.025, power: float = POWER) -> float:
-    """Compute the distance from the bound that a one-sided t test finds with power `power`.
+    """Compute the distance from the bound that a one-sided t test finds with a given power.
 
-    For two one-sided tests give (1 + `POWER`)/2: when the effect is zero, both succeed together with
+    For two one-sided tests give (1 + `POWER`)/2: at an effect of zero both succeed together with
     probability `POWER` if each succeeds with that one.
 
     Args:

@@ -1,4 +1,4 @@
-"""Intervals over seeds and comparisons of arms that share seeds (DESIGN.md, section 6).
+"""Intervals over seeds and comparisons of arms that share seeds (docs/statistics.md).
 
 Every interval is a two-sided Student t interval with n-1 degrees of freedom, unadjusted for the
 number of comparisons. Fewer than three seeds give no interval.

@@ -16,7 +16,7 @@ from bnbench.analysis.verdicts import (
 )
 from bnbench.config.labels import ABSENT, count_label
 
-SYMBOLS = dict(zip(VERDICTS, "✓✗?–", strict=True))  # a verdict is never told by colour alone
+SYMBOLS = dict(zip(VERDICTS, "✓✗?–", strict=True))  # colour alone would not tell verdicts apart
 COLOURS = dict(zip(VERDICTS, ("#00704f", "#b3400a", "#5a4b9c", "#5a6570"), strict=True))
 
 
@@ -51,7 +51,7 @@ def counts(claims: Iterable[JudgedClaim]) -> dict[str, Counter[str]]:
 
 
 def numbers(values: Iterable[float], ratio: bool = False, signed: bool = False) -> list[str]:
-    """Numbers that belong together, to two digits of their spread; one alone gets three digits.
+    """Write numbers that belong together to two digits of their spread, a single one to three.
 
     Differences share a number of decimals, ratios a number of digits.
 
@@ -86,14 +86,14 @@ def _number(value: float, digits: int, decimals: int | None, signed: bool) -> st
 
 
 def with_unit(text: str, part: PartView) -> str:
-    """A number, or numbers, in the unit of a part: `2.4×`, `0.5 pp`, `12 %`."""
+    """Write one or more numbers in the unit of a part: `2.4×`, `0.5 pp`, `12 %`."""
     if text == ABSENT:
         return text
     return f"{text}×" if part.ratio else f"{text} {part.unit}".rstrip()
 
 
 def estimate_words(part: PartView, row: Mapping[str, Any]) -> str:
-    """An estimate with its interval: `2.41× [1.98, 2.93]`; without one the estimate alone."""
+    """Write an estimate with its interval, if it has one: `2.41× [1.98, 2.93]`."""
     ends = [row["ci_low"], row["ci_high"]]
     has_interval = not any(map(math.isnan, ends))
     signed = part.unit == "pp"
@@ -104,7 +104,7 @@ def estimate_words(part: PartView, row: Mapping[str, Any]) -> str:
 
 
 def sesoi_words(part: PartView, row: Mapping[str, Any]) -> str:
-    """What a part must show: `above 1.5×`, `below −5 pp`, `within ±1 pp`, `–` for a reading."""
+    """Write the target of a part: `above 1.5×`, `within ±1 pp`, `–` for a reading."""
     low, high = (float(row[key]) for key in ("sesoi_low", "sesoi_high"))
     if math.isnan(low) and math.isnan(high):
         return ABSENT
@@ -118,29 +118,31 @@ def sesoi_words(part: PartView, row: Mapping[str, Any]) -> str:
 
 
 def _plain(value: float) -> str:
-    """A number that was declared, as it was declared."""
-    return f"{value:.6g}".replace("-", "−", int(value < 0))  # not the one of an exponent
+    """Write a declared number as it was declared."""
+    return f"{value:.6g}".replace(
+        "-", "−", int(value < 0)
+    )  # the sign of the number alone, not of its exponent
 
 
 def p_words(p: float) -> str:
-    """A p-value: `0.013`, `< 0.001`."""
+    """Write a p-value: `0.013`, `< 0.001`."""
     return ABSENT if math.isnan(p) else "< 0.001" if p < 0.001 else f"{p:.2g}"
 
 
 def exact_words(row: Mapping[str, Any]) -> tuple[str, str]:
-    """A measured number and its bound: `4.0e-16`, `≤ 1e-10`."""
+    """Write a measured number and its bound: `4.0e-16`, `≤ 1e-10`."""
     sign = {"<=": "≤", ">=": "≥"}[row["direction"]]
     return _plain(float(f"{row['estimate']:.2g}")), f"{sign} {_plain(row['bound'])}"
 
 
 def exact_headline(claim: JudgedClaim) -> Mapping[str, Any]:
-    """The part of an exact claim that a single row shows: the first that fails, else the first."""
+    """Choose the part of an exact claim to show: the first that fails, else the first."""
     rows = records(claim.evidence)
     return next((row for row in rows if not row["holds"]), rows[0])
 
 
 def row_texts(claim: JudgedClaim) -> dict[str, str]:
-    """The numbers of a claim as its row of the scoreboard shows them, and what they measure."""
+    """Write the numbers of a claim for its row of the scoreboard, with the measured quantity."""
     if claim.is_exact:
         row = exact_headline(claim)
         measured, bound = exact_words(row)
@@ -160,7 +162,7 @@ def row_texts(claim: JudgedClaim) -> dict[str, str]:
 
 
 def found(claim: JudgedClaim) -> str:
-    """What the verdict rests on, in plain words with their numbers."""
+    """Write the evidence behind the verdict in plain words and numbers."""
     verdict, number = claim.row["verdict"], len(claim.deciding)
     if verdict == "not run here":
         return _capital(claim.view.reason)

@@ -1,8 +1,8 @@
-"""What the pages say of a claim: the words of its registry record beside the numbers of its files.
+"""Judged claims as the pages show them: words from the registry, numbers from files.
 
-The registry hands its words over as `ClaimView`; the numbers are read from the folder that the
-verdicts were written to, `results/claims/<data>/`. The words are kept there too (`claims.json`), so
-that the report over everything can be written anew by whoever has the files alone.
+The registry hands its words over as `ClaimView`; the numbers are read from the folder of the
+verdicts, `results/claims/<data>/`. That folder keeps the words too (`claims.json`), so that the
+files alone suffice to write the report anew.
 """
 
 import json
@@ -23,7 +23,7 @@ DEPTH = 2  # below the results folder: claims/<data>
 FACTS = "judged.json"  # command, commit, versions, device
 WORDS = "claims.json"
 VERDICTS = ("confirmed", "refuted", "inconclusive", "not run here")
-PROBLEMS = ("least_squares", "linear_net", "two_branches")  # measured without runs, as `exact` is
+PROBLEMS = ("least_squares", "linear_net", "two_branches")  # measured without runs, like `exact`
 TRAINING, PROBLEM, IDENTITY = "claims about training", "problems without runs", "identities"
 NUMBERS = (
     *("estimate", "ci_low", "ci_high", "ci_level", "n", "sesoi_low", "sesoi_high"),
@@ -34,7 +34,7 @@ SCOREBOARD = ("claim", "verdict", "statistic", *NUMBERS[:8], "powered", "experim
 PARTS = ("claim", "part", "role", "statistic", *NUMBERS[:7], *NUMBERS[8:12], "verdict")
 EVIDENCE = ("role", "seed", "value", "treatment", "baseline", "bound")
 EXACT = ("statistic", "estimate", "direction", "bound", "holds")
-WORDS_OF = {  # what may stand in a column
+WORDS_OF = {  # column -> allowed words
     "role": {"verdict", "reading"},
     "direction": {"<=", ">="},
     "powered": {"True", "False", "nan"},
@@ -45,13 +45,13 @@ TEXT = ("claim", "part", "role", "statistic", "verdict", "experiment", "command"
 
 @dataclass(frozen=True)
 class PartView:
-    """How one part of a claim is called and shown.
+    """The label and unit of one part of a claim.
 
     Attributes:
         name: as in parts.csv.
-        label: what people read instead.
-        unit: of the estimate: `pp`, `%`, `nats`, …; empty for a bare number. A ratio needs none.
-        ratio: the estimate is a ratio and the evidence its natural logarithm.
+        label: the name that people read.
+        unit: of the estimate: `pp`, `%`, `nats`, …; empty for a bare number or a ratio.
+        ratio: whether the estimate is a ratio, and the evidence its natural logarithm.
     """
 
     name: str
@@ -67,14 +67,14 @@ class ClaimView:
     Attributes:
         id: as in scoreboard.csv.
         family: the heading under which it stands.
-        sentence: what is claimed.
-        says: who says it, and their number.
+        sentence: the claim itself.
+        says: its source, and the number given there.
         rule: how the verdict follows from the numbers.
-        statistic: what is measured; a sentence, where scoreboard.csv has a name.
+        statistic: the measured quantity, in a sentence; scoreboard.csv has only its name.
         parts: a view for each part that needs a label, unit or scale of its own.
-        traps: how the comparison could mislead, and what was done about it.
-        caveats: what the verdict does not say.
-        reason: why it is not run here, where it is not.
+        traps: ways in which the comparison could mislead, and the remedy for each.
+        caveats: conclusions that the verdict does not allow.
+        reason: why the claim is not run here; empty for a claim that is.
     """
 
     id: str
@@ -93,9 +93,9 @@ class JudgedClaim(NamedTuple):
     """A claim with its verdict.
 
     Attributes:
-        view: its words.
-        row: its row of scoreboard.csv, absent numbers as NaN.
-        parts: its rows of parts.csv, those that decide before the readings.
+        view: the words of the claim.
+        row: the row of scoreboard.csv, absent numbers as NaN.
+        parts: the rows of parts.csv, deciding parts before readings.
         evidence: evidence/<id>.csv, or an empty table.
     """
 
@@ -106,39 +106,39 @@ class JudgedClaim(NamedTuple):
 
     @property
     def is_exact(self) -> bool:
-        """Whether its parts are single numbers beside bounds, not samples."""
+        """Whether the parts are single numbers beside bounds, not samples over seeds."""
         return "holds" in self.evidence
 
     @property
     def kind(self) -> str:
-        """What it is counted among: `TRAINING`, `PROBLEM` or `IDENTITY`."""
+        """The kind that the claim is counted in: `TRAINING`, `PROBLEM` or `IDENTITY`."""
         return kind_of(self.row["experiment"].split("+"))
 
     @property
     def is_underpowered(self) -> bool:
-        """Whether its smallest detectable effect exceeds the smallest effect of interest."""
+        """Whether the smallest detectable effect exceeds the smallest effect of interest."""
         return str(self.row["powered"]) == "False"
 
     @property
     def is_adjusted_away(self) -> bool:
-        """Whether its parts by themselves would decide it, and the adjustment leaves it open."""
+        """Whether the parts alone would decide the claim, but the adjustment leaves it open."""
         verdicts = set(self.parts.loc[self.parts["role"] == "verdict", "verdict"])
         decided = "refuted" in verdicts or verdicts == {"confirmed"}
         return self.row["verdict"] == "inconclusive" and decided
 
     def part(self, name: str) -> PartView:
-        """The view of a part; one that the registry says nothing of is called by its name."""
+        """The view of a part; a part without one is labelled by its name."""
         known = {part.name: part for part in self.view.parts}
         return known.get(name, PartView(name, name))
 
     @property
     def deciding(self) -> list[dict[str, Any]]:
-        """The rows of parts.csv that the verdict rests on."""
+        """The rows of parts.csv that decide the verdict."""
         return records(self.parts[self.parts["role"] == "verdict"])
 
     @property
     def headline(self) -> dict[str, Any]:
-        """The row whose numbers stand for the claim: the part that the scoreboard names."""
+        """The row of the part that the scoreboard names, whose numbers stand for the claim."""
         named = self.row["statistic"]
         same = [row for row in self.deciding if f"{row['part']}: {row['statistic']}" == named]
         return next(iter([*same, *self.deciding]), {"part": ""} | self.row)
@@ -147,8 +147,8 @@ class JudgedClaim(NamedTuple):
 def kind_of(experiments: Iterable[str]) -> str:
     """Name the kind of a claim from what measures it.
 
-    An identity is settled by arithmetic, a problem without runs by a few made-up numbers; neither
-    depends on a data set. Every other claim is about training, also where a problem is one of its
+    Arithmetic settles an identity, and a few made-up numbers a problem without runs; neither
+    depends on a data set. Every other claim is about training, even one with a problem among its
     parts.
 
     >>> kind_of(["claim_ics", "linear_net"])
@@ -161,18 +161,18 @@ def kind_of(experiments: Iterable[str]) -> str:
 
 
 def records(table: pd.DataFrame) -> list[dict[str, Any]]:
-    """The rows of a table as dictionaries."""
+    """List the rows of a table as dictionaries."""
     return cast(list[dict[str, Any]], table.to_dict("records"))
 
 
 def write_views(folder: Path, views: Sequence[ClaimView]) -> None:
-    """Keep the words of the claims beside their numbers."""
+    """Write claims.json, the words of the claims, beside their numbers."""
     words = [asdict(view) for view in views]
     write_whole(folder / WORDS, json.dumps(words, indent=1, ensure_ascii=False) + "\n", DEPTH)
 
 
 def read_claims(folder: Path) -> list[JudgedClaim]:
-    """The claims that a folder has verdicts on, in the order of its scoreboard.
+    """Read the judged claims of a folder, in the order of its scoreboard.
 
     Raises:
         DamagedError: a file is missing or damaged, or the scoreboard names a claim without words.
@@ -200,11 +200,11 @@ def read_claims(folder: Path) -> list[JudgedClaim]:
 
 
 def read_judged(folder: Path) -> dict[str, Any]:
-    """How the claims of a folder were judged: command, commit, versions, device.
+    """Read the circumstances of the judging: command, commit, versions, device.
 
     Raises:
-        FileNotFoundError: it does not say.
-        DamagedError: the file is not what judging wrote.
+        FileNotFoundError: there is no judged.json.
+        DamagedError: judged.json is damaged.
     """
     return read_object(folder / FACTS, JUDGED, DEPTH)
 
@@ -229,10 +229,10 @@ def _read_views(path: Path) -> list[ClaimView]:
 
 
 def _read(path: Path, needed: Sequence[str], depth: int = DEPTH + 1) -> pd.DataFrame:
-    """A table with its texts as str, absent ones empty, and its numbers with NaN where absent.
+    """Read a table; an absent text becomes the empty string, an absent number NaN.
 
     Raises:
-        DamagedError: it is missing, or a column or a cell is not as expected; one line.
+        DamagedError: the file is missing, or a column or a cell is not as expected; one line.
     """
     try:
         text = content(path, SMALL, depth)
@@ -243,7 +243,9 @@ def _read(path: Path, needed: Sequence[str], depth: int = DEPTH + 1) -> pd.DataF
         if lacking := [column for column in needed if column not in table]:
             raise ValueError(f"no column {', '.join(lacking)}")
         texts = [key for key in TEXT if key in table]
-        texts += ["bound"] if "seed" in table else []  # of an exact claim it is a number
+        texts += (
+            ["bound"] if "seed" in table else []
+        )  # in the evidence of an exact claim `bound` is a number
         numbers = table.columns.intersection([*NUMBERS, *({"bound"} - set(texts))])
         if len(table) or is_evidence:
             _check(table, numbers)
@@ -257,10 +259,10 @@ def _read(path: Path, needed: Sequence[str], depth: int = DEPTH + 1) -> pd.DataF
 
 
 def _check(table: pd.DataFrame, numbers: Iterable[str]) -> None:
-    """Refuse cells that are not what judging writes.
+    """Refuse a table with cells that judging does not write.
 
     Raises:
-        ValueError: there are some, or there is none at all.
+        ValueError: there is such a cell, or no row at all.
     """
     if table.empty:
         raise ValueError("expected a row at least")

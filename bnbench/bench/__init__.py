@@ -1,4 +1,4 @@
-"""How long things take: the training loop, the layer, the arms of a request.
+"""Timings of the training loop, of the layer, and of the arms of a request.
 
 Begin with `loop`, which has the paired, interleaved timing that the others use.
 """

@@ -1,7 +1,7 @@
-"""How long the steps and the evaluations of arms take: the real ones, on random images.
+"""Timings of the training steps and evaluations of arms, on random images.
 
-The images have the shape and number of the data set's, which need not be there. Rates are so small
-that no net diverges. Whatever is timed waits for the device to have ended it.
+The images have the shape and number of the data set's, which need not be on disk. Rates are so
+small that no net diverges. The clock waits for the device to end its work.
 """
 
 import json
@@ -34,13 +34,13 @@ Clock = Callable[[], float]
 
 @dataclass(frozen=True)
 class Pace:
-    """Seconds that an arm takes.
+    """Seconds of the parts of an arm.
 
     Attributes:
         step: of training, the median over blocks of steps.
         least, most: the fastest and the slowest block.
-        blocks: how many of them.
-        image: to evaluate one under every policy, with its share of measuring statistics.
+        blocks: number of blocks.
+        image: to evaluate one image under every policy, with its share of measuring statistics.
         probe: to probe the net once.
     """
 
@@ -52,14 +52,14 @@ class Pace:
     probe: float
 
     def seconds(self, runs: ArmRuns) -> tuple[float, float]:
-        """What all runs of an arm take: to train, and to evaluate and probe them."""
+        """Estimate the seconds of all runs of an arm: to train, and to evaluate and probe."""
         probed = runs.points + runs.runs if runs.config.probes else 0
         evaluation = runs.evaluated(train.SUBSET) * self.image + probed * self.probe
         return runs.steps * self.step, evaluation
 
 
 def setting(config: Config) -> str:
-    """What the time of a step and of an evaluation depends on, as one text."""
+    """Write the settings that the time of a step and an evaluation depends on, as one text."""
     canonical = science(config)
     parts = {key: canonical[key] for key in ("model", "norm", "placement", "batch_size", "probes")}
     parts["model"] = {k: v for k, v in canonical["model"].items() if k != "init"}
@@ -71,24 +71,24 @@ def setting(config: Config) -> str:
 
 
 def settings(cost: Cost) -> dict[str, Config]:
-    """The distinct settings of some runs, each with the configuration of one of its arms."""
+    """Map each distinct setting to the configuration of one of its arms."""
     return {setting(runs.config): runs.config for runs in reversed(cost.arms.values())}
 
 
 def spent(cost: Cost, paces: dict[str, Pace]) -> tuple[float, float]:
-    """Seconds of training, and of evaluation and probing, of an experiment."""
+    """Add up the seconds of an experiment: of training, and of evaluation and probing."""
     pairs = [paces[setting(runs.config)].seconds(runs) for runs in cost.arms.values()]
     return sum(training for training, _ in pairs), sum(evaluation for _, evaluation in pairs)
 
 
 def pace(config: Config, blocks: int, limit: float, clock: Clock | None = None) -> Pace:
-    """Time the training steps and an evaluation of one arm on the device that it would take.
+    """Time the training steps and an evaluation of one arm on the device of its configuration.
 
     Args:
         config: of the arm.
         blocks: of steps to time.
         limit: seconds after which no further block of steps is begun.
-        clock: tells the time in seconds when the device has ended its work.
+        clock: gives the time in seconds once the device has ended its work.
     """
     torch.set_num_threads(config.threads)
     run = stand_in(config)
@@ -120,7 +120,7 @@ def pace(config: Config, blocks: int, limit: float, clock: Clock | None = None) 
 
 
 def timed(work: Callable[[], object], clock: Clock) -> float:
-    """Seconds that a piece of work takes the second time."""
+    """Measure the seconds of the second call of a piece of work."""
     work()
     begun = clock()
     work()
@@ -128,7 +128,7 @@ def timed(work: Callable[[], object], clock: Clock) -> float:
 
 
 def clock_of(device: torch.device) -> Clock:
-    """A clock that waits for a device."""
+    """Make a clock that waits for a device."""
 
     def clock() -> float:
         if device.type == "cuda":
@@ -139,7 +139,7 @@ def clock_of(device: torch.device) -> Clock:
 
 
 def stand_in(config: Config) -> train.Run:
-    """A run on random images, at a rate at which nothing diverges."""
+    """Build a run on random images, at a rate at which nothing diverges."""
     recipe = replace(resolve(config), first_rate=RATE, schedule="constant", steps=STEPS)
     device = train.device_of(recipe)
     images, labels = random_images(recipe.data, num_train(config), device)
@@ -155,7 +155,7 @@ def stand_in(config: Config) -> train.Run:
 
 @cache
 def random_images(name: str, number: int, device: torch.device) -> tuple[Tensor, Tensor]:
-    """Images of a data set's shape and their labels, drawn from nothing but a seed."""
+    """Draw images of a data set's shape and their labels from a seed alone."""
     generator = torch.Generator().manual_seed(0)
     images = torch.randn(number, *DATA_SHAPES[name], generator=generator)
     labels = torch.randint(NUM_CLASSES, (number,), generator=generator)

@@ -1,8 +1,8 @@
-"""What a request asks for, counted: arms, runs and steps, from nothing to the last result.
+"""The cost of a request in arms, runs and steps, from nothing to the last result.
 
-Of an arm whose learning rate is to be found, all rates of its grid are counted on the tuning seeds,
-and the runs at the rate that will be found. A grid grows while its best rate is an end of it, by at
-most so many runs as stand beside it. Nothing here imports torch.
+An arm whose learning rate is to be found costs its grid of rates on the tuning seeds, plus one set
+of reporting runs. The grid may grow; `more` is the largest number of extra runs. Nothing here
+imports torch.
 """
 
 from collections.abc import Iterable
@@ -13,19 +13,19 @@ from bnbench.config.arms import num_steps
 from bnbench.config.points import evaluation_points
 from bnbench.config.schema import DATA_SIZES, Config
 
-BEST = " at the rate found"  # behind the id of an arm whose rate is not known
+BEST = " at the rate found"  # suffix of the id of an arm whose rate is not known yet
 
 
 @dataclass(frozen=True)
 class ArmRuns:
-    """The runs of one arm: those seeds that are asked for."""
+    """The runs of one arm, one for each seed of the request."""
 
     config: Config
     seeds: frozenset[int]
 
     @property
     def runs(self) -> int:
-        """How many there are."""
+        """Number of runs."""
         return len(self.seeds)
 
     @property
@@ -42,8 +42,8 @@ class ArmRuns:
     def evaluated(self, subset: int) -> int:
         """Images that are evaluated, of all runs together, under every policy of the arm.
 
-        At each point a subset of the training and of the validation images; at the end all of the
-        latter and the test images, and these again under each shift.
+        At each point a subset of the training and of the validation images; at the end all
+        validation and test images, and the test images again under each shift.
         """
         _, val, test = DATA_SIZES[self.config.data.name]
         shifts = len(self.config.shift.names) * len(self.config.shift.severities)
@@ -53,7 +53,7 @@ class ArmRuns:
 
 @dataclass(frozen=True)
 class Cost:
-    """What an experiment asks for: its arms by id, and how many runs its grids may grow by."""
+    """The cost of an experiment: its arms by id, and how many runs its grids may grow by."""
 
     name: str
     arms: dict[str, ArmRuns]
@@ -71,7 +71,7 @@ class Cost:
 
 
 def costs(request: Request) -> list[Cost]:
-    """What each experiment of a request asks for, in order."""
+    """Count the cost of each experiment of a request, in order."""
     arms: dict[str, dict[str, ArmRuns]] = {}
     more: dict[str, dict[str, int]] = {}
     for job in request.jobs:
@@ -88,7 +88,7 @@ def costs(request: Request) -> list[Cost]:
 
 
 def total(costs: Iterable[Cost]) -> Cost:
-    """All of them together: a run that several ask for is trained once."""
+    """Add up several costs; a run of several experiments is trained once."""
     costs, arms = list(costs), {}
     for cost in costs:
         for arm, runs in cost.arms.items():
@@ -98,6 +98,6 @@ def total(costs: Iterable[Cost]) -> Cost:
 
 
 def add(arms: dict[str, ArmRuns], arm: str, config: Config) -> None:
-    """Add the seeds of an arm to what is there of it."""
+    """Add the seeds of a configuration to the runs of an arm."""
     known = arms[arm].seeds if arm in arms else frozenset()
     arms[arm] = ArmRuns(config, known | frozenset(config.seeds))

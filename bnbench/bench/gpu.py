@@ -27,7 +27,7 @@ DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 EPS = 1e-5
 
 Work = Callable[[], object]
-Clock = Callable[[Work, int], float]  # milliseconds that so many repetitions take
+Clock = Callable[[Work, int], float]  # milliseconds for a number of repetitions
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ class Bandwidth:
 
 
 def gpu_clock(work: Work, repeats: int) -> float:
-    """Milliseconds on the GPU between two events around the repetitions."""
+    """Measure the milliseconds between two GPU events around the repetitions."""
     start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
     start.record()
     for _ in range(repeats):
@@ -66,7 +66,7 @@ def gpu_clock(work: Work, repeats: int) -> float:
 def interleaved(
     works: Sequence[Work], samples: int, clock: Clock, milliseconds: float = 10
 ) -> list[list[float]]:
-    """Milliseconds of one repetition of each work, per sample; the order rotates."""
+    """Measure the milliseconds of one repetition of each work, per sample; the order rotates."""
     repeats = []
     for work in works:
         clock(work, 3)  # compiles, tunes, fills the allocator's cache
@@ -82,7 +82,7 @@ def interleaved(
 def kernel_passes(
     x: Tensor, dy: Tensor, weight: Tensor, bias: Tensor, relu: bool
 ) -> tuple[Tensor, ...]:
-    """y, dx, dgamma, dbeta of the Triton kernel."""
+    """Compute y, dx, dgamma, dbeta by the Triton kernel."""
     y, shift, residual, sigma2 = triton_kernel.forward(x, weight, bias, EPS, relu)
     gradients = triton_kernel.backward(dy, x, weight, bias, shift, residual, sigma2, EPS, relu)
     return y, *gradients
@@ -91,7 +91,7 @@ def kernel_passes(
 def torch_passes(
     x: Tensor, dy: Tensor, weight: Tensor, bias: Tensor, relu: bool
 ) -> tuple[Tensor, ...]:
-    """y, dx, dgamma, dbeta of what `torch.nn.BatchNorm2d`, and a ReLU behind it, calls.
+    """Compute y, dx, dgamma, dbeta by the functions behind `torch.nn.BatchNorm2d` and a ReLU.
 
     torch chooses between cuDNN and its own kernels. Without autograd, as the kernel is timed too.
     """
@@ -115,7 +115,7 @@ def compare(
     clock: Clock = gpu_clock,
     device: str = "cuda",
 ) -> Bandwidth:
-    """Time one layer; `RuntimeError` if kernel and torch do not agree about its numbers."""
+    """Time one layer; `RuntimeError` if the numbers of kernel and torch differ."""
     generator = torch.Generator(device).manual_seed(0)
     x, dy = (
         torch.randn(shape, generator=generator, device=device)
@@ -162,7 +162,7 @@ def compare(
 
 
 def run(samples: int) -> Iterator[Bandwidth]:
-    """Every layer, layout and dtype, without and with ReLU, one after another."""
+    """Time every layer, layout and dtype, without and with ReLU, one after another."""
     for shape, layout, dtype, relu in product(SHAPES, FORMATS, DTYPES, (False, True)):
         yield compare(shape, layout, dtype, relu, samples)
 

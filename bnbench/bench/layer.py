@@ -1,7 +1,7 @@
 """The layer by each backend beside torch's: time, bytes kept for backward and error; one thread.
 
-A layer moves data more than it computes. The roof beside its times is therefore what the same
-process takes for the least traffic that the work can do: a copy for a forward pass (x in, y out)
+A layer moves data more than it computes. The roof beside its times is therefore the time of
+the same process for the least traffic that the work needs: a copy for a forward pass (x in, y out)
 and a triad for a backward pass (x and dy in, dx out), both by torch on tensors of the same size.
 """
 
@@ -31,10 +31,11 @@ FAR = 1e4  # a mean with which E[x²] - E[x]² has no digit left in float32
 class LayerRow:
     """One backend at one shape and layout.
 
-    `ratio` is torch's time over this one's, round by round: median, 10th and 90th percentile.
-    `roof` is this one's time over that of the least traffic. `kept` is what is saved for backward,
-    in bytes of the input, which itself counts. Errors are the greatest against float64, as shares
-    of the greatest value, for inputs with mean 0 and, `far`, 10,000; the spread is 1.
+    `ratio` is torch's time over the backend's, round by round: median, 10th and 90th percentile.
+    `roof` is the backend's time over the time of the least traffic. `kept` is the memory saved for
+    backward in multiples of the input, which itself counts. Errors are the greatest against
+    float64, as shares of the greatest value, for inputs with mean 0 and, `far`, 10,000; the spread
+    is 1.
     """
 
     shape: str
@@ -68,7 +69,7 @@ class LayerInputs:
 
 
 def problem(shape: Sequence[int], layout: str, relu: bool, mean: float = 0.0) -> LayerInputs:
-    """A problem from seed 0; weights are near 1 and biases near 0, as in nets."""
+    """Draw inputs from seed 0; weights are near 1 and biases near 0, as in nets."""
     generator = torch.Generator().manual_seed(0)
     x, dy = (torch.randn(*shape, generator=generator) for _ in range(2))
     weight = 1 + 0.1 * torch.randn(shape[1], generator=generator)
@@ -79,7 +80,7 @@ def problem(shape: Sequence[int], layout: str, relu: bool, mean: float = 0.0) ->
 
 
 def train_pass(given: LayerInputs, backend: str) -> Work:
-    """Forward and backward in training, running statistics included."""
+    """Make a forward and backward pass in training, running statistics included."""
     leaves = [t.clone().requires_grad_() for t in (given.x, given.weight, given.bias)]
     running = torch.zeros_like(given.bias), torch.ones_like(given.bias)
 
@@ -93,7 +94,7 @@ def train_pass(given: LayerInputs, backend: str) -> Work:
 
 
 def evaluation_pass(given: LayerInputs, backend: str) -> Work:
-    """Forward in evaluation."""
+    """Make a forward pass in evaluation."""
     running = torch.zeros_like(given.bias), torch.ones_like(given.bias)
 
     def work() -> None:
@@ -104,7 +105,7 @@ def evaluation_pass(given: LayerInputs, backend: str) -> Work:
 
 
 def least_traffic(given: LayerInputs, backward: bool) -> Work:
-    """A copy, and with `backward` a triad, of tensors like x."""
+    """Make a copy, and with `backward` a triad, of tensors like x."""
     y, dx = torch.empty_like(given.x), torch.empty_like(given.x)
 
     def work() -> None:
@@ -131,7 +132,7 @@ def kept_bytes(compute: Callable[[Tensor], Tensor], x: Tensor) -> float:
 
 
 def train_results(given: LayerInputs, backend: str, dtype: torch.dtype) -> list[Tensor]:
-    """y, dx and dgamma in float64."""
+    """Compute y, dx and dgamma by a backend in `dtype`, as float64."""
     x, weight = (t.to(dtype, copy=True).requires_grad_() for t in (given.x, given.weight))
     options = {"training": True, "eps": EPS, "relu": given.relu, "backend": backend}
     y = batch_norm(x, None, None, weight, given.bias.to(dtype), **options)
@@ -140,7 +141,7 @@ def train_results(given: LayerInputs, backend: str, dtype: torch.dtype) -> list[
 
 
 def evaluation_results(given: LayerInputs, backend: str, dtype: torch.dtype) -> list[Tensor]:
-    """y in float64, by the statistics of the input itself."""
+    """Compute y as float64, in evaluation by the statistics of the input itself."""
     dims = [d for d in range(given.x.dim()) if d != 1]
     var, mean = torch.var_mean(given.x.double(), dims, correction=0)
     x, weight, bias, mean, var = (
@@ -150,9 +151,9 @@ def evaluation_results(given: LayerInputs, backend: str, dtype: torch.dtype) -> 
 
 
 def errors(given: LayerInputs, backend: str, training: bool) -> list[float | None]:
-    """Greatest errors of y, dx and dgamma, as shares of the greatest value.
+    """Compute the greatest errors of y, dx and dgamma, as shares of the greatest value.
 
-    With a ReLU, dx jumps where y crosses 0; what rounding alone carries across is not counted.
+    With a ReLU, dx jumps where y crosses 0; values that rounding alone moves across are left out.
     """
     compute = train_results if training else evaluation_results
     exact = compute(given, "reference", torch.float64)
@@ -171,7 +172,7 @@ def run(
     shapes: Sequence[tuple[int, ...]] = SHAPES,
     backends: Sequence[str] = BACKENDS,
 ) -> Iterator[LayerRow]:
-    """Every row: shapes, layouts and passes, each with the backends, native first, in turn."""
+    """Measure every row: shapes, layouts and passes, each with all backends, native first."""
     for shape in shapes:
         for layout in LAYOUTS if len(shape) == 4 else ["contiguous"]:
             for work in PASSES:
@@ -181,7 +182,7 @@ def run(
 def rows(
     shape: tuple[int, ...], layout: str, work: str, rounds: int, backends: Sequence[str]
 ) -> Iterator[LayerRow]:
-    """The backends at one shape, layout and pass, timed in one interleaved go."""
+    """Time the backends at one shape, layout and pass, interleaved, and measure their errors."""
     training, relu = work != "eval", work == "train+ReLU"
     given, far = (problem(shape, layout, relu, mean) for mean in (0.0, FAR))
     make = train_pass if training else evaluation_pass

@@ -35,7 +35,7 @@ Work = Callable[[], None]  # a fixed piece of work, repeated
 
 @dataclass(frozen=True)
 class Ratio:
-    """How many times as fast `fast` is as `slow`: median and 10th to 90th percentile of pairs."""
+    """The speed of `fast` over that of `slow`: median and 10th to 90th percentile of pairs."""
 
     what: str
     slow: str
@@ -56,7 +56,7 @@ def paired(what: str, slow: tuple[str, Work], fast: tuple[str, Work], pairs: int
 
 
 def interleaved(works: Sequence[Work], rounds: int, milliseconds: float = 20) -> list[list[float]]:
-    """Seconds that each piece of work takes, once a round, in an order that flips every round."""
+    """Measure the seconds of each piece of work, once a round; the order flips every round."""
     lengths = [repeats(work, milliseconds) for work in works]
     samples: list[list[float]] = [[] for _ in works]
     for number in range(rounds):
@@ -70,19 +70,19 @@ def interleaved(works: Sequence[Work], rounds: int, milliseconds: float = 20) ->
 
 
 def spread(slow: Sequence[float], fast: Sequence[float]) -> tuple[float, float, float]:
-    """Median, 10th and 90th percentile of the ratios, round by round."""
+    """Compute median, 10th and 90th percentile of the ratios, round by round."""
     ratios = [a / b for a, b in zip(slow, fast, strict=True)]
     deciles = quantiles(ratios, n=10, method="inclusive")
     return median(ratios), deciles[0], deciles[-1]
 
 
 def best_ms(samples: Sequence[float]) -> float:
-    """The 10th percentile in milliseconds: what the work takes where nothing disturbs it."""
+    """Compute the 10th percentile in milliseconds: the time of undisturbed work."""
     return 1e3 * quantiles(samples, n=10, method="inclusive")[0]
 
 
 def repeats(work: Work, milliseconds: float = 20) -> int:
-    """How often a piece of work must be repeated to take about so long, after two warm-ups."""
+    """Count the repetitions of a piece of work that fill the given time, after two warm-ups."""
     work()
     work()
     start = time.perf_counter()
@@ -91,7 +91,7 @@ def repeats(work: Work, milliseconds: float = 20) -> int:
 
 
 def net(name: str, norm: str, shape: tuple[int, int, int], **options: Any) -> nn.Module:
-    """A net of the suite, pre-activation norm with some options, its weights from seed 0."""
+    """Make a net of the suite, pre-activation norm with some options, its weights from seed 0."""
     kind = MODELS[name]
     model = kind(
         shape,
@@ -107,7 +107,7 @@ def net(name: str, norm: str, shape: tuple[int, int, int], **options: Any) -> nn
 
 
 def our_loop(dataset: Dataset, name: str, norm: str, **options: Any) -> Work:
-    """One step of the suite's own training loop."""
+    """Make a step of the suite's own training loop."""
     images = dataset.normalise(dataset.train.images).to(memory_format=torch.channels_last)
     model = net(name, norm, dataset.image_shape, **options).to(memory_format=torch.channels_last)
     order = batch_indices(len(images), BATCH, 10**9, seed=0)
@@ -122,7 +122,7 @@ def our_loop(dataset: Dataset, name: str, norm: str, **options: Any) -> Work:
 
 
 def typical_loop(dataset: Dataset, name: str, norm: str) -> Work:
-    """One step of the loop that most people write, on the same images with the same net.
+    """Make a step of the loop that most people write, on the same images with the same net.
 
     A torchvision data set with ToTensor and Normalize, a DataLoader, torch.optim.SGD as it comes,
     and loss.item() at every step.
@@ -147,7 +147,7 @@ def typical_loop(dataset: Dataset, name: str, norm: str) -> Work:
 
 
 def torchvision_dataset(dataset: Dataset) -> "torch.utils.data.Dataset[tuple[Tensor, int]]":
-    """The training images as torchvision's own FashionMNIST class gives them."""
+    """Wrap the training images in torchvision's own FashionMNIST class."""
     from torchvision import transforms  # slow to import
     from torchvision.datasets import FashionMNIST
 
@@ -167,7 +167,7 @@ def torchvision_dataset(dataset: Dataset) -> "torch.utils.data.Dataset[tuple[Ten
 
 
 def run(data: str, root: Path, pairs: int, backends: Sequence[str]) -> Iterator[Ratio]:
-    """Every comparison, one after another; those of our layer with each backend but reference."""
+    """Make every comparison in turn: loops first, then each backend beside reference."""
     dataset = load(data, root, split_seed=0)
     for name in NETS:
         typical = ("typical loop", typical_loop(dataset, name, "torch_batchnorm"))

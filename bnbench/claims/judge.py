@@ -1,4 +1,4 @@
-"""From the numbers of every seed to verdicts (DESIGN.md, section 6).
+"""From the numbers of every seed to verdicts (docs/statistics.md).
 
     part    a one-sided t test against its bound, in both directions; TOST for `Between`; the exact
             binomial test for shares

@@ -1,4 +1,4 @@
-"""Range checks: what no schema can say about a configuration, each refused in one line."""
+"""Checks of a configuration beyond its schema: ranges and combinations, refused in one line."""
 
 import math
 import re
@@ -32,18 +32,19 @@ class RequestError(ValueError):
     """A request that cannot be run: its text is the one line that the user sees."""
 
 
-# What goes beyond these is a slip of the keyboard: no run of it would ever end, or even begin.
+# Upper limits. A larger value is almost certainly a typo; the run could not finish, or not fit in
+# memory.
 MAX_STEPS = 10**8  # 2,000 times the budget of Ioffe & Szegedy 2015; a day of the smallest net
 MAX_EPOCHS = 10**4
 MAX_POINTS = 10**4  # evaluations of a run
 MAX_LAYERS = 1000
 MAX_WEIGHTS = 10**9  # 16 GB with gradients and Adam's moments; 60 times VGG-16
 MAX_VALUES = 10**10  # activations of a batch: 40 GB
-MIN_IMAGES = 1000  # that are evaluated at once, however small the batches of the training
+MIN_IMAGES = 1000  # evaluated at once at least, however small the training batches
 MAX_THREADS = 1024
-MAX_SEED = 2**63 - 1  # what a table of results holds
+MAX_SEED = 2**63 - 1  # the largest integer of a column in a table of results
 MAX_EXTEND = 20  # half decades
-RATES = (1e-9, 1e9)  # that are searched: beyond them no net trains
+RATES = (1e-9, 1e9)  # lowest and highest rate to search: beyond them no net trains
 MAX_PATH = 1000  # characters; a path is cut off by the system at some 4,000 bytes
 
 Rule = tuple[Callable[[Any], bool], str]
@@ -65,17 +66,17 @@ COUNTS: Rule = (
 
 
 def up_to(most: int) -> Rule:
-    """The rule for a count with an upper limit."""
+    """Make the rule for a count with an upper limit."""
     return (lambda v: 1 <= v <= most, f"an integer >= 1 and <= {most:,}")
 
 
 def null_or(rule: Rule) -> Rule:
-    """A rule that lets null pass too."""
+    """Make a rule that lets null pass too."""
     return (lambda v: v is None or rule[0](v), f"null or {rule[1]}")
 
 
 def half_decades(low: float, high: float) -> list[float]:
-    """The rates 1 and 3 times a power of ten, from the one nearest to low to that nearest to high.
+    """List the rates 1 and 3 times a power of ten, from the nearest to low to the nearest to high.
 
     >>> half_decades(0.03, 1)
     [0.03, 0.1, 0.3, 1.0]
@@ -85,7 +86,7 @@ def half_decades(low: float, high: float) -> list[float]:
 
 
 def distinct(test: Callable[[Any], bool], words: str) -> Rule:
-    """The rule for a list without repetitions whose every item passes the test."""
+    """Make the rule for a list without repetitions whose items all pass the test."""
     return (lambda v: len(set(v)) == len(v) and all(map(test, v)), f"a list of distinct {words}")
 
 
@@ -171,7 +172,7 @@ def check(config: Config) -> None:
         value = getattr(value, name, ABSENT) if name else value
         try:
             is_allowed = value is ABSENT or test(value)
-        except TypeError:  # of a list in a list, which the schema lets pass
+        except TypeError:  # a list in a list, which the schema lets pass, cannot be compared
             is_allowed = False
         if not is_allowed:
             raise RequestError(f"{key}={shown(value)}: expected {words}")
@@ -181,7 +182,7 @@ def check(config: Config) -> None:
 
 
 def check_rates(tuned: Any, key: str = "tuned_lr") -> None:
-    """Refuse a table of tuned learning rates that holds anything else (`RequestError`)."""
+    """Refuse a table of tuned learning rates with any other value (`RequestError`)."""
     if isinstance(tuned, dict):
         for name, entry in tuned.items():
             check_rates(entry, f"{key}.{name}")
@@ -250,7 +251,7 @@ def check_fit(config: Config) -> None:
             f"batch_size={config.batch_size}: expected at most {size}, the training images of "
             f"{config.data.name}{' that are kept' if size < whole else ''}"
         )
-    # classes are not quite of one size: three quarters of two average ones are in any two
+    # class sizes vary a little: any two classes have three quarters of two average ones
     of_two = 3 * size // (2 * NUM_CLASSES)
     if config.data.batches == Batches.two_classes and not 2 <= config.batch_size <= of_two:
         raise RequestError(
@@ -316,7 +317,7 @@ def check_fit(config: Config) -> None:
 
 
 def has_parameters(norm: NormConfig) -> bool:
-    """Whether a norm layer learns anything.
+    """Whether a norm layer has parameters.
 
     >>> has_parameters(NormConfig("none")), has_parameters(L2NormConfig("l2norm"))
     (False, True)
@@ -327,7 +328,7 @@ def has_parameters(norm: NormConfig) -> bool:
 
 
 def net_size(model: ModelConfig, shape: tuple[int, int, int]) -> tuple[int, int]:
-    """The weights of a net, biases and norms aside, and its activations for one image.
+    """Count the weights of a net, without biases and norms, and its activations for one image.
 
     >>> net_size(ModelConfig("mlp", widths=[100], depth=[2]), (1, 8, 8))
     (17400, 200)
@@ -346,7 +347,7 @@ def net_size(model: ModelConfig, shape: tuple[int, int, int]) -> tuple[int, int]
 
 
 def shown(value: Any) -> str:
-    """A value as the user would type it."""
+    """Write a value as the user would type it."""
     if isinstance(value, list):
         return f"[{','.join(map(shown, value))}]"
     if value is None or isinstance(value, bool):

@@ -1,4 +1,4 @@
-"""What columns, metrics and values are called where people read them."""
+"""Labels for people: names of columns, metrics, values and arms in words."""
 
 import json
 import math
@@ -47,7 +47,7 @@ ABSENT = "–"  # a setting that an arm does not have
 FIRST = ("model.name", "norm.name", "placement")
 UNTOLD = ("train.policies",)  # settings that tell how an arm was measured
 UNITS = {"accuracy": "%", "loss": "nats", "loss_range": "nats"}
-PROBES = {  # what probes measure (docs/probes.md), where the name of the metric says too little
+PROBES = {  # metrics of probes (docs/probes.md) whose names say too little
     "gradient_growth": "growth of the gradient per layer (ratio)",
     "drift": "drift of the median (share of the spread)",
     "drift_shape": "drift of the shape (Kolmogorov-Smirnov distance)",
@@ -111,17 +111,17 @@ NAMES: dict[str, dict[Any, str]] = {  # values whose names in the configuration 
     },
     **dict.fromkeys(("norm.affine", "norm.scale", "norm.bias"), SWITCH),
 }
-TRAINING = "train@batch"  # of the training steps, in training mode, and what probes find
+TRAINING = "train@batch"  # losses of training steps, in training mode, and metrics of probes
 SELF_EXPLAINING = ("norm.name", "model.name", "optim.name", "placement", "shift")
 
 
 def column_label(column: str) -> str:
-    """A column as words: `optim.lr_mult` is the learning rate multiplier."""
+    """Write a column in words: `optim.lr_mult` is the learning rate multiplier."""
     return COLUMNS.get(column, column.replace(".", " ").replace("_", " "))
 
 
 def metric_label(key: str) -> str:
-    """A metric key as words with its unit: `val@precise/accuracy` is a validation accuracy in %."""
+    """Write a metric key in words and unit: `val@precise/accuracy`, a validation accuracy in %."""
     split, metric, layer = split_key(key)
     of = f" of {'layer ' * layer.isdigit()}{layer}" if layer else ""
     if split == TRAINING:
@@ -143,9 +143,9 @@ def is_accuracy(key: str) -> bool:
 
 
 def value_label(value: Any) -> str:
-    """A value of a column without noise: 64.0 is 64, [100, 100] is 2×100, an absent key a dash."""
+    """Write a value of a column: 64.0 as 64, [100, 100] as 2×100, an absent one as a dash."""
     if isinstance(value, str) and value.startswith("["):
-        with suppress(ValueError):  # it is no list but begins like one
+        with suppress(ValueError):  # a text that begins like a list but is none
             value = json.loads(value)
     if isinstance(value, list):
         return _list_label(value)
@@ -160,7 +160,7 @@ def _list_label(values: list[Any]) -> str:
 
 
 def setting_label(column: str, value: Any) -> str:
-    """One setting: `batch size 64`, and the value alone where it says enough."""
+    """Write one setting: `batch size 64`, or only the value if it explains itself."""
     if (column, value) == ("norm.name", "none"):
         return "no norm"
     if column in SELF_EXPLAINING:
@@ -169,14 +169,14 @@ def setting_label(column: str, value: Any) -> str:
 
 
 def axis_label(column: str) -> str:
-    """A column as words with its unit, for an axis."""
+    """Write a column in words with its unit, for an axis."""
     return AXES.get(column, column_label(column))
 
 
 def name_label(column: str, value: Any) -> str:
-    """A value as figures call it: `gaussian_noise` is Gaussian noise, `mlp` is MLP.
+    """Write a value for figures: `gaussian_noise` as Gaussian noise, `mlp` as MLP.
 
-    Tables keep the names of the configuration, which a command line wants.
+    Tables keep the names of the configuration, which a command line needs.
     """
     known = NAMES.get(column, {})
     if isinstance(value, Hashable) and value in known:
@@ -186,13 +186,13 @@ def name_label(column: str, value: Any) -> str:
 
 
 def setting_name(column: str, value: Any) -> str:
-    """One setting as figures call it: `learning rate 0.3`, and `MLP` alone, which says enough."""
+    """Write one setting for figures: `learning rate 0.3`, or `MLP`, which explains itself."""
     name = name_label(column, value)
     return name if column in SELF_EXPLAINING else f"{column_label(column)} {name}"
 
 
 def plain_label(text: str) -> str:
-    """A text with the shifts and data sets in it as words: `gaussian_noise` is Gaussian noise."""
+    """Replace names of shifts and data sets in a text: `gaussian_noise` by Gaussian noise."""
     for column in ("shift", "data.name"):
         for name, words in NAMES[column].items():
             text = re.sub(rf"\b{name}\b", words, text)
@@ -200,15 +200,15 @@ def plain_label(text: str) -> str:
 
 
 def drawn_label(text: str) -> str:
-    """A text as matplotlib draws it letter by letter: between dollars it would read formulas.
+    """Escape a text for matplotlib, which would read a formula between dollars.
 
-    What no font has, such as the escape sequences of terminals, is told in letters.
+    Characters that no font has, such as the escape sequences of terminals, become their codes.
     """
     return escaped(text, keep="\n\xa0").replace("$", r"\$")
 
 
 def escaped(text: str, keep: str = "") -> str:
-    """A text that any file and terminal can hold: what is not printable is told in letters.
+    """Escape a text for any file and terminal: unprintable characters become their codes.
 
     >>> print(escaped("a\\x1b[2Jb"))
     a\\x1b[2Jb
@@ -217,14 +217,14 @@ def escaped(text: str, keep: str = "") -> str:
 
 
 def ranges_label(numbers: list[int]) -> str:
-    """Sorted integers in few words: [0, 1, 2, 7] is `0–2, 7`."""
+    """Write sorted integers as ranges: [0, 1, 2, 7] as `0–2, 7`."""
     runs = groupby(enumerate(numbers), lambda item: item[1] - item[0])
     ends = [(own[0][1], own[-1][1]) for own in (list(same) for _, same in runs)]
     return ", ".join(f"{a}–{b}" if a < b else str(a) for a, b in ends)
 
 
 def count_label(number: int, noun: str) -> str:
-    """`1 seed`, `2 seeds`."""
+    """Write a count with its noun: `1 seed`, `2 seeds`."""
     return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
 
 
@@ -236,15 +236,16 @@ def duration_label(seconds: float) -> str:
 
 
 def arm_words(settings: Mapping[str, Any], columns: Iterable[str]) -> str:
-    """An arm in words, by some of its settings; what it does not have is left out."""
+    """Write an arm in words, by some columns; settings that the arm lacks are left out."""
     told = ((column, settings.get(column)) for column in columns)
     return " · ".join(setting_label(*setting) for setting in told if _is_had(*setting))
 
 
 def telling(settings: Mapping[str, Mapping[str, Any]]) -> list[str]:
-    """The columns that tell arms apart: `FIRST` that differ, then what else does within a model.
+    """List the columns that distinguish some arms.
 
-    All of `FIRST` where they tell nothing, as of a single arm.
+    Those of `FIRST` that vary, then others that vary within one model. If no column varies, as for
+    a single arm, all of `FIRST`.
 
     Args:
         settings: arm id -> its science config with dotted keys.
@@ -261,7 +262,7 @@ def telling(settings: Mapping[str, Mapping[str, Any]]) -> list[str]:
 
 
 def arm_labels(settings: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
-    """Arms in the words of the report, each by what tells it from the others (`telling`)."""
+    """Write arms in words, each by the columns that distinguish them (`telling`)."""
     columns = telling(settings)
     return {arm: arm_words(own, columns) for arm, own in settings.items()}
 

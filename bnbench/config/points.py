@@ -1,4 +1,4 @@
-"""Convergence curves: the keys of metrics, the steps of points, the crossing of a threshold."""
+"""Convergence curves: keys of metrics, steps of points, the step at which a threshold is crossed."""
 
 from collections.abc import Sequence
 from statistics import median
@@ -24,7 +24,7 @@ def split_key(key: str) -> tuple[str, str, str]:
 
 
 def evaluation_points(steps: int, evenly: int) -> list[int]:
-    """The steps after which a run is evaluated, the last one among them.
+    """List the steps after which a run is evaluated, the last step included.
 
     Every power of √2 up to 2 % of the run, where curves bend, then `evenly` equal intervals.
 
@@ -37,10 +37,11 @@ def evaluation_points(steps: int, evenly: int) -> list[int]:
 
 
 def crossing(steps: Sequence[float], values: Sequence[float], threshold: float) -> float | None:
-    """The step at which a curve first reaches a threshold; None where it never does.
+    """Find the step at which a curve first reaches a threshold; None for one that never does.
 
-    The curve is its running median of three (end points as they are), so that one lucky evaluation
-    is not a crossing; between the last point below and the first at or above it is a line.
+    The running median of three smooths the curve (end points stay), so that one lucky evaluation is
+    no crossing. The step is interpolated linearly between the last point below the threshold and
+    the first at or above it.
 
     >>> crossing([10, 20, 30], [0.1, 0.5, 0.9], 0.7)
     25.0

@@ -1,4 +1,4 @@
-"""The typed schema of a configuration: what keys there are and what values their names may take.
+"""The typed schema of a configuration: its keys, their types, and the names that they allow.
 
 Every field is MISSING by default: the defaults stand in `configs/`, where users see and edit them.
 """
@@ -27,7 +27,7 @@ DATA_SHAPES = {  # channels, height, width
     "synthetic": (1, 32, 32),
 }
 NUM_CLASSES = 10  # of every data set above
-TUNED_BATCH = 64  # the batch size that base_lr is tuned at, and that lr_scaling starts from
+TUNED_BATCH = 64  # the batch size at which base_lr is tuned and lr_scaling is 1
 
 DataName = StrEnum("DataName", list(DATA_SIZES))
 ModelName = StrEnum("ModelName", ["mlp", "sigmoid_mlp", "vgg", "sigmoid_vgg", "vgg11", "vgg16"])
@@ -39,8 +39,8 @@ Augment = StrEnum("Augment", ["none", "light"])
 Batches = StrEnum("Batches", ["reshuffled", "frozen", "two_classes"])
 Trainable = StrEnum("Trainable", ["all", "head", "norm", "random"])
 Schedule = StrEnum("Schedule", ["constant", "cosine", "exponential"])
-Policy = StrEnum(  # of population statistics: norms/population.py says what each is; the last is
-    "Policy",  # for nets without batch normalisation: norms/recalibration.py
+Policy = StrEnum(  # of population statistics, see norms/population.py; the last policy is for
+    "Policy",  # nets without batch normalisation, see norms/recalibration.py
     ["ema", "cumulative", "algorithm2", "precise", "adabn", "batch", "blend", "recalibrated"],
 )
 ShiftName = StrEnum(
@@ -69,8 +69,11 @@ PROBED = {  # the metrics of each probe, and whether each layer has its own
         ("loss_range", "predictiveness", "smoothness", "relative_change"), False
     ),
 }
-BY_TEST_BATCH = {Policy.batch, Policy.blend}  # what an image is depends on its test batch
-BY_TEST_SET = {Policy.adabn, Policy.recalibrated}  # … or on the whole set that is evaluated
+BY_TEST_BATCH = {
+    Policy.batch,
+    Policy.blend,
+}  # the prediction for an image depends on its test batch
+BY_TEST_SET = {Policy.adabn, Policy.recalibrated}  # … or on the whole evaluated set
 TRANSDUCTIVE = BY_TEST_BATCH | BY_TEST_SET
 MLPS = {ModelName.mlp, ModelName.sigmoid_mlp}  # nets whose layers see one value per unit and image
 
@@ -222,7 +225,9 @@ class DataConfig:
     name: DataName = MISSING
     root: str = MISSING
     split_seed: int = MISSING
-    train_images: int | None = MISSING  # the first so many of the training images; null is all
+    train_images: int | None = (
+        MISSING  # how many training images to use, from the first on; null for all
+    )
     augment: Augment = MISSING
     batches: Batches = MISSING
     default_epochs: int = MISSING  # the budget where neither train.steps nor train.epochs is given
@@ -248,18 +253,18 @@ class TrainConfig:
     policies: list[Policy] = MISSING
     test_batch: int | None = MISSING  # images that batch and blend see at once; null: batch_size
     prior: float = MISSING  # of blend: images that the running statistics count as
-    trainable: Trainable = MISSING  # which parameters: models/trainable.py says what each is
+    trainable: Trainable = MISSING  # the trained parameters, see models/trainable.py
     save_weights: SaveWeights = MISSING  # auto keeps files of up to 5 MB
 
 
 @dataclass
 class TuneConfig:
-    """The half decades among which an arm's learning rate is found; without them it is given."""
+    """The half decades to search for an arm's learning rate; null where the rate is given."""
 
     low: float | None = MISSING
     high: float | None = MISSING
-    seeds: list[int] = MISSING  # what rates are compared on, and nothing is reported on
-    extend: int = MISSING  # half decades that are tried beyond low, and beyond high, at most
+    seeds: list[int] = MISSING  # for comparing rates; no result is reported on them
+    extend: int = MISSING  # the most half decades to try below low, and above high
 
 
 @dataclass
@@ -271,7 +276,7 @@ class TrackConfig:
     entity: str | None = MISSING
 
 
-MAX_TITLE = 200  # characters; the file of a figure is called by its title
+MAX_TITLE = 200  # characters; the title names the file of the figure
 MAX_FIGURES = 50  # of a report: each takes a second to draw
 MAX_PANELS = 100  # of a figure
 
@@ -300,19 +305,19 @@ class Figure:
     panels: list[Panel] | None = None
     logx: bool = False
     logy: bool = False
-    tuning: bool = False  # of the runs that learning rates were tuned on, not of those reported
+    tuning: bool = False  # shows the runs that tuned learning rates, not the reported ones
 
 
 @dataclass
 class Comparison:
-    """Each arm against the one that has these values and is equal to it elsewhere."""
+    """A comparison of each arm with the arm that has these values and is equal elsewhere."""
 
     baseline: dict[str, Any] = MISSING
 
 
 @dataclass
 class ReportConfig:
-    """What an experiment asks and how its report answers."""
+    """The question of an experiment, with the figures and comparisons that answer it."""
 
     question: str = MISSING
     figures: list[Figure] = MISSING

@@ -1,4 +1,4 @@
-"""Which images make up each training batch, and their light augmentation.
+"""The images of each training batch, and their light augmentation.
 
 A batch is a row of indices into one tensor. All draws come from the run's seed alone, so arms that
 differ in norm, placement or model see the same batches (Ioffe & Szegedy 2015, sec. 4.2.1, claims
@@ -24,7 +24,7 @@ def batch_indices(
     composition: str = "reshuffled",
     labels: Tensor | None = None,
 ) -> Iterator[Tensor]:
-    """The indices of each batch, for as many steps as asked for.
+    """Draw the indices of each batch, for a number of steps.
 
     An epoch is a permutation of the samples cut into whole batches; the last ragged one is dropped.
 
@@ -74,7 +74,7 @@ def batch_indices(
 
 
 def epoch_batches(num_samples: int, batch_size: int, seed: int, epoch: int, frozen: bool) -> Tensor:
-    """The batches of one epoch, (num_batches, batch_size)."""
+    """Draw the batches of one epoch, (num_batches, batch_size)."""
     num_batches = num_samples // batch_size
     order = permutation(num_samples, derive_seed(seed, "batches", 0 if frozen else epoch))
     batches = order[: num_batches * batch_size].view(num_batches, batch_size)
@@ -84,13 +84,13 @@ def epoch_batches(num_samples: int, batch_size: int, seed: int, epoch: int, froz
 
 
 def two_class_batches(labels: Tensor, batch_size: int, seed: int, epoch: int) -> Tensor:
-    """The batches of one epoch, each of two classes: (num_batches, batch_size).
+    """Draw the batches of one epoch, each of two classes: (num_batches, batch_size).
 
-    The statistics of such a batch tell its labels, which those of evaluation do not (Ioffe 2017, on
-    minibatches that are not i.i.d., has two images of each of 16 classes in one). Each epoch pairs
-    the classes anew; of an odd number of them one sits out. The images of a class come in random
-    order, those of a pair evenly mixed, so that a batch holds both classes in proportion to their
-    sizes. The batches of all pairs are given in random order.
+    The statistics of such a batch reveal its labels, the statistics of evaluation do not (Ioffe
+    2017, on minibatches that are not i.i.d., uses two images of each of 16 classes). Each epoch
+    pairs the classes anew; of an odd number of classes one sits out. The images of a class come in
+    random order, the images of a pair evenly mixed, so that a batch holds both classes in
+    proportion to their sizes. The batches of all pairs are given in random order.
     """
     seeds = {part: derive_seed(seed, "batches", part, epoch) for part in ("pairs", "images", "all")}
     sizes = labels.unique(return_counts=True)[1].tolist()
@@ -109,7 +109,7 @@ def two_class_batches(labels: Tensor, batch_size: int, seed: int, epoch: int) ->
 
 
 def permutation(n: int, seed: int) -> Tensor:
-    """A permutation of 0 … n-1 from a generator of its own."""
+    """Draw a permutation of 0 … n-1 from a generator of its own."""
     return torch.randperm(n, generator=torch.Generator().manual_seed(seed))
 
 

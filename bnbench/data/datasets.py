@@ -31,7 +31,7 @@ class Split(NamedTuple):
 
 @dataclass(frozen=True)
 class Dataset:
-    """Three disjoint splits of raw images, and what it takes to normalise them.
+    """Three disjoint splits of raw images, with the mean and deviation that normalise them.
 
     Attributes:
         train, val, test: the splits; shifts apply to their raw images, nets see normalised ones.
@@ -58,7 +58,7 @@ class Dataset:
     def fingerprint(self) -> dict[str, Any]:
         """`splits`: a digest of all images and labels; `overlap`: how many images two splits share.
 
-        What is disjoint are samples: where a data set holds an image twice, splits may share it.
+        Splits are disjoint in samples: an image that a data set holds twice may be in two splits.
         """
         splits = (self.train, self.val, self.test)
         return {
@@ -67,7 +67,7 @@ class Dataset:
         }
 
     def normalise(self, images: Tensor) -> Tensor:
-        """(images - mean) / std per channel, so that the training split has mean 0 and variance 1.
+        """Compute (images - mean) / std per channel: mean 0 and variance 1 on the training split.
 
         Args:
             images: raw images, (N, C, H, W).
@@ -76,13 +76,13 @@ class Dataset:
 
 
 def from_files(name: str, root: Path) -> tuple[Tensor, Tensor]:
-    """The pixels (uint8) and labels of a data set that is kept in files."""
+    """Read the pixels (uint8) and labels of a data set from its files."""
     images, labels = read_arrays(name, root)
     return torch.from_numpy(images), torch.from_numpy(labels)
 
 
 def digits(root: Path) -> tuple[Tensor, Tensor]:
-    """1,797 handwritten digits of 8×8 pixels and 17 grey levels; comes with scikit-learn."""
+    """Load 1,797 handwritten digits of 8×8 pixels and 17 grey levels; comes with scikit-learn."""
     from sklearn.datasets import load_digits
 
     pixels, labels = load_digits(return_X_y=True)
@@ -90,7 +90,7 @@ def digits(root: Path) -> tuple[Tensor, Tensor]:
 
 
 def synthetic(root: Path) -> tuple[Tensor, Tensor]:
-    """400 images of 32×32 pixels: ten smooth random prototypes under pixel noise.
+    """Draw 400 images of 32×32 pixels: ten smooth random prototypes under pixel noise.
 
     The side is that of CIFAR-10, so that five stages of halving, a VGG, have pixels to halve.
     """
@@ -123,7 +123,7 @@ def load(name: str, root: Path, split_seed: int, train_images: int | None = None
         root: the folder that holds the data sets kept in files.
         split_seed: the seed of the split, apart from the seeds of runs.
         train_images: how many of the training images to keep, the first of them; None for all. The
-            other splits are the same, and images are normalised by those that are kept.
+            other splits are the same, and the kept images give mean and deviation.
 
     Returns:
         The data set; sizes are those of `bnbench.config.schema.DATA_SIZES`.
@@ -152,5 +152,5 @@ def load(name: str, root: Path, split_seed: int, train_images: int | None = None
 
 
 def raw(pixels: Tensor) -> Tensor:
-    """Pixels as float32 in [0, 1]: bytes are scaled, the rest already is."""
+    """Convert pixels to float32 in [0, 1]: bytes are scaled, floats already are."""
     return pixels.float().div_(255) if pixels.dtype == torch.uint8 else pixels

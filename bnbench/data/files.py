@@ -1,4 +1,4 @@
-"""The files of the data sets that are not embedded: where they lie, what they hold, how they read.
+"""The files of the data sets that are not embedded: places, contents and formats.
 
 Every file is known by its length and its SHA-256, so one that is missing, cut or altered is a
 `DataError` of one line and never a wrong number. Formats: idx (LeCun, Cortes & Burges, 1998; Xiao
@@ -28,7 +28,7 @@ class DataFile(NamedTuple):
     sha256: str
 
     def error(self, where: Path | str, problem: str) -> DataError:
-        """One line: which file, what is wrong with it, and the command that gets it."""
+        """Make the error of a file: its path, the problem, and the command that gets the file."""
         return DataError(f"{where}: {problem}; get it with: make data DATA={self.data}")
 
 
@@ -88,7 +88,7 @@ FOLDERS = {
 
 
 def locate(file: DataFile, root: Path) -> Path:
-    """The first of the file's folders that has it, plain or as .gz; a `DataError` if none has."""
+    """Find a file, plain or as .gz, in the first of its folders; `DataError` if it is in none."""
     folders = [root / folder for folder in FOLDERS[file.data]]
     for folder in folders:
         for path in (folder / file.name, folder / f"{file.name}.gz"):
@@ -107,10 +107,10 @@ def check_length(path: Path, file: DataFile, num_bytes: int) -> None:
 
 
 def missing_files(data: str, root: Path) -> str | None:
-    """Why a data set cannot be loaded, as far as names and lengths tell, or None.
+    """Explain why a data set cannot be loaded, by names and lengths of files; None if it can.
 
-    Takes a millisecond: the contents are checked by whoever loads them. Embedded data sets have no
-    files, so nothing of them can be missing.
+    This takes a millisecond: loading checks the contents. Embedded data sets have no files, so none
+    can be missing.
     """
     try:
         for file in FILES.get(data, ()):
@@ -122,7 +122,7 @@ def missing_files(data: str, root: Path) -> str | None:
 
 
 def unpacked_length(path: Path, file: DataFile) -> int:
-    """The length of a file when unpacked, told without unpacking it.
+    """Read the length of a file when unpacked, without unpacking the file.
 
     Raises:
         DataError: the file cannot be read.
@@ -139,7 +139,7 @@ def unpacked_length(path: Path, file: DataFile) -> int:
 
 
 def read_file(path: Path, file: DataFile) -> bytes:
-    """The unpacked bytes of a file, proved to be the expected ones.
+    """Read and unpack a file, and check its length and SHA-256.
 
     Raises:
         DataError: the file cannot be read, or its length or its SHA-256 is not the expected one.
@@ -147,7 +147,9 @@ def read_file(path: Path, file: DataFile) -> bytes:
     check_length(path, file, unpacked_length(path, file))
     try:
         with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as stream:
-            content = stream.read(file.num_bytes + 1)  # no more, whatever is packed in it
+            content = stream.read(
+                file.num_bytes + 1
+            )  # never more, even of a file that unpacks to gigabytes
     except (OSError, EOFError, zlib.error) as error:
         raise file.error(path, f"cannot be read ({error})") from error
     check_length(path, file, len(content))

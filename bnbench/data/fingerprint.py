@@ -1,4 +1,4 @@
-"""What tensors are in a few characters: runs of equal digests started from the same."""
+"""Short hashes of tensors: runs with equal hashes began with equal weights, batches and data."""
 
 import hashlib
 from collections import Counter
@@ -10,9 +10,9 @@ LENGTH = 16  # hexadecimal digits: 64 bits tell any number of runs apart
 
 
 def digest(tensors: Iterable[Tensor]) -> str:
-    """The first 16 hexadecimal digits of SHA-256 over types, shapes and values, in order.
+    """Compute the first 16 hexadecimal digits of SHA-256 over types, shapes and values, in order.
 
-    Where the tensors are, and how they lie in memory, does not matter.
+    Device and memory format do not matter.
 
     >>> import torch
     >>> digest([torch.zeros(2, 3)]) == digest([torch.zeros(3, 2).T]) != digest([torch.zeros(6)])
@@ -26,7 +26,7 @@ def digest(tensors: Iterable[Tensor]) -> str:
 
 
 def overlap(splits: Sequence[Tensor]) -> int:
-    """How many different images occur in more than one of the splits, each (N, C, H, W).
+    """Count the different images that occur in more than one of the splits, each (N, C, H, W).
 
     >>> import torch
     >>> overlap([torch.arange(5.0).view(5, 1, 1, 1), torch.tensor([3.0, 3, 7]).view(3, 1, 1, 1)])

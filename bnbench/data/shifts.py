@@ -1,9 +1,9 @@
-"""Shifts of the test distribution: what is done to the raw test images, in five severities.
+"""Shifts of the test distribution: changes of the raw test images, in five severities.
 
 Hendrycks & Dietterich (2019), sec. 3, with levels for small images. A shift is for evaluation only
 and never changes training. Lengths are shares of the image's side, so that 8×8 and 32×32 compare.
-Most corrupt the images (`SHIFTS`); one leaves them alone and changes their order (`ORDERS`), and so
-which of them share a test batch.
+Most corrupt the images (`SHIFTS`); one changes only their order (`ORDERS`), and so the composition
+of test batches.
 """
 
 import math
@@ -44,7 +44,7 @@ def brightness(images: Tensor, offset: float, seed: int) -> Tensor:
 
 
 def blur(images: Tensor, share: float, seed: int) -> Tensor:
-    """Convolution with a Gaussian, renormalised over the pixels inside the image.
+    """Convolve with a Gaussian, renormalised over the pixels inside the image.
 
     The kernel is separable, so it is two products with a matrix of the image's side: far faster
     than a convolution whose kernel is as wide as the image, and it has no padding to choose.
@@ -58,7 +58,7 @@ def blur(images: Tensor, share: float, seed: int) -> Tensor:
 
 
 def gaussian_matrix(side: int, share: float) -> Tensor:
-    """Row i holds the weights of the pixels that make up blurred pixel i; each row sums to 1."""
+    """Make the matrix whose row i weighs the pixels for blurred pixel i; each row sums to 1."""
     position = torch.arange(side, dtype=torch.float64)
     distance = (position[:, None] - position) / (share * side)
     return torch.softmax(-(distance**2) / 2, dim=1)
@@ -84,7 +84,7 @@ def invert(images: Tensor, share: float, seed: int) -> Tensor:
 
 
 def class_sorted(labels: Tensor, width: float, seed: int) -> Tensor:
-    """The order that sorts images by label + width·u with u ~ U[0, 1) per image.
+    """Find the order that sorts images by label + width·u with u ~ U[0, 1) per image.
 
     At a place of the order there are images of at most `width` neighbouring classes, and with width
     1 the classes come one after another. A batch of such a stream is no sample of the test set, so
@@ -118,17 +118,16 @@ ORDERS: dict[str, Callable[[Tensor, float, int], Tensor]] = {"class_sorted": cla
 def apply_shift(
     images: Tensor, labels: Tensor, name: str, severity: int, seed: int
 ) -> tuple[Tensor, Tensor]:
-    """Shift raw images with their labels; what is drawn for image i depends on (seed, name, i)
-    alone.
+    """Shift raw images with their labels.
 
-    So the same draw grows with the severity, and the first images of a set are corrupted alike
-    however many follow.
+    The random draw for image i depends on (seed, name, i) alone: it is the same at every severity,
+    and for the first images of any set.
 
     Args:
         images: raw images in [0, 1], (N, C, H, W).
         labels: their classes, (N,).
         name: a key of `SHIFTS` or `ORDERS`.
-        severity: 1 (mild) to 5 (hard); `SEVERITIES` says what that means.
+        severity: 1 (mild) to 5 (hard), an index into `SEVERITIES`.
         seed: the run's seed.
 
     Returns:

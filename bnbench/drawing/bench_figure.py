@@ -38,7 +38,7 @@ def draw(table: Path, folder: Path) -> None:
 
 
 def speed(axis: Axes, rows: pd.DataFrame, cases: list[str]) -> None:
-    """How many times as fast as torch's, with the 10th to 90th percentile of the rounds."""
+    """Draw the speed relative to torch's, with the 10th to 90th percentile of the rounds."""
     for backend in rows["backend"].unique():
         part = rows[rows["backend"] == backend].set_index("case").loc[cases]
         ratio, low, high = (part[key].to_numpy() for key in ("ratio", "p10", "p90"))
@@ -58,7 +58,7 @@ def speed(axis: Axes, rows: pd.DataFrame, cases: list[str]) -> None:
 
 
 def accuracy(axis: Axes, rows: pd.DataFrame, cases: list[str]) -> None:
-    """The greatest error of y in training where the mean is 10,000 and the spread 1."""
+    """Draw the greatest error of y in training, at mean 10,000 and spread 1."""
     for backend in rows["backend"].unique():
         part = rows[rows["backend"] == backend].set_index("case").loc[cases]
         axis.plot(
@@ -75,6 +75,6 @@ def accuracy(axis: Axes, rows: pd.DataFrame, cases: list[str]) -> None:
 
 
 def places(backend: str, cases: list[str]) -> list[float]:
-    """The height of each case, a little apart for each backend."""
+    """Compute the height of each case, a little apart for each backend."""
     shift = STEP * (list(COLOURS).index(backend) - 1)
     return [place + shift for place in range(len(cases))]

@@ -19,7 +19,7 @@ LABEL = 30  # characters
 
 
 def bounds(claim: JudgedClaim) -> Drawing:
-    """Measured numbers beside their bounds; zero, which a log axis lacks, stands at its left."""
+    """Draw measured numbers beside their bounds; zero stands at the left of the log axis."""
     rows = records(claim.evidence)
     pairs = [_magnitudes(row) for row in rows]
     sizes = [size for pair in pairs for size in pair if size > 0 and math.isfinite(size)]
@@ -74,7 +74,7 @@ def bounds(claim: JudgedClaim) -> Drawing:
 
 
 def _magnitudes(row: dict[str, Any]) -> tuple[float, float]:
-    """A number and its bound as a log axis can show them; what lies on the other side of 0 is 0."""
+    """Make a number and its bound fit for a log axis: one on the other side of 0 becomes 0."""
     sign = -1 if row["bound"] < 0 else 1
     size = sign * row["estimate"]
     return (math.inf if math.isnan(size) else size), sign * row["bound"]

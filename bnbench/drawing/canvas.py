@@ -1,4 +1,4 @@
-"""What the figures of claims share: a title, the verdict, rows below each other, the marks."""
+"""The common parts of the figures of claims: title, verdict, rows below each other, marks."""
 
 from collections.abc import Sequence
 
@@ -18,7 +18,7 @@ NUM_TOLD = 8  # parts in an alternative text; the rest is in the table
 
 
 def canvas_of(claim: JudgedClaim, num_rows: Sequence[int]) -> tuple[Canvas, list[Axes]]:
-    """Panels of so many rows below each other, under the claim and its verdict."""
+    """Make panels of `num_rows` rows below each other, under the claim and its verdict."""
     height = sum(ROW * num + PANEL for num in num_rows) + HEAD
     canvas = Canvas(figsize=(WIDTH, height), layout="constrained", facecolor="white")
     entitle(canvas, title_of(claim))
@@ -40,5 +40,5 @@ def canvas_of(claim: JudgedClaim, num_rows: Sequence[int]) -> tuple[Canvas, list
 
 
 def title_of(claim: JudgedClaim) -> str:
-    """What a figure is called: `C1: BN trains faster`."""
+    """Write the title of a figure: `C1: BN trains faster`."""
     return f"{claim.view.id}: {claim.view.sentence}"

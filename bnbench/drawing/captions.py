@@ -1,4 +1,4 @@
-"""Say in words what a figure shows: the note in it, its caption, its alternative text."""
+"""The words of a figure: the note inside, the caption, the alternative text."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -13,7 +13,7 @@ from bnbench.drawing.frames import Panels
 
 
 def note_text(spec: Figure, counts: Sequence[int], is_geometric: bool = False) -> str:
-    """What n is and what is drawn of it, as it stands in the figure."""
+    """Write the note inside the figure: n, and the mean and interval that are drawn."""
     if not counts:
         return "every run diverged"
     few, most = min(counts), max(counts)
@@ -31,7 +31,7 @@ def note_text(spec: Figure, counts: Sequence[int], is_geometric: bool = False) -
 def caption_text(
     spec: Figure, note: str, differ: Sequence[str], frame: pd.DataFrame, is_cut: bool = False
 ) -> str:
-    """What the figure shows, for the page that it stands on; `is_cut`: a bar leaves the axes."""
+    """Write the caption for the page; `is_cut` says that a bar leaves the axes."""
     words = [f"{_what(spec)}. {note}."]
     if is_cut:
         words.append("An arrowhead: the interval goes on beyond the axes.")
@@ -56,7 +56,7 @@ def caption_text(
 
 
 def alt_text(spec: Figure, hues: Sequence[Any], panels: Panels) -> str:
-    """The figure in words for those who do not see it; its numbers are in the tables."""
+    """Describe the figure for readers who do not see it; the numbers are in the tables."""
     lines = f"{column_label(spec.hue)}: {', '.join(name_label(spec.hue, hue) for hue in hues)}"
     titles = "; ".join(title for title, _ in panels if title)
     return f"{spec.title}. {_what(spec)}; {lines}{f'; panels: {titles}' if titles else ''}."

@@ -19,7 +19,7 @@ __all__ = ["forest", "published", "surface"]
 
 DIGITISED = Path(__file__).with_name("ioffe2015_digitised.csv")
 NONE, BN = style.NORM_COLOURS["none"], style.NORM_COLOURS["batchnorm"]
-SERIES = {  # as both panels call them: name -> colour of the norm, dash of the rate
+SERIES = {  # name of a curve in both panels -> colour of the norm, dash of the rate
     "without BN": (NONE, style.SOLID),
     "with BN": (BN, style.SOLID),
     "BN ×5": (BN, style.DASHED),
@@ -37,14 +37,14 @@ THEIRS = {
     "BN-x30": "BN ×30",
     "BN-x5-Sigmoid": "BN ×5, sigmoid",
 }
-FIGURES = {  # of the paper: its name there, where its accuracy axis starts, what it was measured on
+FIGURES = {  # of the paper: name there, start of the accuracy axis, nets and data
     "fig1a": ("fig. 1a", 70, "MNIST, 3×100 sigmoid"),
     "fig2": ("fig. 2", 40, "ImageNet, Inception"),
 }
 
 
 PATH = "#d55e00"
-FEW_STEPS = 30  # more are drawn finer
+FEW_STEPS = 30  # steps up to which the markers are large
 START: dict[str, Any] = {
     "marker": "o",
     "markersize": 8,
@@ -60,13 +60,13 @@ LAST: dict[str, Any] = {
 
 
 def published(ours: pd.DataFrame, figure: str, what: str, title: str) -> Drawing:
-    """Our curves beside those of Ioffe & Szegedy 2015, accuracy against training steps.
+    """Draw our curves beside those of Ioffe & Szegedy 2015, accuracy against training steps.
 
     Args:
         ours: series (a key of `SERIES`), step, accuracy (a share; the mean over seeds), low, high
             (its interval; NaN where there is none).
         figure: `fig1a` or `fig2`.
-        what: what ours was measured on, `digits, 3×100 sigmoid, n = 10`.
+        what: our nets, data and number of seeds, `digits, 3×100 sigmoid, n = 10`.
         title: of the figure.
 
     Raises:
@@ -128,7 +128,7 @@ def _handles(drawn: list[str]) -> list[Line2D]:
 
 
 def surface(table: pd.DataFrame, title: str) -> Drawing:
-    """The error surface of a net of two features under gradient descent, raw beside standardised.
+    """Draw the error surface and path of gradient descent, raw features beside standardised.
 
     Args:
         table: features (`scaled`, `standardised`), kind (`loss`: one row per point of a full grid

@@ -26,12 +26,12 @@ from bnbench.drawing.layout import below
 from bnbench.drawing.plots import Drawing
 
 LABEL = 30  # characters
-SEEDS_AT = 0.24  # how far below its mean a part's seeds are drawn, in rows
+SEEDS_AT = 0.24  # distance of a part's seeds below its mean, in rows
 BOUNDS = {"": "o", "at least": ">", "at most": "<"}
 
 
 def forest(claim: JudgedClaim) -> Drawing | None:
-    """Draw a claim; None where nothing was measured."""
+    """Draw the evidence of a claim; None without measurements."""
     if claim.is_exact:
         return bounds(claim)
     rows = [
@@ -57,7 +57,7 @@ def forest(claim: JudgedClaim) -> Drawing | None:
 
 
 def _panel(ax: Axes, rows: Sequence[tuple[PartView, dict[str, Any]]], seeds: pd.DataFrame) -> None:
-    """One axis with a row for each part."""
+    """Draw one axis with a row for each part."""
     part, _ = rows[0]
     if part.ratio:
         ax.set_xscale("log")
@@ -88,7 +88,7 @@ def _panel(ax: Axes, rows: Sequence[tuple[PartView, dict[str, Any]]], seeds: pd.
 
 
 def _row(ax: Axes, place: int, row: dict[str, Any], points: pd.DataFrame) -> None:
-    """The seeds of a part, its interval and its mean; a reading is lighter."""
+    """Draw the seeds of a part, its interval and its mean; a reading is lighter."""
     decides = row["role"] == "verdict"
     colour = COLOURS.get(row["verdict"], READING) if decides else READING
     for bound, some in points.groupby("bound"):
@@ -120,7 +120,7 @@ def _row(ax: Axes, place: int, row: dict[str, Any], points: pd.DataFrame) -> Non
 
 
 def _region(ax: Axes, place: int, row: dict[str, Any], limits: tuple[float, float]) -> None:
-    """The SESOI of a row, and shaded what an interval must lie in to confirm."""
+    """Draw the SESOI of a row, and shade the region that confirms an interval inside."""
     low, high = row["sesoi_low"], row["sesoi_high"]
     if math.isnan(low) and math.isnan(high):
         return
@@ -134,7 +134,7 @@ def _region(ax: Axes, place: int, row: dict[str, Any], limits: tuple[float, floa
 
 
 def _beside(ax: Axes, place: int, part: PartView, row: dict[str, Any]) -> None:
-    """Right of a row: its verdict as symbol and word, its numbers, n."""
+    """Write right of a row its verdict as symbol and word, its numbers, n."""
     decides = row["role"] == "verdict"
     n = "" if math.isnan(row["n"]) else f", n = {row['n']:.0f}"
     text = estimate_words(part, row) + n
@@ -150,7 +150,7 @@ def _beside(ax: Axes, place: int, part: PartView, row: dict[str, Any]) -> None:
 
 
 def _seeds(part: PartView, row: dict[str, Any], evidence: pd.DataFrame) -> pd.DataFrame:
-    """The finite values of a part's seeds, as its axis shows them, with what bounds they are."""
+    """Select the finite values of a part's seeds, in the unit of the axis, with their bounds."""
     if evidence.empty:
         return pd.DataFrame({"value": [], "bound": []})
     own = evidence[(evidence["part"] == row["part"]) & evidence["bound"].isin(BOUNDS)]
@@ -161,12 +161,12 @@ def _seeds(part: PartView, row: dict[str, Any], evidence: pd.DataFrame) -> pd.Da
 
 
 def _limits(values: Sequence[float], is_log: bool) -> tuple[float, float]:
-    """Limits a little wider than the finite values, and out to no effect where that is near."""
+    """Compute limits a little wider than the finite values, and out to no effect if it is near."""
     finite = np.array([v for v in values if math.isfinite(v) and (v > 0 or not is_log)], float)
     finite = np.log(finite) if is_log else finite
     low, high = (float(finite.min()), float(finite.max())) if len(finite) else (0.0, 0.0)
     span = high - low or max(abs(low), 1.0) * 0.2
-    if low - span < 0 < high + span:  # on both scales no effect is at 0 now
+    if low - span < 0 < high + span:  # no effect is at 0 on both scales here
         low, high = min(low, 0.0), max(high, 0.0)
     pad = 0.06 * (high - low) or 0.1 * span
     if is_log:
@@ -175,7 +175,7 @@ def _limits(values: Sequence[float], is_log: bool) -> tuple[float, float]:
 
 
 def _ticks(ax: Axes, is_log: bool) -> None:
-    """About six ticks with plain numbers, at 1, 2 and 5 where a log axis is long."""
+    """Choose about six ticks with plain numbers, at 1, 2 and 5 on a long log axis."""
     if not is_log:
         ax.xaxis.set_major_locator(MaxNLocator(6))
         return
@@ -218,7 +218,7 @@ def _legend(rows: Sequence[dict[str, Any]], evidence: pd.DataFrame) -> list[Any]
 
 
 def _caption(claim: JudgedClaim) -> str:
-    """What is drawn, and how many seeds had nothing to say."""
+    """Write the caption, with the number of seeds without a value."""
     words = (
         "Each part of the claim with its seeds, mean and interval (t; of a share of seeds the "
         "exact one), unadjusted; the region that would confirm "

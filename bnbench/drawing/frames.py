@@ -35,7 +35,7 @@ Panels = list[tuple[str, pd.DataFrame]]
 
 
 def effective(spec: Figure) -> Figure:
-    """The figure with what its kind settles: severity has a panel per shift, a dash per policy.
+    """Complete a figure by its kind: `severity` has a panel per shift and a dash per policy.
 
     Raises:
         ValueError: the title is longer than a name of a file, or `y` is not the key of a metric.
@@ -51,11 +51,11 @@ def effective(spec: Figure) -> Figure:
 
 
 def panels(experiment: ExperimentData, spec: Figure) -> tuple[Panels, int]:
-    """The title and points of each panel of an `effective` figure, and the panels in a row.
+    """Make the titles and points of the panels of an `effective` figure, and count them per row.
 
     Raises:
         ValueError: the figure names a column or metric that there is not, has a bad query, or more
-            panels than anyone looks at.
+            panels than `MAX_PANELS`.
     """
     frame = SOURCES[spec.kind](experiment, spec)
     _check(frame, spec)
@@ -78,7 +78,7 @@ def panels(experiment: ExperimentData, spec: Figure) -> tuple[Panels, int]:
 
 
 def apart(frame: pd.DataFrame, spec: Figure) -> list[str]:
-    """The settings that lines of one look in one panel differ in: each value is its own line."""
+    """Find the settings in which lines of one look and panel differ: each value is a line."""
     look = ["panel", "hue", "style", *(["x"] if spec.kind == "versus" else [])]
     arms = frame.drop_duplicates(["arm", *look])
     columns = [column for column in config_columns(frame) if column not in NOT_CONFIG]
@@ -97,7 +97,7 @@ def _versus(experiment: ExperimentData, spec: Figure) -> pd.DataFrame:
 
 
 def _severity(experiment: ExperimentData, spec: Figure) -> pd.DataFrame:
-    """Test metrics by severity; the clean one is severity 0."""
+    """Collect test metrics by severity; the clean metric has severity 0."""
     _, metric, _ = split_key(spec.y)
     shifts = experiment.shifts
     shifts = shifts[(shifts["metric"] == metric) & (shifts["severity"] > 0)]
@@ -140,7 +140,7 @@ def _where(frame: pd.DataFrame, query: str | None, title: str) -> pd.DataFrame:
 
 
 def _named(values: pd.Series) -> pd.Series:
-    """Values to group by: a setting that an arm does not have is a value too."""
+    """Name the values to group by; a setting that an arm lacks is a value too."""
     return values.astype(object).where(values.notna(), ABSENT)
 
 
@@ -158,7 +158,7 @@ def _parts(frame: pd.DataFrame, spec: Figure) -> Panels:
 
 
 def _grid(frame: pd.DataFrame, row: str, col: str) -> tuple[Panels, int]:
-    """Every row with every column; where some have no points, the others one after another."""
+    """Arrange panels as rows and columns; if some have no points, one after another."""
     rows, cols = _named(frame[row]), _named(frame[col])
     across = style.ordered(col, cols)
     cells = []
@@ -170,5 +170,5 @@ def _grid(frame: pd.DataFrame, row: str, col: str) -> tuple[Panels, int]:
 
 
 def _across(num_panels: int) -> int:
-    """How many panels stand in a row."""
+    """Count the panels in a row."""
     return {1: 1, 2: 2, 4: 2}.get(num_panels, 3)

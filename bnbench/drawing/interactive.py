@@ -1,4 +1,4 @@
-"""Curves as data, for the page to draw with plotly: what the image shows, thinned and rounded.
+"""Curves as data for plotly: the lines of the image, thinned and rounded.
 
 The page (curves.js) has nothing to compute: it places panels, and shows and hides lines by name.
 """
@@ -31,7 +31,7 @@ def curves(
     differ: Sequence[str],
     is_geometric: bool = False,
 ) -> dict[str, Any] | None:
-    """The lines of a drawn figure of curves as plain values; None where it stays an image.
+    """Export the lines of a drawn figure as plain values; None for a figure that stays an image.
 
     Args:
         spec: the figure.
@@ -65,7 +65,7 @@ def curves(
 def _lines(
     spec: Figure, table: pd.DataFrame, look: Look, differ: Sequence[str], is_geometric: bool
 ) -> Iterable[dict[str, Any]]:
-    """The mean of each arm over seeds that did not diverge, or these seeds; diverged ones alone."""
+    """Compute each arm's mean, or single seeds if few; diverged runs are lines of their own."""
     for _, line in table.groupby("line", sort=False):
         head = {
             "panel": int(line["panel"].iloc[0]),
@@ -90,7 +90,7 @@ def _lines(
 
 
 def _name(spec: Figure, row: pd.Series, differ: Sequence[str]) -> str:
-    """What the legend calls a line: what its look and its panel do not tell of it too."""
+    """Name a line for the legend, with the settings beyond its look and panel."""
     words = [setting_name(spec.hue, row["hue"])]
     if spec.style and row["style"] not in ("none", "", ABSENT):
         words.append(setting_name(spec.style, row["style"]))
@@ -99,12 +99,12 @@ def _name(spec: Figure, row: pd.Series, differ: Sequence[str]) -> str:
 
 
 def _dash(linestyle: Any) -> list[float]:
-    """Lengths of dashes and gaps in line widths; none is a solid line."""
+    """Write lengths of dashes and gaps in line widths; an empty text is a solid line."""
     return [] if isinstance(linestyle, str) else list(map(float, linestyle[1]))
 
 
 def _points(spec: Figure, table: pd.DataFrame, columns: Mapping[str, str]) -> dict[str, Any]:
-    """Columns of a table as lists, one item for each point that is shown."""
+    """List columns of a table, one item for each point that is shown."""
     if spec.logx:
         table = table[table["x"] > 0]
     if spec.logy:
@@ -115,7 +115,7 @@ def _points(spec: Figure, table: pd.DataFrame, columns: Mapping[str, str]) -> di
 
 
 def _spread(x: np.ndarray, logx: bool) -> np.ndarray:
-    """The places of at most MAX_POINTS of the sorted `x`, the ends among them, evenly spread."""
+    """Choose at most MAX_POINTS places of the sorted `x`, evenly spread, with both ends."""
     if len(x) <= MAX_POINTS:
         return np.arange(len(x))
     scaled = np.log(x) if logx else x

@@ -1,4 +1,4 @@
-"""What surrounds the lines of a figure: its grid of axes, their scales and ticks, its legend."""
+"""The surroundings of the lines of a figure: grid of axes, scales, ticks, legend."""
 
 from collections.abc import Sequence
 from itertools import pairwise
@@ -24,17 +24,17 @@ from matplotlib.ticker import (
 from bnbench.config.labels import axis_label, drawn_label, is_accuracy, metric_label
 from bnbench.config.schema import Figure
 
-# inches; what is as wide prints at 6 points or more in a column of 3.3, on a page of 6.8 inches
+# inches; these widths print at 6 points or more in a column of 3.3, on a page of 6.8 inches
 COLUMN, PAGE = 4.8, 9.8
-MARGIN = 0.5  # of a panel's width, for what stands beside its axes
+MARGIN = 0.5  # of a panel's width, for the labels beside its axes
 EDGE, GAP = 0.06, 0.04  # of the canvas; between two labels
 HARD = "\N{NO-BREAK SPACE}"
-MAX_TICKS = 8  # up to so many distinct values each is its own tick
+MAX_TICKS = 8  # the most distinct values that get a tick each
 PLAIN = FuncFormatter(lambda value, _: f"{value:g}")
 
 
 def canvas_of(num_panels: int, across: int) -> tuple[Canvas, list[Axes]]:
-    """An empty figure with one axes per panel, `across` in a row, and a common y-axis."""
+    """Make an empty figure with one axes per panel, `across` in a row, and a common y-axis."""
     down = -(-num_panels // across)
     size = (COLUMN, 3.4) if num_panels == 1 else (min(3.5 * across + 0.5, PAGE), 2.7 * down)
     canvas = Canvas(figsize=size, layout="constrained", facecolor="white")
@@ -45,7 +45,7 @@ def canvas_of(num_panels: int, across: int) -> tuple[Canvas, list[Axes]]:
 
 
 def scale(ax: Axes, values: np.ndarray, spec: Figure) -> None:
-    """Scales, ticks and limits, for the distinct x `values` that the axes shows."""
+    """Set scales, ticks and limits for the distinct x `values` of the axes."""
     if spec.logx:
         powers = (values > 0).all() and (np.log2(values) % 1 == 0).all()
         ax.set_xscale("log", base=2 if powers and spec.kind == "versus" else 10)
@@ -70,7 +70,7 @@ def scale(ax: Axes, values: np.ndarray, spec: Figure) -> None:
 
 
 def fit(ax: Axes, y: pd.Series) -> None:
-    """Limits around the finite values, for axes on which nothing is drawn that sets them."""
+    """Set limits around the finite values, for axes whose artists set none."""
     finite = y[np.isfinite(y)]
     if len(finite):
         ax.set_ylim(finite.min() - 1, finite.max() + 1)
@@ -85,10 +85,10 @@ def inscribe(
     note: str,
     handles: Sequence[Line2D],
 ) -> None:
-    """The title, what the axes measure, and below them the legend under its note.
+    """Write the title, the labels of the axes, and below them the note and the legend.
 
-    What does not fit is wrapped, by the extents of the letters as they are drawn; the canvas grows
-    by what the title and the legend take.
+    Long texts are wrapped, by the extents of the letters as drawn; the canvas grows by the height
+    of title and legend.
     """
     panel = canvas.get_figwidth() / min(across, len(axes))
     tall = canvas.get_figheight() / -(-len(axes) // across)
@@ -100,27 +100,27 @@ def inscribe(
     for ax in axes:
         given = ax.get_title()
         settings = given.replace(" ", HARD).replace(f",{HARD}", ", ")
-        for words in (settings, given):  # a setting is broken only where it is too long
+        for words in (settings, given):  # breaks within a setting only if it is too long
             ax.set_title(wrapped(canvas, words, panel - MARGIN, fontsize="medium"))
             if extent(canvas, ax.title)[0] <= panel - MARGIN:
                 break
     entitle(canvas, title)
     below(canvas, handles, note)
     if any(isinstance(ax.xaxis.get_major_locator(), FixedLocator) for ax in axes):
-        canvas.draw_without_rendering()  # places what is measured
+        canvas.draw_without_rendering()  # places the artists that are measured below
         for ax in axes:
             thin(ax)
 
 
 def entitle(canvas: Canvas, title: str) -> None:
-    """The title over all panels, in as many lines as it needs, for which the canvas grows."""
+    """Write the title over all panels, in as many lines as it needs; the canvas grows."""
     font = {"weight": "bold", "fontsize": "large"}
     text = canvas.suptitle(wrapped(canvas, title, canvas.get_figwidth() - 2 * EDGE, **font), **font)
     grow(canvas, text)
 
 
 def below(canvas: Canvas, handles: Sequence[Artist], note: str = "", **look: Any) -> Legend:
-    """The legend under all panels, in as many columns as fit, for which the canvas grows."""
+    """Draw the legend under all panels, in as many columns as fit; the canvas grows."""
     room = canvas.get_figwidth() - 2 * EDGE
     note = wrapped(canvas, note, room, fontsize="small")
     look = {"loc": "outside lower center", "title": note, "title_fontsize": "small"} | look
@@ -137,23 +137,23 @@ def below(canvas: Canvas, handles: Sequence[Artist], note: str = "", **look: Any
 
 
 def balanced(num: int, ncols: int) -> int:
-    """The fewest columns, at most `ncols`, that give no more rows: 4 in 3 are 2 and 2."""
+    """Find the fewest columns, at most `ncols`, that need no more rows: 4 in 3 are 2 and 2."""
     return -(-num // -(-num // ncols)) if ncols > 1 else 1
 
 
 def grow(canvas: Canvas, artist: Artist) -> None:
-    """Make a canvas higher by what stands over or under its axes."""
+    """Make a canvas higher by the height over or under its axes."""
     canvas.set_figheight(canvas.get_figheight() + extent(canvas, artist)[1] + 2 * EDGE)
 
 
 def extent(canvas: Canvas, artist: Artist) -> tuple[float, float]:
-    """Width and height of what is drawn, in inches."""
+    """Measure width and height of an artist, in inches."""
     box = artist.get_window_extent(FigureCanvasAgg(canvas).get_renderer())
     return box.width / canvas.dpi, box.height / canvas.dpi
 
 
 def wrapped(canvas: Canvas, text: str, width: float, **font: Any) -> str:
-    """A text in lines that are at most `width` inches wide, but for a longer word."""
+    """Break a text into lines of at most `width` inches, except for a longer word."""
     probe = canvas.text(0, 0, "", **font)
     lines: list[str] = []
     for word in text.split(" ") if text else ():  # a hard space does not break
@@ -168,7 +168,7 @@ def wrapped(canvas: Canvas, text: str, width: float, **font: Any) -> str:
 
 
 def thin(ax: Axes) -> None:
-    """Leave every so many labels of fixed ticks, so that none touches the next."""
+    """Keep every n-th label of fixed ticks, with the smallest n at which labels do not touch."""
     if not isinstance(ax.xaxis.get_major_locator(), FixedLocator):
         return
     labels = ax.get_xticklabels()

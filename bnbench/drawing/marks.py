@@ -24,13 +24,13 @@ CROSS |= {"markevery": None}  # each is one point
 
 
 def band(ax: Axes, lines: pd.DataFrame, look: Look, is_geometric: bool = False) -> list[int]:
-    """The mean of each line over its runs that did not diverge, with its band.
+    """Draw the mean of each line over its runs that did not diverge, with its band.
 
     The lines, told apart by the column `line`, are one artist: a thousand are drawn in a second.
     Fewer than `MIN_SEEDS` runs are drawn thin, each by itself.
 
     Returns:
-        How many runs each line has.
+        The number of runs of each line.
     """
     means, runs, counts = [], [], []
     for _, line in lines[lines["status"] != "diverged"].groupby("line", sort=False):
@@ -53,16 +53,16 @@ def band(ax: Axes, lines: pd.DataFrame, look: Look, is_geometric: bool = False) 
 
 
 def _joined(lines: Sequence[np.ndarray]) -> np.ndarray:
-    """The points of all lines, with a gap between one line and the next."""
+    """Join the points of all lines, with a gap between one line and the next."""
     first, *others = lines
     gap = np.full((1, first.shape[1]), np.nan)
     return np.concatenate([first, *(part for line in others for part in (gap, line))])
 
 
 def bars(ax: Axes, line: pd.DataFrame, look: Look, is_geometric: bool = False) -> list[int]:
-    """The mean of the final values at each x, with its bar; returns how many they are at each.
+    """Draw the mean of the final values at each x, with its bar; return their numbers.
 
-    Diverged runs enter as measured. Where there are fewer than `MIN_SEEDS` values each is drawn.
+    Diverged runs enter as measured. Fewer than `MIN_SEEDS` values are drawn one by one.
     """
     table = interval_table(line, "x", "y", is_geometric=is_geometric)
     ax.plot(table.index, table["estimate"], **look)
@@ -77,7 +77,7 @@ def bars(ax: Axes, line: pd.DataFrame, look: Look, is_geometric: bool = False) -
 
 
 def crosses(ax: Axes, line: pd.DataFrame, look: Look) -> None:
-    """Each diverged run thin, with an × at its end or where that leaves the axes.
+    """Draw each diverged run thin, with an × at its end or at the border of the axes.
 
     Call it when the limits of the axes are settled; it does not move them.
     """
@@ -94,7 +94,11 @@ def crosses(ax: Axes, line: pd.DataFrame, look: Look) -> None:
 
 
 def cut(ax: Axes) -> bool:
-    """An arrowhead where a bar leaves the axes, whose limits are settled; whether one does."""
+    """Draw an arrowhead where a bar leaves the axes, whose limits are settled.
+
+    Returns:
+        Whether a bar leaves them.
+    """
     low, high = ax.get_ylim()
     drawn = [own for own in ax.collections if isinstance(own, LineCollection)]
     ends = [(own, *segment) for own in drawn for segment in own.get_segments()]

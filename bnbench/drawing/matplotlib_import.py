@@ -1,7 +1,7 @@
 """Matplotlib as it ships, imported here before anything that draws: see `style.themed`.
 
-What its user has set would be read at its import: a file that is no text, or a backend that is not
-there, would end the program, and any other odd line would be a warning.
+Importing matplotlib reads the user's settings: a file that is not text, or a backend that is
+missing, would end the program, and any other odd line would warn.
 """
 
 import os
@@ -15,7 +15,7 @@ OWN = {"MPLBACKEND": "agg", "MATPLOTLIBRC": os.devnull}
 
 @contextmanager
 def hidden_settings() -> Iterator[None]:
-    """Hide what the environment and the current folder, where it looks first, say of matplotlib."""
+    """Hide settings of matplotlib in the environment and in the current folder, read first."""
     theirs = {name: os.environ[name] for name in OWN if name in os.environ}
     os.environ.update(OWN)
     try:
@@ -31,6 +31,6 @@ with hidden_settings():
     import matplotlib as mpl
 
     get_configdir, mpl.get_configdir = mpl.get_configdir, lambda: HERE
-    import matplotlib.style  # reads the styles in that folder, which may be no text either
+    import matplotlib.style  # reads the styles in the user's folder, which may be no text either
 
     mpl.get_configdir = get_configdir

@@ -26,7 +26,7 @@ from bnbench.drawing.marks import CROSS, MARKS, Look, crosses, cut
 MARK_EVERY = 0.16  # of the axes' diagonal, between the markers of a curve
 DODGE = 0.012  # between the error bars of two lines at one x, as a share of the axis
 GREY = "#4d4d4d"
-DRAWN = ("x", "y", "arm", "seed", "status")  # what the marks need of a point
+DRAWN = ("x", "y", "arm", "seed", "status")  # the columns of a point that marks need
 
 Line = tuple[Axes, pd.DataFrame, Look]
 
@@ -42,7 +42,7 @@ class Drawing(NamedTuple):
 
 
 def draw(spec: Figure, experiment: ExperimentData) -> Drawing | None:
-    """Draw one declared figure; None where no finished run has anything to show in it.
+    """Draw one declared figure; None if no finished run has a point in it.
 
     Raises:
         ValueError: the figure names a column or metric that there is not, or a bad query.
@@ -110,7 +110,7 @@ def _look(spec: Figure, hues: Sequence[Any], dashes: Sequence[Any], hue: Any, da
 
 
 def _dodged(lines: Sequence[Line], logx: bool) -> list[Line]:
-    """The lines of each axes moved apart a little along x, so that no bar covers another."""
+    """Move the lines of each axes apart a little along x, so that no bar covers another."""
     moved = []
     for own in {id(ax): [line for line in lines if line[0] is ax] for ax, _, _ in lines}.values():
         values = pd.concat([line["x"] for _, line, _ in own])

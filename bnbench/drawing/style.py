@@ -41,10 +41,10 @@ NORM_COLOURS = {
     "l2norm": "#001bff",
     "batchnorm_lrn": "#661100",
 }
-# there are no more filled markers by a letter than these: (4, 1, 0) is a star with four points
+# matplotlib has no more filled markers with a letter; (4, 1, 0) is a star with four points
 MARKERS = dict(zip(NORM_COLOURS, [*"sov^DPX<>phH8d*", (4, 1, 0)], strict=True))
-OTHER_NORM = "#8c6d31"  # one that the table does not know yet
-LIGHT_TO_DARK = (0.75, 0.05)  # of viridis; what is lighter is lost on white
+OTHER_NORM = "#8c6d31"  # the colour of a norm that the table lacks
+LIGHT_TO_DARK = (0.75, 0.05)  # range of viridis; lighter colours are lost on white
 SOLID, DASHED, DOTTED = "-", (0, (4, 1.6)), (0, (1, 1.3))
 DASHDOT = (0, (6, 1.5, 1, 1.5))
 DASHES: dict[str, dict[str, Any]] = {
@@ -82,7 +82,7 @@ NUM_COLOURS = 128
 
 
 def ordered(column: str, values: Iterable[Any]) -> list[Any]:
-    """Distinct values of a column in the order of figures and legends: norms as in the table."""
+    """Sort distinct values for figures and legends: norms as in the table."""
     known = list(NORM_COLOURS) if column == "norm.name" else ["none", "ema", "pre"]
     rank = {name: place for place, name in enumerate(known)}
     return sorted(
@@ -92,7 +92,7 @@ def ordered(column: str, values: Iterable[Any]) -> list[Any]:
 
 
 def colours(column: str, values: Sequence[Any]) -> dict[Any, Any]:
-    """The colour of each value: fixed for norms, which no other value takes, else light to dark."""
+    """Choose a colour for each value: fixed for norms alone, else from light to dark."""
     if column == "norm.name":
         return {value: NORM_COLOURS.get(value, OTHER_NORM) for value in values}
     places = np.linspace(*LIGHT_TO_DARK, len(values))
@@ -100,14 +100,14 @@ def colours(column: str, values: Sequence[Any]) -> dict[Any, Any]:
 
 
 def markers(column: str, values: Sequence[Any]) -> dict[Any, Any]:
-    """The marker of each value: fixed for norms, else in turn."""
+    """Choose a marker for each value: fixed for norms, else in turn."""
     if column == "norm.name":
         return {value: MARKERS.get(value, "o") for value in values}
     return dict(zip(values, cycle(MARKERS.values())))
 
 
 def dashes(column: str | None, values: Sequence[Any]) -> dict[Any, Any]:
-    """The dash of each value: fixed for placements and policies, else in turn.
+    """Choose a dash for each value: fixed for placements and policies, else in turn.
 
     An arm without the setting has a solid line.
     """
@@ -121,9 +121,9 @@ def dashes(column: str | None, values: Sequence[Any]) -> dict[Any, Any]:
 
 @contextmanager
 def themed(theme: Mapping[Any, Any] = THEME) -> Iterator[None]:
-    """Draw over matplotlib's own defaults and a theme, whatever the user's matplotlibrc says.
+    """Apply matplotlib's own defaults and our theme, without the user's matplotlibrc.
 
-    Every figure is built and written under it. The caller's settings are back afterwards.
+    Every figure is built and written in this context. The caller's settings are back afterwards.
     """
     with mpl.rc_context():
         mpl.rcdefaults()
@@ -135,10 +135,10 @@ def save(figure: Figure, path: Path, theme: Mapping[Any, Any] = THEME, depth: in
     """Write `path` as .png and .svg, byte for byte the same each time.
 
     Args:
-        figure: what is drawn.
-        path: where, of either suffix.
-        theme: what it is drawn in.
-        depth: how deep its folder lies below the results folder, see `stored.check_folder`.
+        figure: the figure.
+        path: the file, with either suffix.
+        theme: the theme of the figure.
+        depth: of the folder below the results folder, see `stored.check_folder`.
 
     Raises:
         OSError: a file cannot be written; the text names it.
@@ -158,8 +158,8 @@ def save(figure: Figure, path: Path, theme: Mapping[Any, Any] = THEME, depth: in
 def with_numbered_clips(svg: bytes) -> bytes:
     """Number the clip paths of an SVG in their order.
 
-    Matplotlib names one by a hash of where it is, to the last bit, and the solver of constrained
-    layouts does not give the same last bit each time.
+    Matplotlib names a clip path by a hash of its place, to the last bit, and the solver of
+    constrained layouts does not give the same last bit each time.
     """
     names = dict.fromkeys(re.findall(rb'clip-path="url\(#(\w+)\)"', svg))
     numbers = {name: b"clip%d" % number for number, name in enumerate(names, 1)}

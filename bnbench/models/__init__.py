@@ -2,7 +2,8 @@
 
 Begin with `mlp`, then `blocks`, which alone knows where a norm layer is placed.
 
-A constructor's `spatial_dims` says what its norm layers see: 0 for (N, C), 2 for (N, C, H, W).
+A constructor's `spatial_dims` is the rank of the inputs of its norm layers: 0 for (N, C), 2 for
+(N, C, H, W).
 """
 
 from bnbench.models.init import initialise as initialise

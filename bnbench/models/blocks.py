@@ -34,17 +34,17 @@ def block(
     norm: Norm | None,
     placement: str,
 ) -> nn.Sequential:
-    """Weights, norm and activation in order, then dropout.
+    """Make the modules of a block: weights, norm and activation in order, then dropout.
 
     A BatchNorm straight after the weights subtracts whatever their bias adds, so there the bias is
     left out (section 3.2 of the paper); in front of any other module it stays.
 
     Args:
-        weights: makes the linear or convolutional layer, given `bias=`.
+        weights: the constructor of the linear or convolutional layer, which takes `bias=`.
         num_features: of the layer's output.
         activation: a key of `ACTIVATIONS`.
         dropout: probability of dropping; 0 for no such module.
-        norm: makes the norm for `num_features`; None for no such module.
+        norm: the constructor of the norm for `num_features`; None for no such module.
         placement: a key of `PLACEMENTS`.
 
     Returns:
@@ -69,7 +69,7 @@ def block(
 
 
 def stages(widths: Sequence[int], depth: Sequence[int]) -> list[tuple[int, int]]:
-    """(width, number of layers) of each stage; a single depth serves all widths.
+    """List (width, number of layers) of each stage; a single depth serves all widths.
 
     >>> stages([64, 128], [2])
     [(64, 2), (128, 2)]

@@ -53,5 +53,5 @@ class MLP(nn.Module):
         self.head = nn.Linear(sizes[-1], num_classes)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Logits of a batch of images."""
+        """Compute the logits of a batch of images."""
         return self.head(self.blocks(images.flatten(1)))

@@ -1,4 +1,4 @@
-"""Which parameters of a net are trained: all, or few among random ones that stay as drawn.
+"""The choice of the trained parameters of a net: all, or few while the others stay as drawn.
 
 Frankle, Schwab & Morcos (2021), "Training BatchNorm and Only BatchNorm", train the affine maps of
 Batch Normalization in nets of random weights, and as a control as many weights chosen at random.
@@ -11,13 +11,13 @@ from bnbench.config.arms import derive_seed
 from bnbench.norms.recalibration import weight_layers
 
 TRAINABLE = ("all", "head", "norm", "random")
-PER_UNIT = 2  # parameters that a norm with an affine map has for each unit: gamma and beta
+PER_UNIT = 2  # parameters of an affine norm for each unit: gamma and beta
 
 
 def freeze(model: nn.Module, trainable: str, seed: int) -> dict[Tensor, Tensor]:
-    """Leave gradients only to the parameters that are to be trained.
+    """Switch off the gradients of all parameters that are not to be trained.
 
-    The statistics of norm layers are no parameters: in training mode they move as ever.
+    The statistics of norm layers are no parameters: they move in training mode all the same.
 
     Args:
         model: any net of linear, convolutional and norm layers; the last of the first two kinds is
@@ -28,8 +28,8 @@ def freeze(model: nn.Module, trainable: str, seed: int) -> dict[Tensor, Tensor]:
         seed: the run's seed; "random" draws from `derive_seed(seed, "trainable")`.
 
     Returns:
-        For each parameter of which only some weights are to be trained which those are, a boolean
-        mask of its shape: what `keep` takes.
+        A boolean mask of the trained weights for each parameter that is trained in part only; the
+        argument of `keep`.
 
     Raises:
         ValueError: an unknown choice.
@@ -65,8 +65,8 @@ def freeze(model: nn.Module, trainable: str, seed: int) -> dict[Tensor, Tensor]:
 def keep(optimizer: torch.optim.Optimizer, masks: dict[Tensor, Tensor]) -> None:
     """Put the weights outside of the masks back after every step of the optimiser.
 
-    So they stay bit for bit what they are now, whatever momentum and weight decay make of them;
-    optimisers that treat each weight by itself train the others as if these were constants.
+    These weights stay bit for bit the same, in spite of momentum and weight decay. An optimiser
+    that treats each weight by itself trains the others as if these were constants.
     """
     drawn = {p: p.detach().clone() for p in masks}
 

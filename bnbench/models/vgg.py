@@ -65,5 +65,5 @@ class VGG(nn.Module):
         self.head = nn.Linear(channels * height * width, num_classes)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Logits of a batch of images."""
+        """Compute the logits of a batch of images."""
         return self.head(self.features(images).flatten(1))

@@ -1,9 +1,10 @@
 """Layers that are more than the affine map of a batch normalisation, and hold one.
 
-Tools take every `_BatchNorm` for that map: `torch.nn.SyncBatchNorm.convert_sync_batchnorm` puts
-another in its place, `torch.nn.utils.fuse_conv_bn_eval` folds its numbers into a convolution. What
-a subclass does beside it would be lost without a word. A layer that holds one is left as it is, and
-what it holds is found by all that looks for statistics (`population`, `update_bn`).
+Tools take every torch `_BatchNorm` for that map: `torch.nn.SyncBatchNorm.convert_sync_batchnorm`
+replaces the module, `torch.nn.utils.fuse_conv_bn_eval` folds its numbers into a convolution.
+Anything more that a subclass does would be lost without a word. Tools leave a layer that holds a
+BatchNorm as it is, and code that looks for statistics (`population`, `update_bn`) finds the held
+one.
 """
 
 from typing import Any
@@ -16,7 +17,7 @@ from bnbench.norms.batchnorm import BatchNorm1d, BatchNorm2d, BatchNorm3d, OurBa
 from bnbench.norms.leaf import Leaf
 
 STATE = ("weight", "bias", "running_mean", "running_var", "num_batches_tracked")
-HELD = (  # by the child alone
+HELD = (  # names that only the child `norm` has
     *STATE,
     *("num_features", "eps", "momentum", "affine", "track_running_stats", "backend"),
 )
@@ -25,14 +26,14 @@ HELD = (  # by the child alone
 class HoldsBatchNorm(Leaf, nn.Module):
     """A layer around a batch normalisation, its child `norm`; a subclass has the forward.
 
-    Parameters, statistics and options are those of `norm`; the layer has none of these names
-    (`HELD`) and refuses to be given one. Checkpoints in which they are the layer's own, such as
-    those of `torch.nn.BatchNorm2d`, can be loaded.
+    Parameters, statistics and options belong to `norm`; the layer has none of these names (`HELD`)
+    and refuses to be given one. Checkpoints without the prefix `norm.`, such as those of
+    `torch.nn.BatchNorm2d`, can be loaded.
 
     Args:
         num_features: C.
-        args: further arguments of what is held, a `holds`.
-        options: the same by name.
+        args: further arguments of the class `holds`.
+        options: further arguments by name.
 
     Raises:
         AttributeError: a name of `HELD` is set on the layer.
@@ -56,10 +57,10 @@ class HoldsBatchNorm(Leaf, nn.Module):
         self.norm.reset_parameters()
 
     def _kept(self) -> Any:
-        """What is held, for layers with a training of their own.
+        """Return `norm`, for layers with a training of their own.
 
         Raises:
-            TypeError: another layer is in its place, which would train otherwise.
+            TypeError: another layer was put in its place, which would train in another way.
         """
         if not isinstance(self.norm, self.holds):
             raise TypeError(
@@ -80,7 +81,7 @@ class HoldsBatchNorm(Leaf, nn.Module):
 
 class _BatchNormReLU(HoldsBatchNorm):
     def forward(self, input: Tensor) -> Tensor:
-        """Normalise, then cut off what is below 0; in one operation where `norm` is our layer."""
+        """Normalise, then set negative values to 0; in one operation if `norm` is our layer."""
         if type(self.norm).forward is OurBatchNorm.forward:
             return self.norm(input, relu=True)
         return F.relu(self.norm(input))

@@ -29,13 +29,13 @@ from bnbench.norms.variants import AnyRank
 class _WithSpread(AnyRank):
     """A batch normalisation whose running_var averages another square of a scale.
 
-    A subclass has `spread2`: that square of x (N, C, *) about mean (C,), as (C,); differentiable.
+    A subclass has `spread2`: the squared scale (C,) of x (N, C, *) about mean (C,); differentiable.
     """
 
     spread2: Callable[[Tensor, Tensor], Tensor]
 
     def take(self, mean: Tensor, spread2: Tensor) -> None:
-        """Take the statistics of a batch into the running ones, where there are any."""
+        """Average the statistics of a batch into the running ones, where there are any."""
         if not self.track_running_stats:
             return
         momentum = self._count_batch()
@@ -45,10 +45,10 @@ class _WithSpread(AnyRank):
 
 
 class _ScaledBatchNorm(HoldsBatchNorm):
-    """Batch normalisation by sqrt(spread2 + eps), with the `spread2` of what it holds.
+    """Batch normalisation by sqrt(spread2 + eps), with the `spread2` of its child `norm`.
 
-    running_var averages the spread2 of the batches as it normalised them, without correction for
-    their size; it takes the place of the variance in evaluation.
+    running_var averages the spread2 of the batches, without correction for their size; in
+    evaluation it takes the place of the variance.
     """
 
     def forward(self, input: Tensor) -> Tensor:
@@ -70,7 +70,7 @@ class _ScaledBatchNorm(HoldsBatchNorm):
         x = x - shift
         mean = x.mean(batch_dims(x))
         spread2 = norm.spread2(x, mean)
-        if norm.training:  # before the last that is kept for backward, see functional._ClosedForm
+        if norm.training:  # before anything is kept for backward, see functional._ClosedForm
             norm.take(shift.flatten() + mean, spread2)
         scale = (spread2 + norm.eps).rsqrt()
         if norm.weight is not None:
@@ -88,7 +88,7 @@ class _L1Spread(_WithSpread):
         return math.pi / 2 * _deviation(x, mean).mean(batch_dims(x)).square()
 
     def population_variance(self, inputs: Iterable[Tensor], mean: Tensor) -> Tensor:
-        """The same of all inputs (`population.HasOwnVariance`)."""
+        """Compute spread2 of all inputs together (`population.HasOwnVariance`)."""
         count, total = 0, torch.tensor(0.0)
         for x in inputs:
             count += values_per_channel(x)
@@ -117,7 +117,7 @@ class _LInfSpread(_WithSpread):
         return (_constant(values_per_channel(x)) * largest).square()
 
     def population_variance(self, inputs: Iterable[Tensor], mean: Tensor) -> Tensor:
-        """The same of all inputs (`population.HasOwnVariance`)."""
+        """Compute spread2 of all inputs together (`population.HasOwnVariance`)."""
         count, largest = 0, torch.zeros_like(mean)
         for x in inputs:
             count += values_per_channel(x)
@@ -152,15 +152,15 @@ def _deviation(x: Tensor, mean: Tensor) -> Tensor:
 class L2Norm(Leaf, nn.Module):
     """The channels of each location scaled to length 1, then each by a learned factor.
 
-    Liu, Rabinovich & Berg 2015 (ParseNet), section 3.3; what SSD puts behind its layer conv4_3,
-    with factors that start at 20 (Liu et al. 2016, section 3.1), and what notes on SSD call batch
-    normalisation: no batch and no mean is involved.
+    Liu, Rabinovich & Berg 2015 (ParseNet), section 3.3. SSD has this layer behind conv4_3, with
+    factors that start at 20 (Liu et al. 2016, section 3.1). Some notes on SSD call it batch
+    normalisation, though no batch and no mean is involved.
 
         y_c = weight_c x_c / max(|x|, eps),    |x|² = Σ_c x_c²
 
     Args:
         num_features: C.
-        init_scale: what every factor starts at.
+        init_scale: the initial value of every factor.
         eps: lower bound of the length, so that a location without signal stays 0.
 
     >>> L2Norm(2)(torch.tensor([[3.0, 4.0]])).tolist()

@@ -42,7 +42,7 @@ class NonStationaryNoise:
             raise ValueError(f"{self}: expected n_sigma at least 1 and the others at least 0")
 
     def add(self, x: Tensor) -> Tensor:
-        """x (N, C, *) with noise drawn from torch's global generator."""
+        """Add noise to x (N, C, *), drawn from torch's global generator."""
         per_channel = (1, x.shape[1], *[1] * (x.dim() - 2))
         mu = x.new_empty(per_channel).uniform_(-self.n_mu, self.n_mu)
         sigma = x.new_empty(per_channel).uniform_(1, self.n_sigma)

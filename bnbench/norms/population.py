@@ -1,4 +1,4 @@
-"""Which population statistics a net's BatchNorm layers normalise by, as an explicit policy.
+"""Population statistics for a net's BatchNorm layers, by an explicit policy.
 
 A policy replaces the batch as the source of mu and sigma2 (Ioffe & Szegedy 2015, section 3.1). In
 training a layer normalises by mu_B and the biased sigma2_B of a batch of m values per channel.
@@ -14,8 +14,8 @@ training a layer normalises by mu_B and the biased sigma2_B of a batch of m valu
     blend       N/(N + n) running + n/(N + n) batch statistics, for a batch of n images and a prior
                 worth N (Schneider et al. 2020, equation 3)
 
-The last three are transductive: what an image is predicted as depends on the other test images. So
-is `recalibrated` (recalibration.py), which does for other nets what adabn does for these.
+The last three are transductive: the prediction for an image depends on the other test images. So is
+`recalibrated` (recalibration.py), the counterpart of adabn for nets without batch normalisation.
 """
 
 import copy
@@ -32,7 +32,7 @@ from bnbench.norms import functional
 from bnbench.norms.held import HoldsBatchNorm
 
 Statistics = tuple[Tensor, Tensor]  # mean and variance of each channel, (C,)
-Source = Callable[[Tensor], Statistics]  # what a layer's input is normalised by
+Source = Callable[[Tensor], Statistics]  # from a layer's input to the statistics that normalise it
 Sources = dict[_BatchNorm, Source]
 Layer = TypeVar("Layer", bound=nn.Module)
 
@@ -49,11 +49,11 @@ class HasOwnVariance(Protocol):
             deviations = [(x - mean.view(1, -1)).abs() for x in inputs]
             return math.pi / 2 * torch.cat(deviations).mean(0).square()
 
-    What it returns stands for a batch as for a whole set: it has no m/(m - 1) to correct a bias by.
+    Its result serves for a batch as for a whole set, without a factor m/(m - 1) against a bias.
     """
 
     def population_variance(self, inputs: Iterable[Tensor], mean: Tensor) -> Tensor:
-        """running_var (C,) of all `inputs`, (N, C, *) each, about their common mean (C,)."""
+        """Compute running_var (C,) of all `inputs`, (N, C, *) each, about their mean (C,)."""
         ...
 
 
@@ -66,13 +66,13 @@ def has_population(model: nn.Module) -> bool:
 def population(
     model: nn.Module, policy: str, data: Iterable[Tensor] | None = None, *, prior: float = 16.0
 ) -> Iterator[nn.Module]:
-    """Inside, every BatchNorm layer of `model` normalises by what `policy` says.
+    """Make every BatchNorm of `model` normalise by the statistics of `policy` inside a `with`.
 
-    That holds whatever `.training` says or becomes; other layers obey `.training` as always. No
-    buffer changes. Afterwards, also after an exception, the model is as before, with the training
-    flags that it came with. Works for this package's layers, torch's and classes derived from them
-    (`HasOwnVariance`); layers without running statistics are left alone, but one that has them must
-    be there. Contexts nest, and the inner one counts. To gradients all statistics are constants.
+    BatchNorm layers then ignore `.training`, which other layers obey as usual. No buffer changes.
+    Afterwards, also after an exception, the model is as before, with its training flags. This works
+    for this package's layers, torch's and classes derived from them (`HasOwnVariance`). Layers
+    without running statistics are left alone, but the model must have one with them. Contexts nest,
+    and the inner one counts. To gradients all statistics are constants.
     Batches without images change nothing.
 
     While data is measured the rest of the net is in evaluation mode: dropout adds variance that is
@@ -153,7 +153,7 @@ def _blended(model: nn.Module, data: Iterable[Tensor], prior: float) -> Sources:
 def _averaged(
     model: nn.Module, data: Iterable[Tensor], prior: float, *, one_size: bool = False
 ) -> Sources:
-    """Averages over batches that normalise themselves on their way through the net."""
+    """Average the statistics of batches that normalise themselves on their way through the net."""
     seen: dict[_BatchNorm, list[tuple[Tensor, Tensor]]] = {}
     sizes: dict[_BatchNorm, int] = {}
 
@@ -180,15 +180,15 @@ def _averaged(
 
 
 def _exact(model: nn.Module, data: Iterable[Tensor], prior: float) -> Sources:
-    """The moments of all data at each layer, under the final statistics of the layers before it.
+    """Compute the moments of all data at each layer, after the final statistics of earlier layers.
 
-    The first batch goes through the net once. Wherever it comes to a layer, the other batches are
-    brought there too, through the layers that are settled already; then the layer is settled, and
-    the first batch goes on. A single batch so costs one pass.
+    The first batch goes through the net once. When it reaches a BatchNorm, the other batches are
+    brought there too, through the settled layers; then this layer is settled, and the first batch
+    goes on. So a single batch costs one pass.
 
     The variance is the biased one, M2/count, since the data is the population and not a sample of
     it. So a single batch gives the very numbers that normalised it. (running_var holds the unbiased
-    one instead: it estimates a population from batches, where m/(m - 1) is not close to 1.)
+    variance instead: it estimates a population from batches, where m/(m - 1) is not close to 1.)
     """
     batches = [batch for batch in data if len(batch)]
     settled: Sources = {}
@@ -221,14 +221,14 @@ POLICIES: dict[str, Callable[[nn.Module, Iterable[Tensor], float], Sources]] = {
     "batch": lambda model, data, prior: _blended(model, data, prior=0.0),
     "blend": _blended,
 }
-MEASURED = ("cumulative", "algorithm2", "precise", "adabn")  # on data
+MEASURED = ("cumulative", "algorithm2", "precise", "adabn")  # policies that need data
 CACHED_VALUES = 2**19  # 2 MB in float32
 
 
 def _moments(
     layer: _BatchNorm, inputs: Callable[[], Iterable[Tensor]], fewest: int = 2
 ) -> Statistics:
-    """The mean and biased variance of all inputs of a layer, in float64."""
+    """Measure the mean and biased variance of all inputs of a layer, in float64."""
     count, mean, var = merged(map(functional.moments, slices(inputs())))
     if count < fewest:
         raise ValueError(f"Expected more than 1 value per channel to measure, got {count}")
@@ -238,9 +238,9 @@ def _moments(
 
 
 def merged(parts: Iterable[tuple[int, Tensor, Tensor]]) -> tuple[int, Tensor, Tensor]:
-    """Count, mean and biased variance of data from those of its parts.
+    """Merge count, mean and biased variance of parts into those of all data.
 
-    They are merged as count, mean and M2 = Σ (x - mean)², by the pairwise formula of Chan et al.
+    Parts are merged as count, mean and M2 = Σ (x - mean)², by the pairwise formula of Chan et al.
     1983.
     """
     count, mean, m2 = 0, torch.tensor(0.0), torch.tensor(0.0)
@@ -255,20 +255,20 @@ def merged(parts: Iterable[tuple[int, Tensor, Tensor]]) -> tuple[int, Tensor, Te
 
 
 def slices(inputs: Iterable[Tensor]) -> Iterator[Tensor]:
-    """The inputs in parts that stay in the cache while several passes go over them: 5 times faster.
+    """Split the inputs into parts that stay in the cache over several passes: 5 times faster.
 
-    (1000, 16, 28, 28) is 50 MB, and what is as large is fresh memory for each intermediate result.
+    (1000, 16, 28, 28) is 50 MB, and each intermediate result of that size takes fresh memory.
     """
     for x in inputs:
         yield from x.split(max(1, CACHED_VALUES * len(x) // max(1, x.numel())))
 
 
-class _Reached(Exception):  # noqa: N818 - no error: what stops a pass at a layer, with its input
+class _Reached(Exception):  # noqa: N818 - no error: it stops a pass at a layer and carries its input
     pass
 
 
 def _input_of(layer: _BatchNorm, model: nn.Module, batch: Tensor, settled: Sources) -> Tensor:
-    """What comes to a layer that the settled layers lie before."""
+    """Find the input of a layer for a batch, through the settled layers before it."""
 
     def stop(x: Tensor, **_: object) -> Tensor:
         raise _Reached(x)
@@ -302,9 +302,9 @@ def _apply(model: nn.Module, sources: Sources) -> None:
 
 
 def _normaliser(layer: _BatchNorm, source: Source) -> Callable[..., Tensor]:
-    """The forward of `layer` in evaluation mode with the statistics of `source`.
+    """Make a forward of `layer` in evaluation mode with the statistics of `source`.
 
-    It is that of a twin whose buffers are its own.
+    The forward runs on a twin of the layer with buffers of its own.
     """
     twin = _evaluating(layer)
     twin._buffers = dict(layer._buffers)
@@ -321,7 +321,7 @@ def _normaliser(layer: _BatchNorm, source: Source) -> Callable[..., Tensor]:
 
 
 def _around(holder: HoldsBatchNorm) -> Callable[[Tensor], Tensor]:
-    """The forward of a layer in evaluation mode around whatever its norm's forward then is."""
+    """Make a forward of a layer in evaluation mode around the current forward of its norm."""
     twin, norm = _evaluating(holder), _evaluating(holder.norm)
     vars(norm)["forward"] = lambda x, **options: holder.norm.forward(x, **options)
     twin._modules = {**holder._modules, "norm": norm}
@@ -329,9 +329,9 @@ def _around(holder: HoldsBatchNorm) -> Callable[[Tensor], Tensor]:
 
 
 def _evaluating(layer: Layer) -> Layer:
-    """A twin in evaluation mode that shares the parameters.
+    """Make a twin in evaluation mode that shares the parameters.
 
-    No child of the net, it is out of reach of `model.train()`.
+    The twin is no child of the net, and so out of reach of `model.train()`.
     """
     twin = copy.copy(layer)
     twin.__dict__.pop("forward", None)  # set on the layer by an enclosing context
@@ -346,7 +346,7 @@ def _layers(model: nn.Module) -> list[_BatchNorm]:
 
 @contextmanager
 def measuring(model: nn.Module) -> Iterator[None]:
-    """Inside, the net is in evaluation mode and records no gradients; all is restored after."""
+    """Keep the net in evaluation mode and without gradients inside a `with`."""
     with _restored(model), torch.no_grad():
         model.eval()
         yield

@@ -30,7 +30,7 @@ from bnbench.norms.population import (
     slices,
 )
 
-ROUNDINGS = 16  # of a channel's mean: what spreads no further is one value
+ROUNDINGS = 16  # of a channel's mean: a smaller spread counts as a constant
 
 
 def weight_layers(model: nn.Module) -> list[nn.Linear | nn.modules.conv._ConvNd]:
@@ -42,8 +42,7 @@ def weight_layers(model: nn.Module) -> list[nn.Linear | nn.modules.conv._ConvNd]
 def recalibrated(
     model: nn.Module, reference: Iterable[Tensor], data: Iterable[Tensor]
 ) -> Iterator[nn.Module]:
-    """Inside, the hidden layers of `model` have on `data` the statistics that they have on
-    `reference`.
+    """Give the hidden layers of `model` on `data` their statistics on `reference`, inside a `with`.
 
     Hidden layers are the linear and convolutional ones but the last, the head, in the order of
     `model.modules()`; their outputs are (N, C, *). A channel that has one value on all of the data,
@@ -85,7 +84,7 @@ def recalibrated(
 def _of_outputs(
     model: nn.Module, layers: Sequence[nn.Module], reference: Iterable[Tensor]
 ) -> list[Statistics]:
-    """The mean and biased variance of each channel of each layer's outputs, in float64."""
+    """Measure mean and biased variance of each channel of each layer's outputs, in float64."""
     parts: dict[nn.Module, list[tuple[int, Tensor, Tensor]]] = {layer: [] for layer in layers}
 
     def measure(layer: nn.Module, _: object, output: Tensor) -> None:
@@ -109,8 +108,8 @@ def _behind(mapped: nn.Module) -> Callable[[nn.Module, object, Tensor], Tensor]:
 class _Recalibration(_BatchNorm):
     """The map z -> z' of a layer: a batch normalisation whose gamma and beta are sigma', mu'.
 
-    As one, the population policies measure and set its mu and sigma2; as the buffers, they are in
-    float64.
+    As it is a BatchNorm, the population policies measure and set its mu and sigma2, in float64 as
+    the buffers are.
     """
 
     def __init__(self, mean: Tensor, var: Tensor) -> None:

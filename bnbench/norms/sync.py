@@ -1,6 +1,6 @@
 """Batch normalisation whose batch is spread over the processes of torch.distributed.
 
-It is that of the joined batch, forward and backward, to a few roundings; `functional.py` has the
+Forward and backward equal those of the joined batch to a few roundings; `functional.py` has the
 formulas and the notation. Each process k sends two messages in a step (gloo and NCCL know both):
 
     forward   m_k, shift_k, residual_k and M2_k = Σ (x - mu_k)²     8 (3 C + 1) bytes, all_gather
@@ -36,10 +36,11 @@ class SyncBatchNorm(AnyRank):
     """Batch normalisation over all processes of a group; `torch.nn.SyncBatchNorm` on any device.
 
     In training every process of the group must call the layer, and backward, the same number of
-    times. Running statistics come out the same on all. dgamma and dbeta are those of the own part
-    of the batch, as torch's are: their sum over the processes is that of the joined batch, and
-    DistributedDataParallel averages them like all other gradients. In evaluation, without an
-    initialised process group or in a group of one, the layer is `BatchNorm1d`.
+    times. Running statistics come out the same on all processes. dgamma and dbeta are sums over
+    the process's own part of the batch, as torch's are: their sum over the processes belongs to
+    the joined batch, and DistributedDataParallel averages them like all other gradients. In
+    evaluation, without an initialised process group or in a group of one, the layer is
+    `BatchNorm1d`.
 
     Args:
         num_features: C.
@@ -78,10 +79,13 @@ class SyncBatchNorm(AnyRank):
 def convert_sync_batchnorm(
     module: nn.Module, process_group: "dist.ProcessGroup | None" = None
 ) -> nn.Module:
-    """`module` with each BatchNorm1d, 2d and 3d in it, ours or torch's, as a `SyncBatchNorm`.
+    """Replace each BatchNorm1d, 2d and 3d in `module`, ours or torch's, by a `SyncBatchNorm`.
 
-    Parameters and statistics are shared with the layers that are replaced. Variants stay; of a
-    `BatchNormReLU2d` what it holds is replaced, and the ReLU stays.
+    Parameters and statistics are shared with the replaced layers. Variants stay; of a
+    `BatchNormReLU2d` the child `norm` is replaced, and the ReLU stays.
+
+    Returns:
+        `module`, or the new layer where `module` is itself a BatchNorm.
     """
     kinds = (
         *(batchnorm.BatchNorm1d, batchnorm.BatchNorm2d, batchnorm.BatchNorm3d),
@@ -111,7 +115,7 @@ def convert_sync_batchnorm(
 
 
 class _SyncBatchNorm(torch.autograd.Function):
-    """(x, running_mean, running_var, gamma, beta, momentum, eps, group) -> y.
+    """Forward over the processes of `group`, and its closed-form backward.
 
     The running statistics are updated here, as in `functional._ClosedForm`.
     """
@@ -168,7 +172,7 @@ class _SyncBatchNorm(torch.autograd.Function):
 
 
 def _joined(x: Tensor, group: "dist.ProcessGroup | None") -> tuple[int, Tensor, Tensor, Tensor]:
-    """m of all processes, then a shift near the data, mu - shift and M2, each (C,) in float64.
+    """Join m, a shift near the data, mu - shift and M2 of all processes, each (C,) in float64.
 
     Means and M2 are merged by the formula of Chan, Golub & LeVeque 1983, for any number of parts.
     The difference of two shifts near the same data is exact, or nearly so, and the precision of

@@ -38,8 +38,8 @@ class GhostBatchNorm(HoldsBatchNorm):
     exponents do not add up to a weighted mean.) As everywhere here running_var is the average of
     unbiased variances; the algorithm averages standard deviations.
 
-    A batch of N samples makes max(1, N // ghost_size) ghosts, as equal as possible: what is left
-    over is spread, so that no ghost has fewer than `ghost_size` samples, unless the batch has.
+    A batch of N samples makes max(1, N // ghost_size) ghosts, as equal as possible: the remainder
+    is spread, so that no ghost has fewer than `ghost_size` samples, unless the batch has.
 
     Args:
         num_features: C.
@@ -89,7 +89,7 @@ class BatchRenorm(HoldsBatchNorm):
         y = gamma (x_hat r + d) + beta               x_hat = (x - mu_B) / sigma_B
 
     where every sigma is sqrt(variance + eps). Without limits y = gamma (x - mu) / sigma + beta,
-    what evaluation gives; with r_max = 1 and d_max = 0 it is batch normalisation.
+    as in evaluation; with r_max = 1 and d_max = 0 it is batch normalisation.
 
     The limits rise linearly with the batches seen (`num_batches_tracked`), from 1 and 0 at the
     first to r_max and d_max after `warmup`. The paper (section 4.1) holds 1 and 0 for 5,000 steps
@@ -191,7 +191,7 @@ class BatchNormLrn(HoldsBatchNorm):
     """Batch normalisation, then local response normalisation, as one layer.
 
     Ioffe & Szegedy 2015, section 4.2.1, remove the latter where they add the former. This layer has
-    both, so that what is gained by removing it can be measured. With x the batch-normalised input,
+    both, so that the gain of removing it can be measured. With x the batch-normalised input,
     gamma and beta applied (Krizhevsky et al. 2012, section 3.3; torch and Caffe divide alpha by
     size, the paper does not),
 

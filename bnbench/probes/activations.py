@@ -1,7 +1,7 @@
-"""What enters the activation functions: its distribution, its drift, the share that saturates.
+"""Inputs of the activation functions: their distribution, their drift, the share that saturates.
 
 A unit is one of a layer's features, or a channel with all its locations; percentiles are a unit's
-own, with linear interpolation, and their mean over units is what is told. Float64 throughout, of
+own, with linear interpolation, and their mean over units is reported. Float64 throughout, of
 values in the net's own dtype.
 """
 
@@ -12,12 +12,12 @@ from bnbench.probes.passes import Batch, Values, measure_preactivations
 
 SHARES = {"p15": 0.15, "p50": 0.5, "p85": 0.85}  # Ioffe & Szegedy 2015, figure 1(b, c)
 STEEPEST = {nn.ReLU: 1.0, nn.Sigmoid: 0.25, nn.Tanh: 1.0}  # the largest derivative
-REACH, BINS = 8.0, 64  # of the histogram: equal bins from -8 to 8, and two for what is beyond
-FLAT = 0.2  # of it; below a derivative is one of saturation: 0.05 for the sigmoid
+REACH, BINS = 8.0, 64  # of the histogram: equal bins from -8 to 8, and two open ones beyond
+FLAT = 0.2  # share of the largest derivative below which a unit saturates: 0.05 for the sigmoid
 
 
 def activations(model: nn.Module, batch: Batch) -> Values:
-    """Mean and (biased) standard deviation of all of a layer's values, percentiles by unit."""
+    """Measure mean and (biased) standard deviation of a layer's values, and percentiles by unit."""
 
     def measure(_layer: str, _block: nn.Module, x: Tensor) -> dict[str, float]:
         x = x.double()
@@ -32,7 +32,7 @@ def activations(model: nn.Module, batch: Batch) -> Values:
 
 
 def histogram(model: nn.Module, batch: Batch) -> Values:
-    """The share of all values of a layer in each bin, on the reference images.
+    """Measure the share of a layer's values in each bin, on the reference images.
 
     `share_00` is below -REACH, `share_01` in the first of BINS equal bins, each with its lower edge
     and without its upper, and the last, `share_65`, from REACH on.
@@ -48,10 +48,10 @@ def histogram(model: nn.Module, batch: Batch) -> Values:
 
 
 def saturation(model: nn.Module, batch: Batch) -> Values:
-    """The share of values where the activation is flat, and the mean |gamma| of a block's norm.
+    """Measure the share of values where the activation is flat, and the mean |gamma| of the norm.
 
-    Flat is a derivative below 0.05 for the sigmoid, below 0.2 for tanh, which is the same share of
-    its largest, and 0 for ReLU.
+    Flat means a derivative below 0.05 for the sigmoid, below 0.2 for tanh (the same share of the
+    largest derivative), and 0 for ReLU.
     """
 
     def measure(_layer: str, block: nn.Module, x: Tensor) -> dict[str, float]:
@@ -68,18 +68,18 @@ def saturation(model: nn.Module, batch: Batch) -> Values:
 
 
 def gamma_of(block: nn.Module) -> Tensor | None:
-    """Find gamma in a block's norm, or in one that this holds; None where there is none."""
+    """Find gamma in a block's norm, or in the norm inside; None without a gamma."""
     parameters = getattr(block, "norm", nn.Identity()).named_parameters()
     return next((p for name, p in parameters if name.rpartition(".")[2] == "weight"), None)
 
 
 class Drift:
-    """How far the distribution of each unit moved since the last point, on the reference images.
+    """The probe of the drift of each unit's distribution since the last point, on reference images.
 
     `drift` is the mean over units of |median - last median|, over the mean of the spreads (85th
     less 15th percentile) then and now; `drift_shape` is the mean over units of the two-sample
     Kolmogorov-Smirnov distance of then and now, each with mean 0 and variance 1. The first call
-    returns nothing, nor does one after values that are not finite.
+    returns nothing, and so does a call after values that are not finite.
     """
 
     def __init__(self) -> None:
@@ -105,7 +105,7 @@ class Drift:
 
 
 def percentiles(ordered: Tensor) -> Tensor:
-    """The percentiles `SHARES` of ascending values (units, M), as (3, units).
+    """Compute the percentiles `SHARES` of ascending values (units, M), as (3, units).
 
     >>> percentiles(torch.arange(101.0)[None]).flatten().tolist()
     [15.0, 50.0, 85.0]
@@ -118,7 +118,7 @@ def percentiles(ordered: Tensor) -> Tensor:
 
 
 def standardised(x: Tensor) -> Tensor:
-    """Values (units, M) with mean 0 and variance 1 in each unit; a constant unit becomes zeros."""
+    """Scale each unit of (units, M) to mean 0 and variance 1; a constant unit becomes zeros."""
     x = x.double()
     centred = x - x.mean(1, keepdim=True)
     std = centred.square().mean(1, keepdim=True).sqrt()
@@ -126,7 +126,7 @@ def standardised(x: Tensor) -> Tensor:
 
 
 def kolmogorov_smirnov(a: Tensor, b: Tensor) -> Tensor:
-    """The largest distance of two empirical distribution functions, unit by unit.
+    """Compute the largest distance of two empirical distribution functions, unit by unit.
 
     Args:
         a: ascending values, (units, M).

@@ -1,4 +1,4 @@
-"""Gradients of the weights: their size over depth, and what the steps of lower layers do to them.
+"""Gradients of the weights: their size over depth, and their change by steps of lower layers.
 
 Norms and products are taken in float64 of gradients in the net's own dtype.
 """
@@ -23,7 +23,7 @@ MIN_BLOCKS = 15  # … in nets of at least so many
 
 
 def gradients(model: nn.Module, batch: Batch) -> Values:
-    """`gradient_norm` of each layer's weights, and of the whole net `gradient_growth`."""
+    """Measure `gradient_norm` of each layer's weights and `gradient_growth` of the net."""
     _, found = loss_and_gradients(model, batch, parameters(model), weight_names(model))
     norms = {layer: norm(gradient) for layer, gradient in found.items()}
     values: Values = {(layer, "gradient_norm"): value for layer, value in norms.items()}
@@ -34,10 +34,10 @@ def gradients(model: nn.Module, batch: Batch) -> Values:
 
 
 def growth(norms: Sequence[float]) -> float:
-    """The factor by which norms grow from each block to the one below it, towards the input.
+    """Compute the factor by which norms grow from a block to the next one towards the input.
 
-    That is exp(-slope) of the least-squares line of ln norm over the number of the block. Of 15 or
-    more blocks the five at either end are left out, where the gradient is not yet stationary.
+    The factor is exp(-slope) of the least-squares line of ln norm over the number of the block. Of
+    15 or more blocks the five at either end are left out, where the gradient is not yet stationary.
 
     Returns:
         The factor; not a number where a norm is zero or not finite.
@@ -54,8 +54,9 @@ def growth(norms: Sequence[float]) -> float:
 
 
 def ics(model: nn.Module, batch: Batch) -> Values:
-    """Internal covariate shift as a change of gradients (Santurkar et al. 2018, Definition 2.1).
+    """Measure internal covariate shift as a change of gradients.
 
+    Santurkar et al. 2018, Definition 2.1.
     With G the gradient of layer i's weights and G' the same on the same batch after all parameters
     below layer i have taken one SGD step: `ics_cosine` = <G, G'> / (|G| |G'|), `ics_distance` =
     |G - G'| and `ics_relative` = |G - G'| / |G|, for each layer i >= 2 and the head.
@@ -78,5 +79,5 @@ def ics(model: nn.Module, batch: Batch) -> Values:
 
 
 def norm(gradient: Tensor) -> float:
-    """The Euclidean norm of all of a tensor's entries."""
+    """Compute the Euclidean norm of all entries of a tensor."""
     return linalg.vector_norm(gradient.double()).item()

@@ -10,7 +10,7 @@ DISTANCES = [0.01 * 40 ** (k / 5) for k in range(6)]  # 0.01 to 0.4, whatever th
 
 
 def landscape(model: nn.Module, batch: Batch) -> Values:
-    """How the loss L and its gradient over all parameters change along w - s ∇L(w).
+    """Measure the change of the loss L and of its gradient along w - s ∇L(w).
 
     In steps s of 1/2 to 4 learning rates, the paper's for its VGG:
 
@@ -44,5 +44,5 @@ def landscape(model: nn.Module, batch: Batch) -> Values:
 
 
 def vector(gradients: Parameters) -> Tensor:
-    """All gradients as one vector in float64."""
+    """Join all gradients to one vector in float64."""
     return torch.cat([gradient.flatten() for gradient in gradients.values()]).double()

@@ -1,8 +1,8 @@
 """Passes through a net in training mode that leave no trace in it.
 
 A net is the modules that `models/` builds: blocks with the children `weights` and `activation`,
-numbered from 1 in order, and a linear `head`. Nothing of it is changed and put back: each pass is
-given parameters and copies of the buffers of its own. Modes and random states are restored.
+numbered from 1 in order, and a linear `head`. No pass changes the net: each is given parameters and
+copies of the buffers of its own. Modes and random states are restored.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -22,13 +22,13 @@ Parameters = dict[str, Tensor]
 
 @dataclass(frozen=True)
 class Batch:
-    """What a net is probed on.
+    """The images that a net is probed on, with the learning rate.
 
     Attributes:
         images: the probe batch, (N, C, H, W).
         labels: its classes, (N,).
         rate: the learning rate of the step to come.
-        reference: more images, for what is measured of distributions.
+        reference: more images, for measurements of distributions.
     """
 
     images: Tensor
@@ -38,7 +38,7 @@ class Batch:
 
 
 class Probe(Protocol):
-    """A measurement of a net; an object may remember what it saw at the last point."""
+    """A measurement of a net; the object may keep state from point to point."""
 
     def __call__(self, model: nn.Module, batch: Batch, /) -> Values:
         """Measure, and leave the net as it was."""
@@ -46,7 +46,7 @@ class Probe(Protocol):
 
 
 def blocks(model: nn.Module) -> dict[str, nn.Module]:
-    """The blocks of a net in order, by their path in it."""
+    """Find the blocks of a net in order, by their paths in the net."""
     return {
         path: module
         for path, module in model.named_modules()
@@ -55,19 +55,19 @@ def blocks(model: nn.Module) -> dict[str, nn.Module]:
 
 
 def weight_names(model: nn.Module) -> dict[str, str]:
-    """The name in the net of each layer's weight, by layer: 1, 2, … and head."""
+    """Map each layer (1, 2, …, head) to the name of its weight in the net."""
     names = [f"{path}.weights.weight" for path in blocks(model)]
     return {str(layer): name for layer, name in enumerate(names, 1)} | {"head": "head.weight"}
 
 
 def parameters(model: nn.Module) -> Parameters:
-    """The parameters of a net without their gradients; they share its memory."""
+    """Return the parameters of a net without gradients; they share the net's memory."""
     return {name: parameter.detach() for name, parameter in model.named_parameters()}
 
 
 @torch.no_grad()
 def loss_at(model: nn.Module, batch: Batch, at: Parameters) -> float:
-    """The training-mode loss on a batch, the mean cross-entropy in nats, at other parameters."""
+    """Compute the training-mode loss (mean cross-entropy, nats) on a batch at given parameters."""
     return F.cross_entropy(_forward(model, at, batch.images), batch.labels).item()
 
 
@@ -75,9 +75,9 @@ def loss_at(model: nn.Module, batch: Batch, at: Parameters) -> float:
 def loss_and_gradients(
     model: nn.Module, batch: Batch, at: Mapping[str, Tensor], of: Mapping[str, str] | None = None
 ) -> tuple[float, Parameters]:
-    """The training-mode loss on a batch and its gradient.
+    """Compute the training-mode loss on a batch and its gradient.
 
-    All passes from one state of the net see the same noise, that of the step to come.
+    All passes from one state of the net see the same noise, the noise of the next training step.
 
     Args:
         model: the net, for everything but its parameters.
@@ -99,16 +99,16 @@ def loss_and_gradients(
 def measure_preactivations(
     model: nn.Module, images: Tensor, measure: Callable[[str, nn.Module, Tensor], dict[str, float]]
 ) -> Values:
-    """Measure what enters the activation function of each block, in training mode.
+    """Measure the inputs of the activation function of each block, in training mode.
 
     Args:
         model: the net.
-        images: what it sees.
+        images: the input, (N, C, H, W).
         measure: (layer, block, values) -> {metric: value}. The values have the shape (units, M): in
             a convolutional net a unit is a channel and has a value at every location of an image.
 
     Returns:
-        The metrics; those of a layer with a value that is not finite are not a number.
+        The metrics; NaN for a layer with a value that is not finite.
     """
     inputs: dict[str, Tensor] = {}
 

@@ -15,7 +15,7 @@ from bnbench.tracking.whole_files import naming, replacing
 METRICS = ("step", "samples", "split", "layer", "metric", "value")
 SEVERITY_DIGITS = set("12345")
 SHIFTS = ("shift", "severity", "policy", "metric", "value")
-TAIL = 16_384  # bytes at the end of a metrics.csv, which hold what was evaluated last
+TAIL = 16_384  # bytes at the end of a metrics.csv that hold the last evaluation
 
 Point = Mapping[tuple[str, str, str], float]  # (split, layer or "", metric) -> value
 
@@ -39,7 +39,7 @@ class CsvLog:
             self.file.flush()
 
     def close(self) -> None:
-        """Close the file, once it is on the disk."""
+        """Flush the file to the disk and close it."""
         if not self.file.closed:
             with naming(self.path), self.file:
                 os.fsync(self.file)
@@ -48,10 +48,10 @@ class CsvLog:
 def read_points(
     run: RunFolder, summary: Mapping[str, Any]
 ) -> list[tuple[int, int, dict[tuple[str, str, str], float]]]:
-    """The points (step, samples, values) of the metrics.csv of a run that is trained.
+    """Read the points (step, samples, values) of the metrics.csv of a trained run.
 
     Raises:
-        DamagedError: it is not what the run wrote; one line that names the file.
+        DamagedError: the file is not what the run wrote; one line that names the file.
     """
     lines = run.proved(summary, run.metrics).split(b"\n")[:-1]
     points: list[tuple[int, int, dict[tuple[str, str, str], float]]] = []
@@ -70,10 +70,10 @@ def read_points(
 
 
 def latest(path: Path, key: tuple[str, str, str]) -> tuple[int, float] | None:
-    """The last step at which a metrics.csv has (split, layer, metric), and its value.
+    """Find the last step at which a metrics.csv has (split, layer, metric), and the value.
 
-    For looks at a run that is being trained: only the end of the file is read, and a line that is
-    half written, or is none at all, is passed over. None where there is no such line.
+    For progress of a run in training: only the end of the file is read, and a line that is half
+    written or malformed is skipped. None without such a line.
     """
     try:
         with opened(path, TABLE) as file:
@@ -101,7 +101,7 @@ def write_table(
 
 
 def read_shifts(run: RunFolder, summary: Mapping[str, Any]) -> list[tuple[str, int, str, str, str]]:
-    """The rows of a run's shifts.csv; none where there is none that the run wrote."""
+    """Read the rows of a run's shifts.csv; [] without one that the run wrote."""
     try:
         text = run.proved(summary, run.shifts).decode()
         header, *rows = csv.reader(text.splitlines(), strict=True)
@@ -114,7 +114,7 @@ def read_shifts(run: RunFolder, summary: Mapping[str, Any]) -> list[tuple[str, i
 
 
 def named_shifts(run: RunFolder) -> set[tuple[str, int, str]]:
-    """The shifts (name, severity, policy) that a run's shifts.csv names, whatever its numbers."""
+    """List the (name, severity, policy) in a run's shifts.csv, without a check of its numbers."""
     try:
         lines = content(run.shifts, TABLE).decode(errors="replace").splitlines()
     except (FileNotFoundError, DamagedError):

@@ -1,8 +1,8 @@
-"""The folder of an experiment on one data set: which runs it asks for, and what became of them.
+"""The folder of an experiment on one data set: the runs that it asks for, and their outcomes.
 
-What a sweep wrote is told from what another program made of it by hashes: experiment.json holds
-that of arms.csv and of itself. runs.csv holds nothing of its own, and is not read where it can be
-derived anew from arms.csv and the runs.
+Hashes reveal a file that another program changed: experiment.json holds the hash of arms.csv and
+its own. runs.csv is a copy: where it can be derived anew from arms.csv and the runs, it is not
+read.
 """
 
 import csv
@@ -36,12 +36,12 @@ FITTING = f"a name of one line in UTF-8, of at most {LONGEST} characters"
 
 @dataclass(frozen=True)
 class RunTable:
-    """What became of the runs that an experiment asks for: what runs.csv says.
+    """The outcomes of the runs that an experiment asks for, as in runs.csv.
 
     Attributes:
         header: the columns.
         rows: one per run; a cell that a run does not have is left out.
-        damaged: a line for each run that is not what it wrote; its row says that it has no result.
+        damaged: a line for each run with a damaged file; its row has no result.
     """
 
     header: list[str]
@@ -49,7 +49,7 @@ class RunTable:
     damaged: list[str]
 
     def cells(self) -> Iterable[list[Any]]:
-        """The rows as runs.csv has them."""
+        """List the rows with a cell for every column, as in runs.csv."""
         return ([row.get(key, "") for key in self.header] for row in self.rows)
 
 
@@ -59,18 +59,18 @@ def experiment_path(results: Path, name: str, data: str) -> Path:
 
 
 def find(results: Path) -> list[Path]:
-    """The experiment folders of a results root, by name."""
+    """List the experiment folders of a results root, by name."""
     return survey(results)[0]
 
 
 def survey(results: Path) -> tuple[list[Path], list[str]]:
-    """The experiment folders of a results root, by name, and a line for each that cannot be one."""
+    """List the experiment folders of a results root, and a line for each unreadable one."""
     found, problems = [], []
     for name in folders(results / "experiments", 1, problems):
         for data in folders(name, 2, problems):
             try:
                 check_folder(data)
-            except FileNotFoundError:  # it was there a moment ago
+            except FileNotFoundError:  # removed a moment ago
                 continue
             except DamagedError as error:
                 problems.append(str(error))
@@ -81,12 +81,12 @@ def survey(results: Path) -> tuple[list[Path], list[str]]:
 
 
 def folders(parent: Path, depth: int, problems: list[str]) -> list[Path]:
-    """What may be folders of experiments in a folder; links and pipes are, to be refused by name.
+    """List the candidates for folders of experiments, links and pipes included, by name.
 
     Args:
-        parent: it lies `depth` folders below the results folder.
+        parent: their parent, `depth` folders below the results folder.
         depth: see `check_folder`.
-        problems: gets a line for each that cannot be read, or has no name that people can.
+        problems: a list that gets a line for each unreadable folder or unprintable name.
     """
     try:
         check_folder(parent, depth)
@@ -126,10 +126,10 @@ def write_experiment(path: Path, facts: Mapping[str, Any]) -> None:
 
 
 def read_experiment(path: Path) -> dict[str, Any]:
-    """What experiment.json says; nothing where there is none.
+    """Read experiment.json; {} without one.
 
     Raises:
-        DamagedError: it is not what the sweep wrote.
+        DamagedError: the file is not what the sweep wrote.
     """
     try:
         return read_object(path / "experiment.json", EXPERIMENT)
@@ -138,29 +138,29 @@ def read_experiment(path: Path) -> dict[str, Any]:
 
 
 def read_arms(path: Path) -> list[dict[str, str]]:
-    """The rows of arms.csv.
+    """Read the rows of arms.csv.
 
     Raises:
-        DamagedError: it or experiment.json is not what the sweep wrote.
+        DamagedError: arms.csv or experiment.json is not what the sweep wrote.
     """
     return read_rows(path / "arms.csv", (read_experiment(path).get("sha256") or {}).get("arms.csv"))
 
 
 def read_rows(file: Path, sha256: str | None = None) -> list[dict[str, str]]:
-    """The rows of a table of runs; each is an arm with a seed, and none is there twice.
+    """Read the rows of a table of runs; refuse an arm and seed that occur twice.
 
     Args:
         file: arms.csv or runs.csv.
-        sha256: of what was written, where that is known.
+        sha256: the hash of the file as written, if known.
 
     Raises:
-        DamagedError: it is not what was written, or not such a table.
+        DamagedError: the hash is another, or the file is no such table.
     """
     try:
         text = content(file, TABLE)
         if sha256 is not None and sha256 != hashlib.sha256(text).hexdigest():
             raise ValueError("not what the sweep wrote; the same `make sweep` writes it anew")
-        # whatever line ends an editor gave it
+        # accepts the line ends of any editor
         table = csv.reader(io.StringIO(text.decode("utf-8-sig"), newline=""), strict=True)
         header = next(table, [])
         if not {"arm", "seed"} <= set(header) or len(set(header)) < len(header):
@@ -184,7 +184,7 @@ def read_rows(file: Path, sha256: str | None = None) -> list[dict[str, str]]:
 
 
 def tabulate(results: Path, name: str, data: str) -> RunTable:
-    """Read what became of the runs of arms.csv, from their folders.
+    """Collect the outcomes of the runs of arms.csv from their folders.
 
     Raises:
         DamagedError: arms.csv or experiment.json is not what the sweep wrote.
@@ -200,7 +200,7 @@ def tabulate(results: Path, name: str, data: str) -> RunTable:
             damaged.append(f"{error}" if is_told else f"{error}; {AGAIN}")
             measured = {"status": folder.state(), "stuck": ""}
         rows.append(run | measured)
-    # what identifies and describes a run comes first, what was measured after it
+    # columns that identify and describe a run come first, measured ones last
     config = [key for key in (asked[0] if asked else {}) if key not in ("arm", "seed")]
     lead = ["arm", "seed", "status", "stuck", *config]
     header = dict.fromkeys([*lead, *(key for row in rows for key in row)])
@@ -208,7 +208,7 @@ def tabulate(results: Path, name: str, data: str) -> RunTable:
 
 
 def is_record(results: Path, name: str, data: str) -> bool:
-    """Whether runs.csv is all there is, as in committed results: nothing to derive it from.
+    """Whether runs.csv is the only record, as in committed results: the runs are not there.
 
     Raises:
         DamagedError: arms.csv or experiment.json is not what the sweep wrote.
@@ -224,7 +224,7 @@ def is_record(results: Path, name: str, data: str) -> bool:
 def write_runs(results: Path, name: str, data: str) -> Path:
     """Write runs.csv: for every run of arms.csv its status, config and final metrics.
 
-    One that is the only record of its runs stays as it is.
+    A runs.csv that is the only record of its runs stays as it is.
 
     Raises:
         DamagedError: arms.csv or experiment.json is not what the sweep wrote.
@@ -237,10 +237,10 @@ def write_runs(results: Path, name: str, data: str) -> Path:
 
 
 def outcome(folder: RunFolder) -> dict[str, Any]:
-    """The status of a run and, where it is done, its final numbers by column name.
+    """Read the status of a run and, if it is done, its final numbers by column name.
 
     Raises:
-        DamagedError: its summary, metrics.csv or shifts.csv is not what it wrote.
+        DamagedError: the summary, metrics.csv or shifts.csv is not what the run wrote.
     """
     try:
         summary = folder.read_result()
@@ -257,7 +257,7 @@ def outcome(folder: RunFolder) -> dict[str, Any]:
 
 
 def columns(science: Mapping[str, Any]) -> dict[str, Any]:
-    """The science config as one row of a table: dotted keys, lists as JSON."""
+    """Flatten a science config to a row of a table: dotted keys, lists as JSON."""
     return {
         key: json.dumps(value) if isinstance(value, list) else value
         for key, value in flatten(science).items()

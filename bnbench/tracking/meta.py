@@ -22,13 +22,13 @@ GIT_SECONDS = 60  # a network disk may be slow
 
 @cache
 def circumstances(results: Path) -> dict[str, Any]:
-    """The schema version, what git says of the code, and the versions of packages."""
+    """Collect the schema version, the git commit of the code, and the versions of packages."""
     versions = {name: importlib.metadata.version(name) for name in PACKAGES}
     return {"schema": SCHEMA, **git_facts(ROOT, results), "versions": versions}
 
 
 def git_facts(root: Path, results: Path) -> dict[str, Any]:
-    """Tell which commit the code in a folder is of, and whether it has been changed since.
+    """Find the git commit of the code in a folder, and whether the code has changed since.
 
     Args:
         root: the folder of the code.
@@ -39,7 +39,7 @@ def git_facts(root: Path, results: Path) -> dict[str, Any]:
         Both are null where the folder is not a checkout of its own; `git_note` says why.
     """
     try:
-        # a repository around the folder, for which it is a part or a stranger, is not asked further
+        # a repository around the folder says nothing of the code's own commit
         prefix, commit = git(root, "rev-parse", "--show-prefix", "HEAD").split("\n")
         if prefix:
             raise ValueError(f"the repository around it has it in {prefix}")
@@ -55,15 +55,17 @@ def git_facts(root: Path, results: Path) -> dict[str, Any]:
 
 
 def git(root: Path, *arguments: str) -> str:
-    """What git answers in a folder, whatever repository or options its environment names.
+    """Call git in a folder, without the repository and options that the environment names.
 
-    It takes no lock, so that nobody who uses git beside a sweep finds one, and starts no program
-    that the repository's configuration names to watch its files. Who runs the code of a folder
-    trusts its owner already.
+    git takes no lock, so that it can be used beside a sweep, and starts no file watcher that the
+    repository's configuration names. Whoever runs the code of a folder trusts its owner already.
+
+    Returns:
+        The output of git.
 
     Raises:
-        OSError: it cannot be started, or does not answer.
-        ValueError: it refuses; the text is its own line.
+        OSError: git cannot be started, or does not answer.
+        ValueError: git ends with an error; the text is git's own line.
     """
     if shutil.which("git") is None:
         raise FileNotFoundError("git is not installed")
@@ -82,7 +84,7 @@ def git(root: Path, *arguments: str) -> str:
         try:
             answer, complaint = process.communicate(timeout=GIT_SECONDS)
         except BaseException as error:
-            os.killpg(process.pid, signal.SIGKILL)  # what it has started too
+            os.killpg(process.pid, signal.SIGKILL)  # git and all programs that it started
             if isinstance(error, subprocess.TimeoutExpired):
                 raise TimeoutError(f"git does not answer in {GIT_SECONDS} s") from error
             raise
@@ -94,10 +96,10 @@ def git(root: Path, *arguments: str) -> str:
 
 
 def read_meta(run: RunFolder) -> dict[str, Any]:
-    """The circumstances of a run; empty where it has none yet.
+    """Read meta.json, the circumstances of a run; {} without one.
 
     Raises:
-        DamagedError: they are not what a run writes.
+        DamagedError: meta.json is not what a run writes.
     """
     try:
         return read_object(run.meta, META)
@@ -106,7 +108,7 @@ def read_meta(run: RunFolder) -> dict[str, Any]:
 
 
 def known_meta(run: RunFolder) -> dict[str, Any]:
-    """The circumstances of a run; empty where they cannot be read."""
+    """Read meta.json, the circumstances of a run; {} if it cannot be read."""
     try:
         return read_meta(run)
     except DamagedError:

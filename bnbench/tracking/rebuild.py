@@ -1,4 +1,4 @@
-"""A W&B run made anew from the files of a run: CSV is the record, W&B its mirror."""
+"""Rebuild a W&B run from the files of a run: CSV is the record, W&B its mirror."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -12,16 +12,19 @@ from bnbench.tracking.whole_files import as_json, write_whole
 
 
 def rebuild(run: RunFolder, identity: Identity, summary: Mapping[str, Any]) -> bool:
-    """Log a trained run to a new W&B run and note its id in meta.json; whether W&B has it whole.
+    """Log a trained run to a new W&B run and note its id in meta.json.
 
-    Times that W&B shows are those of the rebuilding.
+    W&B then shows the times of the rebuilding.
+
+    Returns:
+        Whether W&B has the whole run.
 
     Raises:
-        DamagedError: metrics.csv is not what the run wrote; one line that names it.
+        DamagedError: metrics.csv is not what the run wrote; one line that names the file.
     """
     points = read_points(run, summary)
     log = WandbLog(identity)
-    note(run, log.id)  # first: an attempt that is killed is then known, and made anew
+    note(run, log.id)  # first, so that an attempt that is killed is known and can be redone
     for step, samples, point in points:
         log.write(step, samples, point)
     whole = log.close(wandb_summary(run, identity.science, summary))
@@ -31,7 +34,11 @@ def rebuild(run: RunFolder, identity: Identity, summary: Mapping[str, Any]) -> b
 
 
 def ensure(run: RunFolder, identity: Identity, summary: Mapping[str, Any]) -> bool:
-    """See to it that W&B has a trained run whole and once; whether it has."""
+    """Rebuild the W&B run from CSV unless W&B already has a complete one.
+
+    Returns:
+        Whether a complete one exists afterwards.
+    """
     wandb_id = known_meta(run).get("wandb_id")
     if wandb_id and is_whole(identity.results, wandb_id):
         return True
@@ -39,12 +46,12 @@ def ensure(run: RunFolder, identity: Identity, summary: Mapping[str, Any]) -> bo
 
 
 def note(run: RunFolder, wandb_id: str | None, folder: str | None = None) -> None:
-    """Write down which W&B run is that of a run.
+    """Write the id of a run's W&B run into meta.json.
 
     Args:
-        run: its folder.
-        wandb_id: the id that the server knows it by, or will.
-        folder: the id in the name of its folder on disk, where that is another.
+        run: the run's folder.
+        wandb_id: the id on the server; None for no W&B run.
+        folder: the id in the name of the W&B folder on disk, if it differs.
     """
     meta = {**known_meta(run), "wandb_id": wandb_id, "wandb_folder": folder or wandb_id}
     write_whole(run.meta, as_json(meta))

@@ -1,9 +1,9 @@
-"""What the JSON files of a results folder hold, to the leaves; all that is read is checked here.
+"""The shapes of the JSON files of a results folder, against which every file read is checked.
 
 A shape is a type (`float` takes whole numbers too, `bool` is no number), a pattern or a set of
 words for strings, None, `[shape]`, `{key shape: shape}` for any keys, `{"key": shape, "key?": …}`
-for named ones, of which those with a question mark may be absent, or a tuple of shapes, any of
-which will do. Keys that a shape does not name are of a newer version: kept, and never looked at.
+for named keys, optional with a question mark, or a tuple of alternative shapes. Keys that a shape
+does not name come from a newer version: they are kept and never read.
 """
 
 import json
@@ -11,8 +11,8 @@ import math
 import re
 from typing import Any
 
-LEVELS = 32  # of nesting; what the suite writes has 8
-LARGEST = 2**63  # above any whole number that it writes
+LEVELS = 32  # of nesting; files of the suite have 8
+LARGEST = 2**63  # above any whole number that the suite writes
 
 HASH = re.compile("[0-9a-f]{64}")
 ARM = re.compile(r"[\w-]{1,200}")
@@ -53,7 +53,7 @@ META = {
     "wandb_folder?": (WANDB_ID, None),
 }
 SCALAR = (str, float, bool, None)
-REPORT = {  # its figures are checked against `schema.Figure`, by the report
+REPORT = {  # the report checks `figures` against `schema.Figure`
     "question?": TEXT,
     "compare?": ([{"baseline?": ({str: (*SCALAR, [SCALAR])}, None)}], None),
 }
@@ -85,7 +85,7 @@ def parsed(content: bytes) -> Any:
     """Read JSON as the suite writes it: UTF-8, each key once, finite numbers, few levels.
 
     Raises:
-        ValueError: it is other than that; the text says how.
+        ValueError: the text is no such JSON; the message says why.
     """
     try:
         value = json.loads(
@@ -104,7 +104,7 @@ def parsed(content: bytes) -> Any:
 
 
 def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """An object of JSON, in which no key may be there twice."""
+    """Make an object of JSON; refuse one with a key twice."""
     found = dict(pairs)
     if len(found) < len(pairs):
         raise ValueError("a key is there twice")
@@ -117,22 +117,22 @@ def not_finite(text: str) -> Any:
 
 
 def finite_float(text: str) -> float:
-    """A number of JSON that is no infinity."""
+    """Read a number of JSON; refuse one that overflows to infinity."""
     return number if math.isfinite(number := float(text)) else not_finite(text[:20])
 
 
 def small_int(text: str) -> int:
-    """A whole number of JSON within 64 bits."""
+    """Read a whole number of JSON; refuse one beyond 64 bits."""
     if len(text) > 20 or abs(number := int(text)) >= LARGEST:
         raise ValueError(f"{text[:20]}… is too large a number")
     return number
 
 
 def levels(value: Any, left: int = LEVELS) -> None:
-    """Refuse values that are nested deeper than any that the suite writes, and texts of no UTF-8.
+    """Refuse values nested deeper than `LEVELS`, and texts that are not UTF-8.
 
     Raises:
-        ValueError: they are.
+        ValueError: there is such a value.
     """
     if isinstance(value, dict | list):
         if not left:
@@ -151,21 +151,21 @@ def checked(value: Any, shape: Any, place: str = "", need: str = "is of the wron
     """Check nested values against a shape, to the leaves.
 
     Args:
-        value: what was read.
-        shape: what is expected; see above.
-        place: where the value stands, with dots.
-        need: what is wrong with it where it is of another type.
+        value: the value read.
+        shape: the expected shape; see above.
+        place: of the value in its file, with dots.
+        need: the complaint about a value of another type.
 
     Returns:
         The value.
 
     Raises:
-        ValueError: it, or one in it, is not of the shape; one line that names the place.
+        ValueError: the value, or one inside, is not of the shape; one line that names the place.
     """
     if isinstance(shape, tuple):
         if not any(is_like(value, one) for one in shape):
             refuse(value, shape, place, need)
-        # of several that look alike at the top, the last one says what is wrong below
+        # if several alternatives fit at the top, the last one gives the complaint
         alike = [one for one in shape if is_like(value, one)]
         for one in alike[:-1]:
             try:
@@ -195,7 +195,7 @@ def checked(value: Any, shape: Any, place: str = "", need: str = "is of the wron
 
 
 def is_like(value: Any, shape: Any) -> bool:
-    """Whether a value is of a shape, those in it aside."""
+    """Whether a value is of a shape, without a look at the values inside."""
     if isinstance(shape, re.Pattern):
         return isinstance(value, str) and bool(shape.fullmatch(value))
     if isinstance(shape, frozenset):
@@ -208,7 +208,7 @@ def is_like(value: Any, shape: Any) -> bool:
 
 
 def refuse(value: Any, shape: Any, place: str, need: str) -> None:
-    """Say what was expected in a place.
+    """Refuse the value in a place, with the expected shape.
 
     Raises:
         ValueError: always.
@@ -219,7 +219,7 @@ def refuse(value: Any, shape: Any, place: str, need: str) -> None:
 
 
 def words(shape: Any) -> str:
-    """A shape in words."""
+    """Write a shape in words."""
     match shape:
         case tuple():
             return " or ".join(dict.fromkeys(map(words, shape)))
@@ -235,5 +235,5 @@ def words(shape: Any) -> str:
 
 
 def inner(place: str, key: str) -> str:
-    """The place of a key in an object."""
+    """Join the place of an object and a key in it."""
     return f"{place}.{key[:99]}" if place else key[:99]

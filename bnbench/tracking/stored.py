@@ -1,8 +1,8 @@
 """The one door to the files of a results folder, which may be a stranger's: data, and no more.
 
-A file is opened where it is a regular one of a sane size that no link leads to. The results folder
-itself may be a link, as to a large disk; below it none is followed, so that nothing outside is read
-or written. Most files lie three folders below it, as in runs/<arm>/seed-<k>.
+Only a regular file of a sane size, reached without a link, is opened. The results folder itself may
+be a link, such as to a large disk; below the results folder no link is followed, so that nothing
+outside is read or written. Most files lie three folders below it, as in runs/<arm>/seed-<k>.
 """
 
 import hashlib
@@ -13,8 +13,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
-DEPTH = 3  # folders below the results folder that most files lie in
-# bytes that a file may have: several times what the largest does that the suite writes
+DEPTH = 3  # number of folders between the results folder and most files
+# upper limits in bytes: several times the largest file that the suite writes
 SMALL = 2**23  # JSON, YAML, error.txt: the summary of a run with histograms of every layer, 1 MB
 TABLE = 2**28  # CSV: the runs.csv of 10,000 runs with probes, 100 MB; a metrics.csv has 20 MB
 TABLES = 2**32  # all metrics.csv of an experiment: 10,000 runs have 300 MB
@@ -41,16 +41,16 @@ class MisplacedError(DamagedError):
 
 
 def check_folder(folder: Path, depth: int = DEPTH) -> None:
-    """Refuse a folder of a results folder that is none, or that a link leads to.
+    """Refuse a path below the results folder that is no folder, or that a link leads to.
 
     Args:
-        folder: it lies `depth` folders below the results folder, which may be a link.
-        depth: 0 for the results folder itself, which is not looked at.
+        folder: the path, `depth` folders below the results folder.
+        depth: 0 for the results folder itself, which may be a link and is not checked.
 
     Raises:
-        FileNotFoundError: it is not there.
-        MisplacedError: it, or a folder above it, is a link or a file.
-        DamagedError: one of them cannot be looked at.
+        FileNotFoundError: the folder is missing.
+        MisplacedError: the path, or a folder above it, is a link or a file.
+        DamagedError: one of these cannot be examined.
     """
     for place in reversed([folder, *folder.parents][:depth]):
         try:
@@ -66,10 +66,10 @@ def check_folder(folder: Path, depth: int = DEPTH) -> None:
 
 
 def make_folder(folder: Path, depth: int = DEPTH) -> None:
-    """Make a folder of a results folder where it is missing, with those above it.
+    """Make a missing folder below the results folder, with the folders above it.
 
     Raises:
-        DamagedError: it, or a folder above it, is a link or a file.
+        DamagedError: the path, or a folder above it, is a link or a file.
     """
     chain = [folder, *folder.parents][: depth + 1]
     chain.pop().mkdir(parents=True, exist_ok=True)
@@ -87,21 +87,23 @@ def opened(
     """Open a file of a results folder for reading; neither a pipe nor a device is waited for.
 
     Args:
-        file: in a folder that lies `depth` folders below the results folder.
-        most: bytes that it may have.
+        file: a path whose folder lies `depth` folders below the results folder.
+        most: the upper limit of its size in bytes.
         depth: see `check_folder`.
-        flags: how it is opened.
+        flags: for `os.open`.
 
     Raises:
-        FileNotFoundError: it is not there.
-        DamagedError: it cannot be read, is no regular file, is too large, or a link leads there.
+        FileNotFoundError: the file is missing.
+        DamagedError: the file cannot be read, is not regular or too large, or is behind a link.
     """
     try:
         check_folder(file.parent, depth)
         check_file(file, os.lstat(file), most)
         handle = os.open(file, flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
         with os.fdopen(handle, "r+b" if flags & os.O_RDWR else "rb", buffering=0) as stream:
-            check_file(file, os.fstat(handle), most)  # what was looked at may be another by now
+            check_file(
+                file, os.fstat(handle), most
+            )  # the file may have been replaced since the first check
             yield stream  # pyright: ignore[reportReturnType]
     except (FileNotFoundError, NotADirectoryError):
         raise FileNotFoundError(f"{file}: there is no such file") from None
@@ -110,11 +112,11 @@ def opened(
 
 
 def check_file(file: Path, facts: os.stat_result, most: int) -> None:
-    """Refuse what is no regular file, or larger than any that the suite writes.
+    """Refuse anything but a regular file, and a file that is larger than `most`.
 
     Raises:
-        MisplacedError: it is a folder.
-        DamagedError: it is something else that is no file, or too large.
+        MisplacedError: a folder stands there.
+        DamagedError: something else that is no file, or too large a file.
     """
     if stat.S_ISDIR(facts.st_mode):
         raise MisplacedError(f"{file}: a folder, expected a file; move it away")
@@ -125,15 +127,15 @@ def check_file(file: Path, facts: os.stat_result, most: int) -> None:
 
 
 def kind(mode: int) -> str:
-    """What a mode is that of, in words."""
+    """Name the kind of a file from its mode."""
     return KINDS.get(stat.S_IFMT(mode), "something else")
 
 
 def content(file: Path, most: int = SMALL, depth: int = DEPTH) -> bytes:
-    """The bytes of a file of a results folder.
+    """Read the bytes of a file of a results folder.
 
     Raises:
-        FileNotFoundError: it is not there.
+        FileNotFoundError: the file is missing.
         DamagedError: as `opened`.
     """
     with opened(file, most, depth) as stream:
@@ -141,10 +143,10 @@ def content(file: Path, most: int = SMALL, depth: int = DEPTH) -> bytes:
 
 
 def digest(file: Path, most: int = WEIGHTS, depth: int = DEPTH) -> str:
-    """The sha256 of a file's content.
+    """Compute the sha256 of a file's content.
 
     Raises:
-        FileNotFoundError: it is not there.
+        FileNotFoundError: the file is missing.
         DamagedError: as `opened`.
     """
     with opened(file, most, depth) as stream:
@@ -155,7 +157,7 @@ def check_replaceable(file: Path) -> None:
     """Refuse a folder in the place of a file that is to be written or removed.
 
     Raises:
-        MisplacedError: it is one.
+        MisplacedError: a folder stands there.
     """
     if file.is_dir() and not file.is_symlink():
         check_file(file, os.lstat(file), 0)

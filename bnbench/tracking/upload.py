@@ -1,8 +1,9 @@
-"""What lies on disk goes to a W&B server, whole and once.
+"""Upload the W&B runs on disk to a server, whole and once.
 
-`wandb sync` uploads, but its exit code says nothing, it appends to what it has uploaded before,
-takes a run that still trains for whole, and one empty file stops all others: so it is given what is
-ended and readable, a new id where some of it may have arrived, and believed only by its markers.
+`wandb sync` uploads, but its exit code says nothing, it appends to an earlier upload of the same
+id, takes a run in training for a whole one, and stops at an empty file. So it is given only ended,
+readable runs, with a new id for one that may have arrived in part, and success is read from the
+marker files that it leaves.
 """
 
 import io
@@ -41,7 +42,7 @@ from bnbench.tracking.wandb_log import (
 )
 
 FROM_CSV = "scripts/wandb_upload.py uploads the run from its metrics.csv"
-BATCH = 100  # folders that one `wandb sync` is given
+BATCH = 100  # folders for one call of `wandb sync`
 # a server that does not answer costs seconds, not the half hour that wandb would try
 IMPATIENT = {
     "WANDB_X_GRAPHQL_RETRY_MAX": "1",
@@ -53,10 +54,10 @@ IMPATIENT = {
 
 @dataclass(frozen=True)
 class Attempt:
-    """One W&B run on disk: its folder, its id there, and the run whose it is.
+    """One W&B run on disk: its folder, its id there, and the run that it logs.
 
     Attributes:
-        run: the folder of the run; None for an attempt that another one has replaced.
+        run: the folder of that run; None for an attempt that a later one has replaced.
     """
 
     folder: Path
@@ -70,29 +71,29 @@ class Attempt:
 
     @property
     def was_tried(self) -> bool:
-        """Whether a server may have some of it."""
+        """Whether a server may have a part of the W&B run."""
         state_file = self.folder / f"{self.file.name}.syncstate"
         return self.folder.name.startswith("run-") or os.path.lexists(state_file)
 
     @property
     def is_sent(self) -> bool:
-        """Whether a server has it."""
+        """Whether a server has the W&B run."""
         return os.path.lexists(marker(self.folder, self.id))
 
     def mark(self) -> None:
-        """Mark it as sent."""
+        """Mark the W&B run as sent."""
         mark(self.folder, self.id)
 
 
 def attempts(results: Path) -> list[Attempt]:
-    """The W&B runs on disk, oldest first; those of runs that do not say their ids have no run."""
+    """List the W&B runs on disk, oldest first; `run` is None if no meta.json names the id."""
     return found_attempts(results)[0]
 
 
 def found_attempts(results: Path) -> tuple[list[Attempt], list[str]]:
-    """The W&B runs on disk, oldest first, and a line for each run that does not say which is its.
+    """List the W&B runs on disk, oldest first, and a line for each unreadable meta.json.
 
-    Where there is one, an attempt without a run may be its.
+    If there is such a line, an attempt without a run may belong to that run.
     """
     run_of, problems = {}, []
     try:
@@ -105,7 +106,7 @@ def found_attempts(results: Path) -> tuple[list[Attempt], list[str]]:
         try:
             check_folder(run.path)
             meta = read_meta(run)
-        except FileNotFoundError:  # a link to nowhere; or it was there a moment ago
+        except FileNotFoundError:  # a link to nowhere, or a folder removed a moment ago
             continue
         except DamagedError as error:
             problems.append(str(error))
@@ -123,7 +124,7 @@ def found_attempts(results: Path) -> tuple[list[Attempt], list[str]]:
 
 
 def trained(results: Path) -> list[RunFolder]:
-    """The folders of runs of a results folder, by name; an odd name is none that training gave."""
+    """List the folders of runs of a results folder, by name, without names that are no arm's."""
     there = results.glob("runs/*/seed-*")
     fitting = (p for p in there if ARM.fullmatch(p.parent.name) and SEED.fullmatch(p.name[5:]))
     return sorted(map(RunFolder, fitting))
@@ -135,10 +136,10 @@ def date(folder: Path) -> str:
 
 
 def sync(results: Path) -> tuple[list[Attempt], list[Attempt], list[str]]:
-    """Upload what no server has yet.
+    """Upload the W&B runs that no server has yet.
 
     Returns:
-        What has been uploaded, what has not, and what wandb said of that.
+        The uploaded runs, the ones that could not be uploaded, and the complaints of wandb.
     """
     plain, again, damaged = [], [], []
     found, complaints = found_attempts(results)
@@ -163,7 +164,7 @@ def sync(results: Path) -> tuple[list[Attempt], list[Attempt], list[str]]:
         if not attempt.was_tried:
             plain.append(attempt)
         elif attempt.run is None:
-            attempt.mark()  # the server has what it got of it, marked as interrupted
+            attempt.mark()  # the server has a part of the attempt, marked as interrupted
         else:
             again.append(attempt)
     complaints += [f"{attempt.file}: damaged; {FROM_CSV}" for attempt in damaged]
@@ -178,7 +179,11 @@ def sync(results: Path) -> tuple[list[Attempt], list[Attempt], list[str]]:
 
 
 def upload_again(attempt: Attempt) -> list[str]:
-    """Upload under a new id what a server may have in part, and mark that part; complaints."""
+    """Upload a W&B run under a new id, and mark the part on the server as interrupted.
+
+    Returns:
+        The complaints of wandb.
+    """
     new = secrets.token_hex(8)
     try:
         facts = read_facts(attempt.file)
@@ -194,9 +199,9 @@ def upload_again(attempt: Attempt) -> list[str]:
 
 
 def wandb_sync(group: Sequence[Attempt], *options: str) -> list[str]:
-    """Call `wandb sync`; the lines in which it complains."""
+    """Call `wandb sync`; return the lines in which it complains."""
     kept = {k: v for k, v in os.environ.items() if not k.startswith("WANDB_") or k in KEPT}
-    with tempfile.TemporaryDirectory() as logs:  # whose names hold the user's
+    with tempfile.TemporaryDirectory() as logs:  # named after the user, so not kept
         answer = subprocess.run(
             [sys.executable, "-m", "wandb", "sync", "--yes", "--include-online", *options]
             + [str(attempt.folder.absolute()) for attempt in group],
@@ -212,21 +217,21 @@ def wandb_sync(group: Sequence[Attempt], *options: str) -> list[str]:
 def upload_from_csv(
     run: RunFolder, project: str, entity: str | None, results: Path, old: Attempt | None
 ) -> bool:
-    """Log a done run anew, from its files alone, to a W&B server.
+    """Log a done run anew, from its files alone.
 
     Args:
-        run: its folder.
-        project: where to, of `entity`, or of the account's own where that is None.
-        entity: see there.
+        run: the run's folder.
+        project: the W&B project to log to.
+        entity: the owner of the project; None for the account's own.
         results: the results folder.
-        old: the W&B run that it has now, which no upload shall take any more.
+        old: the present W&B run of the run, which no upload shall take any more.
 
     Returns:
-        Whether the server has it.
+        Whether the server has the new W&B run.
 
     Raises:
         RunBusyError: the run is being trained.
-        ValueError: a file is not what a run writes; one line that names it.
+        ValueError: a file is not what a run writes; one line that names the file.
     """
     with run.locked():
         summary = run.read_result()
@@ -241,7 +246,10 @@ def upload_from_csv(
 
 
 def replace(old: Attempt, run: RunFolder) -> None:
-    """Take a W&B run out of comparisons: no upload takes it, and on a server it is tagged."""
+    """Retire an old W&B run.
+
+    Mark it as uploaded, so that `sync` skips it, and tag it `interrupted` on the server.
+    """
     facts = None
     with suppress(FileNotFoundError, DamagedError):
         facts = read_facts(old.file) if old.is_sent or old.was_tried else None
@@ -255,7 +263,7 @@ def replace(old: Attempt, run: RunFolder) -> None:
 
 
 def read_science(run: RunFolder) -> dict[str, Any]:
-    """The configuration of a run, which its arm is named after."""
+    """Read the configuration of a run, and check that its arm is named after it."""
     file = run.config
     try:
         text = content(file).decode()
@@ -267,7 +275,7 @@ def read_science(run: RunFolder) -> dict[str, Any]:
         raise DamagedError(f"{file}: {next(iter(str(error).splitlines()), 'unreadable')}") from None
     if not isinstance(science, dict):
         raise DamagedError(f"{file}: expected the configuration of a run")
-    if read_meta(run).get("schema") == SCHEMA:  # other versions name their arms in other ways
+    if read_meta(run).get("schema") == SCHEMA:  # other versions of the schema name arms otherwise
         try:
             name = arm_id({str(key): value for key, value in science.items()})
         except (KeyError, TypeError, ValueError, AttributeError):

@@ -204,7 +204,7 @@ def lag(
 
 
 def lag_parts(large_batch: int) -> dict[str, ClaimPart]:
-    """The parts of B5; readings are at momentum 0.01 and in batches of `large_batch` too."""
+    """Make the parts of B5, with readings at momentum 0.01 and in batches of `large_batch`."""
     many = f"batches of {large_batch}"
     return {
         "middle": lag(0.1, 64, MIDDLE, Above(1.0)),
@@ -249,12 +249,12 @@ B5 = Claim(
 
 # B6
 def drop(norm: str) -> list[tuple[float, StudyArm]]:
-    """What batches of two classes cost, as a contrast."""
+    """The cost of batches of two classes, as the terms of a contrast."""
     return [(1.0, classes(norm, "reshuffled")), (-1.0, classes(norm, "two_classes"))]
 
 
 def more_than_layernorm(norm: str) -> list[tuple[float, StudyArm]]:
-    """What they cost beyond what they cost a net with Layer Normalization."""
+    """The cost of batches of two classes beyond the cost with Layer Normalization, as terms."""
     return [*drop(norm), *((-weight, arm) for weight, arm in drop("layernorm"))]
 
 

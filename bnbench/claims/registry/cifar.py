@@ -1,8 +1,8 @@
 """Seven claims on CIFAR-10, in nets of the size that they are about: a programme for a GPU.
 
-Nothing of it has been run: its numbers are those of the literature, to be compared with. Settings
-are in configs/scale/cifar10/, what it takes in docs/gpu.md. Claims about perceptrons and small nets
-have no form here; those that need no runs are as everywhere.
+No part of the programme has been run: its numbers are from the literature, to compare with. The
+settings are in configs/scale/cifar10/, the cost in docs/gpu.md. Claims about perceptrons and small
+nets have no form here; claims that need no runs are the same on every data set.
 """
 
 from dataclasses import replace

@@ -298,7 +298,7 @@ C4 = Claim(
 
 # C5
 def stable(norm: str) -> StudyArm:
-    """An arm of claim_stability; its rate is set by who asks."""
+    """An arm of claim_stability; the statistic sets the rate."""
     return StudyArm("claim_stability", {"norm.name": norm})
 
 
@@ -395,7 +395,7 @@ C6 = Claim(
 )
 
 # C7
-FACTORS = {  # of claim_bundle: column -> what the paper goes from, and to
+FACTORS = {  # of claim_bundle: column -> values without and with the paper's change
     "rate x5": ("optim.lr_mult", 1.0, 5.0),
     "no dropout": ("model.dropout", 0.4, 0.0),
     "weight decay / 5": ("optim.weight_decay", 5e-4, 1e-4),

@@ -1,7 +1,7 @@
 """The claims on all of Fashion-MNIST: other budgets, rates and bounds, the same sentences.
 
-Differences of accuracy are bounded at half of what they are on the digits: 10,000 test images tell
-nets apart that 360 do not. Where a budget is smaller than that of the paper or of the rule, a
+Bounds on differences of accuracy are half of those on the digits: 10,000 test images distinguish
+nets that 360 do not. Where a budget is smaller than that of the paper or of the rule, a
 caveat says so. The experiments' settings are in configs/scale/fashion_mnist/.
 """
 
@@ -248,7 +248,7 @@ P1 = replace(
 
 
 def needed(model: str) -> ClaimPart:
-    """What gamma and beta gain a net."""
+    """The part of P2: the accuracy that gamma and beta gain a net."""
     whole, bare = placement.affine(model), placement.affine(model, has_affine=False)
     return ClaimPart("test accuracy (pp), both minus neither", gap(whole, bare), Above(0.5))
 

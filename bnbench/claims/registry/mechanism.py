@@ -37,7 +37,7 @@ def drift_arm(norm: str, rate: float) -> StudyArm:
 
 
 def by_rate(key: str, phase: tuple[float, float] = (0.0, 1.0)) -> dict[float, ClaimPart]:
-    """Log ratios of a probe's mean over the run, at both rates of claim_drift; undecided parts."""
+    """Log ratios of a probe's mean over the run, at both rates of claim_drift, as readings."""
     return {
         rate: ClaimPart(
             f"{key.split('/')[1].replace('_', ' ')}, {RATIO}",
@@ -49,7 +49,7 @@ def by_rate(key: str, phase: tuple[float, float] = (0.0, 1.0)) -> dict[float, Cl
 
 
 def deciding(part: ClaimPart, target: Above | Below, interest: float | None = None) -> ClaimPart:
-    """A part that decides, from one that does not."""
+    """Turn a reading into a part that decides."""
     return ClaimPart(part.statistic, part.measure, target, part.scale, interest)
 
 
@@ -136,7 +136,7 @@ def linear_gap(quantities: Mapping[str, float], reading: str) -> float:
 
 
 def ics_parts(rates: tuple[float, float], hidden_layers: int = 5) -> dict[str, ClaimPart]:
-    """The parts of M2 at two rates, in nets of so many hidden layers."""
+    """The parts of M2 at two rates, in nets of `hidden_layers` hidden layers."""
     layers = range(2, hidden_layers + 1)
     cosines = [f"train@batch/ics_cosine/{layer}" for layer in layers]
     distances = [f"train@batch/ics_relative/{layer}" for layer in layers]
@@ -296,7 +296,7 @@ def smoother(metric: str, rate: float, phase: str) -> ClaimPart:
 
 
 def landscape_parts(rate: float, larger: float) -> dict[str, ClaimPart]:
-    """The parts of M4: those that decide are at `rate`."""
+    """The parts of M4; the deciding ones are at `rate`."""
     return {
         **{
             f"smoothness, {phase}": deciding(

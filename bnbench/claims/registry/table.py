@@ -1,4 +1,4 @@
-"""All claims, in the order of the scoreboard, and what differs from one data set to another."""
+"""The table of all claims in the order of the scoreboard, with the forms of each data set."""
 
 from collections.abc import Iterable
 
@@ -14,7 +14,9 @@ from bnbench.claims.registry.placement import PLACEMENT
 from bnbench.claims.registry.shift import SHIFT
 
 CLAIMS: dict[str, Claim] = {**EXACT, **CONVERGENCE, **MECHANISM, **PLACEMENT, **BATCHES, **SHIFT}
-SCALES: dict[str, dict[str, Claim]] = {  # what differs from the digits
+SCALES: dict[
+    str, dict[str, Claim]
+] = {  # data set -> the claims whose records differ from those on the digits
     "fashion_mnist": FASHION,
     "cifar10": CIFAR,
 }
@@ -29,11 +31,11 @@ FAMILIES = {
 
 
 def claims_on(data: str) -> dict[str, Claim]:
-    """All claims, in the form that they have on a data set."""
+    """List all claims in their form on a data set."""
     return CLAIMS | SCALES.get(data, {})
 
 
 def experiments(claims: Iterable[Claim]) -> list[str]:
-    """The experiments that some claims read, each once."""
+    """List the experiments that some claims read, each once."""
     names = dict.fromkeys(name for claim in claims for name in claim.experiments)
     return [name for name in names if name not in (*PROBLEMS, "exact")]

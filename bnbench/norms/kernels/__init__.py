@@ -1,4 +1,4 @@
-"""What computes a BatchNorm: the reference formulas, or a kernel with the same numbers, faster.
+"""Backends that compute a BatchNorm: the reference formulas, or a faster kernel.
 
     reference   norms/functional.py, anywhere
     cpp         batch_norm.cpp, float32 on the CPU; compiled when it is first used
@@ -8,7 +8,7 @@
 
 Kernels are optional. Where one cannot be had, the reference runs and one warning says so; a tensor
 that a kernel does not take (another device, dtype or layout) goes to the reference silently, as do
-evaluation with gradients and all that torch.func transforms.
+evaluation with gradients and calls under a transform of torch.func.
 """
 
 from importlib import import_module
@@ -24,17 +24,17 @@ MODULES = {"cpp": "bnbench.norms.kernels.cpp", "triton": "bnbench.norms.kernels.
 
 
 class Kernel(Protocol):
-    """Two functions on tensors; autograd is `norms/functional.py`'s, the same for all kernels.
+    """Three functions on tensors; autograd is `norms/functional.py`'s, the same for all kernels.
 
-    mu is shift + residual, two numbers, so that a mean of 1e4 loses nothing; these, sigma2, dgamma
-    and dbeta are (C,), y and dx like x. With `relu`, y is max(y, 0), and backward finds out from x
-    where y was above 0.
+    mu is shift + residual, two numbers, so that a mean of 1e4 loses nothing; shift, residual,
+    sigma2, dgamma and dbeta are (C,), y and dx like x. With `relu`, y is max(y, 0), and backward
+    computes again from x where y was above 0.
     """
 
     def forward(
         self, x: Tensor, weight: Tensor | None, bias: Tensor | None, eps: float, relu: bool
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """y, shift, residual, sigma2."""
+        """Compute y, shift, residual, sigma2."""
         ...
 
     def backward(
@@ -49,7 +49,7 @@ class Kernel(Protocol):
         eps: float,
         relu: bool,
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """dx, dgamma, dbeta."""
+        """Compute dx, dgamma, dbeta."""
         ...
 
     def evaluate(
@@ -62,7 +62,7 @@ class Kernel(Protocol):
         eps: float,
         relu: bool,
     ) -> Tensor:
-        """y by given statistics."""
+        """Compute y by given statistics."""
         ...
 
     def supports(self, x: Tensor, *vectors: Tensor | None) -> bool:
@@ -75,7 +75,7 @@ class UnavailableError(RuntimeError):
 
 
 def select(backend: str, x: Tensor, *vectors: Tensor | None) -> Kernel | None:
-    """The kernel of a backend for this input; None where the reference formulas are to run."""
+    """Choose the kernel of a backend for this input; None for the reference formulas."""
     check(backend)
     if backend == "auto":
         backend = "cpp" if x.device.type == "cpu" else "triton"
@@ -101,17 +101,19 @@ def check(backend: str) -> None:
 
 
 def require(backend: str) -> None:
-    """Make a backend ready, so that what is called by its name is computed by it.
+    """Make a backend ready, without a silent fall back to the reference.
 
     Raises:
-        UnavailableError: it cannot be had here.
+        UnavailableError: the backend cannot be had here.
     """
     check(backend)
     if backend in MODULES:
         import_module(MODULES[backend]).prepare()
 
 
-_kernels: dict[str, Kernel | None] = {}  # that have been asked for; None cannot be had
+_kernels: dict[
+    str, Kernel | None
+] = {}  # the kernels asked for so far; None for one that cannot be had
 
 
 def _load(backend: str) -> Kernel | None:

@@ -101,9 +101,9 @@ def prepare() -> None:
 
 
 def key(command: list[str]) -> str:
-    """What the machine code depends on: source, flags, compiler, torch, C library and CPU.
+    """Hash all that the machine code depends on: source, flags, compiler, torch, C library, CPU.
 
-    A folder may serve several machines, and code for the CPU of one stops on that of another.
+    A folder may serve several machines, and code for one CPU may crash on another.
     """
     version = subprocess.run(
         [*command, "--version"],
@@ -129,7 +129,7 @@ def load(name: str) -> Path:
 
     Raises:
         OSError: no folder can be used.
-        RuntimeError: it cannot be compiled.
+        RuntimeError: the library cannot be compiled.
     """
     problem: OSError | None = None
     for wanted in compiler.library_folders():
@@ -137,7 +137,7 @@ def load(name: str) -> Path:
             folder = compiler.opened(wanted)
             path = kept = intact(folder, name)
             if not path:
-                # one that a killed process does not hold: the builder's own would stop all others
+                # a lock that dies with its process: the builder's own would stop all others
                 with (folder / f"{name}.lock").open("w") as lock:
                     fcntl.flock(lock, fcntl.LOCK_EX)
                     path = intact(folder, name) or build(name, folder)
@@ -152,24 +152,24 @@ def load(name: str) -> Path:
 
 
 def intact(folder: Path, name: str) -> Path | None:
-    """The library whose content has the digest in its name, unless others can have written it."""
+    """Find a library whose content has the hash in its name and that only we can write."""
     for path in folder.glob(f"{name}-*.so"):
         try:
             if path.is_file() and not compiler.exposure(path) and path.name == kept_as(name, path):
                 return path
-        except FileNotFoundError:  # a build took it away meanwhile, and puts a new one there
+        except FileNotFoundError:  # a build removed it meanwhile, and puts a new one there
             continue
     return None
 
 
 def kept_as(name: str, path: Path) -> str:
-    """The name under which a library is kept."""
+    """Name a library by the hash of its content."""
     return f"{name}-{hashlib.sha256(path.read_bytes()).hexdigest()[:16]}.so"
 
 
 def build(name: str, folder: Path) -> Path:
     """Compile in a folder of its own, then move the library to its place in one step."""
-    workshop = folder / f"{name}.build"  # always the same, so that what was killed leaves no heap
+    workshop = folder / f"{name}.build"  # always the same, so that killed builds do not pile up
     shutil.rmtree(workshop, ignore_errors=True)
     workshop.mkdir(mode=0o700)
     try:
@@ -205,7 +205,7 @@ def compiled(name: str, workshop: Path) -> Path:
             is_python_module=False,
         )
     except OSError:
-        if not library.exists():  # else only loading it failed, and it is kept: `load` tells
+        if not library.exists():  # else only loading failed, which `load` reports
             raise
     finally:
         del os.environ["PATH"]

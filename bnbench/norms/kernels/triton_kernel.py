@@ -31,7 +31,7 @@ def prepare() -> None:
     """Run the kernel once, which needs Triton, a GPU and what Triton compiles with.
 
     Raises:
-        kernels.UnavailableError: one of them is not there.
+        kernels.UnavailableError: one of these is missing.
     """
     try:
         from triton.errors import TritonError
@@ -65,7 +65,7 @@ def supports(x: Tensor, *vectors: Tensor | None) -> bool:
 def forward(
     x: Tensor, weight: Tensor | None, bias: Tensor | None, eps: float, relu: bool
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """y = relu?(gamma (x - mu)/sqrt(sigma2 + eps) + beta) and the statistics of the batch.
+    """Compute y = relu?(gamma (x - mu)/sqrt(sigma2 + eps) + beta) and the statistics of the batch.
 
     Args:
         x: (N, C, *), such that `supports(x)`.
@@ -108,9 +108,9 @@ def backward(
     eps: float,
     relu: bool,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """The gradients of `forward`, whose inputs and statistics the arguments are.
+    """Compute the gradients of `forward` from its inputs and statistics.
 
-    With `relu`, what y was is computed again from x.
+    With `relu`, y is computed again from x.
 
     Returns:
         dx, with the dtype and memory format of x; dgamma and dbeta, (C,) in float32.
@@ -155,7 +155,7 @@ def evaluate(
     eps: float,
     relu: bool,
 ) -> Tensor:
-    """y by given statistics, each (C,), in place of mu and sigma2."""
+    """Compute y by given statistics, each (C,), in place of mu and sigma2."""
     from bnbench.norms.kernels import triton_jit
 
     part = _partition(x)
@@ -170,7 +170,7 @@ def evaluate(
 
 @dataclass(frozen=True)
 class _Partition:
-    """Which program takes what; see `triton_jit`. The device has no say in it, nor has chance."""
+    """The share of each program, see `triton_jit`; it depends on shapes alone."""
 
     num_channels: int
     num_values: int
@@ -207,13 +207,13 @@ class _Partition:
         return (_ceil_div(self.num_channels, self.merge_constants["cols"]),)
 
     def per_split(self, device: torch.device) -> tuple[Tensor, ...]:
-        """Room for two numbers of each split of each channel."""
+        """Allocate two numbers for each split of each channel."""
         shape = (2, self.splits, self.num_channels)
         return torch.empty(shape, dtype=torch.float32, device=device).unbind()
 
 
 def _partition(x: Tensor) -> _Partition:
-    """Tiles of whole cache lines, in so many splits that there are about `PROGRAMS` programs."""
+    """Choose tiles of whole cache lines, and splits for about `PROGRAMS` programs."""
     num_channels = x.shape[1]
     num_values = x.numel() // num_channels
     inner = 1 if _is_channels_last(x) else num_values // x.shape[0]
@@ -240,7 +240,7 @@ def _ceil_div(a: int, b: int) -> int:
 
 
 def _power_of_2(n: int) -> int:
-    """The smallest power of 2 that is not below n."""
+    """Compute the smallest power of 2 that is not below n."""
     return 1 << (n - 1).bit_length()
 
 
