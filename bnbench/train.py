@@ -27,14 +27,14 @@ from bnbench.config.recipe import Recipe, resolve
 from bnbench.config.schema import NUM_CLASSES, Augment, Config, SaveWeights, TrackMode
 from bnbench.data.batches import augment_light, batch_indices
 from bnbench.data.datasets import Dataset, load
-from bnbench.data.fingerprint import digest
+from bnbench.data.fingerprint import tensor_digest
 from bnbench.data.shifts import apply_shift
-from bnbench.models import MODELS, freeze, initialise, keep, weight_layers
+from bnbench.models import MODELS, freeze, freeze_rest, initialise, weight_layers
 from bnbench.norms import NORMS, kernels
 from bnbench.probes import PROBES, Batch
 from bnbench.tracking.csv_log import SHIFTS, CsvLog, Point, named_shifts, read_shifts, write_table
 from bnbench.tracking.meta import circumstances
-from bnbench.tracking.rebuild import ensure, note
+from bnbench.tracking.rebuild import ensure_in_wandb, note_wandb_id
 from bnbench.tracking.run_dir import RunBusyError, RunFolder, State
 from bnbench.tracking.stored import WEIGHTS, DamagedError, opened
 from bnbench.tracking.wandb_keys import wandb_summary
@@ -113,9 +113,9 @@ def complete(recipe: Recipe, seed: int, folder: RunFolder) -> None:
     if folder.state() != State.done and folder.is_pending():
         # its process died between its last number and its end: nothing is to be computed again
         if recipe.track == TrackMode.csv:
-            note(folder, None)
+            note_wandb_id(folder, None)
         else:
-            ensure(folder, identity, folder.read_summary(pending=True))
+            ensure_in_wandb(folder, identity, folder.read_summary(pending=True))
         folder.finish()
     # shifts that were asked for before are kept, and evaluated again where their file is damaged
     wanted = recipe.shifts | {row for row in named_shifts(folder) if row[2] in recipe.policies}
@@ -179,7 +179,7 @@ def train_run(
             wandb_log.close(None, FAILED if isinstance(error, Exception) else INTERRUPTED)
         raise
     if wandb_log and not wandb_log.close(wandb_summary(folder, recipe.science, summary)):
-        ensure(folder, identity, summary)
+        ensure_in_wandb(folder, identity, summary)
     folder.finish()
 
 
@@ -249,8 +249,8 @@ def assemble(
 def fingerprint(run: Run) -> dict[str, Any]:
     """What tells whether runs start from equal weights, see equal batches and have equal data."""
     return {
-        "weights": digest(layer.weight for layer in weight_layers(run.model)),
-        "batches": digest(batches(run, FIRST)),
+        "weights": tensor_digest(layer.weight for layer in weight_layers(run.model)),
+        "batches": tensor_digest(batches(run, FIRST)),
         **run.dataset.fingerprint,
     }
 
@@ -302,7 +302,7 @@ def steps(run: Run) -> Iterator[Tensor]:
     generator = torch.Generator().manual_seed(derive_seed(run.seed, "batches", "augment"))
     masks = freeze(model, recipe.trainable, run.seed)
     optimizer = fused_optimizer(model, recipe.optimizer, **recipe.optimizer_options)
-    keep(optimizer, masks)
+    freeze_rest(optimizer, masks)
     return training_steps(
         model,
         images,

@@ -22,7 +22,7 @@ from bnbench.config import schema
 from bnbench.config.arms import arm_id, flatten, science
 from bnbench.config.recipe import resolve
 from bnbench.config.schema import PROBED, Probe
-from bnbench.data.fingerprint import digest
+from bnbench.data.fingerprint import tensor_digest
 from bnbench.models import freeze
 from bnbench.norms.population import POLICIES
 from bnbench.probes import PROBES
@@ -248,7 +248,7 @@ def test_weights_hold_no_name_of_a_file_and_older_ones_are_read(read):
     torch.save(torch.load(path, weights_only=True), old)
     run = build(resolve(config), 0)
     assert load_weights(run, old)
-    assert digest(run.model.state_dict().values()) == digest(
+    assert tensor_digest(run.model.state_dict().values()) == tensor_digest(
         torch.load(path, weights_only=True).values()
     )
 
@@ -373,7 +373,7 @@ def test_the_fingerprint_is_of_what_training_starts_from(read):
     assert fingerprint(run) == expected
     list(islice(steps(run), 100))
     rows = [torch.cdist(batch, images).argmin(1) for batch in seen]
-    assert digest(rows) == expected["batches"]
+    assert tensor_digest(rows) == expected["batches"]
     assert {len(labels[batch].unique()) for batch in rows} == {2}
     assert fingerprint(run)["weights"] != expected["weights"]
 

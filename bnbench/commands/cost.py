@@ -83,7 +83,7 @@ def show(console: Console, bills: Sequence[cost.Cost]) -> None:
     for name in ("arms", "runs", "steps", "runs more, at most"):
         table.add_column(name, justify="right")
     for bill in with_total(bills):
-        numbers = (len(bill.loads), bill.runs, bill.steps, bill.more)
+        numbers = (len(bill.arms), bill.runs, bill.steps, bill.more)
         table.add_row(bill.name, *(f"{number:,}" for number in numbers))
     console.print(table)
     console.print(

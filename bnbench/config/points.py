@@ -1,4 +1,4 @@
-"""Convergence curves: keys of metrics, steps of points, the step at which a threshold is crossed."""
+"""Convergence curves: keys of metrics, steps of points, the step that crosses a threshold."""
 
 from collections.abc import Sequence
 from statistics import median

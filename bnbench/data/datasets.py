@@ -17,7 +17,7 @@ from torch import Tensor
 from bnbench.config.arms import derive_seed
 from bnbench.config.schema import DATA_SIZES, NUM_CLASSES
 from bnbench.data.files import FILES, read_arrays
-from bnbench.data.fingerprint import digest, overlap
+from bnbench.data.fingerprint import overlap, tensor_digest
 
 MIRRORED = {"fashion_mnist", "cifar10"}  # a mirrored shoe is a shoe; a mirrored 3 is not a 3
 
@@ -62,7 +62,7 @@ class Dataset:
         """
         splits = (self.train, self.val, self.test)
         return {
-            "splits": digest(tensor for split in splits for tensor in split),
+            "splits": tensor_digest(tensor for split in splits for tensor in split),
             "overlap": overlap([split.images for split in splits]),
         }
 

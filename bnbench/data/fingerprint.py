@@ -9,13 +9,14 @@ from torch import Tensor
 LENGTH = 16  # hexadecimal digits: 64 bits tell any number of runs apart
 
 
-def digest(tensors: Iterable[Tensor]) -> str:
+def tensor_digest(tensors: Iterable[Tensor]) -> str:
     """Compute the first 16 hexadecimal digits of SHA-256 over types, shapes and values, in order.
 
     Device and memory format do not matter.
 
     >>> import torch
-    >>> digest([torch.zeros(2, 3)]) == digest([torch.zeros(3, 2).T]) != digest([torch.zeros(6)])
+    >>> one, same, other = torch.zeros(2, 3), torch.zeros(3, 2).T, torch.zeros(6)
+    >>> tensor_digest([one]) == tensor_digest([same]) != tensor_digest([other])
     True
     """
     sha = hashlib.sha256()

@@ -24,7 +24,7 @@ from bnbench.gallery.planes import HALF, IMAGES, measured_plane
 from bnbench.gallery.slides import DEPTH
 from bnbench.models.blocks import stages
 from bnbench.probes.activations import BINS, REACH, SHARES
-from bnbench.tracking.stored import digest, make_folder
+from bnbench.tracking.stored import file_digest, make_folder
 from bnbench.tracking.whole_files import as_json, write_whole
 from bnbench.train import SUBSET
 
@@ -304,7 +304,7 @@ def write_index(folder: Path, pictures: Sequence[GalleryPicture], facts: Mapping
         lines += ["Files: " + ", ".join(f"[{f}]({f})" for f in picture.files), ""]
     write_whole(folder / "index.md", "\n".join(lines), DEPTH)
     told = [
-        {**asdict(p), "sha256": {file: digest(folder / file, depth=DEPTH) for file in p.files}}
+        {**asdict(p), "sha256": {file: file_digest(folder / file, depth=DEPTH) for file in p.files}}
         for p in pictures
     ]
     write_whole(folder / "gallery.json", as_json({**facts, "pictures": told}), DEPTH)

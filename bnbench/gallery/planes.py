@@ -14,7 +14,7 @@ from bnbench.probes import Batch
 from bnbench.probes.passes import parameters
 from bnbench.tracking.csv_log import write_table
 from bnbench.tracking.run_dir import RunFolder
-from bnbench.tracking.stored import TABLE, DamagedError, content, digest, make_folder
+from bnbench.tracking.stored import TABLE, DamagedError, content, file_digest, make_folder
 from bnbench.tracking.whole_files import as_json, write_whole
 from bnbench.train import build, load_weights
 
@@ -64,7 +64,7 @@ def measured_plane(
             for a, value in zip(axis, row, strict=True)
         ]
         write_table(file, HEADER, table)
-        write_whole(note, as_json({**facts, "sha256": digest(file)}))
+        write_whole(note, as_json({**facts, "sha256": file_digest(file)}))
         say(f"{arm} seed {seed}: {points}×{points} points of its plane")
     lines = content(file, TABLE).decode().splitlines()
     losses = [float(row["loss"]) for row in csv.DictReader(lines)]
@@ -74,6 +74,6 @@ def measured_plane(
 def is_kept(file: Path, note: Path, facts: Mapping[str, Any]) -> bool:
     """Whether a plane was measured with these facts and is whole."""
     try:
-        return content(note) == as_json({**facts, "sha256": digest(file)}).encode()
+        return content(note) == as_json({**facts, "sha256": file_digest(file)}).encode()
     except (FileNotFoundError, DamagedError):
         return False

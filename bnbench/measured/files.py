@@ -16,7 +16,7 @@ from bnbench.measured import exact
 from bnbench.measured.problems import PROBLEMS, Problem
 from bnbench.tracking.csv_log import write_table
 from bnbench.tracking.shapes import PROBLEM
-from bnbench.tracking.stored import DamagedError, digest, make_folder
+from bnbench.tracking.stored import DamagedError, file_digest, make_folder
 from bnbench.tracking.whole_files import as_json, checksum, matches, read_object, write_whole
 
 EXACT = ("claim", "part", "statistic", "estimate", "direction", "bound", "holds")
@@ -89,7 +89,7 @@ def measure_problem(folder: Path, name: str, problem: Problem) -> str:
     facts = {
         "version": problem.version,
         "seeds": list(problem.seeds),
-        "sha256": {file: digest(folder / file) for file in (f"{name}.csv", *tables)},
+        "sha256": {file: file_digest(folder / file) for file in (f"{name}.csv", *tables)},
     }
     write_whole(folder / f"{name}.json", as_json({**facts, "checksum": checksum(facts)}))
     return f"{name}  {len(numbers[0])} quantities, {len(numbers)} seeds"

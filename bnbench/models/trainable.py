@@ -29,7 +29,7 @@ def freeze(model: nn.Module, trainable: str, seed: int) -> dict[Tensor, Tensor]:
 
     Returns:
         A boolean mask of the trained weights for each parameter that is trained in part only; the
-        argument of `keep`.
+        argument of `freeze_rest`.
 
     Raises:
         ValueError: an unknown choice.
@@ -62,7 +62,7 @@ def freeze(model: nn.Module, trainable: str, seed: int) -> dict[Tensor, Tensor]:
     }
 
 
-def keep(optimizer: torch.optim.Optimizer, masks: dict[Tensor, Tensor]) -> None:
+def freeze_rest(optimizer: torch.optim.Optimizer, masks: dict[Tensor, Tensor]) -> None:
     """Put the weights outside of the masks back after every step of the optimiser.
 
     These weights stay bit for bit the same, in spite of momentum and weight decay. An optimiser

@@ -25,7 +25,7 @@ from bnbench.tracking.stored import (
     MisplacedError,
     check_folder,
     content,
-    digest,
+    file_digest,
     make_folder,
 )
 from bnbench.tracking.whole_files import checksum, read_object, write_whole
@@ -120,7 +120,7 @@ def write_arms(path: Path, runs: Iterable[tuple[str, int, Mapping[str, Any]]]) -
 def write_experiment(path: Path, facts: Mapping[str, Any]) -> None:
     """Write experiment.json: question, command, commit, versions, figures and comparisons."""
     make_folder(path)
-    told = {**facts, "sha256": {"arms.csv": digest(path / "arms.csv")}}
+    told = {**facts, "sha256": {"arms.csv": file_digest(path / "arms.csv")}}
     told["checksum"] = checksum(told)
     write_whole(path / "experiment.json", json.dumps(told, indent=2) + "\n")
 

@@ -24,16 +24,16 @@ def rebuild(run: RunFolder, identity: Identity, summary: Mapping[str, Any]) -> b
     """
     points = read_points(run, summary)
     log = WandbLog(identity)
-    note(run, log.id)  # first, so that an attempt that is killed is known and can be redone
+    note_wandb_id(run, log.id)  # first, so that a killed attempt is known and can be redone
     for step, samples, point in points:
         log.write(step, samples, point)
     whole = log.close(wandb_summary(run, identity.science, summary))
     if not whole:
-        note(run, None)
+        note_wandb_id(run, None)
     return whole
 
 
-def ensure(run: RunFolder, identity: Identity, summary: Mapping[str, Any]) -> bool:
+def ensure_in_wandb(run: RunFolder, identity: Identity, summary: Mapping[str, Any]) -> bool:
     """Rebuild the W&B run from CSV unless W&B already has a complete one.
 
     Returns:
@@ -45,7 +45,7 @@ def ensure(run: RunFolder, identity: Identity, summary: Mapping[str, Any]) -> bo
     return rebuild(run, identity, summary)
 
 
-def note(run: RunFolder, wandb_id: str | None, folder: str | None = None) -> None:
+def note_wandb_id(run: RunFolder, wandb_id: str | None, folder: str | None = None) -> None:
     """Write the id of a run's W&B run into meta.json.
 
     Args:

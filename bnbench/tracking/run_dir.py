@@ -24,7 +24,7 @@ from bnbench.tracking.stored import (
     check_folder,
     check_replaceable,
     content,
-    digest,
+    file_digest,
     kind,
     make_folder,
 )
@@ -238,7 +238,7 @@ class RunFolder:
 
         They tell what a run measured from what another program or a failing disk made of it.
         """
-        files = {file.name: digest(file) for file in self.hashed if os.path.lexists(file)}
+        files = {file.name: file_digest(file) for file in self.hashed if os.path.lexists(file)}
         facts = finite({**summary, "sha256": files})
         file = self.pending if pending else self.summary
         write_whole(file, as_json({**facts, "checksum": checksum(facts)}))

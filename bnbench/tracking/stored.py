@@ -142,7 +142,7 @@ def content(file: Path, most: int = SMALL, depth: int = DEPTH) -> bytes:
         return stream.read()
 
 
-def digest(file: Path, most: int = WEIGHTS, depth: int = DEPTH) -> str:
+def file_digest(file: Path, most: int = WEIGHTS, depth: int = DEPTH) -> str:
     """Compute the sha256 of a file's content.
 
     Raises:

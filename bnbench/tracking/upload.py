@@ -25,12 +25,12 @@ from bnbench.config.arms import arm_id
 from bnbench.config.schema import SCHEMA, TrackMode
 from bnbench.config.yaml_bounds import check_flat
 from bnbench.tracking.meta import known_meta, read_meta
-from bnbench.tracking.rebuild import note, rebuild
+from bnbench.tracking.rebuild import note_wandb_id, rebuild
 from bnbench.tracking.run_dir import RunFolder, State
 from bnbench.tracking.shapes import ARM, SEED
 from bnbench.tracking.stored import DamagedError, check_folder, content
 from bnbench.tracking.wandb_environment import KEPT
-from bnbench.tracking.wandb_file import is_readable, mend
+from bnbench.tracking.wandb_file import cut_torn_end, is_readable
 from bnbench.tracking.wandb_log import (
     Identity,
     describe,
@@ -155,7 +155,7 @@ def sync(results: Path) -> tuple[list[Attempt], list[Attempt], list[str]]:
                 continue
         else:
             try:
-                if not mend(attempt.file):
+                if not cut_torn_end(attempt.file):
                     attempt.mark()  # killed before W&B had written anything
                     continue
             except DamagedError as error:
@@ -194,7 +194,7 @@ def upload_again(attempt: Attempt) -> list[str]:
         return [f"{attempt.folder}: {describe(error)}"]
     complaints = wandb_sync([attempt], "--id", new)
     if attempt.is_sent and attempt.run is not None:
-        note(attempt.run, new, folder=attempt.id)
+        note_wandb_id(attempt.run, new, folder=attempt.id)
     return complaints
 
 

@@ -51,7 +51,7 @@ def is_readable(file: Path) -> bool:
     return last_end(text) == len(text)
 
 
-def mend(file: Path) -> bool:
+def cut_torn_end(file: Path) -> bool:
     """Cut off the end of a W&B file that a crash tore; whether there is a record before it.
 
     What follows a torn record cannot be read by anything, and with it `wandb sync` would upload the

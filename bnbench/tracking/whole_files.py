@@ -19,7 +19,7 @@ from bnbench.tracking.stored import (
     check_folder,
     check_replaceable,
     content,
-    digest,
+    file_digest,
 )
 
 FULL = {
@@ -111,7 +111,7 @@ def read_object(file: Path, shape: Any, depth: int = DEPTH) -> dict[str, Any]:
 def matches(file: Path, sha256: str | None) -> bool:
     """Whether a file is what was written, as far as its hash can tell: None tells nothing."""
     try:
-        return sha256 is None or digest(file) == sha256
+        return sha256 is None or file_digest(file) == sha256
     except (FileNotFoundError, DamagedError):
         return False
 

@@ -166,7 +166,9 @@ def test_a_filter_of_many_arms_is_kept_whole():
     runs = pd.concat([experiment.runs.iloc[:1]] * 600).assign(
         arm=arms, **{"train.steps": range(600)}
     )
-    many = ExperimentData("made", "digits", Path(), {}, runs, experiment.curves, experiment.shifts[:0])
+    many = ExperimentData(
+        "made", "digits", Path(), {}, runs, experiment.curves, experiment.shifts[:0]
+    )
     spec = specification(specify(many, keys_logged(many)))["viewspec"]
     first, *_ = spec["section"]["runSets"][0]["filters"]["filters"]
     assert (first["key"]["name"], first["op"]) == ("arm.value", "IN")

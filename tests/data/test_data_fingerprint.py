@@ -8,22 +8,22 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bnbench.data.datasets import Dataset, Split, load
-from bnbench.data.fingerprint import digest, overlap
+from bnbench.data.fingerprint import overlap, tensor_digest
 
 
 def test_a_digest_is_sha256_of_type_shape_and_values():
     text = b"torch.int64[2]" + (1).to_bytes(8, "little") + (2).to_bytes(8, "little")
-    assert digest([torch.tensor([1, 2])]) == hashlib.sha256(text).hexdigest()[:16]
+    assert tensor_digest([torch.tensor([1, 2])]) == hashlib.sha256(text).hexdigest()[:16]
 
 
 def test_what_differs_in_anything_but_memory_has_another_digest():
     x = torch.arange(24.0).view(2, 3, 2, 2)
     same = [x.clone(), x.to(memory_format=torch.channels_last), x.requires_grad_()]
-    assert {digest([y]) for y in same} == {digest([x])}
+    assert {tensor_digest([y]) for y in same} == {tensor_digest([x])}
     last_bit = x.detach().clone()
     last_bit[1, 2, 1, 1] = last_bit[1, 2, 1, 1].nextafter(torch.tensor(99.0))
     others = [[last_bit], [x.double()], [x.view(6, 4)], [x, x], [x[:1], x[1:]], [x[1:], x[:1]], []]
-    assert len({digest(other) for other in [[x], *others]}) == 1 + len(others)
+    assert len({tensor_digest(other) for other in [[x], *others]}) == 1 + len(others)
 
 
 @given(st.lists(st.lists(st.integers(0, 9), max_size=8), max_size=4))

@@ -18,7 +18,7 @@ from bnbench.gallery.planes import is_kept
 from bnbench.probes import Batch
 from bnbench.probes.passes import loss_at, parameters
 from bnbench.tracking.run_dir import RunFolder
-from bnbench.tracking.stored import digest
+from bnbench.tracking.stored import file_digest
 from bnbench.train import build, load_weights, train_arm
 
 PICTURES = ["two-features", "activation-bands", "activations", "along-the-gradient",
@@ -99,7 +99,7 @@ def test_the_index_names_what_is_there(tmp_path):
     facts = json.loads((tmp_path / "gallery.json").read_text(encoding="utf-8"))
     assert facts["git_commit"] == "abc"
     (told,) = facts["pictures"]
-    assert told["sha256"] == {file: digest(tmp_path / file) for file in ("x.gif", "x.png")}
+    assert told["sha256"] == {file: file_digest(tmp_path / file) for file in ("x.gif", "x.png")}
 
 
 def gallery(results, *words):
@@ -126,7 +126,7 @@ def test_a_gallery_from_nothing_and_again(tmp_path):
     assert {"command", "git_commit", "versions", "device", "started", "finished"} <= facts.keys()
     written = {file: h for picture in facts["pictures"] for file, h in picture["sha256"].items()}
     assert len(written) == 12
-    assert all(digest(folder / file) == h for file, h in written.items())
+    assert all(file_digest(folder / file) == h for file, h in written.items())
     said = first.stdout.splitlines()
     assert said[-1] == f"gallery: {folder / 'index.md'}"
     assert [line.split()[1] for line in said if line.startswith("[") and "/5]" in line] == PICTURES

@@ -8,7 +8,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from bnbench.config.schema import Trainable
-from bnbench.models import MODELS, freeze, initialise, keep
+from bnbench.models import MODELS, freeze, freeze_rest, initialise
 from bnbench.models.trainable import TRAINABLE
 from bnbench.norms import NORMS
 from bnbench.training.loop import fused_optimizer, training_steps
@@ -40,7 +40,7 @@ def train(model, trainable, steps=4, rate=0.1, optimiser=OPTIMISERS[0], seed=0):
     masks = freeze(model, trainable, seed)
     name, options = optimiser
     optimizer = fused_optimizer(model, name, 0.1, **options)
-    keep(optimizer, masks)
+    freeze_rest(optimizer, masks)
     before = {name: t.clone() for name, t in model.state_dict().items()}
     images = images.to(next(model.parameters()).dtype)
     for _ in training_steps(model, images, labels, batches, optimizer, lambda step: rate):

@@ -21,7 +21,7 @@ from bnbench.tracking.meta import known_meta, read_meta
 from bnbench.tracking.run_dir import RunBusyError, RunFolder, State
 from bnbench.tracking.stored import DamagedError
 from bnbench.tracking.upload import read_science
-from bnbench.tracking.wandb_file import is_readable, mend
+from bnbench.tracking.wandb_file import cut_torn_end, is_readable
 from bnbench.tracking.wandb_log import mark
 from bnbench.tracking.whole_files import replacing, write_whole
 
@@ -122,7 +122,7 @@ def test_every_reader_of_a_run_refuses_odd_files(path, odd):
     assert named_shifts(RunFolder(path)) == set()
     assert not is_readable(path / "run-1.wandb")
     with pytest.raises(DamagedError, match=words):
-        mend(path / "run-1.wandb")
+        cut_torn_end(path / "run-1.wandb")
 
 
 def test_an_odd_lock_is_held_by_nobody(path, odd):

@@ -21,7 +21,7 @@ from bnbench.tracking import upload, wandb_log
 from bnbench.tracking.run_dir import RunFolder, State
 from bnbench.tracking.upload import attempts, sync, upload_from_csv
 from bnbench.tracking.wandb_environment import FOLLOWED
-from bnbench.tracking.wandb_file import BLOCK, mend, records
+from bnbench.tracking.wandb_file import BLOCK, cut_torn_end, records
 from bnbench.train import train_arm
 
 SLOW = pytest.mark.slow
@@ -358,7 +358,7 @@ def test_the_records_of_a_wandb_file_are_those_that_wandb_reads(train):
     for cut in (*range(300), *range(ends[-2] - 9, len(content))):
         assert [end for end, _ in records(content[:cut])] == [end for end in ends if end <= cut]
     attempt.file.write_bytes(content[:-1])
-    assert mend(attempt.file)
+    assert cut_torn_end(attempt.file)
     assert attempt.file.read_bytes() == content[: ends[-2]]
 
 
