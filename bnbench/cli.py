@@ -18,7 +18,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from bnbench.config.arms import Config, arm_id, flatten, science
-from bnbench.config.checks import RequestError, check, check_seeds, shown
+from bnbench.config.checks import RequestError, as_typed, check, check_seeds
 from bnbench.config.quoting import folder, for_hydra, in_quotes, quoted
 from bnbench.config.schema import SaveWeights, TrackMode
 from bnbench.config.yaml_bounds import check_files
@@ -142,7 +142,7 @@ def checked_jobs(source: RequestSource, multirun: bool) -> Iterator[Job]:
             number += len(job.arms)
             if number > MAX_JOBS:
                 tune = job.asked.config.tune
-                ends = f"tune.low={shown(tune.low)} tune.high={shown(tune.high)}"
+                ends = f"tune.low={as_typed(tune.low)} tune.high={as_typed(tune.high)}"
                 raise RequestError(f"{ends}: {TOO_MANY}")
             yield job
 
@@ -156,7 +156,7 @@ def planned(experiment: str, arm: Arm) -> Job:
     arms = []
     for config in configs:
         # a worker composes the ordinary arm at this rate, and finds none itself
-        at = [f"optim.base_lr={shown(config.optim.base_lr)}", "tune.low=null", "tune.high=null"]
+        at = [f"optim.base_lr={as_typed(config.optim.base_lr)}", "tune.low=null", "tune.high=null"]
         arms.append(Arm(arm_id(science(config)), config, [*arm.overrides, *at]))
     return Job(experiment, arm, arms, wanted)
 
@@ -291,12 +291,12 @@ def united(one: Arm, other: Arm) -> Arm:
 def final_overrides(arm: Arm) -> list[str]:
     """The overrides that make a worker compose the arm as it was united and resolved here."""
     config = arm.config
-    lines = [*arm.overrides, f"seeds={shown(config.seeds)}"]
+    lines = [*arm.overrides, f"seeds={as_typed(config.seeds)}"]
     for key in ("names", "severities"):
-        lines.append(f"shift.{key}={shown(getattr(config.shift, key))}")
+        lines.append(f"shift.{key}={as_typed(getattr(config.shift, key))}")
     for key in ("mode", "project", "entity"):
         value = getattr(config.track, key)
-        lines.append(f"track.{key}={shown(value) if value is None else repr(str(value))}")
+        lines.append(f"track.{key}={as_typed(value) if value is None else repr(str(value))}")
     for key, path in (("results", config.results), ("data.root", config.data.root)):
         # a worker may have started in another folder
         lines.append(f"{key}={for_hydra(str(Path(path).absolute()))}")

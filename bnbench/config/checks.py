@@ -175,7 +175,7 @@ def check(config: Config) -> None:
         except TypeError:  # a list in a list, which the schema lets pass, cannot be compared
             is_allowed = False
         if not is_allowed:
-            raise RequestError(f"{key}={shown(value)}: expected {words}")
+            raise RequestError(f"{key}={as_typed(value)}: expected {words}")
     check_rates(config.tuned_lr)
     check_tune(config)
     check_fit(config)
@@ -187,7 +187,7 @@ def check_rates(tuned: Any, key: str = "tuned_lr") -> None:
         for name, entry in tuned.items():
             check_rates(entry, f"{key}.{name}")
     elif type(tuned) not in (int, float) or not POSITIVE[0](tuned):
-        raise RequestError(f"{key}={shown(tuned)}: expected {POSITIVE[1]}")
+        raise RequestError(f"{key}={as_typed(tuned)}: expected {POSITIVE[1]}")
 
 
 def check_tune(config: Config) -> None:
@@ -195,15 +195,15 @@ def check_tune(config: Config) -> None:
     tune, optim = config.tune, config.optim
     if tune.low is None and tune.high is None:
         return
-    ends = f"tune.low={shown(tune.low)} tune.high={shown(tune.high)}"
+    ends = f"tune.low={as_typed(tune.low)} tune.high={as_typed(tune.high)}"
     if tune.low is None or tune.high is None:
         raise RequestError(f"{ends}: expected both or none")
     if tune.low > tune.high:
         raise RequestError(f"{ends}: expected low <= high")
     if optim.lr_mult != 1:
         raise RequestError(
-            f"optim.lr_mult={shown(optim.lr_mult)}: expected 1 where tune.low and tune.high have "
-            "the rate found"
+            f"optim.lr_mult={as_typed(optim.lr_mult)}: expected 1 where tune.low and tune.high "
+            "have the rate found"
         )
     if optim.lr_scaling != LrScaling.none:
         raise RequestError(
@@ -216,8 +216,8 @@ def check_seeds(seeds: Collection[int], tuned_on: Collection[int]) -> None:
     """Refuse to report on seeds that learning rates are tuned on (`RequestError`)."""
     if both := sorted(set(seeds) & set(tuned_on)):
         raise RequestError(
-            f"seeds={shown(list(seeds))}: rates are tuned on {both[0]} (tune.seeds="
-            f"{shown(list(tuned_on))}), expected other seeds to report"
+            f"seeds={as_typed(list(seeds))}: rates are tuned on {both[0]} (tune.seeds="
+            f"{as_typed(list(tuned_on))}), expected other seeds to report"
         )
 
 
@@ -234,17 +234,17 @@ def check_fit(config: Config) -> None:
     side = DATA_SHAPES[config.data.name][1]
     if len(model.depth) not in (1, len(model.widths)):
         raise RequestError(
-            f"model.depth={shown(model.depth)}: expected one entry or one for each of the "
+            f"model.depth={as_typed(model.depth)}: expected one entry or one for each of the "
             f"{len(model.widths)} model.widths"
         )
     if sum(layers_per_width(model.widths, model.depth)) > MAX_LAYERS:
         raise RequestError(
-            f"model.depth={shown(model.depth)}: expected at most {MAX_LAYERS} layers in all"
+            f"model.depth={as_typed(model.depth)}: expected at most {MAX_LAYERS} layers in all"
         )
     if model.name not in MLPS and 2 ** len(model.widths) > side:
         raise RequestError(
-            f"model.widths={shown(model.widths)}: images of side {side} ({config.data.name}) can "
-            f"be halved {int(math.log2(side))} times, expected at most so many stages"
+            f"model.widths={as_typed(model.widths)}: images of side {side} ({config.data.name}) "
+            f"can be halved {int(math.log2(side))} times, expected at most so many stages"
         )
     if config.batch_size > size:
         raise RequestError(
@@ -261,8 +261,8 @@ def check_fit(config: Config) -> None:
     weights, values = net_size(model, DATA_SHAPES[config.data.name])
     if weights > MAX_WEIGHTS:
         raise RequestError(
-            f"model.widths={shown(model.widths)}: a net of {weights:.2g} weights, expected at most "
-            f"{MAX_WEIGHTS:.0e}"
+            f"model.widths={as_typed(model.widths)}: a net of {weights:.2g} weights, expected at "
+            f"most {MAX_WEIGHTS:.0e}"
         )
     if (train.test_batch or 1) > max(tested):
         raise RequestError(
@@ -272,7 +272,7 @@ def check_fit(config: Config) -> None:
     images = max(config.batch_size, MIN_IMAGES, train.test_batch or 1)
     if images * values > MAX_VALUES:
         raise RequestError(
-            f"model.widths={shown(model.widths)}: a batch of {images} images has "
+            f"model.widths={as_typed(model.widths)}: a batch of {images} images has "
             f"{images * values:.2g} activations, expected at most {MAX_VALUES:.0e}"
         )
     if config.batch_size == 1 and norm.name in BATCH_NORMS and model.name in MLPS:
@@ -292,7 +292,7 @@ def check_fit(config: Config) -> None:
     if isinstance(norm, GroupNormConfig) and any(width % norm.groups for width in model.widths):
         raise RequestError(
             f"norm.groups={norm.groups}: expected a divisor of every entry of "
-            f"model.widths={shown(model.widths)}"
+            f"model.widths={as_typed(model.widths)}"
         )
     if isinstance(norm, GroupNormConfig) and model.name in MLPS and norm.groups in model.widths:
         raise RequestError(f"norm.groups={norm.groups}: groups of one value each, expected fewer")
@@ -312,7 +312,8 @@ def check_fit(config: Config) -> None:
         )
     if Policy.ema not in train.policies:
         raise RequestError(
-            f"train.policies={shown(train.policies)}: expected ema among them (thresholds read it)"
+            f"train.policies={as_typed(train.policies)}: expected ema among them "
+            "(thresholds read it)"
         )
 
 
@@ -346,10 +347,10 @@ def net_size(model: ModelConfig, shape: tuple[int, int, int]) -> tuple[int, int]
     return weights + NUM_CLASSES * fan_in * (1 if is_mlp else height * width), values
 
 
-def shown(value: Any) -> str:
+def as_typed(value: Any) -> str:
     """Write a value as the user would type it."""
     if isinstance(value, list):
-        return f"[{','.join(map(shown, value))}]"
+        return f"[{','.join(map(as_typed, value))}]"
     if value is None or isinstance(value, bool):
         return {None: "null", True: "true", False: "false"}[value]
     if isinstance(value, float) and value.is_integer():

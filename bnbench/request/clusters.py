@@ -7,7 +7,7 @@ from importlib.util import find_spec
 
 from omegaconf import DictConfig, OmegaConf
 
-from bnbench.config.checks import RequestError, shown
+from bnbench.config.checks import RequestError, as_typed
 
 RAY, SUBMITIT = "hydra_ray_launcher", "hydra_submitit_launcher"  # plugins
 EXTRAS = {RAY: "ray", SUBMITIT: "slurm"}  # plugin -> our extra
@@ -78,19 +78,19 @@ def check_ray(init: DictConfig, remote: DictConfig) -> None:
     for key, value in remote.items():
         if key in least and (type(value) not in (int, float) or not least[str(key)] <= value):
             raise RequestError(
-                f"{where}.remote.{key}={shown(value)}: expected a number >= {least[str(key)]}"
+                f"{where}.remote.{key}={as_typed(value)}: expected a number >= {least[str(key)]}"
             )
     address, cpus = init.get("address"), init.get("num_cpus")
     if address == "local":
         if type(cpus) is not int or cpus < remote.get("num_cpus", 1):
             raise RequestError(
-                f"{where}.init.num_cpus={shown(cpus)}: expected an integer >= "
-                f"{shown(remote.get('num_cpus', 1))}, what one arm takes"
+                f"{where}.init.num_cpus={as_typed(cpus)}: expected an integer >= "
+                f"{as_typed(remote.get('num_cpus', 1))}, what one arm takes"
             )
         return
     if cpus is not None:
         raise RequestError(
-            f"{where}.init.num_cpus={shown(cpus)}: expected null, the cluster at {address} has "
+            f"{where}.init.num_cpus={as_typed(cpus)}: expected null, the cluster at {address} has "
             "its own number"
         )
     host, _, port = str(address).rpartition(":")
@@ -99,8 +99,8 @@ def check_ray(init: DictConfig, remote: DictConfig) -> None:
     except (OSError, ValueError, OverflowError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise RequestError(
-            f"{where}.init.address={shown(address)}: no cluster answers there ({reason}), expected "
-            "local or the host:port that `ray start --head` prints"
+            f"{where}.init.address={as_typed(address)}: no cluster answers there ({reason}), "
+            "expected local or the host:port that `ray start --head` prints"
         ) from error
 
 
@@ -115,7 +115,7 @@ def check_submitit(launcher: DictConfig, chosen: str) -> None:
     for key, least in LEAST.items():
         if launcher.get(key) is not None and launcher[key] < least:
             raise RequestError(
-                f"hydra.launcher.{key}={shown(launcher[key])}: expected an integer >= {least}"
+                f"hydra.launcher.{key}={as_typed(launcher[key])}: expected an integer >= {least}"
             )
     for command in ("sbatch", "srun") if on_slurm else ():
         if shutil.which(command) is None:

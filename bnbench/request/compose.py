@@ -13,7 +13,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from bnbench.config.arms import Config, typed
-from bnbench.config.checks import RequestError, shown
+from bnbench.config.checks import RequestError, as_typed
 from bnbench.config.quoting import folder
 from bnbench.request.hydra_internals import Loader, is_group, set_values
 from bnbench.request.preflight import check_inert
@@ -98,7 +98,7 @@ def forget_rate(config: DictConfig) -> None:
         return
     if not OmegaConf.is_interpolation(config.optim, "base_lr"):
         raise RequestError(
-            f"optim.base_lr={shown(config.optim.base_lr)}: expected none where tune.low and "
+            f"optim.base_lr={as_typed(config.optim.base_lr)}: expected none where tune.low and "
             "tune.high have the rate found"
         )
     config.optim.base_lr = 1.0  # any: none of its own is trained at it

@@ -12,7 +12,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import ChoiceSweep, Glob, Override, QuotedString, RangeSweep
 from omegaconf import DictConfig, OmegaConf
 
-from bnbench.config.checks import RequestError, shown
+from bnbench.config.checks import RequestError, as_typed
 from bnbench.config.keys import expected
 from bnbench.config.quoting import in_quotes
 from bnbench.request.clusters import PLUGINS
@@ -88,7 +88,7 @@ def check_choice(override: Override, options: Sequence[str]) -> None:
         is_none = text is None and key == "experiment"  # which need not be chosen
         is_installable = key == "hydra/launcher" and text in list(PLUGINS)
         if not (is_none or is_installable or text in list(options)):
-            told = f"{key}={shown(text)}" if isinstance(given, ChoiceSweep) else line
+            told = f"{key}={as_typed(text)}" if isinstance(given, ChoiceSweep) else line
             raise RequestError(f"{told}: {allowed(str(text), options)}")
 
 
@@ -134,7 +134,7 @@ def typed(value: object) -> str:
     """A value of a sub-grid as on the command line, where 1.0 is no integer."""
     if isinstance(value, list):
         return f"[{','.join(map(typed, value))}]"
-    return repr(value) if isinstance(value, float) else shown(value)
+    return repr(value) if isinstance(value, float) else as_typed(value)
 
 
 def check_size(products: Sequence[Sequence[Override]]) -> None:

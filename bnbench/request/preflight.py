@@ -18,7 +18,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from bnbench.config import compiler
-from bnbench.config.checks import RequestError, shown
+from bnbench.config.checks import RequestError, as_typed
 from bnbench.config.keys import MAX_WORKERS, N_JOBS
 from bnbench.config.schema import Backend, Config, Device
 from bnbench.data.files import missing_files
@@ -72,7 +72,7 @@ def check_inert(config: DictConfig) -> None:
         value = OmegaConf.select(config, key)
         if value is not None and value != want:
             raise RequestError(
-                f"{key}={shown(value)}: expected {shown(want)}, no code or variables"
+                f"{key}={as_typed(value)}: expected {as_typed(want)}, no code or variables"
             )
     if (launcher := config.hydra.launcher) is None:
         return
@@ -95,7 +95,7 @@ def check_launcher(base: DictConfig, overrides: Sequence[str]) -> None:
     if jobs is not None and (type(jobs) is not int or not (1 <= jobs <= MAX_WORKERS or jobs == -1)):
         key = "hydra.launcher.n_jobs"
         typed = next((line for line in reversed(overrides) if key_of(line) == key), "")
-        raise RequestError(f"{typed or f'{key}={shown(jobs)}'}: expected {N_JOBS}")
+        raise RequestError(f"{typed or f'{key}={as_typed(jobs)}'}: expected {N_JOBS}")
     if not target.endswith(".JoblibLauncher"):
         return
     for line in overrides:
@@ -178,7 +178,7 @@ def check_quiet(base: DictConfig) -> None:
     for key, want in wanted.items():
         value = OmegaConf.select(base, key)
         if value != want:
-            raise RequestError(f"{key}={shown(value)}: expected {shown(want)}")
+            raise RequestError(f"{key}={as_typed(value)}: expected {as_typed(want)}")
 
 
 def check_writable(path: Path) -> None:

@@ -14,7 +14,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from bnbench.config.checks import shown
+from bnbench.config.checks import as_typed
 from bnbench.config.schema import Config
 from bnbench.request.hydra_internals import Loader, placed_content, read_file
 
@@ -146,7 +146,7 @@ class RequestSource:
                 for part in key.split("."):
                     value = value.get(part, {}) if isinstance(value, dict) else {}
                 if not isinstance(value, dict) and value != "???":
-                    return f"{self.named(path)}: {key}={shown(value)}: expected keys and values"
+                    return f"{self.named(path)}: {key}={as_typed(value)}: expected keys and values"
             if unknown := [key for key in content if key not in KNOWN]:
                 names = ", ".join(sorted(KNOWN))
                 return f"{self.named(path)}: {unknown[0]}: no such key, expected one of {names}"

@@ -13,7 +13,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import InterpolationKeyError, OmegaConfBaseException
 
-from bnbench.config.checks import RequestError, shown
+from bnbench.config.checks import RequestError, as_typed
 from bnbench.config.keys import ANY, expected
 from bnbench.config.labels import escaped
 from bnbench.config.quoting import in_quotes
@@ -150,7 +150,7 @@ def key_line(causes: Sequence[Any], source: RequestSource) -> str:
         line = of_list
     elif not line:
         with suppress(Exception):  # it may be what cannot be read
-            line = f"{key}={shown(OmegaConf.select(config, key))}"
+            line = f"{key}={as_typed(OmegaConf.select(config, key))}"
     if choices:
         return f"{line or key}: {allowed(choices[1], choices[2].split(', '))}"
     if "is not a ListConfig" in reason:

@@ -15,7 +15,7 @@ from bnbench.config.arms import (
     num_steps,
     science,
 )
-from bnbench.config.checks import shown
+from bnbench.config.checks import as_typed
 
 DEFAULT = "mlp-batchnorm-pre-24472395"  # the id of the default arm, for as long as the schema holds
 
@@ -209,5 +209,5 @@ def test_arm_id_does_not_depend_on_the_process(read):
 
 def test_flatten_and_shown():
     assert flatten({"a": {"b": {"c": 1}}, "d": [1, 2]}) == {"a.b.c": 1, "d": [1, 2]}
-    assert shown([0, None, True, 0.5, 2.0, "x"]) == "[0,null,true,0.5,2,x]"
-    assert shown(0.012345678) == "0.012345678"
+    assert as_typed([0, None, True, 0.5, 2.0, "x"]) == "[0,null,true,0.5,2,x]"
+    assert as_typed(0.012345678) == "0.012345678"

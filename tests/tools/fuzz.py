@@ -41,7 +41,7 @@ from rich.progress import track
 
 from bnbench import cli, sweep
 from bnbench.config.arms import arm_id, flatten, science, typed
-from bnbench.config.checks import check, shown
+from bnbench.config.checks import as_typed, check
 from bnbench.config.keys import TEXTS as TEXT_KEYS
 from bnbench.request import refusal
 from bnbench.request.compose import plain
@@ -68,7 +68,7 @@ def keys() -> dict[str, str]:
         group = "" if path.parent == sweep.CONFIGS else f"{path.parent.name}."
         for key, value in flatten({str(k): v for k, v in content.items()}).items():
             if not key.startswith(("defaults", "hydra", "tuned_lr.sgd")):
-                found[group + key] = shown(value)
+                found[group + key] = as_typed(value)
     return found
 
 
