@@ -269,7 +269,7 @@ class TuneConfig:
 
 @dataclass
 class TrackConfig:
-    """Where a run is logged beside metrics.csv."""
+    """The place where a run is logged beside metrics.csv."""
 
     mode: TrackMode = MISSING
     project: str = MISSING

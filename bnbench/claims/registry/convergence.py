@@ -243,7 +243,7 @@ def deep(layers: int, norm: str, steps: int, init: str = "xavier") -> StudyArm:
 
 
 def depth_parts(steps: int) -> dict[str, ClaimPart]:
-    """The parts of C4 for runs of so many steps, and of three times as many."""
+    """The parts of C4 for runs of `steps` steps, and of three times as many."""
 
     def at_chance(arm: StudyArm) -> ClaimPart:
         return ClaimPart("test accuracy (%)", level(arm), Below(CHANCE + 2), interest=2.0)

@@ -28,7 +28,7 @@ def _channels(cols: tl.constexpr):
 
 @triton.jit
 def _split(split, num_values, chunk, wide: tl.constexpr):
-    """Its first value, and how many it has; `wide` if 32 bits are too few."""
+    """Compute the first value of a split and its length; `wide` if 32 bits are too few."""
     first = (split.to(tl.int64) if wide else split) * chunk
     return first, tl.minimum(chunk, num_values - first)
 
@@ -43,7 +43,7 @@ def _tile(
     rows: tl.constexpr,
     wide: tl.constexpr,
 ):
-    """Where the values from `first` on lie, and which of them exist."""
+    """Compute the offsets of the values from `first` on, and a mask of those that exist."""
     i = first + tl.arange(0, rows)[:, None]
     if wide:
         i, c = i.to(tl.int64), c.to(tl.int64)
@@ -53,7 +53,7 @@ def _tile(
 
 @triton.jit
 def _merge(count, mean, m2):
-    """Count, mean and M2 = Σ (x - mean)² of all groups along axis 0 together.
+    """Merge count, mean and M2 = Σ (x - mean)² of all groups along axis 0.
 
     Chan, Golub & LeVeque 1983, for any number of groups at once. Every term of M2 is positive.
     """
@@ -70,7 +70,7 @@ def _load(ptr, at, exists):
 
 @triton.jit
 def _channel_map(weight_ptr, bias_ptr, shift_ptr, residual_ptr, sigma2_ptr, eps, c, num_channels):
-    """shift, residual, 1/std, and a and b of y = a (x - mu) + b, each (1, cols)."""
+    """Load shift, residual, 1/std, and a and b of y = a (x - mu) + b, each (1, cols)."""
     exists = c < num_channels
     shift = _load(shift_ptr, c, exists)
     inv_std = tl.div_rn(1.0, tl.sqrt_rn(_load(sigma2_ptr, c, exists) + eps))
@@ -86,13 +86,13 @@ def _channel_map(weight_ptr, bias_ptr, shift_ptr, residual_ptr, sigma2_ptr, eps,
 
 @triton.jit
 def _affine(centred, a, b):
-    """y. The fma is by name, for forward and the mask of backward to round alike in any case."""
+    """Compute y by a named fma, so that forward and the mask of backward round alike."""
     return tl.fma(centred, a, b)
 
 
 @triton.jit
 def _rectified(value, y):
-    """0 where y <= 0, which NaN is not: it passes through, and gradients pass it, as in torch."""
+    """Set `value` to 0 where y <= 0. A NaN is not <= 0: it and its gradient pass, as in torch."""
     return tl.where(y <= 0, 0.0, value)
 
 
@@ -110,7 +110,7 @@ def statistics(
     cols: tl.constexpr,
     wide: tl.constexpr,
 ):
-    """The shift of each channel, and mean of x - shift and M2 of each split of it.
+    """Compute the shift of each channel, and mean of x - shift and M2 of each of its splits.
 
     The shift is the mean of the first `HEAD` values, which every program of the channel computes
     alike. From there on each place of the tile keeps its own mean and M2 over the tiles (Welford
@@ -150,7 +150,7 @@ def merge_statistics(
     rows: tl.constexpr,
     cols: tl.constexpr,
 ):
-    """Residual and sigma2 of each channel from its splits; `rows` is at least `splits`."""
+    """Merge the splits to residual and sigma2 of each channel; `rows` is at least `splits`."""
     c, split = _channels(cols), tl.arange(0, rows)[:, None]
     at, exists = split * num_channels + c, (split < splits) & (c < num_channels)
     count = tl.minimum(chunk, num_values - split.to(tl.int64) * chunk)
@@ -179,7 +179,7 @@ def normalise(
     cols: tl.constexpr,
     wide: tl.constexpr,
 ):
-    """y = a (x - mu) + b, rectified if `relu`."""
+    """Compute y = a (x - mu) + b, rectified if `relu`."""
     c = _channels(cols)
     shift, residual, _, a, b = _channel_map(
         weight_ptr, bias_ptr, shift_ptr, residual_ptr, sigma2_ptr, eps, c, num_channels
