@@ -12,6 +12,7 @@ import pytest
 from fake_results import write_experiment, write_run
 from hypothesis import HealthCheck, settings
 from hypothesis.internal.conjecture import providers
+from remembering import remembering
 
 from bnbench import CONFIGS, cli
 from bnbench.analysis import ExperimentData, load
@@ -89,12 +90,19 @@ def end() -> Callable[..., None]:
 
 
 @pytest.fixture
-def read(tmp_path: Path) -> Iterator[Callable[..., cli.Request]]:
+def read_afresh(tmp_path: Path) -> Iterator[Callable[..., cli.Request]]:
     """Read a request as the command line does; results would go to a temporary folder."""
     with hydra.initialize_config_dir(str(CONFIGS), version_base="1.3", job_name="train"):
         yield lambda *overrides, multirun=False: cli.read(
             [f"results={tmp_path}/results", *overrides], multirun
         )
+
+
+@pytest.fixture
+def read(read_afresh: Callable[..., cli.Request]) -> Iterator[Callable[..., cli.Request]]:
+    """Read a request alike, of shipped files that were composed for a test before this one."""
+    with remembering():
+        yield read_afresh
 
 
 @pytest.fixture

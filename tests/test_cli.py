@@ -83,9 +83,9 @@ def test_equal_steps_and_equal_epochs_meet_at_the_reference_batch(read):
 
 
 @pytest.mark.slow
-def test_every_job_composes_to_the_arm_that_was_read(read):
+def test_every_job_composes_to_the_arm_that_was_read(read_afresh):
     """The overrides handed to a worker, composed by Hydra itself, give the same arm again."""
-    request = read("experiment=sigmoid,batch_size", "seeds=[4,2]", "shift=blur")
+    request = read_afresh("experiment=sigmoid,batch_size", "seeds=[4,2]", "shift=blur")
     loader = GlobalHydra.instance().config_loader()
     for arm in list(request.arms.values())[::9]:
         config = loader.load_sweep_config(request.hydra, arm.overrides)
@@ -409,6 +409,15 @@ def test_a_bad_request_is_refused_in_one_line(read, tmp_path, override):
     assert str(refusal.value).startswith(REFUSED[override])
     assert str(refusal.value).isprintable()
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("override", list(REFUSED)[::9])
+def test_what_was_composed_before_changes_no_refusal(read_afresh, tmp_path, override):
+    """The test above, of files that Hydra reads and composes anew."""
+    with pytest.raises(RequestError) as refusal:
+        read_afresh(override, f"data.root={tmp_path}/data")
+    assert str(refusal.value).startswith(REFUSED[override])
 
 
 @pytest.mark.one_in(4)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from remembering import remembering
 
 from bnbench import cli, sweep
 from bnbench.config.schema import DATA_SHAPES, NUM_CLASSES
@@ -311,7 +312,7 @@ def test_a_memory_of_what_was_composed_changes_no_answer(fuzz, folder):
     ):
         whole = fuzz.ask(argv)
         for _ in range(2):
-            with fuzz.remembering():
+            with remembering():
                 assert fuzz.differences(fuzz.ask(argv), whole) == []
     assert fuzz.differences(fuzz.ask(["norm=none"]), fuzz.ask(["norm=lrn"]))
 

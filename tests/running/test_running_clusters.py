@@ -132,11 +132,11 @@ def test_any_folder_reaches_a_worker_whole(folder):
         assert OmegaConf.create({"value": parsed[key].value()}).value == str(where)
 
 
-def test_workers_do_not_depend_on_the_folder_they_start_in(read, tmp_path, monkeypatch):
+def test_workers_do_not_depend_on_the_folder_they_start_in(read_afresh, tmp_path, monkeypatch):
     from hydra.core.global_hydra import GlobalHydra
 
     monkeypatch.chdir(tmp_path)
-    request = read("""results="it's mine, Ω\"""", "data.root='a, b'")
+    request = read_afresh("""results="it's mine, Ω\"""", "data.root='a, b'")
     assert str(request.results) == "it's mine, Ω"
     (arm,) = request.arms.values()
     monkeypatch.chdir("/")

@@ -1,4 +1,4 @@
-"""Throw random command lines at bnbench and check its answers: `python tests/tools/fuzz.py`.
+"""Throw random command lines at bnbench and check its answers: `python -m tests.tools.fuzz`.
 
 Whatever is typed, the answer is one line and exit code 2; or what Hydra shows (--help, --cfg, …);
 or a request whose every arm is checked and is composed alike by a worker. Nothing is written, left
@@ -8,7 +8,6 @@ choice of files is composed once, and every hundredth command line also without 
 
 import argparse
 import contextlib
-import copy
 import io
 import logging
 import os
@@ -31,10 +30,9 @@ from unittest import mock
 
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra.core.global_hydra import GlobalHydra
-from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.plugins import Plugins
-from hydra.types import HydraContext, RunMode
-from omegaconf import DictConfig, OmegaConf, open_dict
+from hydra.types import HydraContext
+from omegaconf import OmegaConf, open_dict
 from omegaconf.basecontainer import BaseContainer
 from rich.console import Console
 from rich.progress import track
@@ -43,9 +41,9 @@ from bnbench import cli, sweep
 from bnbench.config.arms import arm_id, flatten, science, typed
 from bnbench.config.checks import as_typed, check
 from bnbench.config.keys import TEXTS as TEXT_KEYS
-from bnbench.request import refusal
 from bnbench.request.compose import plain
 from bnbench.request.refusal import LONGEST
+from tests.remembering import remembering
 
 WHOLE = 100  # one command line in so many is also asked without the memory of what was composed
 HANG_SECONDS = 60  # of the processor; a sweep of a thousand arms is read in ten
@@ -484,47 +482,6 @@ def watched() -> Iterator[list[str]]:
             signal.signal(number, handler)
         logging.root.handlers[:] = loggers
         logging.root.setLevel(level)
-
-
-composed: dict[Any, DictConfig] = {}  # by the files that were chosen
-damaged = cache(refusal.damaged)
-
-
-@contextlib.contextmanager
-def remembering() -> Iterator[None]:
-    """Have Hydra compose each choice of files once, and set values on a copy of that."""
-    whole = ConfigLoaderImpl._load_configuration_impl
-
-    def quick(
-        self: ConfigLoaderImpl,
-        config_name: str | None,
-        overrides: list[str],
-        run_mode: RunMode,
-        from_shell: bool = True,
-        validate_sweep_overrides: bool = True,
-    ) -> DictConfig:
-        parsed = OverridesParser.create().parse_overrides(overrides)
-        if validate_sweep_overrides:
-            self.validate_sweep_overrides_legal(parsed, run_mode, from_shell)
-        files, values = [], []
-        for override in parsed:
-            is_group = self.repository.group_exists(override.key_or_group)
-            chooses = is_group or override.is_hydra_override() or override.package is not None
-            if chooses or not override.is_sweep_override():  # which Hydra leaves to the jobs
-                (files if chooses else values).append(override)
-        lines = tuple(str(override.input_line) for override in files)
-        key = (config_name, lines, run_mode)
-        if key not in composed:
-            composed[key] = whole(self, config_name, list(lines), run_mode, from_shell, False)
-        config = copy.deepcopy(composed[key])
-        ConfigLoaderImpl._apply_overrides_to_config(values, config)
-        return config
-
-    with (
-        mock.patch.object(ConfigLoaderImpl, "_load_configuration_impl", quick),
-        mock.patch.object(refusal, "damaged", damaged),
-    ):
-        yield
 
 
 def differences(quick: Answer, whole: Answer) -> list[str]:

@@ -1,0 +1,65 @@
+"""Composing without reading the same YAML again: what Hydra made of a choice of files is kept."""
+
+import contextlib
+import copy
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+from hydra._internal.config_loader_impl import ConfigLoaderImpl
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.types import RunMode
+from omegaconf import DictConfig
+
+from bnbench.request import refusal
+from bnbench.request.provenance import RequestSource
+
+composed: dict[Any, DictConfig] = {}  # by the files that were chosen
+found_damaged: dict[Path, str | None] = {}  # by their folder
+
+
+@contextlib.contextmanager
+def remembering() -> Iterator[None]:
+    """Have Hydra compose each choice of files once, and set values on a copy of that.
+
+    The files must not change meanwhile.
+    """
+    whole, look = ConfigLoaderImpl._load_configuration_impl, refusal.damaged
+
+    def quick(
+        self: ConfigLoaderImpl,
+        config_name: str | None,
+        overrides: list[str],
+        run_mode: RunMode,
+        from_shell: bool = True,
+        validate_sweep_overrides: bool = True,
+    ) -> DictConfig:
+        parsed = OverridesParser.create().parse_overrides(overrides)
+        if validate_sweep_overrides:
+            self.validate_sweep_overrides_legal(parsed, run_mode, from_shell)
+        files, values = [], []
+        for override in parsed:
+            is_group = self.repository.group_exists(override.key_or_group)
+            chooses = is_group or override.is_hydra_override() or override.package is not None
+            if chooses or not override.is_sweep_override():  # which Hydra leaves to the jobs
+                (files if chooses else values).append(override)
+        lines = tuple(str(override.input_line) for override in files)
+        key = (str(self.get_search_path()), config_name, lines, run_mode)
+        if key not in composed:
+            composed[key] = whole(self, config_name, list(lines), run_mode, from_shell, False)
+        config = copy.deepcopy(composed[key])
+        config.hydra.runtime.cwd = str(Path.cwd())
+        ConfigLoaderImpl._apply_overrides_to_config(values, config)
+        return config
+
+    def damaged(asked: RequestSource) -> str | None:
+        if asked.folder not in found_damaged:
+            found_damaged[asked.folder] = look(asked)
+        return found_damaged[asked.folder]
+
+    with (
+        mock.patch.object(ConfigLoaderImpl, "_load_configuration_impl", quick),
+        mock.patch.object(refusal, "damaged", damaged),
+    ):
+        yield
