@@ -9,6 +9,7 @@ import os
 import signal
 import sys
 from dataclasses import replace
+from importlib import import_module
 from pathlib import Path
 
 import hydra
@@ -63,7 +64,9 @@ def in_child(config, number=None):
 
 def main(folder, overrides):
     config = requested(folder / "calm", overrides)
-    # what is imported and loaded now need not be by every child; no W&B, it would be shared
+    # what is imported and loaded now need not be by every child; W&B is not begun, only imported
+    if config.track.mode != TrackMode.csv:
+        import_module("wandb")
     warm = replace(config, results=str(folder / "warm"), track=replace(config.track, mode="csv"))
     train_arm(warm)
     assert in_child(config)

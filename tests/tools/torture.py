@@ -25,6 +25,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from wandb.util import get_core_path
+
 from bnbench import ROOT
 from bnbench.tracking.meta import read_meta
 from bnbench.tracking.run_dir import RunFolder, State
@@ -294,9 +296,11 @@ def compare_wandb(results: Path, tally: Tally) -> None:
 
 
 def read_wandb(file: Path) -> list[dict]:
-    """The records of a W&B file, by wandb's own reader."""
-    command = [sys.executable, "-m", "wandb", "leet", "inspect", "--json", str(file)]
-    answer = subprocess.run(command, capture_output=True, check=False)
+    """The records of a W&B file, by the reader behind `wandb leet inspect --json`."""
+    command = [get_core_path(), "leet", "inspect", "--no-observability", "--json"]
+    answer = subprocess.run(
+        [*command, "--run-file", str(file), str(file.parent)], capture_output=True, check=False
+    )
     return [json.loads(line) for line in answer.stdout.splitlines()]
 
 
