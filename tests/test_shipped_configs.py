@@ -25,6 +25,7 @@ from bnbench.train import train_arm
 GROUPS = ("model", "norm", "data", "shift", "optim", "train", "track")
 GOLDEN = Path(__file__).parent / "golden" / "defaults.json"
 TINY = ["data=synthetic", "seeds=[0]", "device=cpu", "track=csv", "train.eval_points=1"]
+SHORT = [*TINY, "train.steps=2", "batch_size=4", "data.train_images=16"]  # for nets of any size
 
 
 def options(group):
@@ -79,7 +80,7 @@ IN_A_VGG = ("batchnorm", "instancenorm")  # what the others do there is slow to 
     "model", [pytest.param(m, marks=SLOW.get(m, ())) for m in options("model")]
 )
 def test_models_train(read, model):
-    trains(read(*TINY, f"model={model}", "train.steps=2", "batch_size=4"))
+    trains(read(*SHORT, f"model={model}"))
 
 
 @pytest.mark.one_in(5)
@@ -98,8 +99,7 @@ def test_norms_train(read, norm, model):
         with pytest.raises(ValueError, match="an MLP has one value per channel"):
             read(*TINY, f"norm={norm}")
         return
-    arguments = [*TINY, f"model={model}", f"norm={norm}", "train.steps=2", "batch_size=4"]
-    trains(read(*arguments, "placement=pre,post", multirun=True))
+    trains(read(*SHORT, f"model={model}", f"norm={norm}", "placement=pre,post", multirun=True))
 
 
 @pytest.mark.one_in(2)
@@ -138,6 +138,16 @@ def words(arm):
     return str({k: v for k, v in settings.items() if type(v) not in numbers and not is_sizes(v)})
 
 
+def shape(arm):
+    """Those settings, and the numbers that the net and its batches are made of."""
+    settings = flatten(science(arm.config))
+    kept = ("model.", "norm.", "batch_size", "train.test_batch", "data.")
+    return words(arm) + str({k: v for k, v in settings.items() if k.startswith(kept)})
+
+
+trained = set()  # the shapes of arms that some experiment has trained
+
+
 def is_sizes(value):
     return isinstance(value, list) and all(type(item) in (int, float) for item in value)
 
@@ -148,7 +158,8 @@ def is_sizes(value):
 def test_experiments_train(read, experiment):
     """All arms of every experiment compose; of those that differ in numbers alone one is trained.
 
-    One step each: the data set is small, not the nets.
+    One step each: the data set is small, not the nets. One like that of another experiment in all
+    but rates, budgets and the like is trained there.
     """
     # the batches of some claims are larger than the synthetic data set
     data = ["data=digits"] if experiment.startswith("claim_") else []
@@ -156,7 +167,10 @@ def test_experiments_train(read, experiment):
         f"experiment={experiment}", *TINY, *data, "train.epochs=null", "train.steps=1",
         "shift.severities=[5]", "tune.seeds=[100]",
     )  # fmt: skip
-    trains_each({words(arm): arm for arm in request.arms.values()}.values())
+    for arm in {words(arm): arm for arm in request.arms.values()}.values():
+        if shape(arm) not in trained:
+            trains_each([arm])
+            trained.add(shape(arm))
     (asked,) = request.experiments
     assert asked.report["question"]
     assert asked.report["figures"]
