@@ -9,6 +9,7 @@ import sys
 
 import pytest
 from documents import Block, blocks, commands, edit, prints
+from warm import Warm
 
 from bnbench import ROOT
 
@@ -43,13 +44,22 @@ def tree(tmp_path):
     return tmp_path
 
 
-def run(tree, *argv):
+def environment(tree):
     env = {**os.environ, "PYTHONPATH": str(tree), "OMP_NUM_THREADS": "1", "COLUMNS": "100"}
     env.pop("PYTEST_ADDOPTS", None)
-    done = subprocess.run(
-        argv, cwd=tree, env=env, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
-    )
+    return env
+
+
+def run(tree, *argv):
+    options = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
+    done = subprocess.run(argv, cwd=tree, env=environment(tree), **options)
     return done.returncode, done.stdout
+
+
+@pytest.fixture(scope="module")
+def warm():
+    with Warm() as process:
+        yield process
 
 
 @each_page
@@ -68,7 +78,10 @@ def test_what_a_page_edits_is_there_and_clean_by_the_rules_of_the_house(page, tr
 
 @pytest.mark.slow
 @each_page
-def test_a_page_does_what_it_says(page, tree):
+def test_a_page_does_what_it_says(page, tree, warm):
+    def python(*arguments):
+        return warm.run([*arguments], tree, environment(tree), tree / "printed.txt")
+
     for one in followed(page)[:-1]:
         for block in edits(one):
             edit(block, tree)
@@ -80,14 +93,14 @@ def test_a_page_does_what_it_says(page, tree):
             session = tree / "session.txt"
             session.write_text(block.text.replace("…", "..."), encoding="utf-8")
             options = ["-o", "ELLIPSIS", "-o", "NORMALIZE_WHITESPACE"]
-            status, printed = run(tree, sys.executable, "-m", "doctest", *options, str(session))
+            status, printed = python("-m", "doctest", *options, str(session))
             assert status == 0, printed
         else:
             assert block.language == "console", block
             for command, said in commands(block):
                 program, *arguments = shlex.split(command)
                 assert program == ".venv/bin/python", command
-                status, printed = run(tree, sys.executable, *arguments)
+                status, printed = python(*arguments)
                 assert status == 0, f"$ {command}\n{printed}"
                 assert not said or prints(said, printed), f"$ {command}\n{printed}"
         told += not block.file
