@@ -1,4 +1,4 @@
-"""Composing without reading the same YAML again: what Hydra made of a choice of files is kept."""
+"""Composing without reading the same YAML again: what Hydra made of files is kept."""
 
 import contextlib
 import copy
@@ -8,7 +8,9 @@ from typing import Any
 from unittest import mock
 
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
+from hydra._internal.core_plugins.file_config_source import FileConfigSource
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.plugins.config_source import ConfigResult
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
@@ -17,6 +19,7 @@ from bnbench.request.provenance import RequestSource
 
 composed: dict[Any, DictConfig] = {}  # by the files that were chosen
 found_damaged: dict[Path, str | None] = {}  # by their folder
+parsed_files: dict[tuple[Path, bytes], ConfigResult] = {}
 
 
 @contextlib.contextmanager
@@ -62,4 +65,22 @@ def remembering() -> Iterator[None]:
         mock.patch.object(ConfigLoaderImpl, "_load_configuration_impl", quick),
         mock.patch.object(refusal, "damaged", damaged),
     ):
+        yield
+
+
+@contextlib.contextmanager
+def remembering_files() -> Iterator[None]:
+    """Have Hydra parse each content of a YAML file once; what they make together it composes."""
+    parse = FileConfigSource.load_config
+
+    def load_config(self: FileConfigSource, config_path: str) -> ConfigResult:
+        file = Path(self.path, self._normalize_file_name(config_path))
+        if not file.is_file():
+            return parse(self, config_path)
+        key = (file, file.read_bytes())
+        if key not in parsed_files:
+            parsed_files[key] = parse(self, config_path)
+        return copy.deepcopy(parsed_files[key])
+
+    with mock.patch.object(FileConfigSource, "load_config", load_config):
         yield
