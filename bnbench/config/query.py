@@ -110,7 +110,7 @@ def parse(text: str, columns: Collection[str]) -> Query:
     """
     if len(text) > MAX_LENGTH:
         raise RequestError(f"expected a query of at most {MAX_LENGTH} characters")
-    parser = Parser(text, columns)
+    parser = QueryParser(text, columns)
     condition = parser.condition(parser.either())
     parser.expect("end")
     return Query(frozenset(parser.names), condition)
@@ -124,7 +124,7 @@ def kind_of(values: Iterable[Any]) -> Kind | None:
     return "number" if all(isinstance(value, int | float) for value in there) else "text"
 
 
-class Parser:
+class QueryParser:
     """Reads a query from left to right, each method what binds tighter than the one before."""
 
     def __init__(self, text: str, columns: Collection[str]):

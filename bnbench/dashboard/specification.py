@@ -116,7 +116,7 @@ def about(experiment: ExperimentData) -> Text:
     lines = [
         info.get("question") or f"The experiment {experiment.name}.",
         # not the command of experiment.json, which may hold paths of the machine
-        f"ExperimentData `{experiment.name}` on `{experiment.data}`: {runs['arm'].nunique()} arms, "
+        f"Experiment `{experiment.name}` on `{experiment.data}`: {runs['arm'].nunique()} arms, "
         f"{len(runs)} runs.",
         "A line, point or bar is one arm: the mean over its seeds, with one standard deviation. "
         "W&B leaves out values that are not numbers, so an arm that diverged for some seeds is "

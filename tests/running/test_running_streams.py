@@ -12,7 +12,7 @@ TRAIN = ROOT / "scripts" / "train.py"
 PROGRAM = """
 import sys
 from bnbench import ROOT
-from bnbench.streams import enter
+from bnbench.running.streams import enter
 
 def main():
     for number in range(20_000):
