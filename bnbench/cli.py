@@ -245,7 +245,7 @@ def experiment_names(loader: Loader, parsed: Sequence[Override]) -> list[Any]:
 def split_data(parsed: Sequence[Override]) -> tuple[list[list[str]], list[str]]:
     """What chooses each data set, where there are several, and all other overrides.
 
-    An experiment may have another scale on another data set (configs/scale/): it is composed for
+    An experiment may have other settings on another data set (configs/on_data/): it is composed for
     each by itself.
     """
     lines = [(o, str(o.input_line)) for o in parsed if o.key_or_group != "experiment"]

@@ -301,9 +301,9 @@ REFUSED = {
     "experiment=../model/mlp": "experiment=../model/mlp: expected one of batch_size, claim_",
     "experiment=": "experiment=: expected one of batch_size, claim_accuracy",
     "~experiment": "~experiment: expected experiment=null for none",
-    "scale=nothing": "scale=nothing: follows from data and experiment, expected those",
-    "~scale": "~scale: follows from data and experiment, expected those",
-    "arms=[{scale:fashion_mnist/claim_ics}]": "scale=fashion_mnist/claim_ics: follows from data",
+    "on_data=nothing": "on_data=nothing: follows from data and experiment, expected those",
+    "~on_data": "~on_data: follows from data and experiment, expected those",
+    "arms=[{on_data:fashion_mnist/claim_ics}]": "on_data=fashion_mnist/claim_ics: follows",
     # what could not be drawn when all is trained
     "report.figures=[{kind:curves,title:T,x:nope}]": "report.figures[0].x=nope: expected a column",
     "report.compare=[{baseline:{norm:none}}]": "report.compare[0].baseline: norm: expected one of",
@@ -645,4 +645,4 @@ def test_of_several_data_sets_each_has_its_own_scale_and_sub_grids(read, with_fi
 def test_a_value_of_the_scale_is_told_with_its_file(read, with_files):
     with pytest.raises(RequestError) as refused:
         read("experiment=claim_ics", "data=fashion_mnist", "train.epochs=2")
-    assert "configs/scale/fashion_mnist/claim_ics.yaml" in str(refused.value)
+    assert "configs/on_data/fashion_mnist/claim_ics.yaml" in str(refused.value)

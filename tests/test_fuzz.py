@@ -135,7 +135,7 @@ def asking_for(file: Path) -> list[str]:
     group = file.parent.name
     if group in ("configs", "launcher"):
         return []
-    if file.parents[1].name == "scale":
+    if file.parents[1].name == "on_data":
         return [f"experiment={file.stem}", f"data={group}"]
     fitting = {"instancenorm": "model=vgg", "lrn": "model=vgg", "vgg11": "data=synthetic"}
     fitting["batchnorm_lrn"] = fitting["lrn"]
@@ -155,7 +155,7 @@ def configs(folder, monkeypatch):
 @pytest.mark.slow
 @pytest.mark.parametrize("number", [200])
 def test_damaged_yaml_is_named_in_the_line_or_harmless(fuzz, folder, configs, number, monkeypatch):
-    # the images that some scales are for; a request is refused without them, whatever it says
+    # the images that files of on_data/ are for; a request is refused without them, whatever it says
     monkeypatch.setattr("bnbench.request.preflight.missing_files", lambda *_: None)
     files = [file for file in sorted(configs.rglob("*.yaml")) if file.stem not in ELSEWHERE]
     kinds, unnamed = set(), []
@@ -180,7 +180,7 @@ def test_damaged_yaml_is_named_in_the_line_or_harmless(fuzz, folder, configs, nu
 
 
 @pytest.mark.one_in(4)
-@pytest.mark.parametrize("file", ["experiment/placement", "scale/fashion_mnist/claim_ema"])
+@pytest.mark.parametrize("file", ["experiment/placement", "on_data/fashion_mnist/claim_ema"])
 @pytest.mark.parametrize(
     ("content", "line"),
     [

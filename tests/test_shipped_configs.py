@@ -47,15 +47,16 @@ def trains_each(arms):
 
 
 def test_every_group_is_covered():
-    folders = {*GROUPS, "experiment", "scale", "hydra"}
+    folders = {*GROUPS, "experiment", "on_data", "hydra"}
     assert {p.name for p in CONFIGS.iterdir() if p.is_dir()} == folders
 
 
-def test_every_scale_is_of_an_experiment_on_a_data_set():
-    scales = [path.relative_to(CONFIGS / "scale") for path in (CONFIGS / "scale").rglob("*.yaml")]
-    assert scales
-    assert {str(path.parent) for path in scales} <= set(options("data"))
-    assert {path.stem for path in scales} <= set(options("experiment"))
+def test_every_file_of_on_data_is_of_an_experiment_and_a_data_set():
+    folder = CONFIGS / "on_data"
+    forms = [path.relative_to(folder) for path in folder.rglob("*.yaml")]
+    assert forms
+    assert {str(path.parent) for path in forms} <= set(options("data"))
+    assert {path.stem for path in forms} <= set(options("experiment"))
 
 
 # seconds each

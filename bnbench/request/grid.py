@@ -50,7 +50,7 @@ def check_overrides(overrides: Sequence[Override], loader: Loader, swept: bool =
             raise RequestError(f"{line}: expected key=value")
         if has_no_value(line):
             raise RequestError(f"{line}: ??? is no value, {words}")
-        if key == "scale":  # optional in Hydra's eyes: an unknown one would be passed over
+        if key == "on_data":  # optional in Hydra's eyes: an unknown one would be passed over
             raise RequestError(f"{line}: follows from data and experiment, expected those")
         is_hydra = key == "hydra" or override.is_hydra_override()
         if options and (not is_hydra or OPEN.fullmatch(key)):

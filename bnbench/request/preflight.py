@@ -48,7 +48,7 @@ def check_base(base: DictConfig, overrides: Sequence[Override]) -> None:
     chosen = base.hydra.runtime.choices
     if lacking := [f.name for f in fields(Config) if f.name not in {*base, *chosen}]:
         raise RequestError(f"{lacking[0]}: missing, it cannot be removed")
-    for key in ("experiment", "scale"):  # whose content belongs at the top
+    for key in ("experiment", "on_data"):  # whose content belongs at the top
         if key in base:
             raise RequestError(f"{key}: expected `# @package _global_` as its file's first line")
     if not OmegaConf.is_list(base.arms) or not all(isinstance(a, DictConfig) for a in base.arms):

@@ -165,7 +165,7 @@ class RequestSource:
         """The YAML files that may choose others, the strongest first."""
         choices = self._choices()
         name = choices.get("experiment")
-        files = (f"scale/{choices.get('data')}/{name}", f"experiment/{name}", "config")
+        files = (f"on_data/{choices.get('data')}/{name}", f"experiment/{name}", "config")
         return [self.folder / f"{file}.yaml" for file in files]
 
     def named(self, path: Path) -> str:

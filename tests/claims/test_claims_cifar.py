@@ -71,8 +71,8 @@ def test_targets_stand_in_the_text():
 
 
 def test_every_experiment_has_its_scale():
-    scales = {path.stem for path in (CONFIGS / "scale" / "cifar10").glob("*.yaml")}
-    assert scales == set(experiments(CIFAR.values())) == READ.keys()
+    forms = {path.stem for path in (CONFIGS / "on_data" / "cifar10").glob("*.yaml")}
+    assert forms == set(experiments(CIFAR.values())) == READ.keys()
 
 
 @pytest.mark.slow

@@ -10,7 +10,7 @@ from omegaconf import OmegaConf
 from bnbench import CONFIGS
 from bnbench.analysis.load import load
 from bnbench.claims import files
-from bnbench.claims.registry.table import CLAIMS, PROBLEMS, SCALES, claims_on, experiments
+from bnbench.claims.registry.table import CLAIMS, ON_DATA, PROBLEMS, claims_on, experiments
 from bnbench.claims.study import FIRST_TUNING_SEED, LackingError, Study
 from bnbench.config.arms import evaluation_policies, flatten, science
 from bnbench.config.points import evaluation_points
@@ -71,7 +71,7 @@ class AsIfRun(Study):
         return pd.DataFrame(points, columns=["seed", "step", "value"])
 
 
-@pytest.fixture(params=["digits", *SCALES])
+@pytest.fixture(params=["digits", *ON_DATA])
 def as_if_run(read, monkeypatch, request):
     """Every arm of the claims' experiments, on reporting and tuning seeds, as a table of runs."""
     monkeypatch.setattr("bnbench.request.preflight.missing_files", lambda name, root: None)

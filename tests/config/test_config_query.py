@@ -188,7 +188,7 @@ def declared():
     for path in sorted(CONFIGS.rglob("*.yaml")):
         content = OmegaConf.to_container(OmegaConf.load(path))
         for text in queries((content.get("report") or {}).get("figures") or []):
-            data = path.parents[0].name if path.parents[1].name == "scale" else "digits"
+            data = path.parents[0].name if path.parents[1].name == "on_data" else "digits"
             found.append((path.stem, data, text))
     for path in sorted(REFERENCE.rglob("experiment.json")):
         report = json.loads(path.read_text(encoding="utf-8"))["report"]

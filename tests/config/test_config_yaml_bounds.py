@@ -63,7 +63,7 @@ def read(configs, *overrides):
 
 
 @pytest.mark.parametrize("name", UNBOUNDED)
-@pytest.mark.parametrize("file", ["experiment/mine.yaml", "scale/synthetic/mine.yaml"])
+@pytest.mark.parametrize("file", ["experiment/mine.yaml", "on_data/synthetic/mine.yaml"])
 def test_a_file_without_end_is_named_before_it_is_composed(configs, monkeypatch, name, file):
     content, complaint = UNBOUNDED[name]
     path = configs / file

@@ -8,14 +8,14 @@ import pytest
 from bnbench import CONFIGS, cli, sweep
 from bnbench.config.checks import RequestError
 
-SCALE = "scale/fashion_mnist/claim_ics.yaml"
+ON_DATA = "on_data/fashion_mnist/claim_ics.yaml"
 ICS = ("experiment=claim_ics", "data=fashion_mnist")
 SHIFT = ("experiment=shift",)
 
 
 @pytest.fixture
 def configs(tmp_path, monkeypatch):
-    """A copy of configs/ to be damaged; the images of a scale count as being there."""
+    """A copy of configs/ to be damaged; the images of ON_DATA count as being there."""
     shutil.copytree(CONFIGS, tmp_path / "configs")
     monkeypatch.setattr(sweep, "CONFIGS", tmp_path / "configs")
     monkeypatch.setattr("bnbench.request.preflight.missing_files", lambda *_: None)
@@ -37,8 +37,8 @@ def refusal(configs, *overrides):
     ("file", "old", "new", "overrides"),
     [
         # a null takes away what a file before it has set
-        (SCALE, "train: {steps: 781}", "optim:", ICS),
-        (SCALE, "train: {steps: 781}", "norm: null", ICS),
+        (ON_DATA, "train: {steps: 781}", "optim:", ICS),
+        (ON_DATA, "train: {steps: 781}", "norm: null", ICS),
         ("experiment/claim_ics.yaml", "seeds:", "model: null\nseeds:", ICS[:1]),
         ("config.yaml", "threads: 1 ", "threads: 1\ntrain: null\n#", ()),
         # what no file sets is lacking in the one that is chosen, or in config.yaml
@@ -46,17 +46,17 @@ def refusal(configs, *overrides):
         ("norm/batchnorm.yaml", "eps:", "epz:", ()),
         ("config.yaml", "placement: pre", "", ()),
         # a sub-grid's value, in whichever file its grid stands
-        (SCALE, "0.01,0.03", "0&01,0.03", ICS),
-        (SCALE, "0.01,0.03", "0.01,[", ICS),
+        (ON_DATA, "0.01,0.03", "0&01,0.03", ICS),
+        (ON_DATA, "0.01,0.03", "0.01,[", ICS),
         ("experiment/tune_lr.yaml", "norm: none", "norm: 3", ("experiment=tune_lr",)),
         # keys that there are none of
-        (SCALE, "steps: 781", 'steps" 781', ICS),
-        (SCALE, "# @package _global_", "# @package _globa", ICS),
-        (SCALE, "# @package _global_", "", ICS),
+        (ON_DATA, "steps: 781", 'steps" 781', ICS),
+        (ON_DATA, "# @package _global_", "# @package _globa", ICS),
+        (ON_DATA, "# @package _global_", "", ICS),
         ("experiment/claim_ics.yaml", "# @package _global_", "", ICS[:1]),
         ("track/csv.yaml", "mode: csv", "mode: csv\nmoed: csv", ("track=csv",)),
         # a value that a later file sets again
-        (SCALE, "train: {steps: 781}", "train: {steps: -1}", ICS),
+        (ON_DATA, "train: {steps: 781}", "train: {steps: -1}", ICS),
         ("train/default.yaml", "eval_points: 50", "eval_points: 0", ()),
         # the file that chooses another, and the one that is chosen
         ("config.yaml", "- norm: batchnorm", "- norm: batchmorm", ()),
@@ -69,7 +69,7 @@ def refusal(configs, *overrides):
         ("optim/sgd.yaml", "base_lr: $", "base_lr: -1 #", ()),
         ("optim/sgd.yaml", ".${data.name}}", "}", ()),
         # what Hydra cannot read or merge
-        (SCALE, "# @package _global_", "# @package _global_: {a: 1}", ICS),
+        (ON_DATA, "# @package _global_", "# @package _global_: {a: 1}", ICS),
         ("experiment/claim_ics.yaml", "@package _global_", "@package", ICS[:1]),
         ("experiment/shift.yaml", "  - override /shift: suite", "  3", SHIFT),
         ("experiment/shift.yaml", "override /shift", "override /shiff", SHIFT),
@@ -86,9 +86,9 @@ def refusal(configs, *overrides):
         ("experiment/shift.yaml", "  - override", "  - nope: x\n  - override", SHIFT),
         ("experiment/shift.yaml", "  - override", "  - norm: ???\n  - override", SHIFT),
         ("experiment/shift.yaml", "override /shift", "/shift@foo", SHIFT),
-        (SCALE, "train:", "defaults: [norm: none]\ntrain:", ICS),
-        (SCALE, "train:", "defaults: [override /norm: none]\ntrain:", ICS),
-        (SCALE, "train: {steps: 781}", "hydra: 3", ICS),
+        (ON_DATA, "train:", "defaults: [norm: none]\ntrain:", ICS),
+        (ON_DATA, "train:", "defaults: [override /norm: none]\ntrain:", ICS),
+        (ON_DATA, "train: {steps: 781}", "hydra: 3", ICS),
         ("experiment/claim_ics.yaml", "sweeper:", "launcher: [1]\n  sweeper:", ICS[:1]),
     ],
 )

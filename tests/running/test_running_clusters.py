@@ -106,7 +106,8 @@ def test_make_installs_the_launcher_and_tells_it_the_jobs(variables, installs, o
 
 def test_no_launcher_is_imported_before_it_is_needed():
     code = (
-        "import sys, bnbench.commands.train as s; code = s.main(['norm=nope', 'hydra/launcher=ray']);"
+        "import sys; from bnbench.commands.train import main;"
+        "code = main(['norm=nope', 'hydra/launcher=ray']);"
         "sys.exit(code != 2 or bool({'ray', 'submitit', 'boto3'} & set(sys.modules)))"
     )
     subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)

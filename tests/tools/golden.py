@@ -30,14 +30,13 @@ from bnbench.analysis.long_csv import read_table
 from bnbench.claims import files
 from bnbench.claims.judge import judge
 from bnbench.claims.records import Claim
-from bnbench.claims.registry.table import SCALES, claims_on
+from bnbench.claims.registry.table import ON_DATA, claims_on
 from bnbench.claims.study import LackingError
 from bnbench.commands.train import main as sweep
 from bnbench.config.schema import SPATIAL_NORMS, Policy
 from bnbench.pages.report import write_report
 
 REFERENCE = ROOT / "results" / "reference"
-PER_DATA = next(f for name in ("on_data", "scale") if (f := CONFIGS / name).exists())
 NUMBERS = ("value", "treatment", "baseline")  # columns of the evidence
 AS_WRITTEN = {
     "float_precision": "round_trip",
@@ -54,7 +53,7 @@ SHORT = (
 def arms(folder: Path) -> None:
     """Write `experiment.txt`: per data set the ids of its arms, in order."""
     for path in sorted((CONFIGS / "experiment").glob("*.yaml")):
-        forms = [f.parent.name for f in sorted(PER_DATA.glob(f"*/{path.name}"))]
+        forms = [f.parent.name for f in sorted((CONFIGS / "on_data").glob(f"*/{path.name}"))]
         lines = []
         for data in ("digits", *forms):
             with hydra.initialize_config_dir(str(CONFIGS), version_base="1.3", job_name="train"):
@@ -90,7 +89,7 @@ def runs(folder: Path) -> None:
 
 def claims(folder: Path) -> None:
     """Judge the committed evidence anew: the judge's own functions on the evidence's values."""
-    for data in ("digits", *SCALES):
+    for data in ("digits", *ON_DATA):
         board = REFERENCE / "claims" / data
         if board.exists():
             files.write(judge(rejudged(board), Measured(board)), folder / data)

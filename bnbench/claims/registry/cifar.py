@@ -1,8 +1,8 @@
 """Seven claims on CIFAR-10, in nets of the size that they are about: a programme for a GPU.
 
 No part of the programme has been run: its numbers are from the literature, to compare with. The
-settings are in configs/scale/cifar10/, the cost in docs/gpu.md. Claims about perceptrons and small
-nets have no form here; claims that need no runs are the same on every data set.
+settings are in configs/on_data/cifar10/, the cost in docs/gpu.md. Claims about perceptrons and
+small nets have no form here; claims that need no runs are the same on every data set.
 """
 
 from dataclasses import replace
@@ -42,8 +42,8 @@ C3 = replace(
     caveats=(
         "The paper's net is an Inception on ImageNet: its orders are the target, not its numbers.",
         (
-            "x1 as it stands in configs/scale/cifar10/claim_rates.yaml is not tuned: before these "
-            "runs set it to what claim_accuracy finds."
+            "x1 as it stands in configs/on_data/cifar10/claim_rates.yaml is not tuned: before "
+            "these runs set it to what claim_accuracy finds."
         ),
         (
             "Where no net without norm trains at x1 there is no accuracy to get to, and the orders "

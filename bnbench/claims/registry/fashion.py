@@ -2,7 +2,7 @@
 
 Bounds on differences of accuracy are half of those on the digits: 10,000 test images distinguish
 nets that 360 do not. Where a budget is smaller than that of the paper or of the rule, a
-caveat says so. The experiments' settings are in configs/scale/fashion_mnist/.
+caveat says so. The experiments' settings are in configs/on_data/fashion_mnist/.
 """
 
 from collections.abc import Mapping

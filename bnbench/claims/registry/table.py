@@ -14,7 +14,7 @@ from bnbench.claims.registry.placement import PLACEMENT
 from bnbench.claims.registry.shift import SHIFT
 
 CLAIMS: dict[str, Claim] = {**EXACT, **CONVERGENCE, **MECHANISM, **PLACEMENT, **BATCHES, **SHIFT}
-SCALES: dict[
+ON_DATA: dict[
     str, dict[str, Claim]
 ] = {  # data set -> the claims whose records differ from those on the digits
     "fashion_mnist": FASHION,
@@ -32,7 +32,7 @@ FAMILIES = {
 
 def claims_on(data: str) -> dict[str, Claim]:
     """List all claims in their form on a data set."""
-    return CLAIMS | SCALES.get(data, {})
+    return CLAIMS | ON_DATA.get(data, {})
 
 
 def experiments(claims: Iterable[Claim]) -> list[str]:
