@@ -60,8 +60,8 @@ LAYER = (
     ),
     Fault(
         "eps is left out in training",
-        "y = c.mul_(_scale((sigma2 + eps).rsqrt(), weight))",
-        "y = c.mul_(_scale(sigma2.rsqrt(), weight))",
+        "y = c.mul_(scale_by((sigma2 + eps).rsqrt(), weight))",
+        "y = c.mul_(scale_by(sigma2.rsqrt(), weight))",
         "norms/test_norms_functional.py",
     ),
     Fault(
@@ -232,8 +232,8 @@ RUNS = (
     ),
     Fault(
         "an error of an earlier sweep counts as this one's",
-        "error_time(path) not in (None, self.stale[path])",
-        "error_time(path) is not None",
+        "error_time(run) not in (None, self.stale[run])",
+        "error_time(run) is not None",
         "running test_sweep.py",
     ),
     Fault(
