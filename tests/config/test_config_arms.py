@@ -68,6 +68,7 @@ def test_what_changes_numbers_changes_the_id(read, override):
 @pytest.mark.parametrize(
     ("one", "other"),
     [
+        (["train.thresholds=[0.9,0.5]"], ["train.thresholds=[0.5,0.9]"]),
         (["norm=none", "placement=pre"], ["norm=none", "placement=post"]),
         (["norm=layernorm", "train.policies=[ema]"], ["norm=layernorm"]),
         (["train.epochs=20"], ["train.steps=320"]),

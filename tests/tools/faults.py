@@ -193,9 +193,9 @@ RUNS = (
         "config test_cli.py request",
     ),
     Fault(
-        "a sub-grid wins over the command line",
-        "swept = {k: v for k, v in {**everywhere, **entry}.items() if k not in keys}",
-        "swept = {**everywhere, **entry}",
+        "a sweep may have ten times as many jobs",
+        "if total > MAX_JOBS:",
+        "if total > 10 * MAX_JOBS:",
         "test_cli.py",
     ),
     Fault(
