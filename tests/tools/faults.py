@@ -193,10 +193,10 @@ RUNS = (
         "config test_cli.py request",
     ),
     Fault(
-        "a sweep may have ten times as many jobs",
-        "if total > MAX_JOBS:",
-        "if total > 10 * MAX_JOBS:",
-        "test_cli.py",
+        "a run's fingerprint is of its first batch alone",
+        '"batches": tensor_digest(batches(run, FIRST)),',
+        '"batches": tensor_digest(batches(run, 1)),',
+        "test_train.py",
     ),
     Fault(
         "two processes may train one run",
