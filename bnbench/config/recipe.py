@@ -24,6 +24,7 @@ class Recipe:
         arm: the arm's id.
         science: the canonical configuration that the id names.
         results: the folder of all results.
+        seeds: one run of the arm each.
         track: where runs are logged beside metrics.csv, in `project` of `entity`.
         threads: of the CPU.
         device: `cpu`, `cuda` or `auto`.
@@ -38,6 +39,7 @@ class Recipe:
         trainable: which parameters are trained: see `models.trainable.freeze`.
         optimizer: `sgd` or `adam`, with `optimizer_options`.
         schedule: the shape of the learning rate, from `first_rate` at step 1 to `lr_end` of it.
+        batch_size: training images of a step.
         steps: of the optimiser.
         evaluation_points: the steps after which a run is evaluated.
         policies: of population statistics, each of which a run is evaluated under.
