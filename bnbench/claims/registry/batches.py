@@ -3,21 +3,19 @@
 N0 to N4 are the notes of docs/myths.md.
 """
 
-from bnbench.claims.records import Above, Below, Claim, ClaimPart
-from bnbench.claims.registry.convergence import EQUAL
-from bnbench.claims.statistics import contrast, curve_gap, gap
+from bnbench.claims.records import Above, Below, Claim, ClaimPart, Target
+from bnbench.claims.registry.parts import EQUAL, arms_of, gains_more, more_accurate
+from bnbench.claims.statistics import ACCURACY, curve_gap, gap
 from bnbench.claims.study import StudyArm
 
-
-def sized(norm: str, batch_size: int) -> StudyArm:
-    """An arm of claim_batch."""
-    return StudyArm("claim_batch", {"norm.name": norm, "batch_size": batch_size})
+PRECISE = "test@precise/accuracy"
+sized = arms_of("claim_batch", "norm.name", "batch_size")
 
 
-def bn_minus_gn(batch_size: int, key: str = "test/accuracy") -> ClaimPart:
+def bn_minus_gn(batch_size: int, target: Target | None = None, key: str = ACCURACY) -> ClaimPart:
     """The gap of B1 at one batch size."""
     arms = sized("batchnorm", batch_size), sized("groupnorm", batch_size)
-    return ClaimPart("test accuracy (pp), BN minus Group Normalization", gap(*arms, key))
+    return more_accurate(*arms, target, key=key, words="BN minus Group Normalization")
 
 
 IN_BATCHES = (
@@ -40,11 +38,11 @@ B1 = Claim(
     protocol=IN_BATCHES,
     rule="BN minus GN below -5 pp at 2, within ±1 pp at 16 and 64 (TOST).",
     parts={
-        "batch 2": ClaimPart(bn_minus_gn(2).statistic, bn_minus_gn(2).measure, Below(-5.0)),
-        "batch 16": ClaimPart(bn_minus_gn(16).statistic, bn_minus_gn(16).measure, EQUAL),
-        "batch 64": ClaimPart(bn_minus_gn(64).statistic, bn_minus_gn(64).measure, EQUAL),
+        "batch 2": bn_minus_gn(2, Below(-5.0)),
+        "batch 16": bn_minus_gn(16, EQUAL),
+        "batch 64": bn_minus_gn(64, EQUAL),
         "batch 4": bn_minus_gn(4),
-        "batch 2, precise statistics": bn_minus_gn(2, "test@precise/accuracy"),
+        "batch 2, precise statistics": bn_minus_gn(2, key=PRECISE),
     },
     traps=(
         "One rate for all batch sizes: tuned for each.",
@@ -58,11 +56,11 @@ B1 = Claim(
 )
 
 
-def against_ema(batch_size: int, policy: str) -> ClaimPart:
+def against_ema(batch_size: int, policy: str, target: Above | None = None) -> ClaimPart:
     """Accuracy under a policy minus that under the running statistics, of the same nets."""
     arm = sized("batchnorm", batch_size)
-    measure = gap(arm, arm, f"test@{policy}/accuracy", baseline_key="test/accuracy")
-    return ClaimPart(f"test accuracy (pp), {policy} minus running statistics", measure)
+    words, key = f"{policy} minus running statistics", f"test@{policy}/accuracy"
+    return more_accurate(arm, arm, target, words=words, key=key, baseline_key=ACCURACY)
 
 
 B2 = Claim(
@@ -82,9 +80,7 @@ B2 = Claim(
         "2."
     ),
     parts={
-        "test batches of 2": ClaimPart(
-            against_ema(2, "batch").statistic, against_ema(2, "batch").measure, Above(1.0)
-        ),
+        "test batches of 2": against_ema(2, "batch", Above(1.0)),
         "precise statistics, batch 2": against_ema(2, "precise"),
         "test batches of 4": against_ema(4, "batch"),
         "precise statistics, batch 4": against_ema(4, "precise"),
@@ -113,10 +109,11 @@ def large(norm: str, batch_size: int) -> StudyArm:
 def large_parts(batch_size: int) -> dict[str, ClaimPart]:
     """The parts of B3 in batches of `batch_size`."""
     ghosts, plain = large("ghost_batchnorm", batch_size), large("batchnorm", batch_size)
-    unit = "test accuracy (pp), minus BN"
     return {
-        "ghosts of 32": ClaimPart(unit, gap(ghosts, plain), Above(0.5)),
-        "ghosts of 32, rate of BN, tuning seeds": ClaimPart(unit, gap(ghosts, plain, at=plain)),
+        "ghosts of 32": more_accurate(ghosts, plain, Above(0.5), words="minus BN"),
+        "ghosts of 32, rate of BN, tuning seeds": more_accurate(
+            ghosts, plain, at=plain, words="minus BN"
+        ),
     }
 
 
@@ -139,10 +136,7 @@ B3 = Claim(
 )
 
 
-def classes(norm: str, batches: str) -> StudyArm:
-    """An arm of claim_classes."""
-    return StudyArm("claim_classes", {"norm.name": norm, "data.batches": batches})
-
+classes = arms_of("claim_classes", "norm.name", "data.batches")
 
 B4 = Claim(
     id="B4",
@@ -158,19 +152,19 @@ B4 = Claim(
     protocol=f"Batch 4: {IN_BATCHES} Two classes: as B6. r up to 3, d up to 5 after 100 batches.",
     rule="Above BN by more than 1 pp of test accuracy, in both.",
     parts={
-        "batch 4": ClaimPart(
-            "test accuracy (pp), minus BN",
-            gap(sized("batch_renorm", 4), sized("batchnorm", 4)),
-            Above(1.0),
+        "batch 4": more_accurate(
+            sized("batch_renorm", 4), sized("batchnorm", 4), Above(1.0), words="minus BN"
         ),
-        "two classes": ClaimPart(
-            "test accuracy (pp), minus BN",
-            gap(classes("batch_renorm", "two_classes"), classes("batchnorm", "two_classes")),
+        "two classes": more_accurate(
+            classes("batch_renorm", "two_classes"),
+            classes("batchnorm", "two_classes"),
             Above(1.0),
+            words="minus BN",
         ),
-        "mixed batches of 64": ClaimPart(
-            "test accuracy (pp), minus BN",
-            gap(classes("batch_renorm", "reshuffled"), classes("batchnorm", "reshuffled")),
+        "mixed batches of 64": more_accurate(
+            classes("batch_renorm", "reshuffled"),
+            classes("batchnorm", "reshuffled"),
+            words="minus BN",
         ),
     },
     traps=("The best rate depends on the norm and the batches: tuned for each.",),
@@ -179,12 +173,7 @@ B4 = Claim(
 
 
 # B5
-def lagging(momentum: float, batch_size: int) -> StudyArm:
-    """An arm of claim_ema."""
-    return StudyArm("claim_ema", {"norm.momentum": momentum, "batch_size": batch_size}, None)
-
-
-PRECISE_MINUS_RUNNING = "validation accuracy (pp), precise minus running statistics"
+lagging = arms_of("claim_ema", "norm.momentum", "batch_size", rate=None)
 MIDDLE = (0.2, 0.5)  # share of the run
 
 
@@ -200,7 +189,8 @@ def lag(
     measure = (
         curve_gap(arm, *keys, phase) if phase else gap(arm, arm, keys[0], baseline_key=keys[1])
     )
-    return ClaimPart(PRECISE_MINUS_RUNNING, measure, target)
+    statistic = "validation accuracy (pp), precise minus running statistics"
+    return ClaimPart(statistic, measure, target)
 
 
 def lag_parts(large_batch: int) -> dict[str, ClaimPart]:
@@ -248,15 +238,10 @@ B5 = Claim(
 
 
 # B6
-def drop(norm: str) -> list[tuple[float, StudyArm]]:
-    """The cost of batches of two classes, as the terms of a contrast."""
-    return [(1.0, classes(norm, "reshuffled")), (-1.0, classes(norm, "two_classes"))]
-
-
-def more_than_layernorm(norm: str) -> list[tuple[float, StudyArm]]:
-    """The cost of batches of two classes beyond the cost with Layer Normalization, as terms."""
-    return [*drop(norm), *((-weight, arm) for weight, arm in drop("layernorm"))]
-
+COST = {  # norm -> the arms whose difference is the cost of batches of two classes
+    norm: (classes(norm, "reshuffled"), classes(norm, "two_classes"))
+    for norm in ("batchnorm", "layernorm", "batch_renorm", "none")
+}
 
 B6 = Claim(
     id="B6",
@@ -272,19 +257,16 @@ B6 = Claim(
         "than 10 pp."
     ),
     parts={
-        "cost beyond Layer Normalization's": ClaimPart(
-            "test accuracy (pp)", contrast(more_than_layernorm("batchnorm")), Above(10.0)
+        "cost beyond Layer Normalization's": gains_more(
+            COST["batchnorm"], COST["layernorm"], Above(10.0)
         ),
-        "the same, precise statistics": ClaimPart(
-            "test accuracy (pp)",
-            contrast(more_than_layernorm("batchnorm"), "test@precise/accuracy"),
+        "the same, precise statistics": gains_more(
+            COST["batchnorm"], COST["layernorm"], key=PRECISE
         ),
-        "cost to BN": ClaimPart("test accuracy (pp)", contrast(drop("batchnorm"))),
-        "cost to Layer Normalization": ClaimPart("test accuracy (pp)", contrast(drop("layernorm"))),
-        "cost to Batch Renormalization": ClaimPart(
-            "test accuracy (pp)", contrast(drop("batch_renorm"))
-        ),
-        "cost to no norm": ClaimPart("test accuracy (pp)", contrast(drop("none"))),
+        "cost to BN": more_accurate(*COST["batchnorm"]),
+        "cost to Layer Normalization": more_accurate(*COST["layernorm"]),
+        "cost to Batch Renormalization": more_accurate(*COST["batch_renorm"]),
+        "cost to no norm": more_accurate(*COST["none"]),
     },
     traps=("Such batches are hard for any net: the cost is compared with that to others.",),
 )

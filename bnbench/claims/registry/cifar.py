@@ -11,15 +11,12 @@ from bnbench.claims.records import Claim, ClaimPart, Overlay
 from bnbench.claims.registry import batches, convergence, mechanism, shift
 from bnbench.claims.registry.convergence import rate_arm
 from bnbench.claims.registry.fashion import closer
-from bnbench.claims.registry.mechanism import ics_arm
+from bnbench.claims.registry.parts import accuracy, arms_of, pair
 from bnbench.claims.registry.placement import PLACEMENT
-from bnbench.claims.statistics import level
-from bnbench.claims.study import StudyArm
 from bnbench.claims.under_shift import change
 
 SIXTY = "60 epochs of batches of 128: 18,720 steps"
 VGG_16 = "VGG-16 with one linear layer on top, ReLU, He, momentum 0.9, no dropout, no weight decay"
-ACCURACY = "test accuracy (%)"
 LEFT_OUT = (
     "No weight decay and no dropout, which the best published numbers of such nets have: ours may "
     "end some points lower."
@@ -63,11 +60,7 @@ C3 = replace(
 )
 
 
-def accurate(norm: str, augment: str) -> StudyArm:
-    """An arm of claim_accuracy: on images as they are, or shifted a little and mirrored."""
-    return StudyArm("claim_accuracy", {"norm.name": norm, "data.augment": augment})
-
-
+accurate = arms_of("claim_accuracy", "norm.name", "data.augment")
 IMAGES = {"plain images": "none", "augmented images": "light"}
 C6_PAIRS = {
     words: (accurate("batchnorm", augment), accurate("none", augment))
@@ -87,9 +80,9 @@ C6 = replace(
     parts={
         **closer(convergence.accuracy_parts(C6_PAIRS)),
         **{
-            f"{words}, {side}": ClaimPart(ACCURACY, level(arm))
-            for words, pair in C6_PAIRS.items()
-            for side, arm in zip(("with BN", "without"), pair, strict=True)
+            f"{words}, {side}": accuracy(arm)
+            for words, arms in C6_PAIRS.items()
+            for side, arm in zip(("with BN", "without"), arms, strict=True)
         },
     },
     caveats=(
@@ -114,9 +107,9 @@ AT_A_RATE = (
 )
 RATES = (0.03, 0.1)
 ENDS = {
-    f"{words}, rate {rate:g}": ClaimPart(ACCURACY, level(ics_arm(norm, rate)))
+    f"{words}, rate {rate:g}": accuracy(arm)
     for rate in RATES
-    for words, norm in (("with BN", "batchnorm"), ("without BN", "none"))
+    for words, arm in zip(("with BN", "without BN"), pair("claim_ics", rate), strict=True)
 }
 M2 = replace(
     mechanism.M2,
@@ -201,10 +194,8 @@ D2 = replace(
     parts={
         **shift.D2.parts,
         "control: no norm, recalibrated": ClaimPart(shift.SHARE, shift.RECALIBRATED),
-        "all clean images": ClaimPart(
-            "test accuracy (pp)", change(shift.cnn("batchnorm"), "adabn")
-        ),
-        "with BN, clean": ClaimPart(ACCURACY, level(shift.cnn("batchnorm"))),
+        "all clean images": ClaimPart("test accuracy (pp)", change(shift.CNN_BN, "adabn")),
+        "with BN, clean": accuracy(shift.CNN_BN),
     },
     traps=(shift.TRANSDUCTIVE, "The control is the same repair of a net without norm, as in D4."),
     caveats=(

@@ -7,22 +7,22 @@ docs/myths.md. `pp` are percentage points.
 import math
 from collections.abc import Mapping
 
-from bnbench.claims.records import Above, Below, Between, Claim, ClaimPart, Overlay
-from bnbench.claims.statistics import (
-    contrast,
-    gap,
-    good_range,
-    largest_stable_rate,
-    level,
-    rescued,
-    speedup,
+from bnbench.claims.records import Above, Below, Claim, ClaimPart, Overlay
+from bnbench.claims.registry.parts import (
+    EQUAL,
+    STEPS,
+    accuracy,
+    arms_of,
+    faster,
+    gains_more,
+    good_rates,
+    more_accurate,
 )
+from bnbench.claims.statistics import contrast, largest_stable_rate, rescued
 from bnbench.claims.study import StudyArm
 
 CHANCE = 10.0  # % of ten classes; stuck is up to two points above
-STEPS = "steps of the net without BN / with BN"
-STEPS_TO_END = f"{STEPS}, to the accuracy that the former ends at"
-PRECISE_CURVE = "val@precise/accuracy"
+PRECISE, PRECISE_CURVE = "test@precise/accuracy", "val@precise/accuracy"
 HALF_DECADES = tuple(float(f"{d}e{e}") for e in range(-2, 4) for d in (1, 3))
 
 CENSORED = (
@@ -53,28 +53,17 @@ C1 = Claim(
     ),
     rule="More than 1.5 times as fast, and higher in the end by more than 0 pp.",
     parts={
-        "speed, rates tuned": ClaimPart(
-            STEPS_TO_END, speedup(BN_1, NONE_1), Above(math.log(1.5)), scale="log"
+        "speed, rates tuned": faster(BN_1, NONE_1, Above(math.log(1.5))),
+        "test accuracy, rates tuned": more_accurate(
+            BN_1, NONE_1, Above(0.0), interest=1.0, words="with BN minus without"
         ),
-        "test accuracy, rates tuned": ClaimPart(
-            "test accuracy (pp), with BN minus without", gap(BN_1, NONE_1), Above(0.0), interest=1.0
+        "speed to 0.95 of that accuracy": faster(BN_1, NONE_1, statistic=STEPS, share=0.95),
+        "speed with precise statistics": faster(BN_1, NONE_1, key=PRECISE_CURVE),
+        "speed at the rate of the net without, tuning seeds": faster(BN_1, NONE_1, at=NONE_1),
+        "test accuracy at the rate of the net without, tuning seeds": more_accurate(
+            BN_1, NONE_1, at=NONE_1, words="with BN minus without"
         ),
-        "speed to 0.95 of that accuracy": ClaimPart(
-            STEPS, speedup(BN_1, NONE_1, share=0.95), scale="log"
-        ),
-        "speed with precise statistics": ClaimPart(
-            STEPS_TO_END, speedup(BN_1, NONE_1, PRECISE_CURVE), scale="log"
-        ),
-        "speed at the rate of the net without, tuning seeds": ClaimPart(
-            STEPS_TO_END, speedup(BN_1, NONE_1, at=NONE_1), scale="log"
-        ),
-        "test accuracy at the rate of the net without, tuning seeds": ClaimPart(
-            "test accuracy (pp), with BN minus without", gap(BN_1, NONE_1, at=NONE_1)
-        ),
-        "good range of rates, tuning seeds": ClaimPart(
-            "decades of rates within 1 pp of the best, with BN minus without",
-            good_range(BN_1, NONE_1),
-        ),
+        "good range of rates, tuning seeds": good_rates(BN_1, NONE_1),
     },
     traps=(
         (
@@ -120,24 +109,12 @@ C2 = Claim(
     ),
     rule="More than 1.2 times as fast, in the MLP and in the VGG.",
     parts={
-        "MLP": ClaimPart(
-            STEPS_TO_END, speedup(MLP_BN, MLP_NONE), Above(math.log(1.2)), scale="log"
-        ),
-        "VGG": ClaimPart(
-            STEPS_TO_END, speedup(VGG_BN, VGG_NONE), Above(math.log(1.2)), scale="log"
-        ),
-        "MLP, to 0.95 of that accuracy": ClaimPart(
-            STEPS, speedup(MLP_BN, MLP_NONE, share=0.95), scale="log"
-        ),
-        "VGG, to 0.95 of that accuracy": ClaimPart(
-            STEPS, speedup(VGG_BN, VGG_NONE, share=0.95), scale="log"
-        ),
-        "MLP, precise statistics": ClaimPart(
-            STEPS_TO_END, speedup(MLP_BN, MLP_NONE, PRECISE_CURVE), scale="log"
-        ),
-        "VGG, precise statistics": ClaimPart(
-            STEPS_TO_END, speedup(VGG_BN, VGG_NONE, PRECISE_CURVE), scale="log"
-        ),
+        "MLP": faster(MLP_BN, MLP_NONE, Above(math.log(1.2))),
+        "VGG": faster(VGG_BN, VGG_NONE, Above(math.log(1.2))),
+        "MLP, to 0.95 of that accuracy": faster(MLP_BN, MLP_NONE, statistic=STEPS, share=0.95),
+        "VGG, to 0.95 of that accuracy": faster(VGG_BN, VGG_NONE, statistic=STEPS, share=0.95),
+        "MLP, precise statistics": faster(MLP_BN, MLP_NONE, key=PRECISE_CURVE),
+        "VGG, precise statistics": faster(VGG_BN, VGG_NONE, key=PRECISE_CURVE),
     },
     traps=(
         "A matched rate is the claim itself; C1, C3 and C6 have the tuned ones.",
@@ -157,6 +134,8 @@ def ladder_parts(model: str) -> dict[str, ClaimPart]:
     none_1, none_5, none_30 = (rate_arm(model, "none", k) for k in (1, 5, 30))
     bn_1, bn_5, bn_30 = (rate_arm(model, "batchnorm", k) for k in (1, 5, 30))
     fast_1, fast_5, fast_30 = (rate_arm(model, "batchnorm", k, "exponential") for k in (1, 5, 30))
+    to = "both with BN, to the accuracy that no norm ends at"
+    options = {"interest": math.log(1.2), "reference": none_1}
     return {
         "x5: only BN trains": ClaimPart(
             "share of seeds", rescued(bn_5, none_5), Above(0.5), scale="share"
@@ -164,29 +143,21 @@ def ladder_parts(model: str) -> dict[str, ClaimPart]:
         "x30: only BN trains": ClaimPart(
             "share of seeds", rescued(bn_30, none_30), Above(0.5), scale="share"
         ),
-        "x30 is slower than x5": ClaimPart(
-            "steps at x30 / at x5, both with BN, to the accuracy that no norm ends at",
-            speedup(bn_5, bn_30, reference=none_1),
-            Above(0.0),
-            scale="log",
-            interest=math.log(1.2),
+        "x30 is slower than x5": faster(
+            bn_5, bn_30, Above(0.0), statistic=f"steps at x30 / at x5, {to}", **options
         ),
-        "x30 is faster than x1": ClaimPart(
-            "steps at x1 / at x30, both with BN, to the accuracy that no norm ends at",
-            speedup(bn_30, bn_1, reference=none_1),
-            Above(0.0),
-            scale="log",
-            interest=math.log(1.2),
+        "x30 is faster than x1": faster(
+            bn_30, bn_1, Above(0.0), statistic=f"steps at x1 / at x30, {to}", **options
         ),
-        "x30 ends above x5": ClaimPart(
-            "test accuracy (pp), both with BN", gap(fast_30, fast_5), Above(0.0), interest=1.0
+        "x30 ends above x5": more_accurate(
+            fast_30, fast_5, Above(0.0), interest=1.0, words="both with BN"
         ),
-        "x5 ends above x1": ClaimPart(
-            "test accuracy (pp), both with BN", gap(fast_5, fast_1), Above(0.0), interest=1.0
+        "x5 ends above x1": more_accurate(
+            fast_5, fast_1, Above(0.0), interest=1.0, words="both with BN"
         ),
-        "without BN, x5": ClaimPart("test accuracy (%)", level(none_5)),
-        "without BN, x30": ClaimPart("test accuracy (%)", level(none_30)),
-        "with BN, x30": ClaimPart("test accuracy (%)", level(bn_30)),
+        "without BN, x5": accuracy(none_5),
+        "without BN, x30": accuracy(none_30),
+        "with BN, x30": accuracy(bn_30),
     }
 
 
@@ -244,25 +215,20 @@ def deep(layers: int, norm: str, steps: int, init: str = "xavier") -> StudyArm:
 
 def depth_parts(steps: int) -> dict[str, ClaimPart]:
     """The parts of C4 for runs of `steps` steps, and of three times as many."""
-
-    def at_chance(arm: StudyArm) -> ClaimPart:
-        return ClaimPart("test accuracy (%)", level(arm), Below(CHANCE + 2), interest=2.0)
-
+    at_chance = {"target": Below(CHANCE + 2), "interest": 2.0}
     return {
-        "without BN, 20 layers": at_chance(deep(20, "none", steps)),
-        "with BN, 20 layers": ClaimPart(
-            "test accuracy (%)", level(deep(20, "batchnorm", steps)), Above(80.0), interest=10.0
-        ),
+        "without BN, 20 layers": accuracy(deep(20, "none", steps), **at_chance),
+        "with BN, 20 layers": accuracy(deep(20, "batchnorm", steps), Above(80.0), interest=10.0),
         **{
-            f"{words} BN, {layers} layers": ClaimPart(
-                "test accuracy (%)", level(deep(layers, norm, steps))
-            )
+            f"{words} BN, {layers} layers": accuracy(deep(layers, norm, steps))
             for layers in (10, 3)
             for words, norm in (("without", "none"), ("with", "batchnorm"))
         },
-        "without BN, 20 layers, 3 times as long": at_chance(deep(20, "none", 3 * steps)),
-        "without BN, 20 layers, weights for sigmoids": at_chance(
-            deep(20, "none", steps, init="xavier_sigmoid")
+        "without BN, 20 layers, 3 times as long": accuracy(
+            deep(20, "none", 3 * steps), **at_chance
+        ),
+        "without BN, 20 layers, weights for sigmoids": accuracy(
+            deep(20, "none", steps, init="xavier_sigmoid"), **at_chance
         ),
     }
 
@@ -297,11 +263,7 @@ C4 = Claim(
 
 
 # C5
-def stable(norm: str) -> StudyArm:
-    """An arm of claim_stability; the statistic sets the rate."""
-    return StudyArm("claim_stability", {"norm.name": norm})
-
-
+stable = arms_of("claim_stability", "norm.name")  # the statistic sets the rate
 C5_RATES = tuple(rate for rate in HALF_DECADES if 0.03 <= rate <= 1000)
 ACC_NONE = StudyArm("claim_accuracy", {"model.name": "mlp", "norm.name": "none"})
 ACC_BN = ACC_NONE.but(norm__name="batchnorm")
@@ -329,9 +291,9 @@ C5 = Claim(
             largest_stable_rate(stable("batchnorm"), stable("none"), C5_RATES),
             Above(0.5),
         ),
-        "what BN gains in all": ClaimPart("test accuracy (pp), both tuned", gap(ACC_BN, ACC_NONE)),
-        "gain at the rate of the net without, tuning seeds": ClaimPart(
-            "test accuracy (pp)", gap(ACC_BN, ACC_NONE, at=ACC_NONE)
+        "what BN gains in all": more_accurate(ACC_BN, ACC_NONE, words="both tuned"),
+        "gain at the rate of the net without, tuning seeds": more_accurate(
+            ACC_BN, ACC_NONE, at=ACC_NONE
         ),
     },
     traps=(
@@ -350,29 +312,24 @@ C5 = Claim(
     ),
 )
 
-EQUAL = Between(-1.0, 1.0)
-
 
 def accuracy_parts(nets: Mapping[str, tuple[StudyArm, StudyArm]]) -> dict[str, ClaimPart]:
     """The parts of C6: what is compared -> (with BN, without); the first with precise ones too."""
-    unit = "test accuracy (pp), with BN minus without"
+    words = "with BN minus without"
     first = next(iter(nets))
     return {
-        **{name: ClaimPart(unit, gap(*pair), EQUAL) for name, pair in nets.items()},
+        **{name: more_accurate(*pair, EQUAL, words=words) for name, pair in nets.items()},
         **{
-            f"{name}, rate of the net without, tuning seeds": ClaimPart(
-                unit, gap(*pair, at=pair[1])
+            f"{name}, rate of the net without, tuning seeds": more_accurate(
+                *pair, at=pair[1], words=words
             )
             for name, pair in nets.items()
         },
         **{
-            f"{name}, good range of rates, tuning seeds": ClaimPart(
-                "decades of rates within 1 pp of the best, with BN minus without",
-                good_range(*pair),
-            )
+            f"{name}, good range of rates, tuning seeds": good_rates(*pair)
             for name, pair in nets.items()
         },
-        f"{first}, precise statistics": ClaimPart(unit, gap(*nets[first], "test@precise/accuracy")),
+        f"{first}, precise statistics": more_accurate(*nets[first], key=PRECISE, words=words),
     }
 
 
@@ -469,10 +426,7 @@ C7 = Claim(
 
 
 # C8
-def lrn_arm(norm: str) -> StudyArm:
-    """A small convolutional net of claim_lrn."""
-    return StudyArm("claim_lrn", {"norm.name": norm})
-
+lrn_arm = arms_of("claim_lrn", "norm.name")
 
 C8 = Claim(
     id="C8",
@@ -488,16 +442,11 @@ C8 = Claim(
     ),
     rule="BN above LRN by more than 0 pp, and BN with LRN within ±1 pp of BN.",
     parts={
-        "BN over LRN": ClaimPart(
-            "test accuracy (pp)",
-            gap(lrn_arm("batchnorm"), lrn_arm("lrn")),
-            Above(0.0),
-            interest=1.0,
+        "BN over LRN": more_accurate(
+            lrn_arm("batchnorm"), lrn_arm("lrn"), Above(0.0), interest=1.0
         ),
-        "LRN added to BN": ClaimPart(
-            "test accuracy (pp)", gap(lrn_arm("batchnorm_lrn"), lrn_arm("batchnorm")), EQUAL
-        ),
-        "LRN over no norm": ClaimPart("test accuracy (pp)", gap(lrn_arm("lrn"), lrn_arm("none"))),
+        "LRN added to BN": more_accurate(lrn_arm("batchnorm_lrn"), lrn_arm("batchnorm"), EQUAL),
+        "LRN over no norm": more_accurate(lrn_arm("lrn"), lrn_arm("none")),
     },
     traps=("torch divides alpha by the window: 5e-4 is the paper's 1e-4.",),
     caveats=("TOST at 0.025, since the other part is of a difference.",),
@@ -505,20 +454,10 @@ C8 = Claim(
 
 
 # C9
-def shuffle(norm: str, batches: str) -> StudyArm:
-    """An arm of claim_shuffle."""
-    return StudyArm("claim_shuffle", {"norm.name": norm, "data.batches": batches}, None)
-
-
-BN_GAIN = gap(shuffle("batchnorm", "reshuffled"), shuffle("batchnorm", "frozen"))
-NONE_GAIN = gap(shuffle("none", "reshuffled"), shuffle("none", "frozen"))
-
-DIFFERENCE_OF_GAINS = [
-    (1.0, shuffle("batchnorm", "reshuffled")),
-    (-1.0, shuffle("batchnorm", "frozen")),
-    (-1.0, shuffle("none", "reshuffled")),
-    (1.0, shuffle("none", "frozen")),
-]
+shuffle = arms_of("claim_shuffle", "norm.name", "data.batches", rate=None)
+BN_SHUFFLED, NONE_SHUFFLED = (
+    (shuffle(norm, "reshuffled"), shuffle(norm, "frozen")) for norm in ("batchnorm", "none")
+)
 
 C9 = Claim(
     id="C9",
@@ -533,11 +472,9 @@ C9 = Claim(
     ),
     rule="Gain with BN minus gain without above 0.5 pp.",
     parts={
-        "difference of gains": ClaimPart(
-            "test accuracy (pp)", contrast(DIFFERENCE_OF_GAINS), Above(0.5)
-        ),
-        "gain with BN": ClaimPart("test accuracy (pp), reshuffled minus frozen", BN_GAIN),
-        "gain without": ClaimPart("test accuracy (pp), reshuffled minus frozen", NONE_GAIN),
+        "difference of gains": gains_more(BN_SHUFFLED, NONE_SHUFFLED, Above(0.5)),
+        "gain with BN": more_accurate(*BN_SHUFFLED, words="reshuffled minus frozen"),
+        "gain without": more_accurate(*NONE_SHUFFLED, words="reshuffled minus frozen"),
     },
     traps=(
         "Low power: 1 pp is near the noise of a seed; the smallest detectable effect is printed.",

@@ -8,10 +8,9 @@ caveat says so. The experiments' settings are in configs/on_data/fashion_mnist/.
 from collections.abc import Mapping
 from dataclasses import replace
 
-from bnbench.claims.records import Above, Between, Claim, ClaimPart
+from bnbench.claims.records import Between, Claim, ClaimPart
 from bnbench.claims.registry import batches, convergence, mechanism, placement, shift
-from bnbench.claims.registry.convergence import EQUAL
-from bnbench.claims.statistics import gap, speedup
+from bnbench.claims.registry.parts import EQUAL, arms_of, faster, more_accurate, pair
 from bnbench.claims.study import StudyArm
 from bnbench.claims.under_shift import change
 
@@ -36,9 +35,7 @@ CURVES = (
     "may differ by more than two nets do."
 )
 
-WITHOUT_MOMENTUM = {
-    norm: StudyArm("why_sigmoid", {"norm.name": norm}) for norm in ("none", "batchnorm")
-}
+WITHOUT_MOMENTUM = pair("why_sigmoid")
 C1 = replace(
     convergence.C1,
     experiments=("claim_sigmoid", "why_sigmoid"),
@@ -50,25 +47,14 @@ C1 = replace(
     parts={
         **convergence.C1.parts,
         **{
-            f"speed at rate {rate:g}, tuning seeds": ClaimPart(
-                convergence.STEPS_TO_END,
-                speedup(
-                    convergence.BN_1,
-                    convergence.NONE_1,
-                    at=convergence.NONE_1.but(rate=rate),
-                ),
-                scale="log",
+            f"speed at rate {rate:g}, tuning seeds": faster(
+                convergence.BN_1, convergence.NONE_1, at=convergence.NONE_1.but(rate=rate)
             )
             for rate in (0.1, 0.3, 1.0)
         },
-        "speed without momentum, rates tuned": ClaimPart(
-            convergence.STEPS_TO_END,
-            speedup(WITHOUT_MOMENTUM["batchnorm"], WITHOUT_MOMENTUM["none"]),
-            scale="log",
-        ),
-        "test accuracy without momentum, rates tuned": ClaimPart(
-            "test accuracy (pp), with BN minus without",
-            gap(WITHOUT_MOMENTUM["batchnorm"], WITHOUT_MOMENTUM["none"]),
+        "speed without momentum, rates tuned": faster(*WITHOUT_MOMENTUM),
+        "test accuracy without momentum, rates tuned": more_accurate(
+            *WITHOUT_MOMENTUM, words="with BN minus without"
         ),
     },
     caveats=(
@@ -202,10 +188,7 @@ M4 = replace(
         "3 such nets diverge, at 0.05 none.",
     ),
 )
-LONGER = {
-    norm: StudyArm("why_norms", {"norm.name": norm})
-    for norm in ("batchnorm", "layernorm", "groupnorm")
-}
+longer = arms_of("why_norms", "norm.name")
 M5 = replace(
     mechanism.M5,
     experiments=("claim_norms", "why_norms"),
@@ -217,11 +200,11 @@ M5 = replace(
     parts={
         **closer(mechanism.M5.parts),
         **{
-            f"{words}, four epochs": ClaimPart(
-                "test accuracy (pp), minus BN", gap(LONGER[norm], LONGER["batchnorm"])
+            f"{words}, four epochs": more_accurate(
+                longer(norm), longer("batchnorm"), words="minus BN"
             )
             for words, norm in mechanism.OTHERS.items()
-            if norm in LONGER
+            if norm in ("layernorm", "groupnorm")
         },
     },
 )
@@ -245,19 +228,11 @@ P1 = replace(
     rule="Within ±0.5 pp of test accuracy (TOST), for each of the three activations.",
     parts=closer(placement.P1.parts),
 )
-
-
-def needed(model: str) -> ClaimPart:
-    """The part of P2: the accuracy that gamma and beta gain a net."""
-    whole, bare = placement.affine(model), placement.affine(model, has_affine=False)
-    return ClaimPart("test accuracy (pp), both minus neither", gap(whole, bare), Above(0.5))
-
-
 P2 = replace(
     placement.P2,
     protocol=f"MLPs 3×100 of ReLU and of sigmoids, {ONE_EPOCH}, {AT_BEST}; seeds 0-19.",
     rule="Accuracy with both above that with neither by more than 0.5 pp, in both nets.",
-    parts={**placement.P2.parts, "ReLU": needed("mlp"), "sigmoid": needed("sigmoid_mlp")},
+    parts={**placement.P2.parts, **placement.needed(0.5)},
     caveats=(
         placement.P2.caveats[0],
         "The sentence claims a loss, so it is tested against one of 0.5 pp instead of for "
@@ -279,13 +254,7 @@ SHORT = (
     "steps, and nets are compared as far as they then are. Equal epochs, not steps."
 )
 WHY = " Readings of why_batch test a suspected cause: best rate on seed 100, seeds 0-4."
-
-
-def isolated(model: str, norm: str) -> StudyArm:
-    """An arm of why_batch."""
-    return StudyArm("why_batch", {"model.name": model, "norm.name": norm})
-
-
+isolated = arms_of("why_batch", "model.name", "norm.name")
 CNN, LONG = (
     "convolutional net, 5,000 steps of 2",
     "batch 64, as many steps as batches of 2 (5,000)",
@@ -297,9 +266,10 @@ B1 = replace(
     parts={
         **batches.B1.parts,
         **{
-            words: ClaimPart(
-                "test accuracy (pp), BN minus Group Normalization",
-                gap(isolated(model, "batchnorm"), isolated(model, "groupnorm")),
+            words: more_accurate(
+                isolated(model, "batchnorm"),
+                isolated(model, "groupnorm"),
+                words="BN minus Group Normalization",
             )
             for words, model in ((CNN, "vgg"), (LONG, "mlp"))
         },

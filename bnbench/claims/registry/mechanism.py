@@ -5,20 +5,16 @@ N0 to N4 are the notes of docs/myths.md. Probes are those of docs/probes.md.
 
 import math
 from collections.abc import Mapping
-from functools import partial
 from statistics import fmean, linear_regression
 
-from bnbench.claims.records import Above, Below, Between, Claim, ClaimPart
-from bnbench.claims.registry.convergence import EQUAL
+from bnbench.claims.records import Above, Below, Between, Claim, ClaimPart, Measure, Target
+from bnbench.claims.registry.parts import EQUAL, accuracy, arms_of, faster, more_accurate, pair
 from bnbench.claims.statistics import (
     at_start,
-    gap,
     generalisation_gap,
-    level,
     of_problem,
     over_phase,
     slope,
-    speedup,
     steps_contrast,
 )
 from bnbench.claims.study import StudyArm
@@ -26,31 +22,16 @@ from bnbench.claims.study import StudyArm
 EARLY, MID, LATE = (0.0, 0.05), (0.05, 0.5), (0.5, 1.0)  # shares of a run, (from, to]
 PHASES = {"first 5 %": EARLY, "5 to 50 %": MID, "second half": LATE}
 RATIO = "with BN / without"
+DRIFT_RATES = (0.3, 1.0)
 GONE = "Where a net has diverged there is nothing to probe: such a part has no number."
 WORTH_A_LOOK = math.log(1.2)  # of ratios whose bound is 1
 
 
 # M1, M7
-def drift_arm(norm: str, rate: float) -> StudyArm:
-    """The net of figure 1 with probes."""
-    return StudyArm("claim_drift", {"norm.name": norm}, rate)
-
-
-def by_rate(key: str, phase: tuple[float, float] = (0.0, 1.0)) -> dict[float, ClaimPart]:
-    """Log ratios of a probe's mean over the run, at both rates of claim_drift, as readings."""
-    return {
-        rate: ClaimPart(
-            f"{key.split('/')[1].replace('_', ' ')}, {RATIO}",
-            over_phase(drift_arm("batchnorm", rate), drift_arm("none", rate), key, phase),
-            scale="log",
-        )
-        for rate in (0.3, 1.0)
-    }
-
-
-def deciding(part: ClaimPart, target: Above | Below, interest: float | None = None) -> ClaimPart:
-    """Turn a reading into a part that decides."""
-    return ClaimPart(part.statistic, part.measure, target, part.scale, interest)
+def drift(probe: str, rate: float, target: Below | None = None) -> ClaimPart:
+    """The log ratio of a probe's mean over the run, in the net of figure 1 with probes."""
+    measure = over_phase(*pair("claim_drift", rate), f"train@batch/{probe}/3")
+    return ClaimPart(f"{probe.replace('_', ' ')}, {RATIO}", measure, target, "log")
 
 
 M1 = Claim(
@@ -70,14 +51,8 @@ M1 = Claim(
         "Drift of the medians in units of the spread, below 0.7 of that without BN, at both rates."
     ),
     parts={
-        **{
-            f"medians, rate {rate:g}": deciding(part, Below(math.log(0.7)))
-            for rate, part in by_rate("train@batch/drift/3").items()
-        },
-        **{
-            f"shape, rate {rate:g}": part
-            for rate, part in by_rate("train@batch/drift_shape/3").items()
-        },
+        **{f"medians, rate {r:g}": drift("drift", r, Below(math.log(0.7))) for r in DRIFT_RATES},
+        **{f"shape, rate {r:g}": drift("drift_shape", r) for r in DRIFT_RATES},
     },
     traps=(
         "Absolute drift is settled by BN's scale: divided by the spread.",
@@ -95,8 +70,8 @@ M1 = Claim(
 
 def saturated(layer: int, rate: float, target: Below | None = None) -> ClaimPart:
     """The difference of saturated shares, over the run."""
-    arms = drift_arm("batchnorm", rate), drift_arm("none", rate)
-    measure = over_phase(*arms, f"train@batch/saturation/{layer}", log=False)
+    key = f"train@batch/saturation/{layer}"
+    measure = over_phase(*pair("claim_drift", rate), key, log=False)
     return ClaimPart("share of sigmoids, with BN minus without", measure, target, interest=0.05)
 
 
@@ -108,30 +83,23 @@ M7 = Claim(
     protocol="As M1. A sigmoid is saturated where its derivative is below 0.05 (|input| > 2.89).",
     rule="Mean share over the run below that without BN, in the last hidden layer, at both rates.",
     parts={
-        **{
-            f"last hidden layer, rate {rate:g}": saturated(3, rate, Below(0.0))
-            for rate in (0.3, 1.0)
-        },
-        **{f"first hidden layer, rate {rate:g}": saturated(1, rate) for rate in (0.3, 1.0)},
+        **{f"last hidden layer, rate {r:g}": saturated(3, r, Below(0.0)) for r in DRIFT_RATES},
+        **{f"first hidden layer, rate {r:g}": saturated(1, r) for r in DRIFT_RATES},
     },
     traps=("gamma may grow and saturate them again: the probe logs it beside the share.",),
 )
 
 
 # M2
-def ics_arm(norm: str, rate: float) -> StudyArm:
-    """An arm of claim_ics."""
-    return StudyArm("claim_ics", {"norm.name": norm}, rate)
-
-
 LINEAR_INITS = {"Glorot's weights": "", "torch's default weights": ", default init"}
 
 
-def linear_gap(quantities: Mapping[str, float], reading: str) -> float:
+def linear_gap(reading: str) -> Measure:
     """Cosine with BN minus without in the deep linear net, its mean over the phases."""
     phases = [f"{phase}{reading}" for phase in ("early", "mid", "late")]
-    return fmean(
-        quantities[f"cosine batchnorm {p}"] - quantities[f"cosine none {p}"] for p in phases
+    return of_problem(
+        "linear_net",
+        lambda q: fmean(q[f"cosine batchnorm {p}"] - q[f"cosine none {p}"] for p in phases),
     )
 
 
@@ -140,45 +108,32 @@ def ics_parts(rates: tuple[float, float], hidden_layers: int = 5) -> dict[str, C
     layers = range(2, hidden_layers + 1)
     cosines = [f"train@batch/ics_cosine/{layer}" for layer in layers]
     distances = [f"train@batch/ics_relative/{layer}" for layer in layers]
-    regimes = [(rate, name) for rate in rates for name in PHASES]
+    regimes = {
+        f"rate {rate:g}, {name}": (pair("claim_ics", rate), phase)
+        for rate in rates
+        for name, phase in PHASES.items()
+    }
+    gaps = {
+        **{
+            regime: over_phase(*arms, cosines, phase, log=False)
+            for regime, (arms, phase) in regimes.items()
+        },
+        **{f"deep linear net, {words}": linear_gap(key) for words, key in LINEAR_INITS.items()},
+    }
+    statistic = "cosine, with BN minus without"
     return {
         **{
-            f"cosine, rate {rate:g}, {phase}": ClaimPart(
-                "cosine, with BN minus without",
-                over_phase(
-                    ics_arm("batchnorm", rate),
-                    ics_arm("none", rate),
-                    cosines,
-                    PHASES[phase],
-                    log=False,
-                ),
-                Above(0.0),
-                interest=0.05,
-            )
-            for rate, phase in regimes
-        },
-        **{
-            f"cosine, deep linear net, {words}": ClaimPart(
-                "cosine, with BN minus without",
-                of_problem("linear_net", partial(linear_gap, reading=reading)),
-                Above(0.0),
-                interest=0.05,
-            )
-            for words, reading in LINEAR_INITS.items()
+            f"cosine, {name}": ClaimPart(statistic, measure, Above(0.0), interest=0.05)
+            for name, measure in gaps.items()
         },
         "cosine, deep linear net, steps of equal length": ClaimPart(
-            "cosine, with BN minus without",
-            of_problem("linear_net", partial(linear_gap, reading=", equal step")),
+            statistic, linear_gap(", equal step")
         ),
         **{
-            f"relative distance, rate {rate:g}, {phase}": ClaimPart(
-                f"|G - G'|/|G|, {RATIO}",
-                over_phase(
-                    ics_arm("batchnorm", rate), ics_arm("none", rate), distances, PHASES[phase]
-                ),
-                scale="log",
+            f"relative distance, {regime}": ClaimPart(
+                f"|G - G'|/|G|, {RATIO}", over_phase(*arms, distances, phase), scale="log"
             )
-            for rate, phase in regimes
+            for regime, (arms, phase) in regimes.items()
         },
     }
 
@@ -213,13 +168,9 @@ M2 = Claim(
 
 
 # M3
-def noise_arm(norm: str) -> StudyArm:
-    """An arm of claim_noise."""
-    return StudyArm("claim_noise", {"norm.name": norm})
-
-
-FASTER = {
-    norm: speedup(noise_arm(norm), noise_arm("none")) for norm in ("batchnorm", "noisy_batchnorm")
+NOISY = {
+    norm: arms_of("claim_noise", "norm.name")(norm)
+    for norm in ("none", "batchnorm", "noisy_batchnorm", "noise")
 }
 
 M3 = Claim(
@@ -239,36 +190,35 @@ M3 = Claim(
         "that speed-up."
     ),
     parts={
-        "what there is to keep": ClaimPart(
-            "steps without norm / with BN", FASTER["batchnorm"], Above(0.0), "log", math.log(1.2)
+        "what there is to keep": faster(
+            *(NOISY["batchnorm"], NOISY["none"], Above(0.0)),
+            statistic="steps without norm / with BN",
+            interest=WORTH_A_LOOK,
         ),
         "kept beyond one half": ClaimPart(
             "ln speed-up of noisy BN minus half that of BN",
             steps_contrast(
                 [
-                    (0.5, noise_arm("none")),
-                    (0.5, noise_arm("batchnorm")),
-                    (-1.0, noise_arm("noisy_batchnorm")),
+                    (0.5, NOISY["none"]),
+                    (0.5, NOISY["batchnorm"]),
+                    (-1.0, NOISY["noisy_batchnorm"]),
                 ],
-                noise_arm("none"),
+                NOISY["none"],
             ),
             Above(0.0),
-            interest=math.log(1.2),
+            interest=WORTH_A_LOOK,
         ),
-        "noisy BN": ClaimPart(
-            "steps without norm / with noisy BN", FASTER["noisy_batchnorm"], scale="log"
+        "noisy BN": faster(
+            *(NOISY["noisy_batchnorm"], NOISY["none"]),
+            statistic="steps without norm / with noisy BN",
         ),
-        "noise alone": ClaimPart(
-            "steps without norm / with noise alone",
-            speedup(noise_arm("noise"), noise_arm("none")),
-            scale="log",
+        "noise alone": faster(
+            NOISY["noise"], NOISY["none"], statistic="steps without norm / with noise alone"
         ),
-        "test accuracy, noisy BN minus BN": ClaimPart(
-            "test accuracy (pp)", gap(noise_arm("noisy_batchnorm"), noise_arm("batchnorm"))
+        "test accuracy, noisy BN minus BN": more_accurate(
+            NOISY["noisy_batchnorm"], NOISY["batchnorm"]
         ),
-        "test accuracy, noise alone minus none": ClaimPart(
-            "test accuracy (pp)", gap(noise_arm("noise"), noise_arm("none"))
-        ),
+        "test accuracy, noise alone minus none": more_accurate(NOISY["noise"], NOISY["none"]),
     },
     traps=("A share of a benefit that is not there: whether there is one is a part of its own.",),
     caveats=(
@@ -282,26 +232,20 @@ M3 = Claim(
 AS_DRAWN = "as drawn"  # before the first step
 
 
-def landscape_arm(norm: str, rate: float) -> StudyArm:
-    """An arm of claim_landscape."""
-    return StudyArm("claim_landscape", {"norm.name": norm}, rate)
-
-
-def smoother(metric: str, rate: float, phase: str) -> ClaimPart:
+def smoother(metric: str, rate: float, phase: str, target: Below | None = None) -> ClaimPart:
     """The log ratio of a number of the landscape, over a phase."""
-    arms = landscape_arm("batchnorm", rate), landscape_arm("none", rate)
     share = (0.0, 0.0) if phase == AS_DRAWN else PHASES[phase]
-    measure = over_phase(*arms, f"train@batch/{metric}", share, median=True)
-    return ClaimPart(f"{metric.replace('_', ' ')}, {RATIO}", measure, scale="log")
+    key = f"train@batch/{metric}"
+    measure = over_phase(*pair("claim_landscape", rate), key, share, median=True)
+    interest = WORTH_A_LOOK if target else None
+    return ClaimPart(f"{metric.replace('_', ' ')}, {RATIO}", measure, target, "log", interest)
 
 
 def landscape_parts(rate: float, larger: float) -> dict[str, ClaimPart]:
     """The parts of M4; the deciding ones are at `rate`."""
     return {
         **{
-            f"smoothness, {phase}": deciding(
-                smoother("smoothness", rate, phase), Below(0.0), WORTH_A_LOOK
-            )
+            f"smoothness, {phase}": smoother("smoothness", rate, phase, Below(0.0))
             for phase in PHASES
         },
         "smoothness, as drawn": smoother("smoothness", rate, AS_DRAWN),
@@ -356,11 +300,7 @@ M4 = Claim(
 
 
 # M5
-def norm_arm(norm: str) -> StudyArm:
-    """An arm of claim_norms."""
-    return StudyArm("claim_norms", {"norm.name": norm})
-
-
+norm_arm = arms_of("claim_norms", "norm.name")
 OTHERS = {
     "L1 BN": "l1_batchnorm",
     "L∞ BN": "linf_batchnorm",
@@ -380,29 +320,31 @@ M5 = Claim(
     rule="Within ±1 pp of BN's test accuracy (TOST), each of the four.",
     parts={
         **{
-            words: ClaimPart(
-                "test accuracy (pp), minus BN", gap(norm_arm(norm), norm_arm("batchnorm")), EQUAL
-            )
+            words: more_accurate(norm_arm(norm), norm_arm("batchnorm"), EQUAL, words="minus BN")
             for words, norm in OTHERS.items()
         },
-        "no norm": ClaimPart(
-            "test accuracy (pp), minus BN", gap(norm_arm("none"), norm_arm("batchnorm"))
-        ),
+        "no norm": more_accurate(norm_arm("none"), norm_arm("batchnorm"), words="minus BN"),
     },
     caveats=("Where no norm at all does as well too, this says little of norms: see the reading.",),
 )
 
 
 # M6
-def growth_arm(norm: str, activation: str, batch_size: int = 128) -> StudyArm:
-    """An arm of claim_growth."""
+def growth(
+    norm: str,
+    activation: str,
+    batch_size: int = 128,
+    target: Target | None = None,
+    interest: float | None = None,
+) -> ClaimPart:
+    """The factor by which gradients grow from layer to layer in a net of claim_growth."""
     where = {"norm.name": norm, "model.activation": activation, "batch_size": batch_size}
-    return StudyArm("claim_growth", where, None)
+    measure = at_start(StudyArm("claim_growth", where, None), "train@batch/gradient_growth")
+    return ClaimPart("factor per layer", measure, target, interest=interest)
 
 
 GROWTH = math.sqrt(math.pi / (math.pi - 1))  # 1.2112, Yang et al. 2019, for BN and ReLU
 THEORY = Between(GROWTH - 0.02, GROWTH + 0.02)
-KEY = "train@batch/gradient_growth"
 
 M6 = Claim(
     id="M6",
@@ -422,34 +364,15 @@ M6 = Claim(
     rule="Within 0.02 of 1.2112 at batches of 128, 512 and 1024 (TOST); sigmoids below 1.",
     parts={
         **{
-            f"BN, ReLU, batch {m}": ClaimPart(
-                "factor per layer", at_start(growth_arm("batchnorm", "relu", m), KEY), THEORY
-            )
-            for m in (128, 512, 1024)
+            f"BN, ReLU, batch {m}": growth("batchnorm", "relu", m, THEORY) for m in (128, 512, 1024)
         },
-        "no norm, sigmoid": ClaimPart(
-            "factor per layer",
-            at_start(growth_arm("none", "sigmoid"), KEY),
-            Below(1.0),
-            interest=0.1,
-        ),
-        **{
-            f"BN, ReLU, batch {m}": ClaimPart(
-                "factor per layer", at_start(growth_arm("batchnorm", "relu", m), KEY)
-            )
-            for m in (8, 32)
-        },
-        **{
-            f"{words}, batch 128": ClaimPart(
-                "factor per layer", at_start(growth_arm(norm, activation), KEY)
-            )
-            for words, norm, activation in (
-                ("BN, sigmoid", "batchnorm", "sigmoid"),
-                ("BN, tanh", "batchnorm", "tanh"),
-                ("Layer Normalization, ReLU", "layernorm", "relu"),
-                ("no norm, ReLU", "none", "relu"),
-            )
-        },
+        "no norm, sigmoid": growth("none", "sigmoid", target=Below(1.0), interest=0.1),
+        "BN, ReLU, batch 8": growth("batchnorm", "relu", 8),
+        "BN, ReLU, batch 32": growth("batchnorm", "relu", 32),
+        "BN, sigmoid, batch 128": growth("batchnorm", "sigmoid"),
+        "BN, tanh, batch 128": growth("batchnorm", "tanh"),
+        "Layer Normalization, ReLU, batch 128": growth("layernorm", "relu"),
+        "no norm, ReLU, batch 128": growth("none", "relu"),
     },
     traps=(
         "Finite width, and the ends of the net: 512 units, five layers dropped at each end.",
@@ -464,11 +387,8 @@ M6 = Claim(
 
 def kappa_slope(quantities: Mapping[str, float]) -> float:
     """The least-squares slope of ln kappa over ln scale; at 1:1 kappa is all but 1."""
-    scales = (3, 10, 30, 100)
-    return linear_regression(
-        [math.log(scale) for scale in scales],
-        [math.log(quantities[f"kappa@{scale}"]) for scale in scales],
-    ).slope
+    kappas = {math.log(s): math.log(quantities[f"kappa@{s}"]) for s in (3, 10, 30, 100)}
+    return linear_regression(list(kappas), list(kappas.values())).slope
 
 
 M8 = Claim(
@@ -541,10 +461,7 @@ def ghost_parts(
             Above(0.0),
             interest=0.2,
         ),
-        **{
-            f"test accuracy, statistics of {m}": ClaimPart("test accuracy (%)", level(arm))
-            for m, arm in arms.items()
-        },
+        **{f"test accuracy, statistics of {m}": accuracy(arm) for m, arm in arms.items()},
     }
 
 

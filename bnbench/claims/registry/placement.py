@@ -4,19 +4,13 @@ N0 to N4 are the notes of docs/myths.md.
 """
 
 from bnbench.claims.records import Above, Below, Between, Claim, ClaimPart
-from bnbench.claims.registry.convergence import EQUAL
-from bnbench.claims.statistics import contrast, gap, level, of_problem
+from bnbench.claims.registry.parts import EQUAL, accuracy, arms_of, gains_more, more_accurate
+from bnbench.claims.statistics import of_problem
 from bnbench.claims.study import StudyArm
 
-
 # P1
-def placed(activation: str, placement: str) -> StudyArm:
-    """An arm of claim_placement."""
-    return StudyArm("claim_placement", {"model.activation": activation, "placement": placement})
-
-
-ACTIVATIONS = ("relu", "sigmoid", "tanh")
-POST_MINUS_PRE = {a: gap(placed(a, "post"), placed(a, "pre")) for a in ACTIVATIONS}
+placed = arms_of("claim_placement", "model.activation", "placement")
+PLACED = {a: (placed(a, "post"), placed(a, "pre")) for a in ("relu", "sigmoid", "tanh")}
 
 P1 = Claim(
     id="P1",
@@ -34,32 +28,17 @@ P1 = Claim(
     rule="Within ±1 pp of test accuracy (TOST), for each of the three activations.",
     parts={
         **{
-            activation: ClaimPart(
-                "test accuracy (pp), after minus before", POST_MINUS_PRE[activation], EQUAL
-            )
-            for activation in ACTIVATIONS
+            activation: more_accurate(*pair, EQUAL, words="after minus before")
+            for activation, pair in PLACED.items()
         },
-        "interaction of ReLU and sigmoid": ClaimPart(
-            "test accuracy (pp), difference of the two",
-            contrast(
-                [
-                    (1.0, placed("relu", "post")),
-                    (-1.0, placed("relu", "pre")),
-                    (-1.0, placed("sigmoid", "post")),
-                    (1.0, placed("sigmoid", "pre")),
-                ]
-            ),
+        "interaction of ReLU and sigmoid": gains_more(
+            PLACED["relu"], PLACED["sigmoid"], words="difference of the two"
         ),
         **{
-            f"{activation}, rate of the net with BN before, tuning seeds": ClaimPart(
-                "test accuracy (pp), after minus before",
-                gap(
-                    placed(activation, "post"),
-                    placed(activation, "pre"),
-                    at=placed(activation, "pre"),
-                ),
+            f"{activation}, rate of the net with BN before, tuning seeds": more_accurate(
+                *pair, at=pair[1], words="after minus before"
             )
-            for activation in ACTIVATIONS
+            for activation, pair in PLACED.items()
         },
     },
     traps=("The best rate depends on the placement: tuned for each.",),
@@ -82,9 +61,18 @@ def affine(model: str, *, has_affine: bool = True, lacks: str = "") -> StudyArm:
     return StudyArm("claim_affine", {"model.name": model, "norm.affine": has_affine, **parts})
 
 
-AFFINE_GAIN = {
-    model: gap(affine(model), affine(model, has_affine=False)) for model in ("mlp", "sigmoid_mlp")
-}
+def needed(points: float) -> dict[str, ClaimPart]:
+    """The parts of P2 that decide: gamma and beta gain each net more than so many points."""
+    return {
+        net: more_accurate(
+            affine(model),
+            affine(model, has_affine=False),
+            Above(points),
+            words="both minus neither",
+        )
+        for net, model in (("ReLU", "mlp"), ("sigmoid", "sigmoid_mlp"))
+    }
+
 
 P2 = Claim(
     id="P2",
@@ -100,17 +88,12 @@ P2 = Claim(
     ),
     rule="Accuracy with both above that with neither by more than 1 pp, in both nets.",
     parts={
-        "ReLU": ClaimPart("test accuracy (pp), both minus neither", AFFINE_GAIN["mlp"], Above(1.0)),
-        "sigmoid": ClaimPart(
-            "test accuracy (pp), both minus neither", AFFINE_GAIN["sigmoid_mlp"], Above(1.0)
+        **needed(1.0),
+        "ReLU, beta": more_accurate(
+            affine("mlp"), affine("mlp", lacks="bias"), words="both minus gamma alone"
         ),
-        "ReLU, beta": ClaimPart(
-            "test accuracy (pp), both minus gamma alone",
-            gap(affine("mlp"), affine("mlp", lacks="bias")),
-        ),
-        "ReLU, gamma": ClaimPart(
-            "test accuracy (pp), both minus beta alone",
-            gap(affine("mlp"), affine("mlp", lacks="scale")),
+        "ReLU, gamma": more_accurate(
+            affine("mlp"), affine("mlp", lacks="scale"), words="both minus beta alone"
         ),
     },
     traps=("The best rate may depend on them: tuned for each.",),
@@ -125,11 +108,7 @@ P2 = Claim(
 
 
 # P3
-def frozen(trainable: str) -> StudyArm:
-    """An arm of claim_freeze."""
-    named = None if trainable == "all" else trainable  # a setting only where it is not all
-    return StudyArm("claim_freeze", {"train.trainable": named})
-
+frozen = arms_of("claim_freeze", "train.trainable")  # None, no such setting, where it is all
 
 P3 = Claim(
     id="P3",
@@ -145,14 +124,10 @@ P3 = Claim(
     ),
     rule="Above the head alone by more than 5 pp of test accuracy.",
     parts={
-        "over the head alone": ClaimPart(
-            "test accuracy (pp)", gap(frozen("norm"), frozen("head")), Above(5.0)
-        ),
-        "over as many single weights": ClaimPart(
-            "test accuracy (pp)", gap(frozen("norm"), frozen("random"))
-        ),
-        "under the whole net": ClaimPart("test accuracy (pp)", gap(frozen("norm"), frozen("all"))),
-        "head alone": ClaimPart("test accuracy (%)", level(frozen("head"))),
+        "over the head alone": more_accurate(frozen("norm"), frozen("head"), Above(5.0)),
+        "over as many single weights": more_accurate(frozen("norm"), frozen("random")),
+        "under the whole net": more_accurate(frozen("norm"), frozen(None)),
+        "head alone": accuracy(frozen("head")),
     },
     traps=("Any 600 parameters might do: as many single weights as a reading.",),
     caveats=("Digits are easy for random features: the head alone may leave little to win.",),
@@ -176,6 +151,15 @@ P4 = Claim(
         "a GPU for each run; small residual nets have another order."
     ),
 )
+
+
+def classifier(norm: str, target: Above | None = None) -> ClaimPart:
+    """The accuracy that a norm gains the classifier of two branches."""
+    measure = of_problem(
+        "two_branches", lambda q: 100 * (q[f"accuracy {norm}"] - q["accuracy none"])
+    )
+    return ClaimPart("accuracy (pp), minus none", measure, target)
+
 
 P5 = Claim(
     id="P5",
@@ -209,26 +193,9 @@ P5 = Claim(
             Below(19.0),
             interest=1.0,
         ),
-        "classifier with it": ClaimPart(
-            "accuracy (pp), minus none",
-            of_problem(
-                "two_branches",
-                lambda q: 100 * (q["accuracy l2 over channels"] - q["accuracy none"]),
-            ),
-            Above(1.0),
-        ),
-        "classifier with N1's variant": ClaimPart(
-            "accuracy (pp), minus none",
-            of_problem(
-                "two_branches", lambda q: 100 * (q["accuracy l2 over space"] - q["accuracy none"])
-            ),
-        ),
-        "classifier with BN": ClaimPart(
-            "accuracy (pp), minus none",
-            of_problem(
-                "two_branches", lambda q: 100 * (q["accuracy batchnorm"] - q["accuracy none"])
-            ),
-        ),
+        "classifier with it": classifier("l2 over channels", Above(1.0)),
+        "classifier with N1's variant": classifier("l2 over space"),
+        "classifier with BN": classifier("batchnorm"),
     },
 )
 

@@ -4,26 +4,33 @@ This is shift from outside, between training and test data; internal covariate s
 """
 
 from bnbench.claims.records import Above, Below, Claim, ClaimPart
-from bnbench.claims.statistics import gap
+from bnbench.claims.registry.parts import more_accurate, pair
 from bnbench.claims.study import StudyArm
 from bnbench.claims.under_shift import change, cost, recovered, recovered_gap, retained_gap
 
 APPEARANCE = ("contrast", "brightness", "gaussian_noise", "blur")
 SEVERITIES = (1, 3, 5)
-
-
-def cnn(norm: str) -> StudyArm:
-    """A small convolutional net of claim_shift."""
-    return StudyArm("claim_shift", {"norm.name": norm})
-
-
+CNN_BN, CNN_NONE = pair("claim_shift")
+MLP_BN, MLP_NONE = pair("claim_shift_mlp")
 SMALL_CNN = (
     "Two convolutions of 16 and 32 channels, 320 steps of 64, rates decaying to 1 % (cosine), "
     "each at the best of at least six rates on seeds 100-102, chosen on unshifted images; seeds "
     "0-9; severities 1, 3, 5 (of inversion: 20, 60 and 100 % of the images)."
 )
 TRANSDUCTIVE = "Statistics of test images are transductive; nothing is tuned on shifted images."
-RETAINED = "clean accuracy retained (pp), BN minus no norm"
+
+
+def retained(
+    bn: StudyArm, none: StudyArm, shifts: tuple[str, ...], target: Above | Below
+) -> dict[str, ClaimPart]:
+    """The share of the clean accuracy that is left: over all shifts, which decides, and each."""
+
+    def part(shifts: tuple[str, ...], target: Above | Below | None = None) -> ClaimPart:
+        measure = retained_gap(bn, none, shifts, SEVERITIES)
+        return ClaimPart("clean accuracy retained (pp), BN minus no norm", measure, target)
+
+    return {"all shifts": part(shifts, target), **{shift: part((shift,)) for shift in shifts}}
+
 
 D1 = Claim(
     id="D1",
@@ -42,21 +49,15 @@ D1 = Claim(
         "than 1 pp."
     ),
     parts={
-        "all shifts": ClaimPart(
-            RETAINED,
-            retained_gap(cnn("batchnorm"), cnn("none"), (*APPEARANCE, "invert"), SEVERITIES),
-            Below(-1.0),
-        ),
-        **{
-            shift: ClaimPart(
-                RETAINED, retained_gap(cnn("batchnorm"), cnn("none"), (shift,), SEVERITIES)
-            )
-            for shift in (*APPEARANCE, "invert")
-        },
+        **retained(CNN_BN, CNN_NONE, (*APPEARANCE, "invert"), Below(-1.0)),
         "Group Normalization, all shifts": ClaimPart(
             "clean accuracy retained (pp), GN minus no norm",
             retained_gap(
-                cnn("groupnorm"), cnn("none"), (*APPEARANCE, "invert"), SEVERITIES, ("none", "none")
+                CNN_BN.but(norm__name="groupnorm"),
+                CNN_NONE,
+                (*APPEARANCE, "invert"),
+                SEVERITIES,
+                ("none", "none"),
             ),
         ),
     },
@@ -67,11 +68,7 @@ D1 = Claim(
     ),
 )
 
-ADAPTED = recovered(cnn("batchnorm"), "adabn", APPEARANCE, SEVERITIES)
-RECALIBRATED = recovered(cnn("none"), "recalibrated", APPEARANCE, SEVERITIES, "none")
-BN_OVER_NONE = recovered_gap(
-    cnn("batchnorm"), cnn("none"), ("adabn", "recalibrated"), APPEARANCE, SEVERITIES
-)
+RECALIBRATED = recovered(CNN_NONE, "recalibrated", APPEARANCE, SEVERITIES, "none")
 SHARE = "share of the loss won back"
 
 D2 = Claim(
@@ -88,13 +85,15 @@ D2 = Claim(
         "test images."
     ),
     parts={
-        "all test images": ClaimPart(SHARE, ADAPTED, Above(0.3)),
+        "all test images": ClaimPart(
+            SHARE, recovered(CNN_BN, "adabn", APPEARANCE, SEVERITIES), Above(0.3)
+        ),
         "8 test images at once": ClaimPart(
-            SHARE, recovered(cnn("batchnorm"), "batch", APPEARANCE, SEVERITIES)
+            SHARE, recovered(CNN_BN, "batch", APPEARANCE, SEVERITIES)
         ),
         **{
             f"all test images, {shift}": ClaimPart(
-                SHARE, recovered(cnn("batchnorm"), "adabn", (shift,), SEVERITIES)
+                SHARE, recovered(CNN_BN, "adabn", (shift,), SEVERITIES)
             )
             for shift in APPEARANCE
         },
@@ -122,18 +121,18 @@ D3 = Claim(
     parts={
         "8 clean images at once": ClaimPart(
             "test accuracy (pp), minus running statistics",
-            change(cnn("batchnorm"), "batch"),
+            change(CNN_BN, "batch"),
             Below(-1.0),
         ),
         "8 images of a class at once": ClaimPart(
             "test accuracy (pp), minus 8 in any order",
-            cost(cnn("batchnorm"), "batch", "class_sorted"),
+            cost(CNN_BN, "batch", "class_sorted"),
             Below(-5.0),
         ),
         "inversion, all test images": ClaimPart(
-            SHARE, recovered(cnn("batchnorm"), "adabn", ("invert",), (5,)), Below(0.3)
+            SHARE, recovered(CNN_BN, "adabn", ("invert",), (5,)), Below(0.3)
         ),
-        "all clean images": ClaimPart("test accuracy (pp)", change(cnn("batchnorm"), "adabn")),
+        "all clean images": ClaimPart("test accuracy (pp)", change(CNN_BN, "adabn")),
     },
     traps=(TRANSDUCTIVE,),
     caveats=(
@@ -157,20 +156,20 @@ D4 = Claim(
     rule="Share won back in the net with BN above that in the net without, by more than 0.1.",
     parts={
         "BN minus no norm": ClaimPart(
-            "difference of the shares won back", BN_OVER_NONE, Above(0.1)
+            "difference of the shares won back",
+            recovered_gap(CNN_BN, CNN_NONE, ("adabn", "recalibrated"), APPEARANCE, SEVERITIES),
+            Above(0.1),
         ),
         "no norm, recalibrated": ClaimPart(SHARE, RECALIBRATED),
         "no norm, recalibrated, clean": ClaimPart(
-            "test accuracy (pp)", change(cnn("none"), "recalibrated", plain="none")
+            "test accuracy (pp)", change(CNN_NONE, "recalibrated", plain="none")
         ),
-        "with BN adapted against no norm recalibrated": ClaimPart(
-            "test accuracy (pp), clean",
-            gap(
-                cnn("batchnorm"),
-                cnn("none"),
-                "test@adabn/accuracy",
-                baseline_key="test@recalibrated/accuracy",
-            ),
+        "with BN adapted against no norm recalibrated": more_accurate(
+            CNN_BN,
+            CNN_NONE,
+            words="clean",
+            key="test@adabn/accuracy",
+            baseline_key="test@recalibrated/accuracy",
         ),
     },
     traps=(TRANSDUCTIVE,),
@@ -191,13 +190,6 @@ D5 = Claim(
 )
 
 
-def perceptron(norm: str) -> StudyArm:
-    """An arm of claim_shift_mlp."""
-    return StudyArm("claim_shift_mlp", {"norm.name": norm})
-
-
-MLP_SHIFTS = (*APPEARANCE, "translate")
-
 D6 = Claim(
     id="D6",
     sentence=(
@@ -211,20 +203,7 @@ D6 = Claim(
         "least six rates on seeds 100-102; seeds 0-9; five shifts at severities 1, 3, 5."
     ),
     rule="Share of the clean accuracy that is left, higher by more than 1 pp than without norm.",
-    parts={
-        "all shifts": ClaimPart(
-            RETAINED,
-            retained_gap(perceptron("batchnorm"), perceptron("none"), MLP_SHIFTS, SEVERITIES),
-            Above(1.0),
-        ),
-        **{
-            shift: ClaimPart(
-                RETAINED,
-                retained_gap(perceptron("batchnorm"), perceptron("none"), (shift,), SEVERITIES),
-            )
-            for shift in MLP_SHIFTS
-        },
-    },
+    parts=retained(MLP_BN, MLP_NONE, (*APPEARANCE, "translate"), Above(1.0)),
     traps=("Internal and external shift are two things: this row has nothing of M1 and M2.",),
 )
 
