@@ -13,30 +13,33 @@ from typing import Any
 import pandas as pd
 
 from bnbench.tracking.run_dir import RunFolder
-from bnbench.tracking.stored import TABLES
+from bnbench.tracking.stored import DEPTH, TABLES, DamagedError, content
 
 DTYPES = {int: "int64", float: "float64", str: "category"}
 
 Source = tuple[Path, Mapping[str, Any]]  # a file and the summary of its run; {} without one
 
 
-def read_table(content: bytes, **options: Any) -> pd.DataFrame:
-    """Parse a CSV file whose every row has as many fields as its header.
+def read_table(file: Path, depth: int = DEPTH, **options: Any) -> pd.DataFrame:
+    """Read a CSV file whose every row has as many fields as its header.
 
     Args:
-        content: of the file.
+        file: of a results folder.
+        depth: how deep its folder lies below the results folder.
         options: those of `pandas.read_csv`.
 
     Raises:
-        ValueError: the content is no such table; one line.
+        FileNotFoundError: the file is missing.
+        DamagedError: the file holds no such table; one line.
     """
+    text = BytesIO(content(file, depth=depth))
     try:
         with warnings.catch_warnings():
             # pandas would cut off surplus fields, or take the first column for the names of rows
             warnings.simplefilter("error", pd.errors.ParserWarning)
-            return pd.read_csv(BytesIO(content), index_col=False, **options)
+            return pd.read_csv(text, index_col=False, **options)
     except (OverflowError, ValueError, pd.errors.ParserWarning) as error:
-        raise ValueError(" ".join(str(error).split())) from None
+        raise DamagedError(f"{file}: {' '.join(str(error).split())}") from None
 
 
 def read_long(
@@ -58,10 +61,10 @@ def read_long(
         if left < 0:
             raise ValueError(f"{source[0]}: with those before it more than {TABLES:,} bytes")
     lengths = [text.count(b"\n") for text in texts]
-    content = b"".join(texts)
+    joined = b"".join(texts)
     del texts  # which is as large as the tables below
     try:
-        return _parse(content, columns), lengths
+        return _parse(joined, columns), lengths
     except ValueError:
         for source in sources:
             try:
@@ -76,9 +79,9 @@ def _body(file: Path, summary: Mapping[str, Any]) -> bytes:
     return RunFolder(file.parent).proved(summary, file).partition(b"\n")[2]
 
 
-def _parse(content: bytes, columns: Mapping[str, type]) -> pd.DataFrame:
+def _parse(text: bytes, columns: Mapping[str, type]) -> pd.DataFrame:
     return pd.read_csv(
-        BytesIO(content),
+        BytesIO(text),
         header=None,
         names=list(columns),
         dtype={column: DTYPES[kind] for column, kind in columns.items()},

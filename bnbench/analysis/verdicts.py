@@ -16,7 +16,7 @@ import pandas as pd
 
 from bnbench.analysis.long_csv import read_table
 from bnbench.tracking.shapes import CLAIM, CLAIM_ID, JUDGED, checked, parsed
-from bnbench.tracking.stored import SMALL, DamagedError, content
+from bnbench.tracking.stored import DamagedError, content
 from bnbench.tracking.whole_files import read_object, write_whole
 
 DEPTH = 2  # below the results folder: claims/<data>
@@ -235,8 +235,7 @@ def _read(path: Path, needed: Sequence[str], depth: int = DEPTH + 1) -> pd.DataF
         DamagedError: the file is missing, or a column or a cell is not as expected; one line.
     """
     try:
-        text = content(path, SMALL, depth)
-        table = read_table(text, dtype=dict.fromkeys(TEXT, str))
+        table = read_table(path, depth, dtype=dict.fromkeys(TEXT, str))
         is_evidence = needed == ("part",)
         if is_evidence:
             needed = (*needed, *(EXACT if "holds" in table else EVIDENCE))

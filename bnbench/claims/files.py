@@ -18,7 +18,7 @@ from bnbench.analysis.verdicts import DEPTH
 from bnbench.claims.judge import PartResult, PValues, Verdict, p_of_parts
 from bnbench.claims.records import Above, Below, Between, ClaimPart
 from bnbench.tracking.csv_log import write_table
-from bnbench.tracking.stored import DamagedError, content, make_folder
+from bnbench.tracking.stored import make_folder
 
 SCOREBOARD = [
     *("claim", "verdict", "statistic", "estimate", "ci_low", "ci_high", "ci_level", "n"),
@@ -107,15 +107,10 @@ def p_values(folder: Path) -> dict[str, PValues]:
     Raises:
         DamagedError: parts.csv cannot be read as a table of p-values.
     """
-    file = folder / "parts.csv"
     try:
-        table = read_table(content(file, depth=DEPTH), usecols=list(OF_P), dtype=OF_P)
+        table = read_table(folder / "parts.csv", DEPTH, usecols=list(OF_P), dtype=OF_P)
     except FileNotFoundError:
         return {}
-    except DamagedError:
-        raise
-    except ValueError as error:
-        raise DamagedError(f"{file}: {error}") from None
     deciding = table[table["role"] == "verdict"]
     return {
         str(claim): p_of_parts(list(rows["p_confirm"]), list(rows["p_refute"]))

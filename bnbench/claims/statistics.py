@@ -6,6 +6,7 @@ Accuracies are in percentage points; logarithms are natural.
 """
 
 import math
+import operator
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -14,7 +15,7 @@ import pandas as pd
 
 from bnbench.analysis.inference import log_steps
 from bnbench.claims.records import Measure
-from bnbench.claims.study import Study, StudyArm
+from bnbench.claims.study import Study, StudyArm, arm_name
 from bnbench.config.points import crossing
 from bnbench.request.tuning import SCORE
 
@@ -23,15 +24,59 @@ CURVE = SCORE
 POINTS = 100.0  # percentage points in a share of 1
 
 
-def level(arm: StudyArm, key: str = ACCURACY, scale: float = POINTS) -> Measure:
-    """Measure a final metric of one arm."""
+# A number of every run in a frame, by seed: those of one arm of a study.
+OfRuns = Callable[[Study, StudyArm, pd.DataFrame], pd.Series]
+
+
+def of_runs(arm: StudyArm, number: OfRuns) -> Measure:
+    """Measure a number of one arm's runs."""
 
     def measure(study: Study) -> pd.DataFrame:
         (runs,) = study.paired([arm])
-        value = scale * study.final(runs, key)
+        value = number(study, arm, runs)
         return rows_of(value, treatment=value, treatment_arm=runs["arm"])
 
     return measure
+
+
+def compared(
+    treatment: StudyArm,
+    baseline: StudyArm,
+    number: OfRuns,
+    baseline_number: OfRuns | None = None,
+    *,
+    at: StudyArm | None = None,
+    compare: Callable[[pd.Series, pd.Series], pd.Series] = operator.sub,
+) -> Measure:
+    """Measure a number of the treatment's runs and one of the baseline's, compared seed by seed.
+
+    Args:
+        treatment: one arm.
+        baseline: the other.
+        number: of runs.
+        baseline_number: that of the baseline, if it is another.
+        at: the arm whose tuned rate both arms take, for a reading at a matched rate on the tuning
+            seeds; None for each arm's own rate.
+        compare: makes the value of both numbers; by default treatment minus baseline.
+    """
+
+    def measure(study: Study) -> pd.DataFrame:
+        rate = study.rate(at) if at else None
+        one, other = study.paired([treatment, baseline], rate)
+        a, b = number(study, treatment, one), (baseline_number or number)(study, baseline, other)
+        return rows_of(compare(a, b), a, b, one["arm"], other["arm"])
+
+    return measure
+
+
+def final_metric(key: str) -> OfRuns:
+    """Read a final metric of runs, in pp."""
+    return lambda study, arm, runs: POINTS * study.final(runs, key)
+
+
+def level(arm: StudyArm, key: str = ACCURACY) -> Measure:
+    """Measure a final metric of one arm."""
+    return of_runs(arm, final_metric(key))
 
 
 def gap(
@@ -40,34 +85,14 @@ def gap(
     key: str = ACCURACY,
     *,
     baseline_key: str | None = None,
-    scale: float = POINTS,
     at: StudyArm | None = None,
 ) -> Measure:
-    """Measure the difference of a final metric, treatment minus baseline, seed by seed.
-
-    Args:
-        treatment: one arm.
-        baseline: the other.
-        key: the metric.
-        baseline_key: the metric of the baseline, if it is another.
-        scale: the factor from metrics to the unit of the statistic.
-        at: the arm whose tuned rate both arms take, for a reading at a matched rate on the tuning
-            seeds; None for each arm's own rate.
-    """
-
-    def measure(study: Study) -> pd.DataFrame:
-        rate = study.rate(at) if at else None
-        one, other = study.paired([treatment, baseline], rate)
-        a = scale * study.final(one, key)
-        b = scale * study.final(other, baseline_key or key)
-        return rows_of(a - b, a, b, one["arm"], other["arm"])
-
-    return measure
+    """Measure the difference of a final metric, or of two, treatment minus baseline."""
+    numbers = final_metric(key), final_metric(baseline_key or key)
+    return compared(treatment, baseline, *numbers, at=at)
 
 
-def contrast(
-    terms: Sequence[tuple[float, StudyArm]], key: str = ACCURACY, scale: float = POINTS
-) -> Measure:
+def contrast(terms: Sequence[tuple[float, StudyArm]], key: str = ACCURACY) -> Measure:
     """Measure Σ weight · final metric over several arms, such as a difference of differences.
 
     `treatment` is the sum over positive weights, `baseline` minus the sum over negative weights.
@@ -75,19 +100,13 @@ def contrast(
 
     def measure(study: Study) -> pd.DataFrame:
         frames = study.paired([arm for _, arm in terms])
-        nothing = pd.Series(0.0, frames[0].index)
-        sides = {True: nothing, False: nothing}
+        sides = {sign: pd.Series(0.0, frames[0].index) for sign in (True, False)}
+        arms: dict[bool, list[str]] = {True: [], False: []}
         for (weight, _), frame in zip(terms, frames, strict=True):
-            sides[weight > 0] = sides[weight > 0] + abs(weight) * scale * study.final(frame, key)
-        names = {
-            sign: "+".join(
-                _name(f) for (w, _), f in zip(terms, frames, strict=True) if (w > 0) == sign
-            )
-            for sign in (True, False)
-        }
-        return rows_of(
-            sides[True] - sides[False], sides[True], sides[False], names[True], names[False]
-        )
+            sides[weight > 0] += abs(weight) * POINTS * study.final(frame, key)
+            arms[weight > 0].append(arm_name(frame))
+        a, b = sides[True], sides[False]
+        return rows_of(a - b, a, b, "+".join(arms[True]), "+".join(arms[False]))
 
     return measure
 
@@ -172,12 +191,10 @@ def fails(frame: pd.DataFrame) -> pd.Series:
 def rescued(treatment: StudyArm, baseline: StudyArm) -> Measure:
     """Measure 1 where the treatment trains and the baseline diverges or gets stuck, else 0."""
 
-    def measure(study: Study) -> pd.DataFrame:
-        one, other = study.paired([treatment, baseline])
-        a, b = (1.0 - fails(frame) for frame in (one, other))
-        return rows_of(a * (1 - b), a, b, one["arm"], other["arm"])
+    def trains(study: Study, arm: StudyArm, runs: pd.DataFrame) -> pd.Series:
+        return 1.0 - fails(runs)
 
-    return measure
+    return compared(treatment, baseline, trains, compare=lambda a, b: a * (1 - b))
 
 
 def largest_stable_rate(treatment: StudyArm, baseline: StudyArm, rates: Sequence[float]) -> Measure:
@@ -210,7 +227,7 @@ def largest_stable_rate(treatment: StudyArm, baseline: StudyArm, rates: Sequence
         largest, largest_of_other = (
             pd.Series([rates[max(k, 1) - 1] for k in side], index, dtype=float) for side in (a, b)
         )
-        return rows_of(value, largest, largest_of_other, _name(one[0]), _name(other[0]), bound)
+        return rows_of(value, largest, largest_of_other, one[0]["arm"], other[0]["arm"], bound)
 
     return measure
 
@@ -235,24 +252,23 @@ def good_range(treatment: StudyArm, baseline: StudyArm) -> Measure:
     return measure
 
 
-def slope(
-    points: Sequence[tuple[float, StudyArm]], key: Callable[[Study, pd.DataFrame], pd.Series]
-) -> Measure:
+def slope(points: Sequence[tuple[float, StudyArm]], number: OfRuns) -> Measure:
     """Measure the least-squares slope of a number of each run over x, seed by seed."""
 
     def measure(study: Study) -> pd.DataFrame:
         frames = study.paired([arm for _, arm in points])
-        y = pd.DataFrame({x: key(study, f) for (x, _), f in zip(points, frames, strict=True)})
+        pairs = zip(points, frames, strict=True)
+        y = pd.DataFrame({x: number(study, arm, frame) for (x, arm), frame in pairs})
         x = np.array([x for x, _ in points])
         centred = x - x.mean()
         value = (y * centred).sum(axis=1, skipna=False) / (centred**2).sum()
         last, first = y.iloc[:, -1], y.iloc[:, 0]
-        return rows_of(value, last, first, _name(frames[-1]), _name(frames[0]))
+        return rows_of(value, last, first, frames[-1]["arm"], frames[0]["arm"])
 
     return measure
 
 
-def generalisation_gap(study: Study, runs: pd.DataFrame) -> pd.Series:
+def generalisation_gap(study: Study, arm: StudyArm, runs: pd.DataFrame) -> pd.Series:
     """Measure training accuracy minus test accuracy, in pp."""
     return POINTS * (study.final(runs, "train/accuracy") - study.final(runs, ACCURACY))
 
@@ -278,61 +294,46 @@ def over_phase(
     """
     names = [keys] if isinstance(keys, str) else list(keys)
 
-    def side(study: Study, arm: StudyArm, frame: pd.DataFrame) -> pd.Series:
-        points = pd.concat([study.curves(arm, frame, key) for key in names])
-        budget = frame["train.steps"].iloc[0]
-        points = points[_within(points["step"], phase, budget)]
-        by_step = points.groupby(["seed", "step"])["value"].mean(skipna=False).groupby("seed")
-        means = by_step.median(skipna=False) if median else by_step.mean(skipna=False)
-        return means.reindex(frame.index)
-
-    def measure(study: Study) -> pd.DataFrame:
-        one, other = study.paired([treatment, baseline])
-        a, b = side(study, treatment, one), side(study, baseline, other)
+    def log_ratio(a: pd.Series, b: pd.Series) -> pd.Series:
         with np.errstate(divide="ignore", invalid="ignore"):
-            value = pd.Series(np.log(a / b) if log else a - b, a.index)
-        return rows_of(value, a, b, one["arm"], other["arm"])
+            return pd.Series(np.log(a / b), a.index)
 
-    return measure
-
-
-def curve_gap(
-    arm: StudyArm, key: str, minus: str, phase: tuple[float, float], scale: float = POINTS
-) -> Measure:
-    """Measure the mean difference of two curves of the same runs over a phase of the run."""
-
-    def measure(study: Study) -> pd.DataFrame:
-        (frame,) = study.paired([arm])
-        budget = frame["train.steps"].iloc[0]
-
-        def mean(name: str) -> pd.Series:
-            points = study.curves(arm, frame, name)
-            inside = points[_within(points["step"], phase, budget)]
-            means = inside.groupby("seed")["value"].mean(skipna=False)
-            return scale * means.reindex(frame.index)
-
-        a, b = mean(key), mean(minus)
-        return rows_of(a - b, a, b, frame["arm"], frame["arm"])
-
-    return measure
+    number, compare = phase_mean(names, phase, median), log_ratio if log else operator.sub
+    return compared(treatment, baseline, number, compare=compare)
 
 
-def _within(steps: pd.Series, phase: tuple[float, float], budget: float) -> pd.Series:
-    """Select the steps in a phase: (from, to] of the run, with step 0 if the phase is from 0."""
-    first, last = phase
-    return ((steps > first * budget) | (first == 0)) & (steps <= last * budget)
+def phase_mean(
+    keys: Sequence[str], phase: tuple[float, float], median: bool = False, scale: float = 1.0
+) -> OfRuns:
+    """Average curves over a phase of the run, (from, to] and with step 0 if the phase is from 0."""
+
+    def number(study: Study, arm: StudyArm, runs: pd.DataFrame) -> pd.Series:
+        points = pd.concat([study.curves(arm, runs, key) for key in keys])
+        budget, steps = runs["train.steps"].iloc[0], points["step"]
+        first, last = phase
+        inside = ((steps > first * budget) | (first == 0)) & (steps <= last * budget)
+        by_step = points[inside].groupby(["seed", "step"])["value"].mean(skipna=False)
+        by_seed = by_step.groupby("seed")
+        means = by_seed.median(skipna=False) if median else by_seed.mean(skipna=False)
+        return scale * means.reindex(runs.index)
+
+    return number
+
+
+def curve_gap(arm: StudyArm, key: str, minus: str, phase: tuple[float, float]) -> Measure:
+    """Measure the mean difference of two curves of the same runs over a phase, in pp."""
+    numbers = (phase_mean([name], phase, scale=POINTS) for name in (key, minus))
+    return compared(arm, arm, *numbers)
 
 
 def at_start(arm: StudyArm, key: str) -> Measure:
     """Measure a probe before the first step."""
 
-    def measure(study: Study) -> pd.DataFrame:
-        (runs,) = study.paired([arm])
+    def number(study: Study, arm: StudyArm, runs: pd.DataFrame) -> pd.Series:
         points = study.curves(arm, runs, key)
-        value = points[points["step"] == 0].set_index("seed")["value"].reindex(runs.index)
-        return rows_of(value, treatment=value, treatment_arm=runs["arm"])
+        return points[points["step"] == 0].set_index("seed")["value"].reindex(runs.index)
 
-    return measure
+    return of_runs(arm, number)
 
 
 def of_problem(name: str, value: Callable[[Mapping[str, float]], float]) -> Measure:
@@ -367,7 +368,3 @@ def rows_of(
     }
     plain = {k: v.to_numpy() if isinstance(v, pd.Series) else v for k, v in columns.items()}
     return pd.DataFrame(plain)
-
-
-def _name(frame: pd.DataFrame) -> str:
-    return str(frame["arm"].iloc[0])

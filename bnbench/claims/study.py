@@ -21,7 +21,6 @@ from bnbench.request.tuning import SCORE, best_place, mean_accuracy
 from bnbench.tracking.experiment_dir import experiment_path
 from bnbench.tracking.run_dir import RunFolder
 from bnbench.tracking.shapes import OUTCOMES
-from bnbench.tracking.stored import DamagedError, content
 
 FIRST_TUNING_SEED = 100  # seeds from 100 on choose learning rates; smaller ones report
 
@@ -89,15 +88,10 @@ class Study:
             LackingError: the file is missing.
             DamagedError: the file is damaged.
         """
-        file = self.folder / "measured" / f"{name}.csv"
         try:
-            return read_table(content(file))
+            return read_table(self.folder / "measured" / f"{name}.csv")
         except FileNotFoundError:
-            raise LackingError(f"{file.name} was not measured yet") from None
-        except DamagedError:
-            raise
-        except ValueError as error:
-            raise DamagedError(f"{file}: {error}") from None
+            raise LackingError(f"{name}.csv was not measured yet") from None
 
     def matching(self, arm: StudyArm) -> pd.DataFrame:
         """Select the runs that have the values of `arm.where`, at every rate and seed."""
@@ -160,22 +154,22 @@ class Study:
         for other in frames[1:]:
             if list(other.index) != list(first.index):
                 raise IntegrityError(
-                    f"{_arm(first)} has the seeds {list(first.index)} and {_arm(other)} has "
-                    f"{list(other.index)}: unpaired"
+                    f"{arm_name(first)} has the seeds {list(first.index)} and {arm_name(other)} "
+                    f"has {list(other.index)}: unpaired"
                 )
         pairs = [(a, b, _shared(a, b)) for k, a in enumerate(frames) for b in frames[:k]]
         for seed in map(int, first.index):
             for frame in frames:
-                if number := self.fingerprint(_arm(frame), seed)["overlap"]:
+                if number := self.fingerprint(arm_name(frame), seed)["overlap"]:
                     raise IntegrityError(
-                        f"{_arm(frame)} seed {seed}: {number} images are in two of its splits: "
+                        f"{arm_name(frame)} seed {seed}: {number} images are in two of its splits: "
                         "what it was tested on it has seen"
                     )
             for a, b, shared in pairs:
-                mark, other = (self.fingerprint(_arm(frame), seed) for frame in (a, b))
+                mark, other = (self.fingerprint(arm_name(frame), seed) for frame in (a, b))
                 if differing := [key for key in shared if mark[key] != other[key]]:
                     raise IntegrityError(
-                        f"{_arm(b)} and {_arm(a)} share the seed {seed} but not their "
+                        f"{arm_name(b)} and {arm_name(a)} share the seed {seed} but not their "
                         f"{differing[0]}: unpaired"
                     )
         return frames
@@ -195,7 +189,7 @@ class Study:
     def curves(self, arm: StudyArm, frame: pd.DataFrame, key: str) -> pd.DataFrame:
         """Select the points `seed, step, value` of a metric of the runs in `frame`."""
         points = curve_of(self.experiment(arm.experiment), key)
-        points = points[(points["arm"] == _arm(frame)) & points["seed"].isin(frame.index)]
+        points = points[(points["arm"] == arm_name(frame)) & points["seed"].isin(frame.index)]
         if points.empty:
             raise LackingError(f"{_words(arm)}: no curve {key}")
         return points[["seed", "step", "value"]]
@@ -231,7 +225,8 @@ def _shared(one: pd.DataFrame, other: pd.DataFrame) -> list[str]:
     return shared
 
 
-def _arm(frame: pd.DataFrame) -> str:
+def arm_name(frame: pd.DataFrame) -> str:
+    """The id of the arm that the runs of a frame are of."""
     return str(frame["arm"].iloc[0])
 
 

@@ -6,7 +6,7 @@ import pandas as pd
 
 from bnbench.analysis.load import CLEAN_POLICIES
 from bnbench.claims.records import Measure
-from bnbench.claims.statistics import ACCURACY, POINTS, rows_of
+from bnbench.claims.statistics import ACCURACY, POINTS, OfRuns, compared, final_metric, gap, rows_of
 from bnbench.claims.study import LackingError, Study, StudyArm
 
 
@@ -53,17 +53,14 @@ def retained_gap(
     different clean accuracy are comparable.
     """
 
-    def measure(study: Study) -> pd.DataFrame:
-        one, other = study.paired([treatment, baseline])
+    def share(policy: str) -> OfRuns:
+        def number(study: Study, arm: StudyArm, runs: pd.DataFrame) -> pd.Series:
+            mean = shifted(study, arm, runs, policy, shifts, severities).mean(axis=1)
+            return POINTS * mean / study.final(runs, clean_key(policy))
 
-        def share(arm: StudyArm, frame: pd.DataFrame, policy: str) -> pd.Series:
-            mean = shifted(study, arm, frame, policy, shifts, severities).mean(axis=1)
-            return POINTS * mean / study.final(frame, clean_key(policy))
+        return number
 
-        a, b = share(treatment, one, policies[0]), share(baseline, other, policies[1])
-        return rows_of(a - b, a, b, one["arm"], other["arm"])
-
-    return measure
+    return compared(treatment, baseline, *map(share, policies))
 
 
 def recovered(
@@ -108,22 +105,13 @@ def recovered_gap(
 
 def change(arm: StudyArm, policy: str, plain: str = "ema") -> Measure:
     """Measure the change of clean test accuracy from one policy to another, in pp."""
-
-    def measure(study: Study) -> pd.DataFrame:
-        (frame,) = study.paired([arm])
-        a, b = (POINTS * study.final(frame, clean_key(name)) for name in (policy, plain))
-        return rows_of(a - b, a, b, frame["arm"], frame["arm"])
-
-    return measure
+    return gap(arm, arm, clean_key(policy), baseline_key=clean_key(plain))
 
 
 def cost(arm: StudyArm, policy: str, shift: str, severity: int = 5) -> Measure:
     """Measure the change of accuracy from clean to shifted test images, in pp, one policy."""
 
-    def measure(study: Study) -> pd.DataFrame:
-        (frame,) = study.paired([arm])
-        a = POINTS * shifted(study, arm, frame, policy, [shift], [severity]).mean(axis=1)
-        b = POINTS * study.final(frame, clean_key(policy))
-        return rows_of(a - b, a, b, frame["arm"], frame["arm"])
+    def number(study: Study, arm: StudyArm, runs: pd.DataFrame) -> pd.Series:
+        return POINTS * shifted(study, arm, runs, policy, [shift], [severity]).mean(axis=1)
 
-    return measure
+    return compared(arm, arm, number, final_metric(clean_key(policy)))

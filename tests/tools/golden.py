@@ -103,8 +103,7 @@ class Measured:
 
     def measured(self, name: str) -> pd.DataFrame:
         """The committed measurements `name`, of exact claims."""
-        content = (self.board / "measured" / f"{name}.csv").read_bytes()
-        return read_table(content, **AS_WRITTEN)
+        return read_table(self.board / "measured" / f"{name}.csv", **AS_WRITTEN)
 
 
 def rejudged(board: Path) -> list[Claim]:
@@ -115,7 +114,7 @@ def rejudged(board: Path) -> list[Claim]:
         if claim.experiments == ("exact",) or not file.exists():
             found.append(claim)
             continue
-        rows = read_table(file.read_bytes(), **AS_WRITTEN)
+        rows = read_table(file, **AS_WRITTEN)
         parts = {
             name: replace(part, measure=partial(stored, rows[rows["part"] == name]))
             for name, part in claim.parts.items()

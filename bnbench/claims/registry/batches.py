@@ -7,6 +7,7 @@ from bnbench.claims.records import Above, Below, Claim, ClaimPart, Target
 from bnbench.claims.registry.parts import EQUAL, arms_of, gains_more, more_accurate
 from bnbench.claims.statistics import ACCURACY, curve_gap, gap
 from bnbench.claims.study import StudyArm
+from bnbench.claims.under_shift import change
 
 PRECISE = "test@precise/accuracy"
 sized = arms_of("claim_batch", "norm.name", "batch_size")
@@ -58,9 +59,8 @@ B1 = Claim(
 
 def against_ema(batch_size: int, policy: str, target: Above | None = None) -> ClaimPart:
     """Accuracy under a policy minus that under the running statistics, of the same nets."""
-    arm = sized("batchnorm", batch_size)
-    words, key = f"{policy} minus running statistics", f"test@{policy}/accuracy"
-    return more_accurate(arm, arm, target, words=words, key=key, baseline_key=ACCURACY)
+    statistic = f"test accuracy (pp), {policy} minus running statistics"
+    return ClaimPart(statistic, change(sized("batchnorm", batch_size), policy), target)
 
 
 B2 = Claim(
