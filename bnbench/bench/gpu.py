@@ -10,24 +10,21 @@ pass needs its sums before it can write. So it reaches 5/8 of the bandwidth of a
 nothing stays in the cache, and more where something does.
 """
 
-import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import product
-from statistics import median, quantiles
+from statistics import median
 
 import torch
 from torch import Tensor
 
+from bnbench.bench.loop import Clock, Work, interleaved, spread
 from bnbench.norms.kernels import triton_kernel
 
 SHAPES = [(64, 64, 112, 112), (64, 256, 56, 56), (64, 512, 28, 28), (64, 2048, 7, 7)]  # ResNet-50
 FORMATS = {"NCHW": torch.contiguous_format, "NHWC": torch.channels_last}
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 EPS = 1e-5
-
-Work = Callable[[], object]
-Clock = Callable[[Work, int], float]  # milliseconds for a number of repetitions
 
 
 @dataclass(frozen=True)
@@ -61,22 +58,6 @@ def gpu_clock(work: Work, repeats: int) -> float:
     end.record()
     end.synchronize()
     return start.elapsed_time(end)
-
-
-def interleaved(
-    works: Sequence[Work], samples: int, clock: Clock, milliseconds: float = 10
-) -> list[list[float]]:
-    """Measure the milliseconds of one repetition of each work, per sample; the order rotates."""
-    repeats = []
-    for work in works:
-        clock(work, 3)  # compiles, tunes, fills the allocator's cache
-        repeats.append(max(1, math.ceil(milliseconds / max(clock(work, 1), 1e-3))))
-    times: list[list[float]] = [[] for _ in works]
-    for sample in range(samples):
-        for turn in range(len(works)):
-            i = (sample + turn) % len(works)
-            times[i].append(clock(works[i], repeats[i]) / repeats[i])
-    return times
 
 
 def kernel_passes(
@@ -135,29 +116,16 @@ def compare(
         lambda: kernel_passes(*case),
         lambda: torch_passes(*case),
     )
-    copy_ms, kernel_ms, torch_ms = interleaved(works, samples, clock)
+    copy_ms, kernel_ms, torch_ms = interleaved(works, samples, 10, clock)
     megabytes = x.numel() * x.element_size() / 1e6
-    shares = [2.5 * copied / kernel for copied, kernel in zip(copy_ms, kernel_ms, strict=True)]
-    speedups = [other / kernel for other, kernel in zip(torch_ms, kernel_ms, strict=True)]
-    share, share_p10, share_p90 = _spread(shares)
-    speedup, speedup_p10, speedup_p90 = _spread(speedups)
     return Bandwidth(
-        shape="x".join(map(str, shape)),
-        layout=layout,
-        dtype=dtype,
-        relu=relu,
-        megabytes=megabytes,
-        copy_gb_per_s=2 * megabytes / median(copy_ms),
-        kernel_gb_per_s=5 * megabytes / median(kernel_ms),
-        share=share,
-        share_p10=share_p10,
-        share_p90=share_p90,
-        kernel_ms=median(kernel_ms),
-        torch_ms=median(torch_ms),
-        speedup=speedup,
-        speedup_p10=speedup_p10,
-        speedup_p90=speedup_p90,
-        samples=samples,
+        *("x".join(map(str, shape)), layout, dtype, relu, megabytes),
+        2 * megabytes / median(copy_ms),
+        5 * megabytes / median(kernel_ms),
+        *spread([2.5 * ms for ms in copy_ms], kernel_ms),
+        *(median(kernel_ms), median(torch_ms)),
+        *spread(torch_ms, kernel_ms),
+        samples,
     )
 
 
@@ -165,8 +133,3 @@ def run(samples: int) -> Iterator[Bandwidth]:
     """Time every layer, layout and dtype, without and with ReLU, one after another."""
     for shape, layout, dtype, relu in product(SHAPES, FORMATS, DTYPES, (False, True)):
         yield compare(shape, layout, dtype, relu, samples)
-
-
-def _spread(ratios: list[float]) -> tuple[float, float, float]:
-    deciles = quantiles(ratios, n=10)
-    return median(ratios), deciles[0], deciles[-1]

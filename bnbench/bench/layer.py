@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.autograd.graph import saved_tensors_hooks
 
-from bnbench.bench.loop import Work, best_ms, interleaved, spread
+from bnbench.bench.loop import Work, interleaved, spread, undisturbed
 from bnbench.norms.functional import batch_norm
 
 SHAPES = [
@@ -24,6 +24,7 @@ LAYOUTS = {"contiguous": torch.contiguous_format, "channels_last": torch.channel
 PASSES = ("train", "train+ReLU", "eval")  # forward and backward; eval is forward, no gradients
 BACKENDS = ("native", "cpp", "reference")
 EPS = 1e-5
+Running = tuple[Tensor, Tensor] | tuple[None, None]  # statistics
 FAR = 1e4  # a mean with which E[x²] - E[x]² has no digit left in float32
 
 
@@ -67,6 +68,13 @@ class LayerInputs:
     bias: Tensor
     relu: bool
 
+    def train(
+        self, backend: str, x: Tensor, weight: Tensor, bias: Tensor, running: Running = (None, None)
+    ) -> Tensor:
+        """Compute y in training from x, weight and bias."""
+        options = {"training": True, "eps": EPS, "relu": self.relu, "backend": backend}
+        return batch_norm(x, *running, weight, bias, **options)
+
 
 def problem(shape: Sequence[int], layout: str, relu: bool, mean: float = 0.0) -> LayerInputs:
     """Draw inputs from seed 0; weights are near 1 and biases near 0, as in nets."""
@@ -85,10 +93,7 @@ def train_pass(given: LayerInputs, backend: str) -> Work:
     running = torch.zeros_like(given.bias), torch.ones_like(given.bias)
 
     def work() -> None:
-        x, weight, bias = leaves
-        options = {"training": True, "eps": EPS, "relu": given.relu, "backend": backend}
-        y = batch_norm(x, *running, weight, bias, **options)
-        torch.autograd.grad(y, leaves, given.dy)
+        torch.autograd.grad(given.train(backend, *leaves, running=running), leaves, given.dy)
 
     return work
 
@@ -134,8 +139,7 @@ def kept_bytes(compute: Callable[[Tensor], Tensor], x: Tensor) -> float:
 def train_results(given: LayerInputs, backend: str, dtype: torch.dtype) -> list[Tensor]:
     """Compute y, dx and dgamma by a backend in `dtype`, as float64."""
     x, weight = (t.to(dtype, copy=True).requires_grad_() for t in (given.x, given.weight))
-    options = {"training": True, "eps": EPS, "relu": given.relu, "backend": backend}
-    y = batch_norm(x, None, None, weight, given.bias.to(dtype), **options)
+    y = given.train(backend, x, weight, given.bias.to(dtype))
     results = [y.detach(), *torch.autograd.grad(y, [x, weight], given.dy.to(dtype))]
     return [result.double() for result in results]
 
@@ -150,7 +154,9 @@ def evaluation_results(given: LayerInputs, backend: str, dtype: torch.dtype) -> 
     return [batch_norm(x, mean, var, weight, bias, eps=EPS, backend=backend).double()]
 
 
-def errors(given: LayerInputs, backend: str, training: bool) -> list[float | None]:
+def errors(
+    given: LayerInputs, backend: str, training: bool
+) -> tuple[float | None, float | None, float | None]:
     """Compute the greatest errors of y, dx and dgamma, as shares of the greatest value.
 
     With a ReLU, dx jumps where y crosses 0; values that rounding alone moves across are left out.
@@ -161,10 +167,11 @@ def errors(given: LayerInputs, backend: str, training: bool) -> list[float | Non
     if given.relu:
         same = (exact[0] > 0) == (found[0] > 0)
         exact[1], found[1] = exact[1] * same, found[1] * same
-    values: list[float | None] = [
+    y, *others = (
         float((a - b).abs().max() / b.abs().max()) for a, b in zip(found, exact, strict=True)
-    ]
-    return values + [None] * (3 - len(values))
+    )
+    dx, dgamma = others or (None, None)
+    return y, dx, dgamma
 
 
 def run(
@@ -187,32 +194,17 @@ def rows(
     given, far = (problem(shape, layout, relu, mean) for mean in (0.0, FAR))
     make = train_pass if training else evaluation_pass
 
-    def train(x: Tensor, backend: str) -> Tensor:
-        vectors, options = (given.weight, given.bias), {"eps": EPS, "relu": relu}
-        return batch_norm(x, None, None, *vectors, True, backend=backend, **options)
-
     sides = [least_traffic(given, training), *(make(given, backend) for backend in backends)]
     roof, *samples = interleaved(sides, rounds)
     for backend, times in zip(backends, samples, strict=True):
-        ratio, p10, p90 = spread(samples[0], times)
-        y_error, dx_error, dgamma_error = errors(given, backend, training)
-        far_y_error, far_dx_error, far_dgamma_error = errors(far, backend, training)
+        compute = partial(given.train, backend, weight=given.weight, bias=given.bias)
         yield LayerRow(
-            shape=str(shape),
-            layout=layout,
-            work=work,
-            backend=backend,
-            ratio=ratio,
-            p10=p10,
-            p90=p90,
-            ms=best_ms(times),
-            roof=spread(times, roof)[0],
-            kept=kept_bytes(partial(train, backend=backend), given.x) if training else None,
-            y_error=y_error,
-            dx_error=dx_error,
-            dgamma_error=dgamma_error,
-            far_y_error=far_y_error,
-            far_dx_error=far_dx_error,
-            far_dgamma_error=far_dgamma_error,
-            rounds=rounds,
+            *(str(shape), layout, work, backend),
+            *spread(samples[0], times),
+            undisturbed(times),
+            spread(times, roof)[0],
+            kept_bytes(compute, given.x) if training else None,
+            *errors(given, backend, training),
+            *errors(far, backend, training),
+            rounds,
         )

@@ -1,7 +1,7 @@
 """Paired, interleaved timings of the training loop, on one thread; `bench_layer` has the layer's.
 
 Other programs change the speed of a shared machine by more than most differences, so each sample
-times both sides within some milliseconds, in alternating order, and only the ratio is quoted.
+times all sides within some milliseconds, the order rotating, and only ratios are quoted.
 """
 
 import itertools
@@ -30,7 +30,8 @@ NETS: dict[str, dict[str, Any]] = {  # the nets of configs/model/mlp.yaml and vg
     "mlp": {"widths": [100, 100, 100], "depth": [1]},
     "vgg": {"widths": [16, 32], "depth": [2]},
 }
-Work = Callable[[], None]  # a fixed piece of work, repeated
+Work = Callable[[], object]  # a fixed piece of work, repeated
+Clock = Callable[[Work, int], float]  # milliseconds for a number of repetitions
 
 
 @dataclass(frozen=True)
@@ -48,24 +49,31 @@ class Ratio:
     pairs: int
 
 
+def cpu_clock(work: Work, repeats: int) -> float:
+    """Measure the milliseconds of the repetitions."""
+    start = time.perf_counter()
+    for _ in range(repeats):
+        work()
+    return 1e3 * (time.perf_counter() - start)
+
+
 def paired(what: str, slow: tuple[str, Work], fast: tuple[str, Work], pairs: int) -> Ratio:
     """Time two pieces of work in turn, the order flipped at every pair."""
     samples = interleaved([slow[1], fast[1]], pairs)
-    slow_ms, fast_ms = map(best_ms, samples)
+    slow_ms, fast_ms = map(undisturbed, samples)
     return Ratio(what, slow[0], fast[0], *spread(*samples), slow_ms, fast_ms, pairs)
 
 
-def interleaved(works: Sequence[Work], rounds: int, milliseconds: float = 20) -> list[list[float]]:
-    """Measure the seconds of each piece of work, once a round; the order flips every round."""
-    lengths = [repeats(work, milliseconds) for work in works]
+def interleaved(
+    works: Sequence[Work], rounds: int, milliseconds: float = 20, clock: Clock = cpu_clock
+) -> list[list[float]]:
+    """Measure the milliseconds of one repetition of each work, once a round; the order rotates."""
+    lengths = [repeats(work, milliseconds, clock) for work in works]
     samples: list[list[float]] = [[] for _ in works]
     for number in range(rounds):
-        order = range(len(works)) if number % 2 else reversed(range(len(works)))
-        for k in order:
-            start = time.perf_counter()
-            for _ in range(lengths[k]):
-                works[k]()
-            samples[k].append((time.perf_counter() - start) / lengths[k])
+        for turn in range(len(works)):
+            k = (number + turn) % len(works)
+            samples[k].append(clock(works[k], lengths[k]) / lengths[k])
     return samples
 
 
@@ -76,18 +84,15 @@ def spread(slow: Sequence[float], fast: Sequence[float]) -> tuple[float, float, 
     return median(ratios), deciles[0], deciles[-1]
 
 
-def best_ms(samples: Sequence[float]) -> float:
-    """Compute the 10th percentile in milliseconds: the time of undisturbed work."""
-    return 1e3 * quantiles(samples, n=10, method="inclusive")[0]
+def undisturbed(samples: Sequence[float]) -> float:
+    """Compute the 10th percentile: the time of undisturbed work."""
+    return quantiles(samples, n=10, method="inclusive")[0]
 
 
-def repeats(work: Work, milliseconds: float = 20) -> int:
-    """Count the repetitions of a piece of work that fill the given time, after two warm-ups."""
-    work()
-    work()
-    start = time.perf_counter()
-    work()
-    return max(1, math.ceil(milliseconds / 1e3 / max(time.perf_counter() - start, 1e-7)))
+def repeats(work: Work, milliseconds: float = 20, clock: Clock = cpu_clock) -> int:
+    """Count the repetitions of a piece of work that fill the given time, after warming up."""
+    clock(work, 3)  # compiles, tunes, fills the allocator's cache
+    return max(1, math.ceil(milliseconds / max(clock(work, 1), 1e-4)))
 
 
 def net(name: str, norm: str, shape: tuple[int, int, int], **options: Any) -> nn.Module:

@@ -69,17 +69,6 @@ def test_what_computes_something_else_is_not_timed(monkeypatch):
         bench_gpu.compare((4, 3, 5, 5), "NCHW", "float32", False, 6, Clock(), device="cpu")
 
 
-def test_repetitions_fill_the_time_and_are_divided_out():
-    asked = []
-
-    def clock(work, repeats):
-        asked.append(repeats)
-        return 3.0 * repeats
-
-    assert bench_gpu.interleaved([lambda: None], 2, clock, milliseconds=10) == [[3.0, 3.0]]
-    assert asked == [3, 1, 4, 4]
-
-
 def test_without_a_gpu_the_script_says_so_in_one_line(monkeypatch, tmp_path, capsys):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     monkeypatch.setattr(sys, "argv", ["bench_gpu.py", "--results", str(tmp_path / "results")])

@@ -26,7 +26,7 @@ def backends(request):
 
 @pytest.fixture
 def rows(monkeypatch, backends):
-    monkeypatch.setattr("bnbench.bench.loop.repeats", lambda work, milliseconds: 1)
+    monkeypatch.setattr("bnbench.bench.loop.repeats", lambda *given: 1)
     return list(bench_layer.run(rounds=3, shapes=[SHAPE, (8, 16)], backends=backends))
 
 

@@ -24,7 +24,7 @@ def test_the_ratio_is_the_median_over_pairs(monkeypatch):
     now = [0.0]
     durations = itertools.cycle([3e-3, 3e-3, 9e-3, 3e-3])
     monkeypatch.setattr(bench.time, "perf_counter", lambda: now[0])
-    monkeypatch.setattr(bench, "repeats", lambda work, milliseconds: 1)
+    monkeypatch.setattr(bench, "repeats", lambda *given: 1)
 
     def slow():
         now[0] += next(durations)
@@ -36,6 +36,17 @@ def test_the_ratio_is_the_median_over_pairs(monkeypatch):
     assert ratio.median == pytest.approx(3)
     assert ratio.p90 == pytest.approx(9)
     assert (ratio.slow_ms, ratio.fast_ms) == (pytest.approx(3), pytest.approx(1))
+
+
+def test_repetitions_fill_the_time_and_are_divided_out():
+    asked = []
+
+    def clock(work, repeats):
+        asked.append(repeats)
+        return 3.0 * repeats
+
+    assert bench.interleaved([lambda: None], 2, 10, clock) == [[3.0, 3.0]]
+    assert asked == [3, 1, 4, 4]
 
 
 def test_work_is_repeated_to_be_measurable(monkeypatch):
