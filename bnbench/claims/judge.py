@@ -181,44 +181,35 @@ def measure_part(
     )
 
 
-def _p_values(part: ClaimPart, values: list[float], bounds: set[str]) -> tuple[float, float]:
+def _p_values(part: ClaimPart, values: list[float], bounds: set[str]) -> PValues:
     """Compute the p-values for the target and for its contrary.
 
     A value that is a lower bound may stand for a larger one, so it cannot show a low mean.
     """
-    target = part.target
-    if target is None:
-        return math.nan, math.nan
-    above, below = inference.p_above, inference.p_below
-    if part.scale == "share":
-        return _share_p_values(part, values)
-    may_show_high, may_show_low = "at most" not in bounds, "at least" not in bounds
-    match target:
+    is_share = part.scale == "share"
+    assert not is_share or isinstance(part.target, Above | None), "a share is above a bound"
+
+    def above(bound: float) -> float:
+        return math.nan if "at most" in bounds else inference.p_above(values, bound)
+
+    def below(bound: float) -> float:
+        return math.nan if "at least" in bounds else inference.p_below(values, bound)
+
+    match part.target:
+        case None:
+            return PValues(math.nan, math.nan)
+        case Above(low) if is_share:
+            n, successes = len(values), int(sum(values))
+            confirm = inference.p_share_above(successes, n, low)
+            return PValues(confirm, inference.p_share_above(n - successes, n, 1 - low))
         case Above(low):
-            p = above(values, low), below(values, low)
-            allowed = may_show_high, may_show_low
+            return PValues(above(low), below(low))
         case Below(high):
-            p = below(values, high), above(values, high)
-            allowed = may_show_low, may_show_high
+            return PValues(below(high), above(high))
         case Between(low, high):
-            outside = [above(values, high), below(values, low)]
-            outside = [
-                p for p, may in zip(outside, (may_show_high, may_show_low), strict=True) if may
-            ]
-            p = inference.p_between(values, low, high), min(1.0, 2 * min(outside, default=math.nan))
-            allowed = may_show_high and may_show_low, True
-    confirm, refute = (q if may else math.nan for q, may in zip(p, allowed, strict=True))
-    return confirm, refute
-
-
-def _share_p_values(part: ClaimPart, values: list[float]) -> tuple[float, float]:
-    assert isinstance(part.target, Above), "a share is claimed to be above a bound"
-    n, successes = len(values), int(sum(values))
-    bound = part.target.low
-    return (
-        inference.p_share_above(successes, n, bound),
-        inference.p_share_above(n - successes, n, 1 - bound),
-    )
+            is_exact = bounds.isdisjoint({"at most", "at least"})
+            confirm = inference.p_between(values, low, high) if is_exact else math.nan
+            return PValues(confirm, p_of_parts([], [above(high), below(low)]).refute)
 
 
 def p_of(parts: Iterable[PartResult]) -> PValues:

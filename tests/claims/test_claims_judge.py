@@ -78,6 +78,7 @@ def test_the_numbers_of_a_part_are_those_of_scipy():
 def test_outside_the_bounds_is_tested_on_both_sides():
     one_sided = stats.ttest_1samp(HIGH, 1, alternative="greater").pvalue
     assert only(HIGH, Between(-1, 1)).p_refute == pytest.approx(2 * one_sided)
+    assert math.isnan(only(HIGH[:2], Between(-1, 1)).p_refute)
 
 
 @pytest.mark.parametrize(
