@@ -15,7 +15,7 @@ from hypothesis.internal.conjecture import providers
 from remembering import remembering
 
 from bnbench import CONFIGS, cli
-from bnbench.analysis import ExperimentData, load
+from bnbench.analysis.load import ExperimentData, load
 from bnbench.tracking.run_dir import RunFolder
 
 SUMMARY = {

@@ -21,7 +21,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bnbench import CONFIGS, ROOT, cli
-from bnbench.analysis import load
+from bnbench.analysis.load import load
 from bnbench.config.arms import science
 from bnbench.pages import report
 from bnbench.running.launch import Work

@@ -15,9 +15,8 @@ from fake_results import (
     write_shifts,
 )
 
-from bnbench.analysis import curve, final, find, load
-from bnbench.analysis.load import config_columns
-from bnbench.tracking.experiment_dir import experiment_path, write_arms, write_runs
+from bnbench.analysis.load import config_columns, curve, final, load
+from bnbench.tracking.experiment_dir import experiment_path, find, write_arms, write_runs
 from bnbench.tracking.experiment_dir import write_experiment as write_experiment_json
 from bnbench.tracking.run_dir import RunFolder, State
 

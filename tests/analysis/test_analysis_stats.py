@@ -10,8 +10,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import ttest_rel
 
-from bnbench.analysis import arm_table, comparisons, load, mean_interval, paired_difference
-from bnbench.analysis.stats import interval_table
+from bnbench.analysis.load import load
+from bnbench.analysis.stats import (
+    arm_table,
+    comparisons,
+    interval_table,
+    mean_interval,
+    paired_difference,
+)
 
 ROUNDING = 1e-9  # a few float64 operations on numbers of order one
 

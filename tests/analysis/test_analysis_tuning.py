@@ -4,7 +4,7 @@ import pytest
 from fake_results import arm_of, config, write_experiment, write_run, write_shifts
 from report_page import Page
 
-from bnbench.analysis import load
+from bnbench.analysis.load import load
 from bnbench.analysis.stats import comparisons
 from bnbench.config.labels import ranges_label
 from bnbench.config.schema import Figure, FigureKind

@@ -8,7 +8,7 @@ from fake_results import config, write_experiment, write_run, write_shifts
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bnbench.analysis import load
+from bnbench.analysis.load import load
 from bnbench.analysis.stats import comparisons
 from bnbench.config.arms import flatten
 from bnbench.config.checks import RequestError

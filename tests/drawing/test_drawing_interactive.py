@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from fake_results import POINTS, arm_of, config, write_experiment, write_run
 
-from bnbench.analysis import load
+from bnbench.analysis.load import load
 from bnbench.analysis.stats import mean_interval
 from bnbench.config.schema import Figure, FigureKind
 from bnbench.drawing import interactive

@@ -20,7 +20,7 @@ from matplotlib.colors import to_hex, to_rgb
 from matplotlib.figure import Figure as Canvas
 
 from bnbench import ROOT
-from bnbench.analysis import curve, load
+from bnbench.analysis.load import curve, load
 from bnbench.analysis.stats import mean_interval
 from bnbench.config.schema import NORM_CONFIGS, Figure, FigureKind, Policy
 from bnbench.drawing import style

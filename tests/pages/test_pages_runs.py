@@ -5,7 +5,7 @@ import shlex
 import pytest
 from fake_results import arm_of, config, write_experiment, write_run
 
-from bnbench.analysis import load
+from bnbench.analysis.load import load
 from bnbench.config.arms import science
 from bnbench.pages.arm_command import arm_command
 from bnbench.pages.runs import run_details
