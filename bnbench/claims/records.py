@@ -1,7 +1,7 @@
 """The records that declare a claim, written before any run that judges it."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import pandas as pd
@@ -94,7 +94,7 @@ class Claim:
     experiments: tuple[str, ...]
     protocol: str
     rule: str
-    parts: Mapping[str, ClaimPart]
+    parts: Mapping[str, ClaimPart] = field(default_factory=dict)
     traps: tuple[str, ...] = ()
     caveats: tuple[str, ...] = ()
     overlay: "Overlay | None" = None

@@ -24,7 +24,7 @@ CURVE = SCORE
 POINTS = 100.0  # percentage points in a share of 1
 
 
-# A number of every run in a frame, by seed: those of one arm of a study.
+# (study, arm, runs of the arm) -> a number of every run, by seed
 OfRuns = Callable[[Study, StudyArm, pd.DataFrame], pd.Series]
 
 

@@ -6,6 +6,7 @@ docs/myths.md. `pp` are percentage points.
 
 import math
 from collections.abc import Mapping
+from itertools import product
 
 from bnbench.claims.records import Above, Below, Claim, ClaimPart, Overlay
 from bnbench.claims.registry.parts import (
@@ -362,12 +363,9 @@ FACTORS = {  # of claim_bundle: column -> values without and with the paper's ch
 
 def bundle(norm: str, column: str, value: object) -> list[StudyArm]:
     """The 8 arms of claim_bundle that have a norm and one value."""
-    levels = {name: (a, b) for name, a, b in FACTORS.values()}
-    wheres: list[dict[str, object]] = [{"norm.name": norm, column: value}]
-    for name, values in levels.items():
-        if name != column:
-            wheres = [where | {name: each} for where in wheres for each in values]
-    return [StudyArm("claim_bundle", where, None) for where in wheres]
+    others = {name: values for name, *values in FACTORS.values() if name != column}
+    arm = arms_of("claim_bundle", "norm.name", column, *others, rate=None)
+    return [arm(norm, value, *values) for values in product(*others.values())]
 
 
 def effect(norm: str, factor: str, weight: float = 1.0) -> list[tuple[float, StudyArm]]:

@@ -66,7 +66,6 @@ EXACT: dict[str, Claim] = {
             "Every number keeps its bound (bnbench/measured/exact): nothing is estimated, so "
             "nothing is tested."
         ),
-        parts={},
     )
     for name, (sentence, says) in SENTENCES.items()
 }

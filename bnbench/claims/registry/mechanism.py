@@ -168,10 +168,9 @@ M2 = Claim(
 
 
 # M3
-NOISY = {
-    norm: arms_of("claim_noise", "norm.name")(norm)
-    for norm in ("none", "batchnorm", "noisy_batchnorm", "noise")
-}
+M3_NONE, M3_BN, M3_NOISY, M3_NOISE = map(
+    arms_of("claim_noise", "norm.name"), ("none", "batchnorm", "noisy_batchnorm", "noise")
+)
 
 M3 = Claim(
     id="M3",
@@ -191,34 +190,22 @@ M3 = Claim(
     ),
     parts={
         "what there is to keep": faster(
-            *(NOISY["batchnorm"], NOISY["none"], Above(0.0)),
+            M3_BN,
+            M3_NONE,
+            Above(0.0),
             statistic="steps without norm / with BN",
             interest=WORTH_A_LOOK,
         ),
         "kept beyond one half": ClaimPart(
             "ln speed-up of noisy BN minus half that of BN",
-            steps_contrast(
-                [
-                    (0.5, NOISY["none"]),
-                    (0.5, NOISY["batchnorm"]),
-                    (-1.0, NOISY["noisy_batchnorm"]),
-                ],
-                NOISY["none"],
-            ),
+            steps_contrast([(0.5, M3_NONE), (0.5, M3_BN), (-1.0, M3_NOISY)], M3_NONE),
             Above(0.0),
             interest=WORTH_A_LOOK,
         ),
-        "noisy BN": faster(
-            *(NOISY["noisy_batchnorm"], NOISY["none"]),
-            statistic="steps without norm / with noisy BN",
-        ),
-        "noise alone": faster(
-            NOISY["noise"], NOISY["none"], statistic="steps without norm / with noise alone"
-        ),
-        "test accuracy, noisy BN minus BN": more_accurate(
-            NOISY["noisy_batchnorm"], NOISY["batchnorm"]
-        ),
-        "test accuracy, noise alone minus none": more_accurate(NOISY["noise"], NOISY["none"]),
+        "noisy BN": faster(M3_NOISY, M3_NONE, statistic="steps without norm / with noisy BN"),
+        "noise alone": faster(M3_NOISE, M3_NONE, statistic="steps without norm / with noise alone"),
+        "test accuracy, noisy BN minus BN": more_accurate(M3_NOISY, M3_BN),
+        "test accuracy, noise alone minus none": more_accurate(M3_NOISE, M3_NONE),
     },
     traps=("A share of a benefit that is not there: whether there is one is a part of its own.",),
     caveats=(

@@ -145,7 +145,6 @@ P4 = Claim(
     experiments=(),
     protocol="ResNets of 110 and 164 layers on CIFAR-10.",
     rule="Order of test errors.",
-    parts={},
     reason=(
         "The differences are of 0.2 to 1.6 pp in nets of 110 layers after 64,000 steps: hours of "
         "a GPU for each run; small residual nets have another order."

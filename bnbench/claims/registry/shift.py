@@ -182,7 +182,6 @@ D5 = Claim(
     experiments=(),
     protocol="WRN-28-10 on CIFAR-10-C, ResNet-50 on ImageNet-C.",
     rule="Order of errors.",
-    parts={},
     reason=(
         "It trains on the test images, which no other claim here does, and is a method of its own "
         "rather than a fact about BN; D2 has what BN alone does."

@@ -11,7 +11,6 @@ from torch import Tensor
 from bnbench import norms
 
 Direction = Literal["<=", ">="]
-Numbers = dict[str, float]
 
 
 @dataclass(frozen=True)
@@ -37,7 +36,7 @@ class Check:
     """The bounds of a claim's parts by name, and what measures the number of every part."""
 
     parts: Mapping[str, Bound]
-    measure: Callable[[], Numbers]
+    measure: Callable[[], dict[str, float]]
 
 
 def draws() -> Callable[..., Tensor]:

@@ -15,7 +15,6 @@ from bnbench import norms
 from bnbench.measured.exact.arithmetic import (
     Bound,
     Check,
-    Numbers,
     draws,
     error,
     largest,
@@ -35,7 +34,7 @@ LAYOUTS = [
 QUANTITIES = ("y", "dx", "dgamma", "dbeta", "running_mean", "running_var", "evaluation")
 
 
-def against_torch() -> Numbers:
+def against_torch() -> dict[str, float]:
     """Our layer and torch's, step by step, in every layout."""
     errors = defaultdict[str, list[float]](list)
     for name, (dtype, _) in DTYPES.items():
@@ -81,7 +80,7 @@ E1 = Check(
 )
 
 
-def closed_form() -> Numbers:
+def closed_form() -> dict[str, float]:
     """Three ways to the gradient beside autograd through the elementary operations."""
     draw, eps = draws(), 1e-2
     x, gamma, beta, dy = 3 + 2 * draw(16, 4), draw(4), draw(4), draw(16, 4)
@@ -126,7 +125,7 @@ E2 = Check(
 )
 
 
-def bias_before() -> Numbers:
+def bias_before() -> dict[str, float]:
     """A linear layer and a convolution, each with a bias in front of BN."""
     draw = draws()
     trained, frozen, moved = [], [], []
@@ -159,7 +158,7 @@ E4 = Check(
 )
 
 
-def scaled_weights() -> Numbers:
+def scaled_weights() -> dict[str, float]:
     """BN after a linear layer with weights W and with weights 10 W."""
     draw, a = draws(), 10.0
     u, w, dy = draw(16, 6), draw(4, 6), draw(16, 4)

@@ -8,18 +8,10 @@ import math
 import torch
 from torch.nn import functional as F
 
-from bnbench.measured.exact.arithmetic import (
-    Bound,
-    Check,
-    Numbers,
-    draws,
-    error,
-    layer,
-    set_parameters,
-)
+from bnbench.measured.exact.arithmetic import Bound, Check, draws, error, layer, set_parameters
 
 
-def identity() -> Numbers:
+def identity() -> dict[str, float]:
     """gamma and beta that undo one batch, and those that undo the mean and variance of 200."""
     draw, m, num_batches, mu, sigma = draws(), 16, 200, 3.0, 2.0
     batches = mu + sigma * draw(num_batches, m, 8)
@@ -47,7 +39,7 @@ E6 = Check(
 )
 
 
-def batch_mates() -> Numbers:
+def batch_mates() -> dict[str, float]:
     """The output for samples alone, in another order, and among other samples."""
     draw = draws()
     bn = set_parameters(layer(5), draw(5), draw(5))
@@ -79,7 +71,7 @@ E10 = Check(
 PRECISIONS = {"float32": (torch.float32, 1e-6), "float64": (torch.float64, 1e-14)}
 
 
-def affine_map() -> Numbers:
+def affine_map() -> dict[str, float]:
     """Evaluation as scale and offset per channel, and the convolution that takes them in."""
     numbers = {}
     for name, (dtype, _) in PRECISIONS.items():

@@ -11,19 +11,10 @@ from torch import Tensor, nn
 from torch.nn.utils import parameters_to_vector
 
 from bnbench import norms
-from bnbench.measured.exact.arithmetic import (
-    Bound,
-    Check,
-    Numbers,
-    draws,
-    error,
-    largest,
-    layer,
-    smallest,
-)
+from bnbench.measured.exact.arithmetic import Bound, Check, draws, error, largest, layer, smallest
 
 
-def population_estimates() -> Numbers:
+def population_estimates() -> dict[str, float]:
     """Both estimators on 500 batches of 32, drawn at random and sorted by class."""
     draw, m, num_batches = draws(), 32, 500
     iid = 3 + 2 * draw(num_batches, m, 8)
@@ -71,7 +62,7 @@ E3 = Check(
 )
 
 
-def feature_maps() -> Numbers:
+def feature_maps() -> dict[str, float]:
     """N1's example: six maps of 100×100."""
     draw, maps, size = draws(), 6, 100
     bn, x = layer(maps, spatial_dims=2), 3 + 2 * draw(2, maps, size, size)
@@ -107,7 +98,7 @@ E7 = Check(
 )
 
 
-def output_variance() -> Numbers:
+def output_variance() -> dict[str, float]:
     """Var(x_hat) for batches of given sigma2, and what eps = 0 does."""
     x = draws()(64, 3)
     x = (x - x.mean(0)) / x.std(0, correction=0)
@@ -144,7 +135,7 @@ E8 = Check(
 BATCH_SIZES = (4, 8, 16, 32)
 
 
-def inverse_variances() -> Numbers:
+def inverse_variances() -> dict[str, float]:
     """E[1/sigma2_B] by integral, and E[1/(sigma2_B + eps)] by integral and by the layer.
 
     The layer has an eps, and needs it here: without, the variance of 1/sigma2_B is infinite up to
