@@ -94,15 +94,10 @@ def load(folder: Path) -> ExperimentData:
     ended = finished(bare.runs)
     runs = zip(ended["arm"], ended["seed"], strict=True)
     folders = [RunFolder.of(results, arm, seed) for arm, seed in runs]
-    summaries = list(map(_summary, folders))
-    tables = []
-    for files, columns in (
-        ([folder.metrics for folder in folders], CURVES),
-        ([folder.shifts for folder in folders], SHIFTS),
-    ):
-        sources = list(zip(files, summaries, strict=True))
-        tables.append(_long(sources, ended, columns))
-    return replace(bare, curves=tables[0], shifts=tables[1])
+    sources = [(folder, _summary(folder)) for folder in folders]
+    curves = _long([(folder.metrics, summary) for folder, summary in sources], ended, CURVES)
+    shifts = _long([(folder.shifts, summary) for folder, summary in sources], ended, SHIFTS)
+    return replace(bare, curves=curves, shifts=shifts)
 
 
 def load_runs(folder: Path) -> ExperimentData:
