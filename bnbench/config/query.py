@@ -5,18 +5,20 @@
 A query has names of columns (in backticks where they have dots), numbers, texts, True and False,
 comparisons, `in` and `not in` with lists of constants, `and`, `or` and `not` (also &, | and ~). It
 means what it means to `pandas.DataFrame.eval`, which however runs any code that stands in it: here
-there are no calls, no attributes and no arithmetic, and how long a query takes is bounded.
+Python's parser makes a syntax tree, and what of it is no such condition (a call, an attribute,
+arithmetic) is refused. How long a query takes is bounded.
 
 Nothing here imports pandas. A query is checked before training by the settings of the arms, and by
 the same rules again when it is asked of a table.
 """
 
+import ast
 import operator
 import re
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from functools import reduce
-from math import isfinite, isnan
+from math import inf, isnan
 from typing import TYPE_CHECKING, Any, Literal
 
 from bnbench.config.checks import RequestError
@@ -25,21 +27,19 @@ if TYPE_CHECKING:
     from pandas import DataFrame, Series
 
 MAX_LENGTH = 4000  # characters of a query
-MAX_DEPTH = 20  # of parentheses and negations
+MAX_DEPTH = 20  # of conditions in each other
 MAX_TERMS = 100  # comparisons
 MAX_LIST = 500  # constants of a list
 MAX_INTEGER = 2**63 - 1  # what a column of integers holds
 
-TOKEN = re.compile(
-    r"""(?P<quoted>`[^`]*`)
-    | (?P<name>[^\W\d][\w.]*)
-    | (?P<number>(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)
-    | (?P<text>'(?:[^'\\]|\\['"\\])*'|"(?:[^"\\]|\\['"\\])*")
-    | (?P<sign>==|!=|<=|>=|[<>()\[\],&|~+-])""",
+PIECE = re.compile(  # of a query where it is not Python as it stands
+    r"""(?<!\w)(?P<text>'(?:[^'\\]|\\['"\\])*'|"(?:[^"\\]|\\['"\\])*")
+    | `(?P<column>[^`]*)`
+    | (?P<sign>[&|])
+    | (?P<space>\s)
+    | (?P<foreign>[^\w.()\[\],<>=!~+-])""",
     re.VERBOSE,
 )
-WORDS = {"and": "and", "&": "and", "or": "or", "|": "or", "not": "not", "in": "in"}
-CONSTANTS = {"True": True, "False": False}
 EQUAL: dict[str, Callable[[Any, Any], Any]] = {"==": operator.eq, "!=": operator.ne}
 ORDER: dict[str, Callable[[Any, Any], Any]] = {
     "<": operator.lt,
@@ -47,9 +47,13 @@ ORDER: dict[str, Callable[[Any, Any], Any]] = {
     ">": operator.gt,
     ">=": operator.ge,
 }
+COMPARE = [ast.Eq, ast.NotEq, ast.Lt, ast.LtE, ast.Gt, ast.GtE, ast.In, ast.NotIn]
+SIGNS: dict[Any, str] = dict(zip(COMPARE, (*EQUAL, *ORDER, "in", "not in"), strict=True))
 JOINED: dict[str, Callable[[Any, Any], Any]] = {"and": operator.and_, "or": operator.or_}
 OF_LISTS = {"==": "in", "!=": "not in", "in": "in", "not in": "not in"}
 EXAMPLE = "expected a comparison such as batch_size == 64"
+LANGUAGE = "names, values, lists of values, comparisons such as ==, and, or, not, in"
+TOO_DEEP = f"expected a query of columns at most {MAX_DEPTH} levels deep"
 
 Kind = Literal["number", "flag", "text"]  # what a column holds; None where that is nothing
 
@@ -110,10 +114,25 @@ def parse(text: str, columns: Collection[str]) -> Query:
     """
     if len(text) > MAX_LENGTH:
         raise RequestError(f"expected a query of at most {MAX_LENGTH} characters")
-    parser = QueryParser(text, columns)
-    condition = parser.condition(parser.either())
-    parser.expect("end")
-    return Query(frozenset(parser.names), condition)
+    try:
+        tree = ast.parse(PIECE.sub(in_python, text).strip(), mode="eval").body
+        names, terms = set[str](), 0
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Attribute):
+                name = ast.unparse(node)
+                raise RequestError(f"{name}: expected a name with dots in backticks, `{name}`")
+            if (name := column_name(node)) and name not in columns:
+                known = ", ".join(column for column in map(str, columns) if "/" not in column)
+                raise RequestError(f"{name}: expected a column, one of {known}")
+            names |= {name} if name else set()
+            terms += len(node.ops) if isinstance(node, ast.Compare) else 0
+        if terms > MAX_TERMS:
+            raise RequestError(f"expected a query of at most {MAX_TERMS} comparisons")
+        return Query(frozenset(names), condition(tree))
+    except SyntaxError as error:
+        raise RequestError(f"expected a query of columns: {LANGUAGE} ({error.msg})") from None
+    except (MemoryError, RecursionError):  # Python's own, of hundreds of levels
+        raise RequestError(TOO_DEEP) from None
 
 
 def kind_of(values: Iterable[Any]) -> Kind | None:
@@ -124,171 +143,76 @@ def kind_of(values: Iterable[Any]) -> Kind | None:
     return "number" if all(isinstance(value, int | float) for value in there) else "text"
 
 
-class QueryParser:
-    """Reads a query from left to right, each method what binds tighter than the one before."""
-
-    def __init__(self, text: str, columns: Collection[str]):
-        self.columns, self.names = columns, set[str]()
-        self.tokens = [*tokens(text), ("end", "its end")]
-        self.depth = self.terms = 0
-
-    def take(self, *wanted: str) -> str | None:
-        """The next sign or word if it is one of these, and go on behind it."""
-        kind, token = self.tokens[0]
-        words = {"name": WORDS.get(token), "sign": WORDS.get(token, token), "end": kind}
-        word = words.get(kind)
-        return word if word in wanted and self.next() else None
-
-    def next(self) -> tuple[str, str]:
-        """The next token, and go on behind it; the end stays."""
-        return self.tokens.pop(0) if len(self.tokens) > 1 else self.tokens[0]
-
-    def expect(self, wanted: str) -> None:
-        """Go on behind a sign, or refuse what stands in its place."""
-        if not self.take(wanted):
-            words = "a comparison, and, or" if wanted == "end" else wanted
-            raise self.unexpected(words)
-
-    def unexpected(self, wanted: str) -> RequestError:
-        """The line for a token in the wrong place."""
-        return RequestError(f"expected {wanted} at {self.tokens[0][1]}, in a query of columns")
-
-    def deeper(self, read: Callable[[], Any]) -> Any:
-        """Read what stands one level deeper."""
-        self.depth += 1
-        if self.depth > MAX_DEPTH:
-            raise RequestError(f"expected a query of columns at most {MAX_DEPTH} levels deep")
-        inner = read()
-        self.depth -= 1
-        return inner
-
-    def condition(self, node: Any) -> Term:
-        """A condition, or refuse what is none."""
-        if isinstance(node, Column):
-            return Term("flag", (node,))
-        if not isinstance(node, Term):
-            raise RequestError(EXAMPLE)
-        return node
-
-    def either(self) -> Any:
-        """Read conditions with `or` between them."""
-        return self.joined("or", lambda: self.joined("and", self.negation))
-
-    def joined(self, word: str, read: Callable[[], Any]) -> Any:
-        """Read conditions with one word between them."""
-        parts = [read()]
-        while self.take(word):
-            parts.append(read())
-        return parts[0] if len(parts) == 1 else Term(word, tuple(map(self.condition, parts)))
-
-    def negation(self) -> Any:
-        """Read a comparison, perhaps behind `not`."""
-        if self.take("not"):
-            return Term("not", (self.condition(self.deeper(self.negation)),))
-        return self.comparison()
-
-    def comparison(self) -> Any:
-        """Read a value, or several with comparisons between: `1 < a <= 3` is two comparisons."""
-        left, terms = self.value(), []
-        while op := self.take(*EQUAL, *ORDER, "in", "not"):
-            if op == "not":
-                self.expect("in")
-                op = "not in"
-            right = self.value()
-            terms.append(compared(left, op, right))
-            left = right
-        self.terms += len(terms)
-        if self.terms > MAX_TERMS:
-            raise RequestError(f"expected a query of at most {MAX_TERMS} comparisons")
-        return Term("and", tuple(terms)) if len(terms) > 1 else (terms or [left])[0]
-
-    def value(self) -> Any:
-        """Read a column, a constant, a list of constants, or what stands in parentheses."""
-        if self.take("("):
-            return self.deeper(self.enclosed)
-        if self.take("["):
-            return self.deeper(lambda: self.constants("]", []))
-        if self.take("~"):
-            return Term("not", (self.condition(self.deeper(self.value)),))
-        sign = self.take("+", "-")
-        kind, token = self.tokens[0]
-        if kind == "number":
-            self.next()
-            return number(f"{sign or ''}{token}")
-        if sign or kind in ("sign", "end") or (kind == "name" and token in WORDS):
-            raise self.unexpected("a number" if sign else "a column or a value")
-        self.next()
-        if kind == "text":
-            return re.sub(r"\\(.)", r"\1", token[1:-1])
-        if kind == "name" and token in CONSTANTS:
-            return CONSTANTS[token]
-        return self.column(token.strip("`"), kind == "quoted")
-
-    def enclosed(self) -> Any:
-        """Read the rest of a condition, a value or a list in parentheses."""
-        inner = self.either()
-        if self.take(","):
-            return self.constants(")", [inner])
-        self.expect(")")
-        return inner
-
-    def constants(self, end: str, values: list[Any]) -> tuple[Any, ...]:
-        """Read the rest of a list of constants."""
-        while not self.take(end):
-            values.append(self.value())
-            if not self.take(","):
-                self.expect(end)
-                break
-        if any(isinstance(value, Column | Term | tuple) for value in values):
-            raise RequestError("expected a list of numbers and texts such as [2, 64]")
-        if len(values) > MAX_LIST:
-            raise RequestError(f"expected a list of at most {MAX_LIST} values")
-        return tuple(values)
-
-    def column(self, name: str, is_quoted: bool) -> Column:
-        """A name, or refuse what is no column."""
-        if name == "None" and not is_quoted:
-            raise RequestError("None: a missing value equals nothing, not even itself: type x != x")
-        if "." in name and not is_quoted:
-            raise RequestError(f"{name}: expected a name with dots in backticks, `{name}`")
-        if name not in self.columns:
-            known = ", ".join(column for column in map(str, self.columns) if "/" not in column)
-            raise RequestError(f"{name}: expected a column, one of {known}")
-        self.names.add(name)
-        return Column(name)
-
-
-def tokens(text: str) -> Iterable[tuple[str, str]]:
-    """The words, values and signs of a query, each with its kind.
+def in_python(piece: re.Match[str]) -> str:
+    """Write a piece of a query in Python; a name in backticks as a set, of which there are none.
 
     Raises:
-        RequestError: with the first characters that are none.
+        RequestError: it is nothing that a query has, such as a brace.
     """
-    place = 0
-    while text[place:].strip():
-        place += len(text[place:]) - len(text[place:].lstrip())
-        found = TOKEN.match(text, place)
-        if not found:
-            raise RequestError(
-                f"expected a query of columns, not {text[place : place + 20]}: names, values, "
-                "comparisons such as ==, and, or, not, in"
-            )
-        yield str(found.lastgroup), found[0]
-        place = found.end()
+    if piece["foreign"]:
+        rest = piece.string[piece.start() :][:20]
+        raise RequestError(f"expected a query of columns, not {rest}: {LANGUAGE}")
+    if piece["column"] is not None:
+        return f" {{{piece['column']!r}}} "
+    # a space behind a text, since three quotes in a row are others; no line ends
+    return {"&": " and ", "|": " or "}.get(piece[0], f"{piece['text'] or ''} ")
 
 
-def number(token: str) -> int | float:
-    """A number of a query; refuses what no column holds (`RequestError`)."""
-    value = int(token) if token.lstrip("+-").isdecimal() else float(token)
-    if not (isfinite(value) if isinstance(value, float) else abs(value) <= MAX_INTEGER):
-        raise RequestError(f"{token}: expected a number that a column can hold, less than 2^63")
-    return value
+def column_name(node: ast.AST) -> str | None:
+    """The name of a column; None for what is none."""
+    match node:
+        case ast.Name(name) | ast.Set([ast.Constant(str(name))]):
+            return name
+    return None
 
 
-def compared(left: Any, op: str, right: Any) -> Term:
+def condition(node: ast.expr, depth: int = 0) -> Term:
+    """Read a condition, or refuse what is none (`RequestError`)."""
+    if depth > MAX_DEPTH:
+        raise RequestError(TOO_DEEP)
+    match node:
+        case ast.BoolOp(op, parts):
+            word = "and" if isinstance(op, ast.And) else "or"
+            return Term(word, tuple(condition(part, depth + 1) for part in parts))
+        case ast.UnaryOp(ast.Not() | ast.Invert(), inner):
+            return Term("not", (condition(inner, depth + 1),))
+        case ast.Compare(left, ops, others):  # 1 < a <= 3 is two comparisons
+            sides = [value(side) for side in (left, *others)]
+            return Term("and", tuple(map(compared, sides, ops, sides[1:])))
+    column = value(node)
+    if not isinstance(column, Column):
+        raise RequestError(EXAMPLE)
+    return Term("flag", (column,))
+
+
+def value(node: ast.expr) -> Any:
+    """Read a column, a constant or a list of constants, or refuse what is none (`RequestError`)."""
+    if name := column_name(node):
+        return Column(name)
+    try:
+        found = ast.literal_eval(node)
+    except ValueError:
+        found = ...
+    has_list = isinstance(found, list | tuple)
+    for item in found if has_list else [found]:
+        if item is None:
+            raise RequestError("None: a missing value equals nothing, not even itself: type x != x")
+        if not isinstance(item, int | float | str):
+            code = ast.unparse(node).replace("{'", "`").replace("'}", "`")
+            raise RequestError(f"expected a column, a value or a list of values, not {code}")
+        is_large = isinstance(item, int) and abs(item) > MAX_INTEGER
+        if is_large or item in (inf, -inf):
+            raise RequestError(f"{item}: expected a number that a column can hold, less than 2^63")
+    if has_list and len(found) > MAX_LIST:
+        raise RequestError(f"expected a list of at most {MAX_LIST} values")
+    return tuple(found) if has_list else found
+
+
+def compared(left: Any, sign: ast.cmpop, right: Any) -> Term:
     """A comparison of two values; refuses what can have no answer in any table (`RequestError`)."""
-    if any(isinstance(side, Term) for side in (left, right)):
-        raise RequestError(f"expected values on both sides of {op}, not conditions")
+    if type(sign) not in SIGNS:
+        raise RequestError(f"expected a comparison such as ==, not {type(sign).__name__.lower()}")
+    op = SIGNS[type(sign)]
     if not any(isinstance(side, Column) for side in (left, right)):
         raise RequestError(f"expected a column on one side of {op}")
     if isinstance(left, tuple) and op in EQUAL:
@@ -307,14 +231,11 @@ def _check(term: Term, kinds: Mapping[str, Kind | None]) -> None:
     elif term.op == "flag" and kinds[term.parts[0].name] not in ("flag", None):
         raise RequestError(EXAMPLE)
     elif term.op in ORDER:
-        sides = [_kind_of_side(side, kinds) for side in term.parts]
-        if len({kind == "text" for kind in sides if kind}) > 1:
-            words = f" {term.op} ".join(map(_shown, term.parts))
+        found = [kinds[s.name] if isinstance(s, Column) else kind_of([s]) for s in term.parts]
+        if len({kind == "text" for kind in found if kind}) > 1:
+            sides = [s.name if isinstance(s, Column) else repr(s) for s in term.parts]
+            words = f" {term.op} ".join(sides)
             raise RequestError(f"{words}: a text is neither less nor greater than a number")
-
-
-def _kind_of_side(side: Any, kinds: Mapping[str, Kind | None]) -> Kind | None:
-    return kinds[side.name] if isinstance(side, Column) else kind_of([side])
 
 
 def _kind_of_column(column: "Series") -> Kind | None:
@@ -323,10 +244,6 @@ def _kind_of_column(column: "Series") -> Kind | None:
     if column.dtype.kind in "iuf" and len(there):
         return "number"
     return kind_of(there.unique().tolist())
-
-
-def _shown(side: Any) -> str:
-    return side.name if isinstance(side, Column) else repr(side)
 
 
 def _rows(term: Term, columns: Mapping[str, "Series"]) -> Any:

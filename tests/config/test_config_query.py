@@ -88,6 +88,10 @@ def test_a_query_chooses_rows(text, chosen):
     assert rows(text) == chosen
 
 
+BROKEN = "expected a query of columns: names, values, lists of values, comparisons such as ==, "
+NO_VALUE = "expected a column, a value or a list of values, not "
+
+
 @pytest.mark.parametrize(
     ("text", "line"),
     [
@@ -95,42 +99,47 @@ def test_a_query_chooses_rows(text, chosen):
         ("@pd.io.common.os.system('true') == 0", "expected a query of columns, not @pd.io"),
         ("a.to_csv('x') == 0", "a.to_csv: expected a name with dots in backticks, `a.to_csv`"),
         ("a ** 10 ** 10 > 0", r"expected a query of columns, not \*\* 10"),
+        ("d.e == 1", "d.e: expected a name with dots in backticks, `d.e`"),
         ("abs(a) > 1", "abs: expected a column, one of a, b, s,"),
-        ("a[0] == 1", r"expected a comparison, and, or at \["),
-        ("'x'.upper() == s", r"expected a query of columns, not .upper\(\)"),
+        ("a[0] == 1", NO_VALUE + r"a\[0\]$"),
+        ("'x'.upper() == s", "'x'.upper: expected a name with dots in backticks"),
         ("__import__('os')", "__import__: expected a column"),
         ("(lambda: 1)() == a", "expected a query of columns, not : 1"),
         ("(b := 2) == 2", "expected a query of columns, not := 2"),
-        ("[b for b in [1]] == a", "expected ] at for"),
-        ("f'{a}' == s", "expected a comparison, and, or at '{a}'"),
-        ("a if f else b", "expected a comparison, and, or at if"),
-        ("a + 1 == 2", r"expected a comparison, and, or at \+"),
-        ("a == -b", "expected a number at b"),
+        ("[b for b in [1]] == a", NO_VALUE + r"\[b for b in \[1\]\]$"),
+        ("f'{a}' == s", "expected a query of columns, not '{a}' == s"),
+        ("a if f else b", NO_VALUE + "a if f else b$"),
+        ("a + 1 == 2", NO_VALUE + r"a \+ 1$"),
+        ("a == -b", NO_VALUE + "-b$"),
         ("a; b", "expected a query of columns, not ; b"),
         ("a == 1 # or b", "expected a query of columns, not # or b"),
         # what is no condition
-        ("", "expected a column or a value at its end"),
-        ("a ==", "expected a column or a value at its end"),
-        ("a = 1", "expected a query of columns, not = 1: names, values, comparisons such as =="),
+        ("", BROKEN + r".*\(invalid syntax"),
+        ("a ==", BROKEN + r".*\(invalid syntax"),
+        ("a = 1", BROKEN + r".*\(invalid syntax"),
         ("a", "expected a comparison such as batch_size == 64"),
         ("64", "expected a comparison such as batch_size == 64"),
         ("a and b == 1", "expected a comparison such as batch_size == 64"),
         ("not s", "expected a comparison such as batch_size == 64"),
         ("1 == 1", "expected a column on one side of =="),
-        ("(a == 1) == f", "expected values on both sides of ==, not conditions"),
-        ("a == 1)", r"expected a comparison, and, or at \)"),
-        ("(a == 1", r"expected \) at its end"),
-        ("a not 1", "expected in at 1"),
+        ("(a == 1) == f", NO_VALUE + "a == 1$"),
+        ("a == 1)", BROKEN + r".*\(unmatched '\)'\)$"),
+        ("(a == 1", BROKEN + r".*\('\(' was never closed\)$"),
+        ("a not 1", BROKEN + r".*\(invalid syntax"),
         ("a == 'x", "expected a query of columns, not 'x"),
         ("`a == 1", "expected a query of columns, not `a == 1"),
         ("`x` == 1", "x: expected a column, one of a, b, s, t"),
+        ("a is 1", "expected a comparison such as ==, not is"),
+        ("`d.e` + 1 == 2", NO_VALUE + r"`d.e` \+ 1$"),
+        ("`` == 1", NO_VALUE + "``$"),
+        ("a == 1j", NO_VALUE + "1j$"),
         ("a == None", "None: a missing value equals nothing, not even itself: type x != x"),
         # what has no answer
         ("a < [1, 2]", "expected one value on each side of <"),
         ("s in 'xy'", r"expected a list such as \[2, 64\] behind in"),
         ("[1] in a", r"expected a list such as \[2, 64\] behind in"),
-        ("a in [b]", r"expected a list of numbers and texts such as \[2, 64\]"),
-        ("a in [[1]]", r"expected a list of numbers and texts such as \[2, 64\]"),
+        ("a in [b]", NO_VALUE + r"\[b\]$"),
+        ("a in [[1]]", NO_VALUE + r"\[\[1\]\]$"),
         ("s < 3", "s < 3: a text is neither less nor greater than a number"),
         ("1 < 'x' <= s", "expected a column on one side of <"),
         ("a >= 'x'", "a >= 'x': a text is neither less nor greater than a number"),
@@ -140,13 +149,15 @@ def test_a_query_chooses_rows(text, chosen):
             "a == 9223372036854775808",
             "9223372036854775808: expected a number that a column can hold",
         ),
-        ("a == 1e999", "1e999: expected a number that a column can hold"),
+        ("a == 1e999", "inf: expected a number that a column can hold"),
         ("a == " + "9" * 3000, "9{3000}: expected a number that a column can hold"),
         ("a == 1 " + "or a == 1 " * 500, "expected a query of at most 4000 characters"),
         ("a<1" + " or a<1" * 100, "expected a query of at most 100 comparisons"),
         ("a" + "<a" * 101, "expected a query of at most 100 comparisons"),
-        ("(" * 300 + "a == 1" + ")" * 300, "expected a query of columns at most 20 levels deep"),
-        ("[" * 3000, "expected a query of columns at most 20 levels deep"),
+        ("(" * 300 + "a == 1" + ")" * 300, BROKEN + r".*too many nested"),
+        ("[" * 3000, BROKEN + r".*too many nested"),
+        ("f and (" * 21 + "f" + ")" * 21, "expected a query of columns at most 20 levels deep"),
+        ("-" * 3900 + "1", "expected a query of columns at most 20 levels deep"),
         ("not " * 900 + "f", "expected a query of columns at most 20 levels deep"),
         ("~" * 900 + "f", "expected a query of columns at most 20 levels deep"),
         ("a in [" + "1," * 501 + "]", "expected a list of at most 500 values"),
@@ -159,7 +170,7 @@ def test_what_is_no_query_is_refused_in_one_line(text, line):
 
 
 def test_the_longest_queries_are_read():
-    assert rows("(" * 20 + "a == 1" + ")" * 20) == [0]
+    assert rows("f and (" * 20 + "a == 1" + ")" * 20) == [0]
     assert rows("a<1" + " or a<2" * 99) == [0]
     assert rows("a in [" + "1," * 499 + "2]") == [0, 1]
     assert rows("a == 1" + " " * 3994) == [0]
@@ -302,7 +313,8 @@ def test_random_queries_mean_what_they_mean_to_pandas(number):
 
 
 STRANGE = ("None", "1", "2.5", "1e3", "'x'", "`d.e`", "__import__", "lambda", "is", "=", "if", "\\")
-LANGUAGE = (*query.WORDS, *query.EQUAL, *query.ORDER, *query.CONSTANTS, *TABLE.columns)
+WORDS = ("and", "&", "or", "|", "not", "in")
+LANGUAGE = (*WORDS, *query.EQUAL, *query.ORDER, "True", "False", *TABLE.columns)
 pieces = st.sampled_from([*STRANGE, *LANGUAGE, *"()[],.`'\"~+-@*"])
 noise = st.lists(pieces | st.characters(), max_size=12)
 
@@ -324,5 +336,5 @@ def test_random_strings_are_queries_or_refused_in_one_line(number):
 
 
 def test_the_page_of_the_module_names_every_word_of_the_language():
-    assert all(word in query.__doc__ for word in query.WORDS)
-    assert Path(query.__file__).read_text(encoding="utf-8").count("eval") == 1  # in a sentence
+    assert all(word in query.__doc__ for word in WORDS)
+    assert Path(query.__file__).read_text(encoding="utf-8").count("eval(") == 1  # literal_eval

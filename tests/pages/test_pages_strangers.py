@@ -44,11 +44,12 @@ def report(results, rows, monkeypatch):
     [
         ("(@pd.io.common.os.system('touch ran') == 0) | (seed >= 0)", "expected a query of colum"),
         ("seed.to_csv('ran') == 0", "seed.to_csv: expected a name with dots in backticks"),
-        ("`seed`.to_csv('ran') == 0", "expected a query of columns, not .to_csv('ran') == 0"),
+        ("`seed`.to_csv('ran') == 0", "expected a name with dots in backticks"),
         ("seed ** 10 ** 10 ** 10 > 0", "expected a query of columns, not ** 10"),
-        ("__import__('os').system('touch ran')", "expected a query of columns, not .system('touch"),
+        ("__import__('os').system('touch ran')", "('os').system: expected a name with"),
         ("seed == " + "9" * 5000, "expected a query of at most 4000 characters"),
-        ("(" * 300, "expected a query of columns at most 20 levels deep"),
+        ("(" * 300, "expected a query of columns: names, values"),
+        ("not " * 300 + "stuck", "expected a query of columns at most 20 levels deep"),
         ("`norm.name` < 3", "norm.name < 3: a text is neither less nor greater than a number"),
         ("x == 64", "x: expected a column, one of arm, seed"),  # as before training
     ],
