@@ -15,7 +15,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from bnbench.config.checks import RequestError, check
+from bnbench.config.checks import RequestError, check, check_rates
 from bnbench.config.quantities import layers_per_width, peak_rate
 from bnbench.config.schema import (
     BATCH_NORMS,
@@ -58,6 +58,7 @@ def typed(plain: Mapping[str, Any]) -> Config:
             )
     if lacking := [name for name in names if name not in plain]:
         raise RequestError(f"{lacking[0]}: missing, it cannot be removed")
+    check_rates(plain["tuned_lr"])  # before optim.base_lr, which is one of them
     config = Config(**{key: typed_part(key, json.dumps(plain[key])) for key in names})
     check(config)
     return config

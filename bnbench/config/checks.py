@@ -176,7 +176,6 @@ def check(config: Config) -> None:
             is_allowed = False
         if not is_allowed:
             raise RequestError(f"{key}={as_typed(value)}: expected {words}")
-    check_rates(config.tuned_lr)
     check_tune(config)
     check_fit(config)
 

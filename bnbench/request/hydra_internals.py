@@ -14,7 +14,6 @@ from hydra._internal.callbacks import Callbacks
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra._internal.utils import _run_hydra, create_config_search_path, get_args_parser
-from hydra.core.default_element import ResultDefault
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.types import Override
 from hydra.core.plugins import Plugins
@@ -22,7 +21,7 @@ from hydra.core.utils import JobReturn
 from hydra.plugins.config_source import ConfigResult
 from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
-from omegaconf import Container, DictConfig
+from omegaconf import DictConfig
 
 Loader = ConfigLoaderImpl  # of the YAML files
 
@@ -47,16 +46,6 @@ def is_group(loader: Loader, key: str) -> bool:
 def read_file(loader: Loader, name: str) -> ConfigResult | None:
     """Read a YAML file by its path without ending; None where there is none."""
     return loader.repository.load_config(name)
-
-
-def placed_content(loader: Loader, default: ResultDefault) -> Container:
-    """Read an item of the defaults list, and put its content where it is composed.
-
-    Raises:
-        HydraException: the content is none that Hydra composes.
-        omegaconf.errors.OmegaConfBaseException: likewise.
-    """
-    return loader._load_single_config(default, loader.repository).config
 
 
 def set_values(config: DictConfig, overrides: Iterable[Override]) -> None:

@@ -8,22 +8,19 @@ from dataclasses import dataclass, field, fields, is_dataclass
 from pathlib import Path
 from typing import Any, get_origin
 
-from hydra.core.default_element import ResultDefault
 from hydra.errors import HydraException
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
 
 from bnbench.config.checks import as_typed
 from bnbench.config.schema import Config
-from bnbench.request.hydra_internals import Loader, placed_content, read_file
+from bnbench.request.hydra_internals import Loader, read_file
 
 KNOWN = {"hydra", *(f.name for f in fields(Config))}
 MAPPINGS = (  # what holds keys itself; parents first
     *("hydra", "hydra.sweeper", "hydra.sweeper.params", "hydra.launcher"),
     *(f.name for f in fields(Config) if is_dataclass(f.type) or get_origin(f.type) is dict),
 )
-RATE = "${tuned_lr.${optim.name}.${model.name}.${data.name}}"  # what optim.base_lr looks up
 VARIABLES = {f"track.{name}": f"WANDB_{name.upper()}" for name in ("mode", "project", "entity")}
 
 
@@ -65,10 +62,9 @@ class RequestSource:
         Returns:
             The file or the variable in brackets, or "".
         """
-        if path := self._looking_up(line):
-            return f" ({self.named(path)})"
+        lost = re.search(r"Interpolation key '([^']+)' not found", line)
         match = re.match(r"(.+?)(?:=(.*?))?: ", line)  # a damaged key may hold anything else
-        if match is None:
+        if match is None or (lost and any(lost[1] in override for override in self.overrides)):
             return ""
         key, value = match.groups()
         # else its content is bad, which is typed by its parts alone
@@ -80,10 +76,10 @@ class RequestSource:
             return ""
         if os.environ.get(VARIABLES.get(key, "")):
             return f" (from {VARIABLES[key]})"
-        path = self.file_of(key, is_choice)
+        path = (lost and self.mentioning(lost[1])) or self.file_of(key, is_choice)
         return f" ({self.named(path)})" if path else ""
 
-    def file_of(self, key: str, is_choice: bool) -> Path | None:
+    def file_of(self, key: str, is_choice: bool = False) -> Path | None:
         """Find the YAML file that gives a key its value; None for what is no key.
 
         It is the last file in the order of composition that sets the key or a parent of it, to
@@ -100,39 +96,30 @@ class RequestSource:
             swept = grid_keys(content)
             if key in swept or any(key.startswith(f"{k}.") for k in swept if not self._is_group(k)):
                 return path
-        if is_choice:
-            return next(filter(lambda path: chooses(path, key), self.choosing), self.choosing[-1])
         for path, content in reversed(layers):
-            if sets(content, key):
-                looked_up = key == "optim.base_lr" and RATE in str(content)
-                return self.folder / "base_lr.yaml" if looked_up else path
+            if sets(content, key) and not is_choice:
+                return path
+        if is_choice or root_of(key) not in KNOWN:
+            return self.mentioning(key)
         group = "hydra/launcher" if key.startswith("hydra.launcher.") else root_of(key)
         chosen = self.folder / group / f"{self._choices().get(group)}.yaml"
-        if root_of(key) not in KNOWN:
-            return None
         return chosen if chosen.exists() else self.folder / "config.yaml"
 
-    def misleading(self) -> Path | None:
-        """Find the YAML file whose `defaults` cannot be followed; None where all can."""
-        choices = self._choices()
-        lines: list[str] = []
-        for path, group in zip(reversed(self.choosing), ("", "experiment", "data"), strict=True):
-            if group and choices.get(group):
-                lines.append(f"{group}={choices[group]}")
-            try:
-                self.loader.compute_defaults_list("config", lines, RunMode.RUN)
-            except Exception:  # Hydra's own, OmegaConf's and plain ones
-                return path if path.exists() else None
-        return None
+    def mentioning(self, name: str) -> Path | None:
+        """Find the last YAML file that has a name in its `defaults` or in an interpolation."""
+        use = re.compile(rf"\b{re.escape(name)}\s*[:}},]")
+        paths = [*self.choosing, *(path for path, _ in reversed(self.layers()))]
+        return next((p for p in paths if use.search(p.read_text(encoding="utf-8"))), None)
 
-    def spoiling(self) -> Path | None:
-        """Find the first YAML file in the order of composition that does not compose."""
-        composed = OmegaConf.create()
-        for default in self._defaults():
+    def failing(self) -> Path | None:
+        """Find the first of the YAML files that choose others with which Hydra cannot compose."""
+        choices = self._choices()
+        for number, path in enumerate(reversed(self.choosing)):
+            lines = [f"{group}={choices[group]}" for group in ("experiment", "data")[:number]]
             try:
-                composed.merge_with(placed_content(self.loader, default))
-            except Exception:
-                return self._path(default)
+                self.loader.load_configuration("config", lines, RunMode.RUN)
+            except Exception:  # Hydra's own, OmegaConf's and plain ones
+                return path
         return None
 
     def misshapen(self) -> str | None:
@@ -154,11 +141,23 @@ class RequestSource:
 
     def layers(self) -> list[tuple[Path, Any]]:
         """List the YAML files in the order of composition, each with its content at its place."""
-        return [
-            (path, self._content(default))
-            for default in self._defaults()
-            if (path := self._path(default)).exists()  # some are Hydra's own
-        ]
+        chosen = [line for line in self.job or self.overrides if self._is_group(key_of(line))]
+        defaults, found = [], []
+        for lines in ([], chosen):
+            with suppress(HydraException):  # one that is chosen is not there
+                listed = self.loader.compute_defaults_list("config", lines, RunMode.MULTIRUN)
+                defaults = listed.defaults
+        for default in defaults:
+            path = self.folder / f"{default.config_path}.yaml"
+            if path.exists():  # some are Hydra's own
+                file = read_file(self.loader, str(default.config_path))
+                assert file is not None
+                content = OmegaConf.to_container(file.config)
+                package = file.header["package"] or str(path.relative_to(self.folder).parent)
+                for part in reversed(re.findall(r"\w+", package.replace("_global_", ""))):
+                    content = {part: content}
+                found.append((path, content))
+        return found
 
     @property
     def choosing(self) -> list[Path]:
@@ -166,50 +165,11 @@ class RequestSource:
         choices = self._choices()
         name = choices.get("experiment")
         files = (f"on_data/{choices.get('data')}/{name}", f"experiment/{name}", "config")
-        return [self.folder / f"{file}.yaml" for file in files]
+        return [path for file in files if (path := self.folder / f"{file}.yaml").exists()]
 
     def named(self, path: Path) -> str:
         """A YAML file as the user knows it."""
         return str(path.relative_to(self.folder.parent))
-
-    def _path(self, default: ResultDefault) -> Path:
-        """The file of an item of the defaults list, or the one that puts it in another's place."""
-        path = str(default.config_path)
-        own = path.rpartition("/")[0].replace("/", ".")
-        if not own.startswith(str(default.package)):  # it, a parent of it, or "" for the root
-            found = read_file(self.loader, path)
-            if found is not None and found.header["package"] is None:
-                path = str(default.parent)
-        return self.folder / f"{path}.yaml"
-
-    def _content(self, default: ResultDefault) -> Any:
-        try:
-            content = placed_content(self.loader, default)
-        # Hydra looks something up in `hydra`, which is no mapping, or finds what it does not allow
-        except (HydraException, OmegaConfBaseException):
-            found = read_file(self.loader, str(default.config_path))
-            assert found is not None
-            content = found.config
-        return OmegaConf.to_container(content)
-
-    def _looking_up(self, line: str) -> Path | None:
-        """The last file that looks up the key that is told to be missing, unless it was typed."""
-        lost = re.search(r"Interpolation key '([^']+)' not found", line)
-        if lost is None:
-            return None
-        use = re.compile(rf"\$\{{[^}}]*{re.escape(lost[1])}")
-        if any(map(use.search, self.overrides)):
-            return None
-        uses = (path for path, content in reversed(self.layers()) if use.search(str(content)))
-        return next(uses, None)
-
-    def _defaults(self) -> list[ResultDefault]:
-        lines = [line for line in self.job or self.overrides if self._is_group(key_of(line))]
-        for groups in (lines, []):
-            with suppress(HydraException):  # one that is chosen is not there
-                found = self.loader.compute_defaults_list("config", groups, RunMode.MULTIRUN)
-                return found.defaults
-        return []
 
     def _choices(self) -> dict[str, str]:
         # not `dict`, which raises where a choice is missing
@@ -254,11 +214,3 @@ def grid_keys(content: Any) -> set[str]:
     with suppress(Exception):
         found |= {key for arm in content["arms"] for key in arm}
     return found
-
-
-def chooses(path: Path, group: str) -> bool:
-    """Whether a file chooses one of a group among its defaults."""
-    with suppress(Exception):  # it is damaged or not there
-        content: Any = OmegaConf.to_container(OmegaConf.load(path))
-        return re.search(rf"\b{re.escape(group)}\b", str(content["defaults"])) is not None
-    return False

@@ -5,11 +5,9 @@ import re
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import fields, is_dataclass
 from typing import Any
 
 from hydra.errors import HydraException, MissingConfigException, OverrideParseException
-from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import InterpolationKeyError, OmegaConfBaseException
 
@@ -108,7 +106,7 @@ def uncomposed(reason: str, source: RequestSource) -> str:
     """The line for what cannot be composed: the file that fails by itself, or what was typed."""
     if composing := re.match(r"In '?([\w/]+)'?: (.*)", reason):
         return f"{source.folder.name}/{composing[1]}.yaml: {composing[2]}"
-    if path := source.misleading() or source.spoiling():
+    if path := source.failing():
         return f"{source.named(path)}: {reason}"
     return plain_line(
         reason, [o for o in source.overrides if key_of(o) in reason] or source.overrides
@@ -135,14 +133,10 @@ def key_line(causes: Sequence[Any], source: RequestSource) -> str:
     unnamed = re.search(r"used to denote a config key .* \$\{([\w.]+)\}$", reason)
     if unnamed and not line:
         return f"{unnamed[1]}: expected a name"
-    config = composed(source.loader, source.job or source.overrides)
     if "is not in struct" in text or " not in '" in text:
-        parent, _, name = key.rpartition(".")
-        schema = cause.object_type
-        keys = [f.name for f in fields(schema)] if is_dataclass(schema) else keys_at(parent, config)
-        if parent == "hydra.launcher":
-            keys = [k for k in keys if k != "_target_"]
-        return f"{key}: no such key, {allowed(name, keys) if keys else 'there is nothing to set'}"
+        keys = sorted({*(cause.parent_node or ())} - {"hydra", "_target_"})
+        words = allowed(key.rpartition(".")[2], keys) if keys else "there is nothing to set"
+        return f"{key}: no such key, {words}"
     choices = re.search(r"Invalid value '(.*)', expected one of \[(.*)\]", reason)
     if not line and choices:
         line = f"{key}={choices[1]}"
@@ -150,28 +144,13 @@ def key_line(causes: Sequence[Any], source: RequestSource) -> str:
         line = of_list
     elif not line:
         with suppress(Exception):  # it may be what cannot be read
-            line = f"{key}={as_typed(OmegaConf.select(config, key))}"
+            line = f"{key}={as_typed(OmegaConf.select(source.bases[-1], key))}"
     if choices:
         return f"{line or key}: {allowed(choices[1], choices[2].split(', '))}"
     if "is not a ListConfig" in reason:
         return f"{line or key}: expected a list such as [1,2]"
     words = "" if expected(key) == ANY else f", expected {expected(key)}"
     return f"{line or key}: {reason}{words}{in_quotes(line)}"
-
-
-def keys_at(parent: str, config: DictConfig) -> list[str]:
-    """The keys that a configuration has at a place."""
-    node = OmegaConf.select(config, parent) if parent else config
-    return sorted(str(k) for k in node if k != "hydra") if isinstance(node, DictConfig) else []
-
-
-def composed(loader: Loader, overrides: Sequence[str]) -> DictConfig:
-    """The configuration of the groups that were asked for, without the values."""
-    groups = [line for line in overrides if is_group(loader, line.split("=")[0])]
-    for lines in (groups, []):
-        with suppress(Exception):  # what is wrong with them is not what is being explained
-            return loader.load_configuration("config", lines, RunMode.RUN)
-    return OmegaConf.create()
 
 
 def choices(key: str, loader: Loader) -> list[str]:

@@ -74,12 +74,6 @@ def test_a_file_is_read_with_its_header(loader):
     assert hydra_internals.read_file(loader, "experiment/nope") is None
 
 
-def test_an_item_of_the_defaults_is_put_in_its_place(loader):
-    defaults = loader.compute_defaults_list("config", ["norm=lrn"], RunMode.RUN).defaults
-    (item,) = (default for default in defaults if default.config_path == "norm/lrn")
-    assert hydra_internals.placed_content(loader, item).norm.name == "lrn"
-
-
 def test_values_are_set_added_and_removed():
     config = OmegaConf.create({"a": {"b": 1, "c": 2}})
     OmegaConf.set_struct(config, True)

@@ -65,6 +65,7 @@ def refusal(configs, *overrides):
         ("norm/batchnorm.yaml", "name: batchnorm", "name: lrn", ()),
         # the looked-up rate: the table, or what looks it up
         ("base_lr.yaml", "{digits: 0.1,", "{digits: -0.1,", ()),
+        ("base_lr.yaml", "{digits: 0.1,", "{digits: fast,", ()),
         ("base_lr.yaml", "cifar10: 0.01,", "cifar10:0.01,", ()),
         ("optim/sgd.yaml", "base_lr: $", "base_lr: -1 #", ()),
         ("optim/sgd.yaml", ".${data.name}}", "}", ()),
