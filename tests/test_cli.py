@@ -236,7 +236,7 @@ REFUSED = {
     "norm=none,batchnorm": "norm=none,batchnorm: several values need -m",
     "data=digits,synthetic": "data=digits,synthetic: several values need -m",
     "data.train_images=0": "data.train_images=0: expected null or an integer >= 1",
-    "data.train_images=1079": "data.train_images=1079: expected null for all, or at most 1078",
+    "data.train_images=1079": "data.train_images=1079: expected at most 1078, the training images",
     "data.train_images=32": "batch_size=64: expected at most 32, the training images of",
     "arms=[3]": "arms=[3]: expected a list of mappings",
     "arms=3": "arms=3: expected a list of mappings",

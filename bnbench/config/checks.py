@@ -65,9 +65,9 @@ COUNTS: Rule = (
 )
 
 
-def up_to(most: int) -> Rule:
+def up_to(most: int, least: int = 1) -> Rule:
     """Make the rule for a count with an upper limit."""
-    return (lambda v: 1 <= v <= most, f"an integer >= 1 and <= {most:,}")
+    return (lambda v: least <= v <= most, f"an integer >= {least} and <= {most:,}")
 
 
 def null_or(rule: Rule) -> Rule:
@@ -85,19 +85,19 @@ def half_decades(low: float, high: float) -> list[float]:
     return [float(f"{3 if k % 2 else 1}e{k // 2}") for k in range(first, last + 1)]
 
 
-def distinct(test: Callable[[Any], bool], words: str) -> Rule:
-    """Make the rule for a list without repetitions whose items all pass the test."""
-    return (lambda v: len(set(v)) == len(v) and all(map(test, v)), f"a list of distinct {words}")
+def distinct(test: Callable[[Any], bool], words: str, least: int = 0) -> Rule:
+    """Make the rule for a list without repetitions, empty or not, whose items all pass the test."""
+    return (
+        lambda v: least <= len(v) == len(set(v)) and all(map(test, v)),
+        f"a {'non-empty ' if least else ''}list of distinct {words}",
+    )
 
 
 HALF_DECADE: Rule = (
     lambda v: RATES[0] <= v <= RATES[1] and math.isclose(v, *half_decades(v, v), rel_tol=1e-9),
     "1 or 3 times a power of ten from 1e-9 to 1e9",
 )
-SEEDS: Rule = (
-    lambda v: len(v) > 0 and len(set(v)) == len(v) and all(map(SEED[0], v)),
-    "a non-empty list of distinct integers >= 0 and < 2^63",
-)
+SEEDS = distinct(SEED[0], "integers >= 0 and < 2^63", least=1)
 NAME = re.compile(r"[A-Za-z0-9_.-]+( +[A-Za-z0-9_.-]+)*")  # of a W&B project or entity
 WORDS = "a name of letters, digits, spaces and any of _ . -"
 RULES: dict[str, Rule] = {
@@ -114,7 +114,7 @@ RULES: dict[str, Rule] = {
     "norm.ghost_size": COUNT,
     "norm.r_max": AT_LEAST_ONE,
     "norm.d_max": NOT_NEGATIVE,
-    "norm.warmup": (lambda v: 0 <= v <= MAX_STEPS, f"an integer >= 0 and <= {MAX_STEPS:,}"),
+    "norm.warmup": up_to(MAX_STEPS, least=0),
     "norm.n_mu": NOT_NEGATIVE,
     "norm.n_sigma": AT_LEAST_ONE,
     "norm.r_mu": NOT_NEGATIVE,
@@ -132,10 +132,7 @@ RULES: dict[str, Rule] = {
     "data.split_seed": SEED,
     "data.train_images": null_or(COUNT),
     "data.default_epochs": up_to(MAX_EPOCHS),
-    "shift.severities": (
-        lambda v: len(v) > 0 and len(set(v)) == len(v) and set(v) <= {1, 2, 3, 4, 5},
-        "a non-empty list of distinct integers from 1 to 5",
-    ),
+    "shift.severities": distinct(lambda v: 1 <= v <= 5, "integers from 1 to 5", least=1),
     "track.project": (lambda v: bool(NAME.fullmatch(v)), WORDS),
     "track.entity": (lambda v: v is None or bool(NAME.fullmatch(v)), f"null or {WORDS}"),
     "shift.names": distinct(lambda v: True, "shifts"),
@@ -152,10 +149,7 @@ RULES: dict[str, Rule] = {
     "tune.low": null_or(HALF_DECADE),
     "tune.high": null_or(HALF_DECADE),
     "tune.seeds": SEEDS,
-    "tune.extend": (
-        lambda v: 0 <= v <= MAX_EXTEND,
-        f"an integer >= 0 and <= {MAX_EXTEND}",
-    ),
+    "tune.extend": up_to(MAX_EXTEND, least=0),
     "seeds": SEEDS,
     "threads": up_to(MAX_THREADS),
     "results": FOLDER,
@@ -199,16 +193,12 @@ def check_tune(config: Config) -> None:
         raise RequestError(f"{ends}: expected both or none")
     if tune.low > tune.high:
         raise RequestError(f"{ends}: expected low <= high")
-    if optim.lr_mult != 1:
-        raise RequestError(
-            f"optim.lr_mult={as_typed(optim.lr_mult)}: expected 1 where tune.low and tune.high "
-            "have the rate found"
-        )
-    if optim.lr_scaling != LrScaling.none:
-        raise RequestError(
-            f"optim.lr_scaling={optim.lr_scaling}: expected none where tune.low and tune.high have "
-            "the rate found"
-        )
+    for name, want in (("lr_mult", 1), ("lr_scaling", LrScaling.none)):
+        if (value := getattr(optim, name)) != want:
+            raise RequestError(
+                f"optim.{name}={as_typed(value)}: expected {want} where tune.low and tune.high "
+                "have the rate found"
+            )
 
 
 def check_seeds(seeds: Collection[int], tuned_on: Collection[int]) -> None:
@@ -223,13 +213,19 @@ def check_seeds(seeds: Collection[int], tuned_on: Collection[int]) -> None:
 def check_fit(config: Config) -> None:
     """Refuse keys that are each in range but do not fit together (`RequestError`)."""
     model, norm, train = config.model, config.norm, config.train
-    whole, *tested = DATA_SIZES[config.data.name]
+    whole, validated, tested = DATA_SIZES[config.data.name]
     size = config.data.train_images or whole
-    if size > whole:
-        raise RequestError(
-            f"data.train_images={size}: expected null for all, or at most {whole}, the training "
-            f"images of {config.data.name}"
-        )
+    to_train = f"training images of {config.data.name}"
+    kept = f"{to_train} that are kept" if size < whole else to_train
+    to_test = f"images that {config.data.name} is tested on"
+    for key, value, most, images in (
+        ("data.train_images", size, whole, to_train),
+        ("batch_size", config.batch_size, size, kept),
+        ("train.epoch_batch", train.epoch_batch, size, kept),
+        ("train.test_batch", train.test_batch, max(validated, tested), to_test),
+    ):
+        if (value or 1) > most:
+            raise RequestError(f"{key}={value}: expected at most {most}, the {images}")
     side = DATA_SHAPES[config.data.name][1]
     if len(model.depth) not in (1, len(model.widths)):
         raise RequestError(
@@ -245,11 +241,6 @@ def check_fit(config: Config) -> None:
             f"model.widths={as_typed(model.widths)}: images of side {side} ({config.data.name}) "
             f"can be halved {int(math.log2(side))} times, expected at most so many stages"
         )
-    if config.batch_size > size:
-        raise RequestError(
-            f"batch_size={config.batch_size}: expected at most {size}, the training images of "
-            f"{config.data.name}{' that are kept' if size < whole else ''}"
-        )
     # class sizes vary a little: any two classes have three quarters of two average ones
     of_two = 3 * size // (2 * NUM_CLASSES)
     if config.data.batches == Batches.two_classes and not 2 <= config.batch_size <= of_two:
@@ -262,11 +253,6 @@ def check_fit(config: Config) -> None:
         raise RequestError(
             f"model.widths={as_typed(model.widths)}: a net of {weights:.2g} weights, expected at "
             f"most {MAX_WEIGHTS:.0e}"
-        )
-    if (train.test_batch or 1) > max(tested):
-        raise RequestError(
-            f"train.test_batch={train.test_batch}: expected at most {max(tested)}, the images that "
-            f"{config.data.name} is tested on"
         )
     images = max(config.batch_size, MIN_IMAGES, train.test_batch or 1)
     if images * values > MAX_VALUES:
@@ -303,11 +289,6 @@ def check_fit(config: Config) -> None:
     if train.steps is not None and train.epochs is not None:
         raise RequestError(
             f"train.steps={train.steps} train.epochs={train.epochs}: expected one of the two"
-        )
-    if train.epoch_batch is not None and train.epoch_batch > size:
-        raise RequestError(
-            f"train.epoch_batch={train.epoch_batch}: expected at most {size}, the training images "
-            f"of {config.data.name}"
         )
     if Policy.ema not in train.policies:
         raise RequestError(

@@ -98,7 +98,7 @@ class Query:
         """
         columns = {name: frame[name] for name in self.names}
         columns = {n: c.astype(object) if c.dtype == "category" else c for n, c in columns.items()}
-        self.check({name: _kind_of_column(column) for name, column in columns.items()})
+        self.check({n: kind_of(c.dropna().unique().tolist()) for n, c in columns.items()})
         try:
             return _rows(self.condition, columns)
         except TypeError as error:  # a column that holds numbers and texts
@@ -236,14 +236,6 @@ def _check(term: Term, kinds: Mapping[str, Kind | None]) -> None:
             sides = [s.name if isinstance(s, Column) else repr(s) for s in term.parts]
             words = f" {term.op} ".join(sides)
             raise RequestError(f"{words}: a text is neither less nor greater than a number")
-
-
-def _kind_of_column(column: "Series") -> Kind | None:
-    """`kind_of` the cells of a table, without looking at each where the type of all is known."""
-    there = column.dropna()
-    if column.dtype.kind in "iuf" and len(there):
-        return "number"
-    return kind_of(there.unique().tolist())
 
 
 def _rows(term: Term, columns: Mapping[str, "Series"]) -> Any:

@@ -60,9 +60,8 @@ def elsewhere(results: Path) -> list[str]:
     """The words that name a results folder to any of the scripts; none for the usual one."""
     if results == Path("results"):
         return []
-    text = (
-        f"./{results}" if str(results).startswith(("~", "$")) else str(results)
-    )  # no home is meant
+    is_odd = str(results).startswith(("~", "$"))  # no home is meant
+    text = f"./{results}" if is_odd else str(results)
     is_plain = re.fullmatch(r"[\w./%+-]*[A-Za-z/][\w./%+-]*", text, re.ASCII)
     is_text = is_plain and text.lower() != "null"
     return [f"results={text if is_text else for_hydra(text)}"]

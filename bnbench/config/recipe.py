@@ -18,75 +18,44 @@ from bnbench.config.schema import Config, SaveWeights, TrackMode
 
 @dataclass(frozen=True)
 class Recipe:
-    """Holds all that the training of an arm asks of its configuration; every seed shares it.
+    """Holds all that the training of an arm asks of its configuration; every seed shares it."""
 
-    Attributes:
-        arm: the arm's id.
-        science: the canonical configuration that the id names.
-        results: the folder of all results.
-        seeds: one run of the arm each.
-        track: where runs are logged beside metrics.csv, in `project` of `entity`.
-        threads: of the CPU.
-        device: `cpu`, `cuda` or `auto`.
-        data: the name of the data set, whose files lie in `data_root`.
-        split_seed: what the split into training, validation and test images is drawn from.
-        train_images: how many training images are kept; None for all.
-        batches: how images are put into batches: see `data.batches.batch_indices`.
-        augment: the random change of a batch's images, or `none`.
-        model: a key of `MODELS`, constructed with `model_options`.
-        norm: a key of `NORMS`, constructed with `norm_options`, or `none`.
-        init: a key of `models.init.SCHEMES`.
-        trainable: which parameters are trained: see `models.trainable.freeze`.
-        optimizer: `sgd` or `adam`, with `optimizer_options`.
-        schedule: the shape of the learning rate, from `first_rate` at step 1 to `lr_end` of it.
-        batch_size: training images of a step.
-        steps: of the optimiser.
-        evaluation_points: the steps after which a run is evaluated.
-        policies: of population statistics, each of which a run is evaluated under.
-        test_batch: images that batch and blend see at once.
-        prior: images that blend counts the running statistics as.
-        thresholds: validation accuracies whose first crossing is reported.
-        probes: the names of what is measured beside the accuracy.
-        shifts: rows that are asked of shifts.csv: (shift, severity, policy).
-        save_weights: whether trained weights are kept.
-    """
-
-    arm: str
-    science: dict[str, Any]
-    results: Path
-    seeds: list[int]
-    track: TrackMode
+    arm: str  # the arm's id
+    science: dict[str, Any]  # the canonical configuration that the id names
+    results: Path  # the folder of all results
+    seeds: list[int]  # one run of the arm each
+    track: TrackMode  # where runs are logged beside metrics.csv, in `project` of `entity`
     project: str
     entity: str | None
-    threads: int
-    device: str
-    data: str
+    threads: int  # of the CPU
+    device: str  # `cpu`, `cuda` or `auto`
+    data: str  # the name of the data set, whose files lie in `data_root`
     data_root: Path
-    split_seed: int
-    train_images: int | None
-    batches: str
-    augment: str
-    model: str
+    split_seed: int  # what the split into training, validation and test images is drawn from
+    train_images: int | None  # how many training images are kept; None for all
+    batches: str  # how images are put into batches: see `data.batches.batch_indices`
+    augment: str  # the random change of a batch's images, or `none`
+    model: str  # a key of `MODELS`, constructed with `model_options`
     model_options: dict[str, Any]
-    norm: str
+    norm: str  # a key of `NORMS`, constructed with `norm_options`, or `none`
     norm_options: dict[str, Any]
-    init: str
-    trainable: str
-    optimizer: str
+    init: str  # a key of `models.init.SCHEMES`
+    trainable: str  # which parameters are trained: see `models.trainable.freeze`
+    optimizer: str  # `sgd` or `adam`, with `optimizer_options`
     optimizer_options: dict[str, float]
-    schedule: str
+    schedule: str  # the shape of the learning rate, from `first_rate` at step 1 to `lr_end` of it
     first_rate: float
     lr_end: float
-    batch_size: int
-    steps: int
-    evaluation_points: list[int]
-    policies: list[str]
-    test_batch: int
-    prior: float
-    thresholds: list[float]
-    probes: list[str]
-    shifts: set[tuple[str, int, str]]
-    save_weights: SaveWeights
+    batch_size: int  # training images of a step
+    steps: int  # of the optimiser
+    evaluation_points: list[int]  # the steps after which a run is evaluated
+    policies: list[str]  # of population statistics, each of which a run is evaluated under
+    test_batch: int  # images that batch and blend see at once
+    prior: float  # images that blend counts the running statistics as
+    thresholds: list[float]  # validation accuracies whose first crossing is reported
+    probes: list[str]  # the names of what is measured beside the accuracy
+    shifts: set[tuple[str, int, str]]  # rows of shifts.csv: (shift, severity, policy)
+    save_weights: SaveWeights  # whether trained weights are kept
 
 
 def resolve(config: Config) -> Recipe:

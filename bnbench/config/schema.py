@@ -69,10 +69,7 @@ PROBED = {  # the metrics of each probe, and whether each layer has its own
         ("loss_range", "predictiveness", "smoothness", "relative_change"), False
     ),
 }
-BY_TEST_BATCH = {
-    Policy.batch,
-    Policy.blend,
-}  # the prediction for an image depends on its test batch
+BY_TEST_BATCH = {Policy.batch, Policy.blend}  # the prediction for an image depends on its batch
 BY_TEST_SET = {Policy.adabn, Policy.recalibrated}  # … or on the whole evaluated set
 TRANSDUCTIVE = BY_TEST_BATCH | BY_TEST_SET
 MLPS = {ModelName.mlp, ModelName.sigmoid_mlp}  # nets whose layers see one value per unit and image
@@ -182,11 +179,7 @@ NORM_CONFIGS: dict[str, type[NormConfig]] = {
     "l2norm": L2NormConfig,
     "batchnorm_lrn": BatchNormLrnConfig,
 }
-SPATIAL_NORMS = {
-    "instancenorm",
-    "lrn",
-    "batchnorm_lrn",
-}  # need more than one value per channel and image
+SPATIAL_NORMS = {"instancenorm", "lrn", "batchnorm_lrn"}  # need several values per channel
 BATCH_NORMS = {name for name, cls in NORM_CONFIGS.items() if issubclass(cls, TorchBatchNormConfig)}
 
 
@@ -225,9 +218,7 @@ class DataConfig:
     name: DataName = MISSING
     root: str = MISSING
     split_seed: int = MISSING
-    train_images: int | None = (
-        MISSING  # how many training images to use, from the first on; null for all
-    )
+    train_images: int | None = MISSING  # how many to train on, from the first on; null for all
     augment: Augment = MISSING
     batches: Batches = MISSING
     default_epochs: int = MISSING  # the budget where neither train.steps nor train.epochs is given

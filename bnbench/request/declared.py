@@ -102,17 +102,17 @@ def check_figure(
             raise RequestError(
                 f"{key}.{role}={column}: expected a column, one of {', '.join(columns)}"
             )
-    if "x" in roles and not is_number(figure.x, settings):
+    if "x" in roles and kind(figure.x, settings) == "text":
         raise RequestError(f"{key}.x={figure.x}: expected a column of numbers")
     queries = {f"{key}.where": figure.where}
     queries |= {f"{key}.panels[{n}].where": p.where for n, p in enumerate(figure.panels or ())}
     for place, query in queries.items():
-        check_query(place, query, [*columns, *known], settings)
-
-
-def is_number(column: str, settings: Mapping[str, Sequence[Any]]) -> bool:
-    """Whether a column has a number in every row, or nothing."""
-    return kind(column, settings) != "text"
+        try:
+            asked = parse(query, [*columns, *known]) if query else None
+            if asked:
+                asked.check({name: kind(name, settings) for name in asked.names})
+        except RequestError as error:
+            raise RequestError(f"{place}={query}: {error}") from None
 
 
 def kind(column: str, settings: Mapping[str, Sequence[Any]]) -> Kind | None:
@@ -120,16 +120,3 @@ def kind(column: str, settings: Mapping[str, Sequence[Any]]) -> Kind | None:
     if column in settings:
         return kind_of(settings[column])
     return "text" if column in WORDS else "flag" if column == "stuck" else "number"
-
-
-def check_query(
-    key: str, query: str | None, columns: Sequence[str], settings: Mapping[str, Sequence[Any]]
-) -> None:
-    """Refuse a query that cannot be asked of the table of a figure (`RequestError`)."""
-    if not query:
-        return
-    try:
-        asked = parse(query, columns)
-        asked.check({name: kind(name, settings) for name in asked.names})
-    except RequestError as error:
-        raise RequestError(f"{key}={query}: {error}") from None
