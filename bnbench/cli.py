@@ -135,8 +135,11 @@ def checked_jobs(source: RequestSource, multirun: bool) -> Iterator[Job]:
         if isinstance(base.get("results"), str):
             base.results = folder(base.results)
         check_base(base, parsed)
+        listed = bool(base.arms) or bool(base.hydra.sweeper.params)
+        if several and not (multirun or listed or base.hydra.mode == RunMode.MULTIRUN):
+            raise RequestError(f"{several[0]}: several values need -m{in_quotes(several[0])}")
         number = 0
-        for own in jobs_of(base, parser, lines, several, multirun):
+        for own in list(grid(parser, base, parser.parse_overrides(lines))):
             source.job = own
             job = planned(name or ADHOC, tracked(compose(own), own))
             number += len(job.arms)
@@ -159,31 +162,6 @@ def planned(experiment: str, arm: Arm) -> Job:
         at = [f"optim.base_lr={as_typed(config.optim.base_lr)}", "tune.low=null", "tune.high=null"]
         arms.append(Arm(arm_id(science(config)), config, [*arm.overrides, *at]))
     return Job(experiment, arm, arms, wanted)
-
-
-def jobs_of(
-    base: DictConfig,
-    parser: OverridesParser,
-    lines: list[str],
-    several: Sequence[str],
-    multirun: bool,
-) -> list[list[str]]:
-    """The overrides of each job of a composed base: one job, or those of a sweep.
-
-    Args:
-        base: the composed configuration.
-        parser: Hydra's.
-        lines: the overrides that it was composed with.
-        several: those of the command line that have several values.
-        multirun: whether a sweep was asked for.
-
-    Raises:
-        RequestError: there are several values, and no sweep.
-    """
-    listed = bool(base.arms) or bool(base.hydra.sweeper.params)
-    if several and not (multirun or listed or base.hydra.mode == RunMode.MULTIRUN):
-        raise RequestError(f"{several[0]}: several values need -m{in_quotes(several[0])}")
-    return list(grid(parser, base, parser.parse_overrides(lines)))
 
 
 def merged(jobs: Iterable[Job]) -> tuple[dict[str, Arm], list[Experiment]]:
