@@ -18,7 +18,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from bnbench.config.arms import Config, arm_id, flatten, science
-from bnbench.config.checks import RequestError, as_typed, check, check_seeds
+from bnbench.config.checks import RequestError, as_typed, check
 from bnbench.config.quoting import folder, for_hydra, in_quotes, quoted
 from bnbench.config.schema import SaveWeights, TrackMode
 from bnbench.config.yaml_bounds import check_files
@@ -194,8 +194,12 @@ def tuned(jobs: Sequence[Job]) -> dict[str, Any] | None:
     if not plans:
         return None
     seeds = sorted({seed for wanted in plans for arm in wanted.grid for seed in arm.seeds})
-    for job in jobs:
-        check_seeds(job.asked.config.seeds, seeds)
+    for reported in (job.asked.config.seeds for job in jobs):
+        if both := sorted({*reported} & {*seeds}):
+            raise RequestError(
+                f"seeds={as_typed(reported)}: rates are tuned on {both[0]} (tune.seeds="
+                f"{as_typed(seeds)}), expected other seeds to report"
+            )
     rates = [arm.optim.base_lr for wanted in plans for arm in wanted.grid]
     found = {arm_id(science(wanted.best)) for wanted in plans if wanted.best}
     return {"seeds": seeds, "low": min(rates), "high": max(rates), "arms": sorted(found)}

@@ -2,7 +2,7 @@
 
 import math
 import re
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from typing import Any
 
 from bnbench.config.quantities import layers_per_width
@@ -199,15 +199,6 @@ def check_tune(config: Config) -> None:
                 f"optim.{name}={as_typed(value)}: expected {want} where tune.low and tune.high "
                 "have the rate found"
             )
-
-
-def check_seeds(seeds: Collection[int], tuned_on: Collection[int]) -> None:
-    """Refuse to report on seeds that learning rates are tuned on (`RequestError`)."""
-    if both := sorted(set(seeds) & set(tuned_on)):
-        raise RequestError(
-            f"seeds={as_typed(list(seeds))}: rates are tuned on {both[0]} (tune.seeds="
-            f"{as_typed(list(tuned_on))}), expected other seeds to report"
-        )
 
 
 def check_fit(config: Config) -> None:

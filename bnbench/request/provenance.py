@@ -53,14 +53,10 @@ class RequestSource:
         return any(all(a == b for a, b in zip(split(key), k, strict=False)) for k in given)
 
     def origin(self, line: str) -> str:
-        """Name where the first value of a refusal comes from, unless it has just been typed.
+        """Name in brackets where a value comes from; nothing where it has just been typed.
 
-        Args:
-            line: `key=value: …` or `key: …`. Where two values do not fit together, nothing tells
-                which of them was meant otherwise.
-
-        Returns:
-            The file or the variable in brackets, or "".
+        Of a line `key=value: …` or `key: …` it is the first value: where two do not fit together,
+        nothing tells which of them was meant otherwise.
         """
         lost = re.search(r"Interpolation key '([^']+)' not found", line)
         match = re.match(r"(.+?)(?:=(.*?))?: ", line)  # a damaged key may hold anything else
@@ -84,11 +80,8 @@ class RequestSource:
 
         It is the last file in the order of composition that sets the key or a parent of it, to
         anything; sub-grids come after all else. A value that no file sets is lacking in the file
-        that is chosen for its group, or in `config.yaml`.
-
-        Args:
-            key: with dots; of a group, such as `norm`, too.
-            is_choice: of a group: the file that chooses it is meant, not the one that is chosen.
+        that is chosen for its group, or in `config.yaml`. With `is_choice` the file is meant that
+        chooses one of the group that `key` is, not the one that is chosen.
         """
         layers = self.layers()
         key = key.partition("[")[0]  # an item of a list is set with its list
