@@ -15,6 +15,7 @@ the same rules again when it is asked of a table.
 import ast
 import operator
 import re
+import warnings
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from functools import reduce
@@ -115,7 +116,8 @@ def parse(text: str, columns: Collection[str]) -> Query:
     if len(text) > MAX_LENGTH:
         raise RequestError(f"expected a query of at most {MAX_LENGTH} characters")
     try:
-        tree = ast.parse(PIECE.sub(in_python, text).strip(), mode="eval").body
+        with warnings.catch_warnings(action="ignore"):  # of `1or`, which is as good as `1 or`
+            tree = ast.parse(PIECE.sub(in_python, text).strip(), mode="eval").body
         names, terms = set[str](), 0
         for node in ast.walk(tree):
             if isinstance(node, ast.Attribute):
@@ -129,8 +131,9 @@ def parse(text: str, columns: Collection[str]) -> Query:
         if terms > MAX_TERMS:
             raise RequestError(f"expected a query of at most {MAX_TERMS} comparisons")
         return Query(frozenset(names), condition(tree))
-    except SyntaxError as error:
-        raise RequestError(f"expected a query of columns: {LANGUAGE} ({error.msg})") from None
+    except (SyntaxError, UnicodeError) as error:
+        reason = getattr(error, "msg", "a character that is none")
+        raise RequestError(f"expected a query of columns: {LANGUAGE} ({reason})") from None
     except (MemoryError, RecursionError):  # Python's own, of hundreds of levels
         raise RequestError(TOO_DEEP) from None
 

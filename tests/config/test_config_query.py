@@ -49,6 +49,7 @@ def rows(text, table=TABLE):
     ("text", "chosen"),
     [
         ("b == 1", [0, 1]),
+        ("b==1or b==4", [0, 1, 3]),
         ("`d.e` > 2", [2, 3]),
         ("a != 1", [1, 2, 3]),  # a missing value is not 1
         ("a < 3", [0, 1]),
@@ -156,6 +157,7 @@ NO_VALUE = "expected a column, a value or a list of values, not "
         ("a" + "<a" * 101, "expected a query of at most 100 comparisons"),
         ("(" * 300 + "a == 1" + ")" * 300, BROKEN + r".*too many nested"),
         ("[" * 3000, BROKEN + r".*too many nested"),
+        ("s == '\ud800'", BROKEN + r".*a character that is none"),
         ("f and (" * 21 + "f" + ")" * 21, "expected a query of columns at most 20 levels deep"),
         ("-" * 3900 + "1", "expected a query of columns at most 20 levels deep"),
         ("not " * 900 + "f", "expected a query of columns at most 20 levels deep"),
