@@ -29,7 +29,7 @@ from bnbench.data.batches import augment_light, batch_indices
 from bnbench.data.datasets import Dataset, load
 from bnbench.data.fingerprint import tensor_digest
 from bnbench.data.shifts import apply_shift
-from bnbench.models import MODELS, freeze, freeze_rest, initialise, weight_layers
+from bnbench.models import MODELS, freeze, initialise, weight_layers
 from bnbench.norms import NORMS, kernels
 from bnbench.probes import PROBES, Batch
 from bnbench.tracking.csv_log import SHIFTS, CsvLog, Point, named_shifts, read_shifts, write_table
@@ -46,7 +46,8 @@ from bnbench.training.evaluation import (
     evaluating_with,
     loss_and_accuracy,
 )
-from bnbench.training.loop import fused_optimizer, schedule, training_steps
+from bnbench.training.loop import schedule, training_steps
+from bnbench.training.optimizers import OPTIMIZERS
 
 SUBSET = 1000  # images in the fixed training and validation subsets that curves are drawn on
 CHUNK = {0: 2000, 2: 250}  # images per forward pass of an evaluation, by spatial dims: fastest
@@ -301,8 +302,7 @@ def steps(run: Run) -> Iterator[Tensor]:
     images, labels = run.splits["train"]
     generator = torch.Generator().manual_seed(derive_seed(run.seed, "batches", "augment"))
     masks = freeze(model, recipe.trainable, run.seed)
-    optimizer = fused_optimizer(model, recipe.optimizer, **recipe.optimizer_options)
-    freeze_rest(optimizer, masks)
+    optimizer = OPTIMIZERS[recipe.optimizer](model, masks, **recipe.optimizer_options)
     return training_steps(
         model,
         images,

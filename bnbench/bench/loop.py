@@ -22,7 +22,8 @@ from bnbench.data.batches import batch_indices
 from bnbench.data.datasets import Dataset, load
 from bnbench.models import MODELS, initialise
 from bnbench.norms import NORMS
-from bnbench.training.loop import fused_optimizer, schedule, training_steps
+from bnbench.training.loop import schedule, training_steps
+from bnbench.training.optimizers import FusedSGD
 
 BATCH = 64
 LR = 0.05
@@ -116,7 +117,7 @@ def our_loop(dataset: Dataset, name: str, norm: str, **options: Any) -> Work:
     images = dataset.normalise(dataset.train.images).to(memory_format=torch.channels_last)
     model = net(name, norm, dataset.image_shape, **options).to(memory_format=torch.channels_last)
     order = batch_indices(len(images), BATCH, 10**9, seed=0)
-    optimizer = fused_optimizer(model, "sgd", momentum=0.9)
+    optimizer = FusedSGD(model, {}, momentum=0.9)
     rate = schedule("constant", LR, 1.0, 1)
     steps = training_steps(model, images, dataset.train.labels, order, optimizer, rate)
 

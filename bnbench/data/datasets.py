@@ -7,9 +7,11 @@ LeCun et al. (1998); cifar10: Krizhevsky (2009); synthetic: made here, for tests
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property, partial
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -82,11 +84,16 @@ def from_files(name: str, root: Path) -> tuple[Tensor, Tensor]:
 
 
 def digits(root: Path) -> tuple[Tensor, Tensor]:
-    """Load 1,797 handwritten digits of 8×8 pixels and 17 grey levels; comes with scikit-learn."""
-    from sklearn.datasets import load_digits
+    """Load 1,797 handwritten digits of 8×8 pixels and 17 grey levels; comes with scikit-learn.
 
-    pixels, labels = load_digits(return_X_y=True)
-    return torch.tensor(pixels / 16).float().view(-1, 1, 8, 8), torch.tensor(labels)
+    Its file is read here: importing scikit-learn would take as long as importing torch.
+    """
+    scikit_learn = find_spec("sklearn")
+    assert scikit_learn
+    assert scikit_learn.origin
+    file = Path(scikit_learn.origin).parent / "datasets" / "data" / "digits.csv.gz"
+    table = torch.from_numpy(np.loadtxt(file, delimiter=","))
+    return (table[:, :-1] / 16).float().view(-1, 1, 8, 8), table[:, -1].long()
 
 
 def synthetic(root: Path) -> tuple[Tensor, Tensor]:

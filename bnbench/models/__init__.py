@@ -9,7 +9,6 @@ A constructor's `spatial_dims` is the rank of the inputs of its norm layers: 0 f
 from bnbench.models.init import initialise as initialise
 from bnbench.models.mlp import MLP as MLP
 from bnbench.models.trainable import freeze as freeze
-from bnbench.models.trainable import freeze_rest as freeze_rest
 from bnbench.models.vgg import VGG as VGG
 from bnbench.norms.recalibration import weight_layers as weight_layers
 

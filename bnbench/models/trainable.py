@@ -28,8 +28,8 @@ def freeze(model: nn.Module, trainable: str, seed: int) -> dict[Tensor, Tensor]:
         seed: the run's seed; "random" draws from `derive_seed(seed, "trainable")`.
 
     Returns:
-        A boolean mask of the trained weights for each parameter that is trained in part only; the
-        argument of `freeze_rest`.
+        A boolean mask of the trained weights for each parameter that is trained in part only, as
+        the optimisers take it.
 
     Raises:
         ValueError: an unknown choice.
@@ -60,20 +60,3 @@ def freeze(model: nn.Module, trainable: str, seed: int) -> dict[Tensor, Tensor]:
         weight: part.view(weight.shape).to(weight.device)
         for weight, part in zip(weights, mask.split(sizes), strict=True)
     }
-
-
-def freeze_rest(optimizer: torch.optim.Optimizer, masks: dict[Tensor, Tensor]) -> None:
-    """Put the weights outside of the masks back after every step of the optimiser.
-
-    These weights stay bit for bit the same, in spite of momentum and weight decay. An optimiser
-    that treats each weight by itself trains the others as if these were constants.
-    """
-    drawn = {p: p.detach().clone() for p in masks}
-
-    def put_back(*_: object) -> None:
-        with torch.no_grad():
-            for p, mask in masks.items():
-                p.copy_(torch.where(mask, p, drawn[p]))
-
-    if masks:
-        optimizer.register_step_post_hook(put_back)

@@ -11,13 +11,15 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from bnbench.training.optimizers import FusedOptimizer
+
 
 def training_steps(
     model: nn.Module,
     images: Tensor,
     labels: Tensor,
     batches: Iterable[Tensor],
-    optimizer: torch.optim.Optimizer,
+    optimizer: FusedOptimizer,
     rate: Callable[[int], float],
     augment: Callable[[Tensor], Tensor] | None = None,
 ) -> Iterator[Tensor]:
@@ -28,7 +30,7 @@ def training_steps(
         images: all training images, normalised, (N, C, H, W).
         labels: their classes, (N,).
         batches: the indices of each batch.
-        optimizer: the optimiser of the model's parameters.
+        optimizer: what moves the model's parameters.
         rate: the learning rate of step 1, 2, …
         augment: a random change of a batch's images.
     """
@@ -39,36 +41,9 @@ def training_steps(
         batch = rows.index_select(0, index).permute(0, 3, 1, 2)
         if augment:
             batch = augment(batch)
-        for group in optimizer.param_groups:
-            group["lr"] = rate(step)
         loss = F.cross_entropy(model(batch), labels.index_select(0, index))
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
+        optimizer.step(torch.autograd.grad(loss, optimizer.parameters), rate(step))
         yield loss.detach()
-
-
-def fused_optimizer(
-    model: nn.Module, name: str, weight_decay: float = 0.0, **options: float
-) -> torch.optim.Optimizer:
-    """Fused SGD or Adam; weight decay falls on weights, never on norm parameters or biases.
-
-    Args:
-        model: the net to train.
-        name: `sgd` with the option momentum, or `adam` with beta1, beta2 and eps.
-        weight_decay: the L2 penalty on parameters of two or more dimensions.
-        options: as above; the learning rate is set at each step.
-    """
-    weights = [p for p in model.parameters() if p.ndim > 1]
-    others = [p for p in model.parameters() if p.ndim <= 1]
-    groups = [
-        {"params": weights, "weight_decay": weight_decay},
-        {"params": others, "weight_decay": 0.0},
-    ]
-    if name == "sgd":
-        return torch.optim.SGD(groups, lr=0.0, momentum=options["momentum"], fused=True)
-    betas = (options["beta1"], options["beta2"])
-    return torch.optim.Adam(groups, lr=0.0, betas=betas, eps=options["eps"], fused=True)
 
 
 def schedule(shape: str, first: float, end: float, steps: int) -> Callable[[int], float]:

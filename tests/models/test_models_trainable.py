@@ -8,10 +8,11 @@ from torch import nn
 from torch.nn import functional as F
 
 from bnbench.config.schema import Trainable
-from bnbench.models import MODELS, freeze, freeze_rest, initialise
+from bnbench.models import MODELS, freeze, initialise
 from bnbench.models.trainable import TRAINABLE
 from bnbench.norms import NORMS
-from bnbench.training.loop import fused_optimizer, training_steps
+from bnbench.training.loop import training_steps
+from bnbench.training.optimizers import OPTIMIZERS
 
 OPTIMISERS = [
     ("sgd", {"momentum": 0.9}),
@@ -39,8 +40,7 @@ def train(model, trainable, steps=4, rate=0.1, optimiser=OPTIMISERS[0], seed=0):
     batches = torch.arange(40).repeat(2).view(-1, 10)[:steps]
     masks = freeze(model, trainable, seed)
     name, options = optimiser
-    optimizer = fused_optimizer(model, name, 0.1, **options)
-    freeze_rest(optimizer, masks)
+    optimizer = OPTIMIZERS[name](model, masks, 0.1, **options)
     before = {name: t.clone() for name, t in model.state_dict().items()}
     images = images.to(next(model.parameters()).dtype)
     for _ in training_steps(model, images, labels, batches, optimizer, lambda step: rate):

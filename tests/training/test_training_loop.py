@@ -7,7 +7,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from bnbench.training.loop import fused_optimizer, schedule, training_steps
+from bnbench.training.loop import schedule, training_steps
+from bnbench.training.optimizers import FusedSGD
 
 
 def plain_sgd(model, images, labels, batches, rates, momentum, decay):
@@ -39,21 +40,13 @@ def test_steps_are_those_of_sgd_with_momentum(decay):
     expected = plain_sgd(
         nets[0], images, labels, batches, [rate(k) for k in range(1, 7)], 0.9, decay
     )
-    optimizer = fused_optimizer(nets[1], "sgd", decay, momentum=0.9)
+    optimizer = FusedSGD(nets[1], {}, decay, momentum=0.9)
     ours = [
         loss.item() for loss in training_steps(nets[1], images, labels, batches, optimizer, rate)
     ]
     assert ours == pytest.approx(expected, rel=1e-12)
     for one, other in zip(*(net.parameters() for net in nets), strict=True):
         assert torch.allclose(one, other, rtol=1e-12, atol=1e-14)
-
-
-def test_adam_takes_its_options():
-    optimizer = fused_optimizer(nn.Linear(2, 2), "adam", 0.5, beta1=0.8, beta2=0.99, eps=1e-3)
-    weights, biases = optimizer.param_groups
-    assert isinstance(optimizer, torch.optim.Adam)
-    assert (weights["betas"], weights["eps"]) == ((0.8, 0.99), 1e-3)
-    assert (weights["weight_decay"], biases["weight_decay"]) == (0.5, 0.0)
 
 
 @pytest.mark.parametrize(
@@ -80,7 +73,7 @@ def test_augmentation_sees_each_batch():
         return batch * 0
 
     net = nn.Sequential(nn.Flatten(), nn.Linear(4, 2, bias=False))
-    optimizer = fused_optimizer(net, "sgd", momentum=0.0)
+    optimizer = FusedSGD(net, {})
     steps = training_steps(
         net, images, labels, [torch.tensor([1, 2])], optimizer, lambda s: 1, zero
     )
