@@ -102,10 +102,19 @@ def test_the_index_names_what_is_there(tmp_path):
     assert told["sha256"] == {file: file_digest(tmp_path / file) for file in ("x.gif", "x.png")}
 
 
+FEW_POINTS = """
+import sys
+from bnbench.commands.gallery import main
+from bnbench.gallery import make
+make.GRID, make.COARSE = 7, 5
+sys.exit(main())
+"""
+
+
 def gallery(results, *words):
-    """Run the script on tiny nets; its output and exit code."""
+    """Run the command on tiny nets and planes of few points; its output and exit code."""
     command = [
-        *(sys.executable, "-W", "error", str(ROOT / "scripts" / "gallery.py")),
+        *(sys.executable, "-W", "error", "-c", FEW_POINTS),
         *(f"results={results}", "data=synthetic", "device=cpu", "hydra.launcher.n_jobs=1"),
         *("model.widths=[3,2]", "train.steps=3", "train.eval_points=1"),
         *("batch_size=8", *words),

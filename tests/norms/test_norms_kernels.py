@@ -325,13 +325,15 @@ INSTRUCTION_SETS = {
     "avx2": (["-march=x86-64-v3"], "avx2"),
     "avx512": (["-march=x86-64-v4", "-mprefer-vector-width=512"], "avx512vl"),
 }
+# the bits of finite numbers; every shape; what is not finite; what reads past the cache
+WHICH = "bits_are or every_shape or spoils or first_sample or fused_cpp or bypass"
 AS_BUILT_WITH = """
 import sys
 import pytest
 from bnbench.norms.kernels import cpp
 cpp.CPU[:] = {flags}
 cpp.prepare()
-sys.exit(pytest.main(["-q", "-p", "no:cacheprovider", {file!r}]))
+sys.exit(pytest.main(["-q", "-p", "no:cacheprovider", "-k", {which!r}, {file!r}]))
 """
 
 
@@ -339,14 +341,14 @@ sys.exit(pytest.main(["-q", "-p", "no:cacheprovider", {file!r}]))
 @needs_cpp
 @pytest.mark.parametrize("name", INSTRUCTION_SETS)
 def test_the_kernel_holds_on_each_instruction_set(name):
-    """These tests again, the digest among them, in a process whose kernel is built for less."""
+    """Some of these tests again in a process whose kernel is built for less; the digest first."""
     flags, ability = INSTRUCTION_SETS[name]
     abilities = cpp.CPUINFO.read_text().split() if cpp.CPUINFO.exists() else []
     if platform.machine() != "x86_64" or ability not in abilities:
         pytest.skip(f"this CPU has no {ability}")
     environment = {k: v for k, v in os.environ.items() if not k.startswith("PYTEST_")}
     answer = subprocess.run(
-        [sys.executable, "-c", AS_BUILT_WITH.format(flags=flags, file=__file__)],
+        [sys.executable, "-c", AS_BUILT_WITH.format(flags=flags, which=WHICH, file=__file__)],
         capture_output=True,
         text=True,
         cwd=Path(__file__).parents[2],
@@ -354,7 +356,7 @@ def test_the_kernel_holds_on_each_instruction_set(name):
     )
     assert answer.returncode == 0, answer.stdout[-3000:] + answer.stderr[-2000:]
     print(f"{name}: {answer.stdout.strip().splitlines()[-1]}")
-    assert int(re.search(r"(\d+) passed", answer.stdout)[1]) > 70
+    assert int(re.search(r"(\d+) passed", answer.stdout)[1]) >= 10
     assert "skipped" not in answer.stdout
 
 
