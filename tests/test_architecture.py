@@ -40,10 +40,7 @@ OPEN = {"ROOT", "CONFIGS", "__version__"}
 LATE = {"train"}  # imported by `sweep` in a worker
 MAX_ROWS = 20
 MAX_MODULES = 15  # in a folder
-LIGHT = (
-    *("sweep", "cli", "running.ending", "tracking.wandb_log", "pages.report", "data.files"),
-    "dashboard.specification",
-)
+LIGHT = (*("sweep", "cli", "running.ending", "tracking.wandb_log", "pages.report", "data.files"),)
 
 
 def modules():

@@ -65,7 +65,7 @@ def built(results: Path, folders: list[Path], damaged: list[str]) -> int:
             print_error(str(error) if told else f"{folder}: {error!r}")
             problems += 1
             continue
-        name, where = made.dashboard.name, str(made.file)
+        name, where = made.name, str(made.file)
         if login and made.runs.sent:
             try:
                 where = made.save(*login).url

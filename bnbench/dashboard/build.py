@@ -5,11 +5,9 @@ from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 from bnbench.analysis.load import ExperimentData, finished, load
 from bnbench.dashboard import workspace
-from bnbench.dashboard.records import Dashboard, check
 from bnbench.dashboard.specification import keys_logged, specify
 from bnbench.tracking.run_dir import RunFolder
 from bnbench.tracking.shapes import SAVED, checked, parsed
@@ -59,7 +57,8 @@ class Runs:
 class Built:
     """A dashboard with the file that it is written to, and the runs that it shows."""
 
-    dashboard: Dashboard
+    name: str
+    made: workspace.Workspace
     runs: Runs
     file: Path
 
@@ -96,7 +95,7 @@ class Built:
         (own, project), _ = self.runs.places.most_common(1)[0]
         known = self.known(server, own or entity, project)
         try:
-            saved = workspace.save(self.dashboard, server, own or entity, project, known)
+            saved = workspace.save(self.made, server, own or entity, project, known)
         except Exception as error:
             if known is None:
                 raise
@@ -124,25 +123,11 @@ def build(folder: Path, attempts: Iterable[Attempt]) -> Built:
         raise ValueError(f"{name}: no run is finished (make sweep EXP={experiment.name})")
     if runs.absent == runs.number:
         raise ValueError(f"{name}: no run was logged to W&B here ({FROM_CSV} does it from CSV)")
-    logged = keys_logged(experiment)
-    dashboard = specify(experiment, logged)
-    check(dashboard, logged)
+    made = specify(experiment, keys_logged(experiment))
     file = results / "dashboards" / f"{experiment.name}-{experiment.data}.json"
     make_folder(file.parent, 1)
-    write_whole(file, as_json(specification(dashboard)), 1)
-    return Built(dashboard, runs, file)
-
-
-def specification(dashboard: Dashboard) -> dict[str, Any]:
-    """What is written down: the dashboard in our words, and as W&B keeps it."""
-    sections = [
-        {
-            "name": section.name,
-            "panels": [{"kind": type(part).__name__, **asdict(part)} for part in section.panels],
-        }
-        for section in dashboard.sections
-    ]
-    return {**asdict(dashboard), "sections": sections, "viewspec": workspace.viewspec(dashboard)}
+    write_whole(file, as_json(workspace.viewspec(made)), 1)
+    return Built(name, made, runs, file)
 
 
 def wandb_runs(experiment: ExperimentData, results: Path, attempts: Iterable[Attempt]) -> Runs:

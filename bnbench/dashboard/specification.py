@@ -2,27 +2,17 @@
 
 Panels follow the grouping of the table of runs: by norm, by placement, and by whatever else tells
 the arms apart, so that a line is one arm and its band is the spread over seeds, never over arms.
+Keys are written as in `workspace`.
 """
 
 import re
+from collections.abc import Collection, Iterable, Mapping
 
 import pandas as pd
 
 from bnbench.analysis.load import ExperimentData, config_columns, final
 from bnbench.config.labels import POLICIES, metric_label, setting_label
-from bnbench.dashboard.records import (
-    STEP,
-    Bars,
-    Curves,
-    Dashboard,
-    Key,
-    Logged,
-    Panel,
-    Parallel,
-    Points,
-    Section,
-    Text,
-)
+from bnbench.dashboard.workspace import STEP, Board, Workspace
 from bnbench.tracking.wandb_keys import PLAIN, RATE, shift_key
 
 ALWAYS = ("norm.name", "placement")  # what runs are grouped by first
@@ -31,62 +21,72 @@ TELLING = (
     *("model.name", "optim.lr_mult", "batch_size", "optim.lr_scaling", "optim.base_lr"),
     *("train.steps", "data.train_images"),
 )
-LR_MULT, BATCH = Key("config", "optim.lr_mult"), Key("config", "batch_size")
 CURVES = ("val/accuracy", "val/loss", "train/loss")
 ENDS = ("test/accuracy", "val/loss")  # what is drawn against a setting
-LOGARITHMIC = ("learning_rate", "optim.lr_mult", "optim.base_lr", "batch_size")
-SHIFT = re.compile(r"shift(?:@(\w+))?/accuracy/(\w+)-(\d)")
+LOGARITHMIC = (
+    *(f"summary:{RATE}", "config:optim.lr_mult", "config:optim.base_lr", "config:batch_size"),
+)
+POLICY_CURVE = re.compile(r"history:val@\w+/accuracy")
+SHIFT = re.compile(r"summary:shift(?:@(\w+))?/accuracy/(\w+)-(\d)")
 
 
-def keys_logged(experiment: ExperimentData) -> Logged:
-    """The keys that W&B runs have of what an experiment's CSV files hold, as they are logged."""
+def keys_logged(experiment: ExperimentData) -> set[str]:
+    """Collect the keys that W&B runs have of what an experiment's CSV files hold."""
     curves = experiment.curves[["split", "metric", "layer"]].drop_duplicates()
     shifts = experiment.shifts[["shift", "severity", "policy", "metric"]].drop_duplicates()
     history = {"/".join(filter(None, row)) for row in curves.itertuples(index=False)} | {"samples"}
     summary = history | {shift_key(*row) for row in shifts.itertuples(index=False)}
-    return Logged(
-        history,
-        summary | {"status", "stuck", "steps", "parameters", "seconds", RATE},
-        {*config_columns(experiment.runs), "arm", "seed"},
-    )
+    summary |= {"status", "stuck", "steps", "parameters", "seconds", RATE}
+    kinds = {
+        "history": history,
+        "summary": summary,
+        "config": {*config_columns(experiment.runs), "arm", "seed"},
+    }
+    return {f"{kind}:{name}" for kind, names in kinds.items() for name in names}
 
 
-def specify(experiment: ExperimentData, logged: Logged) -> Dashboard:
-    """The dashboard of an experiment: what it varied decides which sections there are.
+def specify(experiment: ExperimentData, logged: Collection[str]) -> Workspace:
+    """Make the workspace of an experiment: what it varied decides which sections there are.
 
     Args:
         experiment: without the runs that learning rates were tuned on.
         logged: the keys that its W&B runs have.
+
+    Raises:
+        ValueError: a panel would be empty for a key that no run has.
     """
     runs = experiment.runs
-    groups = [Key("config", column) for column in grouping(runs)]
-    rate = [Key("summary", RATE)] if varies(runs, "optim.lr") else []
-    hardest = hardest_shifts(logged)
-    axes = [*groups, *(key for key in rate if key not in groups)]
-    results = [Key("summary", "test/accuracy"), Key("summary", "test/loss"), *hardest]
-    sections = {
-        "About": [about(experiment)],
-        "Convergence": convergence(logged),
-        "Learning rate": against_rate(runs) if rate else [],
-        "Batch size": against(BATCH, "the batch size") if varies(runs, "batch_size") else [],
-        "Shift": shift_panels(experiment, groups, logged) if shift_keys(logged) else [],
-        "Parallel coordinates": [parallel([*axes, *results])],
-    }
-    return Dashboard(
-        experiment=experiment.name,
-        data=experiment.data,
-        arms=tuple(dict.fromkeys(runs["arm"])),
-        seeds=tuple(sorted(map(int, set(runs["seed"])))),
-        groups=tuple(groups),
-        columns=(
-            *(Key("config", "seed"), Key("summary", "status"), Key("summary", "stuck")),
-            *axes,
-            *(Key("summary", name) for name in ("val/accuracy", "test/accuracy", "test/loss")),
-            *hardest,
-            *(Key("summary", name) for name in ("steps", "samples", "parameters", "seconds")),
-        ),
-        order=Key("summary", "test/accuracy"),
-        sections=tuple(Section(name, tuple(panels)) for name, panels in sections.items() if panels),
+    arms = list(dict.fromkeys(runs["arm"]))
+    board = Board(f"{experiment.name} on {experiment.data}", logged, len(arms))
+    groups = [f"config:{column}" for column in grouping(runs)]
+    rate = [f"summary:{RATE}"] if varies(runs, "optim.lr") else []
+    shifts = shift_keys(logged)
+    # the nets as they are, under each shift at its greatest severity
+    hardest = [keys[-1] for (policy, _), keys in shifts.items() if not policy]
+    results = ["summary:test/accuracy", "summary:test/loss", *hardest]
+    board.text("About", "What this compares", about(experiment))
+    add_curves(board, logged)
+    if rate:
+        add_points(board, "Learning rate", rate[0], "the learning rate")
+        if varies(runs, "optim.lr_mult"):
+            words = "the learning rate multiplier"
+            add_points(board, "Learning rate", "config:optim.lr_mult", words)
+    if varies(runs, "batch_size"):
+        add_points(board, "Batch size", "config:batch_size", "the batch size")
+    if shifts:
+        board.text("Shift", "Shift table", shift_table(experiment, grouping(runs), shifts))
+        add_bars(board, shifts)
+    parallel = [*groups, *rate, *results]
+    board.parallel("Parallel coordinates", "Settings and results", parallel, LOGARITHMIC)
+    return board.workspace(
+        groups,
+        columns=[
+            *("config:seed", "summary:status", "summary:stuck", *groups, *rate),
+            *("summary:val/accuracy", *results),
+            *(f"summary:{name}" for name in ("steps", "samples", "parameters", "seconds")),
+        ],
+        order="summary:test/accuracy",
+        chosen={"arm": arms, "seed": sorted(map(int, set(runs["seed"])))},
     )
 
 
@@ -110,8 +110,8 @@ def varies(runs: pd.DataFrame, column: str) -> bool:
     return bool(runs.groupby("model.name")[column].nunique().max() > 1)
 
 
-def about(experiment: ExperimentData) -> Text:
-    """What is asked, how it was run and how the panels are to be read."""
+def about(experiment: ExperimentData) -> str:
+    """Write what is asked, how it was run and how the panels are to be read."""
     runs, info = experiment.runs, experiment.info
     lines = [
         info.get("question") or f"The experiment {experiment.name}.",
@@ -123,77 +123,48 @@ def about(experiment: ExperimentData) -> Text:
         "the mean of the others: see `status`, and the report for intervals and paired "
         "differences. The CSV files are the record.",
     ]
-    return Text("What this compares", "\n\n".join(lines))
+    return "\n\n".join(lines)
 
 
-def convergence(logged: Logged) -> list[Panel]:
-    """The curves, by training images seen and by step; and under other statistics than EMA."""
-    named = [key for key in sorted(logged.history) if re.fullmatch(r"val@\w+/accuracy", key)]
-    return [
-        Curves(f"{sentence(metric_label(key))}, by {words}", x, key, log_y=key.endswith("/loss"))
-        for key in (*CURVES, *named)
-        for x, words in (("samples", "training images seen"), (STEP, "training step"))
-    ]
+def add_curves(board: Board, logged: Collection[str]) -> None:
+    """Add the curves, by training images and by step; and under other statistics than EMA."""
+    named = sorted(key[len("history:") :] for key in logged if POLICY_CURVE.fullmatch(key))
+    for key in (*CURVES, *named):
+        for x, words in (("samples", "training images seen"), (STEP, "training step")):
+            title = f"{sentence(metric_label(key))}, by {words}"
+            board.curves("Convergence", title, x, key)
 
 
-def against_rate(runs: pd.DataFrame) -> list[Panel]:
-    """Where runs ended against the rate, and against its multiplier where that is what varies."""
-    panels = against(Key("summary", RATE), "the learning rate")
-    if varies(runs, "optim.lr_mult"):
-        panels += against(LR_MULT, "the learning rate multiplier")
-    return panels
+def add_points(board: Board, section: str, setting: str, words: str) -> None:
+    """Add where runs ended against a number that they were given."""
+    for key in ENDS:
+        title = f"{sentence(metric_label(key))} against {words}"
+        board.points(section, title, setting, f"summary:{key}")
 
 
-def against(setting: Key, words: str) -> list[Panel]:
-    """Where runs ended against a number that they were given."""
-    return [
-        Points(
-            f"{sentence(metric_label(key))} against {words}",
-            setting,
-            Key("summary", key),
-            log_x=True,
-        )
-        for key in ENDS
-    ]
-
-
-def parallel(keys: list[Key]) -> Parallel:
-    """All settings and results beside each other."""
-    log = tuple(key for key in keys if key.name in LOGARITHMIC)
-    return Parallel("Settings and results", tuple(keys), log)
-
-
-def shift_keys(logged: Logged) -> dict[tuple[str, str], list[Key]]:
-    """The accuracies under shift: by (policy, shift) the summary keys, mildest first."""
-    found: dict[tuple[str, str], list[Key]] = {}
-    for name in sorted(logged.summary):
-        if match := SHIFT.fullmatch(name):
-            found.setdefault((match[1] or "", match[2]), []).append(Key("summary", name))
+def shift_keys(logged: Collection[str]) -> dict[tuple[str, str], list[str]]:
+    """Find the accuracies under shift: by (policy, shift) the summary keys, mildest first."""
+    found: dict[tuple[str, str], list[str]] = {}
+    for key in sorted(logged):
+        if match := SHIFT.fullmatch(key):
+            found.setdefault((match[1] or "", match[2]), []).append(key)
     return found
 
 
-def hardest_shifts(logged: Logged) -> list[Key]:
-    """The accuracy of the nets as they are under each shift at its greatest severity."""
-    return [keys[-1] for (policy, _), keys in shift_keys(logged).items() if not policy]
-
-
-def shift_panels(experiment: ExperimentData, groups: list[Key], logged: Logged) -> list[Panel]:
-    """The table of accuracies under shift, bars for each shift, and for each other policy."""
-    found = shift_keys(logged)
-    panels: list[Panel] = [shift_table(experiment, groups, found)]
-    for (policy, shift), keys in found.items():
+def add_bars(board: Board, shifts: Mapping[tuple[str, str], list[str]]) -> None:
+    """Add bars by severity for each shift, and of all at their hardest for each other policy."""
+    for (policy, shift), keys in shifts.items():
         if not policy:
-            panels.append(Bars(f"Test accuracy under {words_of(shift)}, by severity", tuple(keys)))
-    for policy in dict.fromkeys(policy for policy, _ in found if policy):
-        hardest = tuple(keys[-1] for (name, _), keys in found.items() if name == policy)
-        panels.append(Bars(f"Test accuracy under shift, {POLICIES.get(policy, policy)}", hardest))
-    return panels
+            board.bars("Shift", f"Test accuracy under {words_of(shift)}, by severity", keys)
+    for policy in dict.fromkeys(policy for policy, _ in shifts if policy):
+        hardest = [keys[-1] for (name, _), keys in shifts.items() if name == policy]
+        board.bars("Shift", f"Test accuracy under shift, {POLICIES.get(policy, policy)}", hardest)
 
 
 def shift_table(
-    experiment: ExperimentData, groups: list[Key], found: dict[tuple[str, str], list[Key]]
-) -> Text:
-    """Test accuracy of each arm and policy: without shift, and under each, mean over severities.
+    experiment: ExperimentData, groups: Iterable[str], found: Iterable[tuple[str, str]]
+) -> str:
+    """Write test accuracy by arm and policy: without shift, and under each, mean over severities.
 
     W&B has no panel that is a table of group means with their spread, so this one is text: what
     the files said when it was made.
@@ -216,9 +187,9 @@ def shift_table(
     for arm, runs in experiment.runs.groupby("arm", sort=False):
         of_arm = rows[rows["arm"] == arm]
         name = " · ".join(
-            setting_label(key.name, runs[key.name].iloc[0])
-            for key in groups
-            if key.name != "placement" or runs[key.name].iloc[0] != "none"
+            setting_label(column, runs[column].iloc[0])
+            for column in groups
+            if column != "placement" or runs[column].iloc[0] != "none"
         )
         for policy in dict.fromkeys(of_arm["policy"]):
             own = of_arm[of_arm["policy"] == policy]
@@ -227,9 +198,7 @@ def shift_table(
             cells = [means[s] if s in means else pd.Series(dtype=float) for s in shifts]
             statistics = POLICIES.get(str(policy), str(policy)) if policy else "as trained"
             lines.append(row(name, statistics, *map(spread, (clean, *cells))))
-    return Text(
-        "Shift table", "\n".join(lines), tuple(key for keys in found.values() for key in keys)
-    )
+    return "\n".join(lines)
 
 
 def spread(values: pd.Series) -> str:
