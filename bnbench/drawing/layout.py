@@ -1,7 +1,7 @@
 """The surroundings of the lines of a figure: grid of axes, scales, ticks, legend."""
 
+import textwrap
 from collections.abc import Sequence
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -10,6 +10,7 @@ from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure as Canvas
+from matplotlib.font_manager import FontProperties
 from matplotlib.legend import Legend
 from matplotlib.lines import Line2D
 from matplotlib.ticker import (
@@ -27,9 +28,11 @@ from bnbench.config.schema import Figure
 # inches; these widths print at 6 points or more in a column of 3.3, on a page of 6.8 inches
 COLUMN, PAGE = 4.8, 9.8
 MARGIN = 0.5  # of a panel's width, for the labels beside its axes
-EDGE, GAP = 0.06, 0.04  # of the canvas; between two labels
+EDGE = 0.06  # of the canvas
 HARD = "\N{NO-BREAK SPACE}"
-MAX_TICKS = 8  # the most distinct values that get a tick each
+MAX_TICKS = 8  # the most distinct values that get a tick each …
+TICKS = 2.1  # … and the most to an inch that get a label
+LETTER = 0.51  # the width of a letter, as a share of the size of its font; bold is wider
 PLAIN = FuncFormatter(lambda value, _: f"{value:g}")
 
 
@@ -52,7 +55,8 @@ def scale(ax: Axes, values: np.ndarray, spec: Figure) -> None:
     if spec.kind == "curves":
         ax.xaxis.set_major_formatter(EngFormatter(sep=""))
     elif len(values) <= MAX_TICKS:
-        ax.xaxis.set_major_locator(FixedLocator(list(values)))
+        some = round(TICKS * ax.bbox.width / ax.figure.dpi)
+        ax.xaxis.set_major_locator(FixedLocator(list(values), nbins=some))
         ax.xaxis.set_minor_locator(NullLocator())
         ax.xaxis.set_major_formatter(PLAIN)
     elif spec.logx:
@@ -87,58 +91,40 @@ def inscribe(
 ) -> None:
     """Write the title, the labels of the axes, and below them the note and the legend.
 
-    Long texts are wrapped, by the extents of the letters as drawn; the canvas grows by the height
-    of title and legend.
+    Long texts are wrapped; the canvas grows by the height of title and legend.
     """
     panel = canvas.get_figwidth() / min(across, len(axes))
     tall = canvas.get_figheight() / -(-len(axes) // across)
     for ax in axes[::across]:
-        words = drawn_label(metric_label(spec.y))
-        ax.set_ylabel(wrapped(canvas, words, 0.8 * tall, fontsize="medium"))
+        ax.set_ylabel(wrapped(drawn_label(metric_label(spec.y)), 0.8 * tall, "medium"))
     for ax in axes[-across:]:
         ax.set_xlabel(drawn_label(axis_label(spec.x)))
     for ax in axes:
-        given = ax.get_title()
-        settings = given.replace(" ", HARD).replace(f",{HARD}", ", ")
-        for words in (settings, given):  # breaks within a setting only if it is too long
-            ax.set_title(wrapped(canvas, words, panel - MARGIN, fontsize="medium"))
-            if extent(canvas, ax.title)[0] <= panel - MARGIN:
-                break
+        ax.set_title(wrapped(ax.get_title(), panel - MARGIN, "medium"), fontsize="medium")
     entitle(canvas, title)
     below(canvas, handles, note)
-    if any(isinstance(ax.xaxis.get_major_locator(), FixedLocator) for ax in axes):
-        canvas.draw_without_rendering()  # places the artists that are measured below
-        for ax in axes:
-            thin(ax)
 
 
 def entitle(canvas: Canvas, title: str) -> None:
     """Write the title over all panels, in as many lines as it needs; the canvas grows."""
-    font = {"weight": "bold", "fontsize": "large"}
-    text = canvas.suptitle(wrapped(canvas, title, canvas.get_figwidth() - 2 * EDGE, **font), **font)
-    grow(canvas, text)
+    words = wrapped(title, 0.8 * canvas.get_figwidth(), "large")
+    grow(canvas, canvas.suptitle(words, weight="bold", fontsize="large"))
 
 
 def below(canvas: Canvas, handles: Sequence[Artist], note: str = "", **look: Any) -> Legend:
-    """Draw the legend under all panels, in as many columns as fit; the canvas grows."""
+    """Draw the legend under all panels, in as few rows as fit; the canvas grows."""
     room = canvas.get_figwidth() - 2 * EDGE
-    note = wrapped(canvas, note, room, fontsize="small")
+    note = wrapped(note, room, "small")
     look = {"loc": "outside lower center", "title": note, "title_fontsize": "small"} | look
-    ncols = len(handles)
-    while True:
-        legend = canvas.legend(handles=handles, ncols=max(ncols, 1), **look)
-        if extent(canvas, legend)[0] <= room or ncols <= 1:
-            break
+    num, rows = len(handles), 1
+    legend = canvas.legend(handles=handles, ncols=max(num, 1), **look)
+    while extent(canvas, legend)[0] > room and rows < num:
         legend.remove()
-        ncols = balanced(len(handles), ncols - 1)
+        rows += 1
+        legend = canvas.legend(handles=handles, ncols=-(-num // rows), **look)
     legend.get_title().set_multialignment("center")
     grow(canvas, legend)
     return legend
-
-
-def balanced(num: int, ncols: int) -> int:
-    """Find the fewest columns, at most `ncols`, that need no more rows: 4 in 3 are 2 and 2."""
-    return -(-num // -(-num // ncols)) if ncols > 1 else 1
 
 
 def grow(canvas: Canvas, artist: Artist) -> None:
@@ -152,30 +138,14 @@ def extent(canvas: Canvas, artist: Artist) -> tuple[float, float]:
     return box.width / canvas.dpi, box.height / canvas.dpi
 
 
-def wrapped(canvas: Canvas, text: str, width: float, **font: Any) -> str:
-    """Break a text into lines of at most `width` inches, except for a longer word."""
-    probe = canvas.text(0, 0, "", **font)
-    lines: list[str] = []
-    for word in text.split(" ") if text else ():  # a hard space does not break
-        longer = f"{lines[-1]} {word}" if lines else word
-        probe.set_text(longer)
-        if lines and extent(canvas, probe)[0] <= width:
-            lines[-1] = longer
-        else:
-            lines.append(word)
-    probe.remove()
-    return "\n".join(lines)
+def wrapped(text: str, width: float, size: str) -> str:
+    """Break a text into lines of about `width` inches, except for a longer word.
 
-
-def thin(ax: Axes) -> None:
-    """Keep every n-th label of fixed ticks, with the smallest n at which labels do not touch."""
-    if not isinstance(ax.xaxis.get_major_locator(), FixedLocator):
-        return
-    labels = ax.get_xticklabels()
-    boxes = [label.get_window_extent() for label in labels]
-    gap = GAP * ax.figure.dpi
-    every = 1
-    while any(b.x0 < a.x1 + gap for a, b in pairwise(boxes[::every])):
-        every += 1
-    words = [label.get_text() * (k % every == 0) for k, label in enumerate(labels)]
-    ax.set_xticks(ax.get_xticks(), words)
+    Args:
+        text: where a hard space does not break.
+        width: in inches.
+        size: of the font, as matplotlib names it.
+    """
+    letter = LETTER * FontProperties(size=size).get_size_in_points() / 72
+    num = max(round(width / letter), 1)
+    return textwrap.fill(text, num, break_long_words=False, break_on_hyphens=False)

@@ -8,6 +8,7 @@ from fake_claims import part, write_folder
 from fake_results import config
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure as Canvas
+from matplotlib.lines import Line2D
 from matplotlib.text import Text
 
 from bnbench.analysis.verdicts import ClaimView, PartView, read_claims
@@ -103,17 +104,16 @@ def test_published_curves_and_all_ours_stay_on_their_canvas():
     assert "95 % t interval" in drawing.caption
 
 
-@pytest.mark.parametrize(("num", "ncols", "wanted"), [(4, 3, 2), (6, 4, 3), (7, 3, 3), (1, 1, 1)])
-def test_a_legend_has_rows_of_about_one_length(num, ncols, wanted):
-    assert layout.balanced(num, ncols) == wanted
+def test_a_legend_has_rows_of_about_one_length():
+    canvas = Canvas(figsize=(7, 3), layout="constrained")
+    handles = [Line2D([], [], label="a label of some length") for _ in range(4)]
+    assert layout.below(canvas, handles)._ncols == 2  # three would fit beside one
 
 
-def test_a_text_is_wrapped_by_the_width_of_its_letters():
-    canvas = Canvas(figsize=(4, 3))
-    narrow, wide = (layout.wrapped(canvas, f"{letter * 9} " * 4, 1.5) for letter in "iW")
-    assert narrow.count("\n") < wide.count("\n")
-    assert layout.wrapped(canvas, "aaaa\N{NO-BREAK SPACE}b", 0.01) == "aaaa\N{NO-BREAK SPACE}b"
-    assert layout.wrapped(canvas, "", 1) == ""
+def test_a_text_is_wrapped_to_its_width_and_not_at_hard_spaces():
+    assert layout.wrapped("aaaa bbbb " * 4, 1, "medium").count("\n") == 2
+    assert layout.wrapped("aaaa\N{NO-BREAK SPACE}b-c", 0.01, "small") == "aaaa\N{NO-BREAK SPACE}b-c"
+    assert layout.wrapped("", 1, "large") == ""
 
 
 def test_figures_name_things_in_words():
