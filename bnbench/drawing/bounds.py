@@ -6,7 +6,7 @@ from typing import Any
 
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
-from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
+from matplotlib.ticker import SymmetricalLogLocator
 
 from bnbench.analysis.verdict_words import COLOURS, SYMBOLS, exact_words, found, verdict_label
 from bnbench.analysis.verdicts import JudgedClaim, records
@@ -19,20 +19,20 @@ LABEL = 30  # characters
 
 
 def bounds(claim: JudgedClaim) -> Drawing:
-    """Draw measured numbers beside their bounds; zero stands at the left of the log axis."""
+    """Draw measured numbers beside their bounds."""
     rows = records(claim.evidence)
     pairs = [_magnitudes(row) for row in rows]
-    sizes = [size for pair in pairs for size in pair if size > 0 and math.isfinite(size)]
-    powers = [math.floor(math.log10(size)) for size in sizes] or [0]
+    sizes = [size for pair in pairs for size in pair if size > 0 and math.isfinite(size)] or [1.0]
+    least, most = (10.0 ** math.floor(math.log10(size)) for size in (min(sizes), max(sizes)))
     has_zero = any(size <= 0 for pair in pairs for size in pair)
-    zero = 10.0 ** (min(powers) - 2)
-    limits = (zero / 3 if has_zero else 10.0 ** (min(powers) - 0.5), 10.0 ** (max(powers) + 1.5))
+    limits = (-least / 4 if has_zero else least / 2, 30 * most)
     with style.themed():
         canvas, (ax,) = canvas_of(claim, [len(rows)])
-        ax.set_xscale("log")
+        # zero stands at the left: below the least number the axis is linear
+        ax.set_xscale("symlog", linthresh=least, linscale=2)
         ax.set_xlim(*limits)
         for place, (row, (size, bound)) in enumerate(zip(rows, pairs, strict=True)):
-            size, bound = (min(max(value, zero), limits[1]) for value in (size, bound))
+            size, bound = (min(max(value, 0), limits[1]) for value in (size, bound))
             is_upper = (row["direction"] == "<=") == (row["bound"] >= 0)
             ends = (limits[0], bound) if is_upper else (bound, limits[1])
             top, bottom = place - 0.4, place + 0.4
@@ -47,13 +47,10 @@ def bounds(claim: JudgedClaim) -> Drawing:
         labels = [textwrap.fill(claim.part(row["part"]).label, LABEL) for row in rows]
         ax.set_yticks(range(len(rows)), labels)
         ax.set_xlabel("measured number, log scale; each row against its own bound")
-        every = math.ceil((max(powers) + 1 - min(powers)) / 6)
-        ticks = [10.0**p for p in range(max(powers) + 1, min(powers) - 1, -every)]
-        ax.xaxis.set_major_locator(FixedLocator([zero, *ticks] if has_zero else ticks))
-        ax.xaxis.set_minor_locator(NullLocator())
-        ax.xaxis.set_major_formatter(
-            FuncFormatter(lambda v, _: "0" if v == zero and has_zero else f"{v:g}")
-        )
+        ticks = SymmetricalLogLocator(base=10, linthresh=least)
+        ticks.set_params(numticks=7)
+        ax.xaxis.set_major_locator(ticks)
+        ax.xaxis.set_major_formatter("{x:g}")
         green: dict[str, Any] = {"linestyle": "none", "color": COLOURS["confirmed"]}
         handles = [
             Line2D([], [], **green, marker="o", label="measured"),

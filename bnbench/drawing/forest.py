@@ -14,7 +14,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
-from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
+from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 
 from bnbench.analysis.verdict_words import COLOURS, estimate_words, found, verdict_label
 from bnbench.analysis.verdicts import JudgedClaim, PartView, records
@@ -61,23 +61,17 @@ def _panel(ax: Axes, rows: Sequence[tuple[PartView, dict[str, Any]]], seeds: pd.
     part, _ = rows[0]
     if part.ratio:
         ax.set_xscale("log")
-    drawn = [_seeds(part, row, seeds) for part, row in rows]
-    limits = _limits(
-        [
-            *(row[key] for _, row in rows for key in ("estimate", "ci_low", "ci_high")),
-            *(row[key] for _, row in rows for key in ("sesoi_low", "sesoi_high")),
-            *(value for points in drawn for value in points["value"]),
-        ],
-        part.ratio,
-    )
-    ax.set_xlim(*limits)
-    _ticks(ax, part.ratio)
+    for place, (part, row) in enumerate(rows):
+        _row(ax, place, row, _seeds(part, row, seeds))
     nothing = float(part.ratio)  # where the two arms are equal
-    if limits[0] < nothing < limits[1]:
+    low, high, at = ax.transScale.transform([(x, 0) for x in (*ax.get_xlim(), nothing)])[:, 0]
+    if 2 * low - high < at < 2 * high - low:  # near enough to be shown
         ax.axvline(nothing, color="#8a8f98", linewidth=0.9, zorder=1)
-    for place, ((_, row), points) in enumerate(zip(rows, drawn, strict=True)):
+    _ticks(ax, part.ratio)
+    limits = ax.get_xlim()
+    ax.set_xlim(*limits)
+    for place, (_, row) in enumerate(rows):
         _region(ax, place, row, limits)
-        _row(ax, place, row, points)
     ax.set_yticks(
         range(len(rows)), [textwrap.fill(plain_label(part.label), LABEL) for part, _ in rows]
     )
@@ -88,7 +82,7 @@ def _panel(ax: Axes, rows: Sequence[tuple[PartView, dict[str, Any]]], seeds: pd.
 
 
 def _row(ax: Axes, place: int, row: dict[str, Any], points: pd.DataFrame) -> None:
-    """Draw the seeds of a part, its interval and its mean; a reading is lighter."""
+    """Draw the seeds of a part, its interval, mean and SESOI; a reading is lighter."""
     decides = row["role"] == "verdict"
     colour = COLOURS.get(row["verdict"], READING) if decides else READING
     for bound, some in points.groupby("bound"):
@@ -117,20 +111,21 @@ def _row(ax: Axes, place: int, row: dict[str, Any], points: pd.DataFrame) -> Non
         zorder=4,
         gid="mean",
     )
+    look = {"color": COLOURS["confirmed"], "linewidth": 1.1, "linestyle": style.DASHED}
+    for end in (row["sesoi_low"], row["sesoi_high"]):
+        if math.isfinite(end):
+            ax.vlines(end, place - 0.5, place + 0.5, zorder=1, **look)
 
 
 def _region(ax: Axes, place: int, row: dict[str, Any], limits: tuple[float, float]) -> None:
-    """Draw the SESOI of a row, and shade the region that confirms an interval inside."""
+    """Shade the region that confirms an interval inside."""
     low, high = row["sesoi_low"], row["sesoi_high"]
     if math.isnan(low) and math.isnan(high):
         return
     left = limits[0] if math.isnan(low) else low
     right = limits[1] if math.isnan(high) else high
-    top, bottom = place - 0.5, place + 0.5
-    ax.fill_betweenx([top, bottom], left, right, color=REGION, linewidth=0, zorder=0)
-    ends = [end for end in (low, high) if math.isfinite(end)]
-    look = {"color": COLOURS["confirmed"], "linewidth": 1.1, "linestyle": style.DASHED}
-    ax.vlines(ends, top, bottom, zorder=1, **look)
+    rows = [place - 0.5, place + 0.5]
+    ax.fill_betweenx(rows, left, right, color=REGION, linewidth=0, zorder=0)
 
 
 def _beside(ax: Axes, place: int, part: PartView, row: dict[str, Any]) -> None:
@@ -160,36 +155,15 @@ def _seeds(part: PartView, row: dict[str, Any], evidence: pd.DataFrame) -> pd.Da
     return own.assign(value=value)[np.isfinite(value)]
 
 
-def _limits(values: Sequence[float], is_log: bool) -> tuple[float, float]:
-    """Compute limits a little wider than the finite values, and out to no effect if it is near."""
-    finite = np.array([v for v in values if math.isfinite(v) and (v > 0 or not is_log)], float)
-    finite = np.log(finite) if is_log else finite
-    low, high = (float(finite.min()), float(finite.max())) if len(finite) else (0.0, 0.0)
-    span = high - low or max(abs(low), 1.0) * 0.2
-    if low - span < 0 < high + span:  # no effect is at 0 on both scales here
-        low, high = min(low, 0.0), max(high, 0.0)
-    pad = 0.06 * (high - low) or 0.1 * span
-    if is_log:
-        return math.exp(low - pad), math.exp(high + pad)
-    return low - pad, high + pad
-
-
 def _ticks(ax: Axes, is_log: bool) -> None:
-    """Choose about six ticks with plain numbers, at 1, 2 and 5 on a long log axis."""
-    if not is_log:
-        ax.xaxis.set_major_locator(MaxNLocator(6))
-        return
+    """Choose a few ticks with plain numbers, at 1, 2 and 5 on a long log axis."""
     low, high = ax.get_xlim()
-    ticks = [v for v in MaxNLocator(6).tick_values(low, high) if v > 0]
-    decades = math.log10(high / low)
-    if decades > 0.75:
-        steps = (1, 2, 5) if decades < 2.5 else (1,)
-        every = max(1, round(decades / 6))
-        powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
-        ticks = [step * 10.0**p for p in powers if p % every == 0 for step in steps]
-    ax.xaxis.set_major_locator(FixedLocator([tick for tick in ticks if low <= tick <= high]))
-    ax.xaxis.set_minor_locator(NullLocator())
-    ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}×"))
+    decades = math.log10(high / low) if is_log else 0
+    steps = (1, 2, 5) if decades < 2.5 else (1,)
+    ax.xaxis.set_major_locator(LogLocator(subs=steps) if decades > 0.75 else MaxNLocator(5))
+    if is_log:
+        ax.xaxis.set_minor_locator(NullLocator())
+        ax.xaxis.set_major_formatter("{x:g}×")
 
 
 def _legend(rows: Sequence[dict[str, Any]], evidence: pd.DataFrame) -> list[Any]:
