@@ -5,24 +5,8 @@ const variable = (name) => getComputedStyle(document.documentElement).getPropert
 const axisName = (letter, panel) => letter + (panel ? panel + 1 : "");
 const escaped = (text) => text.replaceAll("&", "&amp;").replaceAll("<", "&lt;");
 
-// A label in lines of so many characters.
-function wrapped(text, width) {
-  const lines = [""];
-  for (const word of text.split(" ")) {
-    const last = lines.at(-1);
-    if (last && last.length + word.length >= width) lines.push(word);
-    else lines[lines.length - 1] = last ? `${last} ${word}` : word;
-  }
-  return lines.map(escaped).join("<br>");
-}
-
-// The ends of a panel's x-axis; a little more than the points, for what marks the last of them.
-function spanOf(figure, panel) {
-  const x = figure.lines.filter((line) => line.panel === panel).flatMap((line) => line.x);
-  const [low, high] = [Math.min(...x), Math.max(...x)].map(figure.logx ? Math.log10 : Number);
-  const more = (high - low || 1) * 0.01;
-  return [low - more, high + more];
-}
+// A label in lines of at most 28 characters.
+const wrapped = (text) => escaped(text).replace(/(.{1,28})( |$)/g, "$1<br>").replace(/<br>$/, "");
 
 // The panels by their place: as in the image, with gaps; on a phone below each other, without.
 function gridOf(figure, width) {
@@ -72,7 +56,6 @@ function layoutOf(figure, width) {
     const right = (column + 1) / across - (column < across - 1 ? gap / 2 : 0);
     const high = 1 - row / down - (title ? top / inner : 0);
     const low = 1 - (row + 1) / down + bottom / inner;
-    const [from, to] = spanOf(figure, panel);
     const isLast = !placed.some((other) => other.column === column && other.row > row);
     const isFirst = !placed.some((other) => other.row === row && other.column < column);
     layout[axisName("xaxis", panel)] = {
@@ -81,8 +64,7 @@ function layoutOf(figure, width) {
       anchor: axisName("y", panel),
       type: figure.logx ? "log" : "linear",
       title: { text: isLast ? escaped(figure.x) : "", standoff: 8 },
-      range: [from, to],
-      ...(figure.logx ? { dtick: to - from > 2 ? 1 : "D2" } : { nticks: 6 }),
+      nticks: 6,
     };
     layout[axisName("yaxis", panel)] = {
       ...axisLook(),
@@ -93,7 +75,7 @@ function layoutOf(figure, width) {
       range: figure.logy ? figure.range.map(Math.log10) : figure.range,
       ...(axisName("y", panel) === first ? {} : { matches: first }),
       showticklabels: isFirst,
-      title: { text: isFirst ? wrapped(figure.y, 28) : "", standoff: 6 },
+      title: { text: isFirst ? wrapped(figure.y) : "", standoff: 6 },
     };
     if (title) {
       const place = { x: (left + right) / 2, y: high, xref: "paper", yref: "paper" };
