@@ -103,18 +103,13 @@ def draw_planes(planes: Sequence[PlaneOf], title: str, caption: str) -> Figure:
 Curves = Mapping[str, np.ndarray]  # norm -> values (seeds, T)
 
 
-def middle(values: np.ndarray) -> np.ndarray:
-    """Compute the median over seeds at each step, NaN where a seed has NaN."""
-    return np.median(values, axis=0)
-
-
 def halves(steps: np.ndarray, curves: Curves) -> tuple[float, float]:
     """Compute the ratio of the medians with BN to those without, in either half of the steps.
 
     The ratio is a geometric mean over the points of a half; NaN without positive points.
     """
     with np.errstate(divide="ignore", invalid="ignore"):
-        log = np.log(middle(curves["batchnorm"]) / middle(curves["none"]))
+        log = np.log(np.median(curves["batchnorm"], 0) / np.median(curves["none"], 0))
     late = steps > steps[-1] / 2
     parts = (log[part & np.isfinite(log)] for part in (~late, late))
     first, second = (float(np.exp(x.mean())) if len(x) else math.nan for x in parts)
@@ -139,7 +134,7 @@ def draw_gradient(
             for norm, values in quantities[metric].items():
                 name, colour = SIDES[norm]
                 ax.plot(steps, values.T, color=colour, alpha=0.3, linewidth=1)
-                ax.plot(steps, middle(values), color=colour, linewidth=3, label=name)
+                ax.plot(steps, np.median(values, 0), color=colour, linewidth=3, label=name)
             ax.set_yscale("log")
             ax.set_title(heading, fontsize=15)
         for ax in axes[2:]:

@@ -8,9 +8,9 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from bnbench.gallery import slides
-from bnbench.gallery.descent import SCALE, Descent
+from bnbench.gallery.descent import Descent
 from bnbench.gallery.slides import ACCENT, SIDES, themed
-from bnbench.measured.problems.least_squares import SAMPLES, TOLERANCE
+from bnbench.measured.problems.least_squares import TOLERANCE
 
 CURVE = 0.6  # the width of the curve beside the surfaces
 HOLD_FIRST, HOLD_LAST = 1200, 3500  # ms
@@ -53,35 +53,16 @@ def chosen(steps: Sequence[int], count: int) -> list[int]:
     return sorted({0, len(known) - 1} | nearest)
 
 
-def descent_title(raw: Descent, normalised: Descent) -> str:
-    """Write the title: the steps with raw and with normalised features."""
-    return (
-        f"Gradient descent: {raw.steps} steps on raw features, "
-        f"{normalised.steps} on normalised ones"
-    )
-
-
-def descent_caption(raw: Descent, normalised: Descent) -> str:
-    """Write the caption: the problem, its step sizes and condition numbers."""
-    return (
-        f"Least squares on {SAMPLES} samples of two features, the second {SCALE} times as large as "
-        "the first; contours of the loss above its minimum, each a factor of 2 from the next. "
-        "From 0, at the best constant rate of each, 2/(λmin + λmax): "
-        f"{raw.rate:.3g} at κ = {raw.kappa:.3g}, {normalised.rate:.3g} at "
-        f"κ = {normalised.kappa:.3g}; until {100 * TOLERANCE:g} % of the first excess loss."
-    )
-
-
-def descent_film(ways: Sequence[Descent], path: Path) -> list[str]:
+def descent_film(ways: Sequence[Descent], title: str, caption: str, path: Path) -> list[str]:
     """Draw two paths side by side with their losses; return the names of the files."""
-    raw, normalised = ways
+    raw, _ = ways
     looks = {0: SIDES["none"][1], 1: SIDES["batchnorm"][1]}
     with themed():
-        figure = slides.slide(descent_title(raw, normalised), descent_caption(raw, normalised))
+        figure = slides.slide(title, caption)
         left, right, curve = figure.subplots(1, 3, width_ratios=(1, 1, CURVE))
         moving = []
         left.set_ylabel("weight of feature 2")
-        for ax, way in ((left, raw), (right, normalised)):
+        for ax, way in zip((left, right), ways, strict=True):
             contours(ax, way)
             ax.set_xlabel("weight of feature 1")
             (line,) = ax.plot([], [], "-o", color=ACCENT, linewidth=1.8, markersize=5, zorder=3)

@@ -17,11 +17,12 @@ from bnbench.config.arms import learning_rate, num_steps
 from bnbench.config.labels import ranges_label, value_label
 from bnbench.config.schema import Config, Probe
 from bnbench.gallery import drawings, films, slides
-from bnbench.gallery.descent import descents
+from bnbench.gallery.descent import SCALE, descents
 from bnbench.gallery.drawings import BASIN, QUANTITIES, PlaneOf
 from bnbench.gallery.films import Densities
 from bnbench.gallery.planes import HALF, IMAGES, measured_plane
 from bnbench.gallery.slides import DEPTH
+from bnbench.measured.problems.least_squares import SAMPLES, TOLERANCE
 from bnbench.models.blocks import stages
 from bnbench.probes.activations import BINS, REACH, SHARES
 from bnbench.tracking.stored import file_digest, make_folder
@@ -107,10 +108,20 @@ def net_words(config: Config) -> str:
 
 def descent_picture(folder: Path) -> GalleryPicture:
     """Draw gradient descent on two features, raw and normalised."""
-    ways = descents()
-    files = films.descent_film(ways, folder / "two-features")
-    words = films.descent_title(*ways), films.descent_caption(*ways)
-    return GalleryPicture("two-features", *words, files)
+    raw, normalised = ways = descents()
+    title = (
+        f"Gradient descent: {raw.steps} steps on raw features, "
+        f"{normalised.steps} on normalised ones"
+    )
+    caption = (
+        f"Least squares on {SAMPLES} samples of two features, the second {SCALE} times as large as "
+        "the first; contours of the loss above its minimum, each a factor of 2 from the next. "
+        "From 0, at the best constant rate of each, 2/(λmin + λmax): "
+        f"{raw.rate:.3g} at κ = {raw.kappa:.3g}, {normalised.rate:.3g} at "
+        f"κ = {normalised.kappa:.3g}; until {100 * TOLERANCE:g} % of the first excess loss."
+    )
+    files = films.descent_film(ways, title, caption, folder / "two-features")
+    return GalleryPicture("two-features", title, caption, files)
 
 
 def by_norm(configs: Mapping[str, Config]) -> dict[str, str]:
