@@ -1,5 +1,6 @@
 """The layer's benchmark as a figure: speed beside torch's for each pass, and error far from 0."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -27,9 +28,17 @@ def draw(table: Path, folder: Path) -> None:
         figure = Figure(figsize=(PAGE, 0.5 * len(cases) + 0.8), layout="constrained")
         axes = figure.subplots(1, len(works) + 1, sharey=True)
         for axis, work in zip(axes, works, strict=False):
-            speed(axis, rows[rows["work"] == work], cases)
+            draw_numbers(axis, rows[rows["work"] == work], cases, "ratio", ("p10", "p90"))
             axis.set_title(work)
-        accuracy(axes[-1], rows[rows["work"] == works[0]], cases)
+            axis.axvline(1, color="#8a8f98", linewidth=0.8)
+            axis.set_xscale("log", base=2)
+            axis.xaxis.set_major_formatter("{x:g}")
+            axis.set_xlabel("times as fast\nas torch's")
+        draw_numbers(axes[-1], rows[rows["work"] == works[0]], cases, "far_y_error")
+        axes[-1].set_title("error of y at mean 10⁴")
+        axes[-1].set_xscale("log")
+        axes[-1].xaxis.set_major_locator(LogLocator(numticks=4))
+        axes[-1].set_xlabel("share of the\ngreatest |y|")
         axes[0].set_yticks(range(len(cases)), cases)
         axes[0].set_ylim(len(cases) - 0.5, -0.5)
         entitle(figure, "BatchNorm by backend, float32 on one CPU thread")
@@ -37,44 +46,20 @@ def draw(table: Path, folder: Path) -> None:
     save(figure, folder / "bench_layer")
 
 
-def speed(axis: Axes, rows: pd.DataFrame, cases: list[str]) -> None:
-    """Draw the speed relative to torch's, with the 10th to 90th percentile of the rounds."""
-    for backend in rows["backend"].unique():
-        part = rows[rows["backend"] == backend].set_index("case").loc[cases]
-        ratio, low, high = (part[key].to_numpy() for key in ("ratio", "p10", "p90"))
+def draw_numbers(
+    axis: Axes, rows: pd.DataFrame, cases: list[str], column: str, ends: Sequence[str] = ()
+) -> None:
+    """Draw a column as a point for each case and backend, with bars between two others."""
+    for place, backend in enumerate(COLOURS):
+        part = rows[rows["backend"] == backend].set_index("case").reindex(cases)
+        value = part[column]
+        spread = [np.clip(abs(value - part[end]), 0, None) for end in ends]
         axis.errorbar(
-            ratio,
-            places(backend, cases),
-            xerr=np.clip([ratio - low, high - ratio], 0, None),
+            value,
+            np.arange(len(cases)) + STEP * (place - 1),  # a little apart
+            xerr=spread or None,
             fmt=MARKERS[backend],
             color=COLOURS[backend],
             markersize=5,
             label=backend,
         )
-    axis.axvline(1, color="#8a8f98", linewidth=0.8)
-    axis.set_xscale("log", base=2)
-    axis.xaxis.set_major_formatter("{x:g}")
-    axis.set_xlabel("times as fast\nas torch's")
-
-
-def accuracy(axis: Axes, rows: pd.DataFrame, cases: list[str]) -> None:
-    """Draw the greatest error of y in training, at mean 10,000 and spread 1."""
-    for backend in rows["backend"].unique():
-        part = rows[rows["backend"] == backend].set_index("case").loc[cases]
-        axis.plot(
-            part["far_y_error"],
-            places(backend, cases),
-            MARKERS[backend],
-            color=COLOURS[backend],
-            markersize=5,
-        )
-    axis.set_xscale("log")
-    axis.set_title("error of y at mean 10⁴")
-    axis.xaxis.set_major_locator(LogLocator(numticks=4))
-    axis.set_xlabel("share of the\ngreatest |y|")
-
-
-def places(backend: str, cases: list[str]) -> list[float]:
-    """Compute the height of each case, a little apart for each backend."""
-    shift = STEP * (list(COLOURS).index(backend) - 1)
-    return [place + shift for place in range(len(cases))]

@@ -45,18 +45,8 @@ FIGURES = {  # of the paper: name there, start of the accuracy axis, nets and da
 
 PATH = "#d55e00"
 FEW_STEPS = 30  # steps up to which the markers are large
-START: dict[str, Any] = {
-    "marker": "o",
-    "markersize": 8,
-    "markerfacecolor": "white",
-    "linestyle": "none",
-}
-LAST: dict[str, Any] = {
-    "marker": "*",
-    "markersize": 13,
-    "markeredgecolor": "white",
-    "linestyle": "none",
-}
+START: dict[str, Any] = {"marker": "o", "markersize": 8, "markerfacecolor": "white"}
+LAST: dict[str, Any] = {"marker": "*", "markersize": 13, "markeredgecolor": "white"}
 
 
 def published(ours: pd.DataFrame, figure: str, what: str, title: str) -> Drawing:
@@ -68,18 +58,11 @@ def published(ours: pd.DataFrame, figure: str, what: str, title: str) -> Drawing
         figure: `fig1a` or `fig2`.
         what: our nets, data and number of seeds, `digits, 3×100 sigmoid, n = 10`.
         title: of the figure.
-
-    Raises:
-        ValueError: an unknown figure or series.
     """
-    if figure not in FIGURES:
-        raise ValueError(f"figure {figure!r}: expected one of {', '.join(FIGURES)}")
-    if unknown := sorted(set(ours["series"]) - set(SERIES)):
-        raise ValueError(f"series {unknown[0]!r}: expected one of {', '.join(SERIES)}")
-    name, start, theirs_on = FIGURES[figure]
+    number, start, theirs_on = FIGURES[figure]
     digitised = pd.read_csv(DIGITISED, comment="#")
     theirs = digitised[digitised["figure"] == figure].replace({"series": THEIRS})
-    source = f"Ioffe & Szegedy 2015, {name} (digitised)"
+    source = f"Ioffe & Szegedy 2015, {number} (digitised)"
     with style.themed():
         canvas = Canvas(figsize=(8.4, 3.4), layout="constrained", facecolor="white")
         left, right = canvas.subplots(1, 2, sharey=True)
@@ -97,8 +80,12 @@ def published(ours: pd.DataFrame, figure: str, what: str, title: str) -> Drawing
         left.set_ylabel("accuracy (%)")
         right.tick_params(labelleft=True)
         entitle(canvas, title)
-        drawn = [key for key in SERIES if key in {*ours["series"], *theirs["series"]}]
-        below(canvas, _handles(drawn), "left: mean over seeds, band: 95 % t interval, unadjusted")
+        handles = [
+            Line2D([], [], color=colour, linestyle=dash, label=name)
+            for name, (colour, dash) in SERIES.items()
+            if name in {*ours["series"], *theirs["series"]}
+        ]
+        below(canvas, handles, "left: mean over seeds, band: 95 % t interval, unadjusted")
     caption = (
         f"Left, bnbench: {what}; mean and 95 % t interval over seeds, unadjusted, validation "
         f"accuracy. Colours are norms, dashes learning rates. Right: {source}, {theirs_on}, one "
@@ -119,12 +106,6 @@ def _curves(ax: Axes, table: pd.DataFrame) -> None:
             edges = 100 * line["low"], 100 * line["high"]
             ax.fill_between(line["step"], *edges, color=colour, alpha=0.15, linewidth=0)
     ax.set_xlim(left=0)
-
-
-def _handles(drawn: list[str]) -> list[Line2D]:
-    return [
-        Line2D([], [], color=SERIES[key][0], linestyle=SERIES[key][1], label=key) for key in drawn
-    ]
 
 
 def surface(table: pd.DataFrame, title: str) -> Drawing:
@@ -160,8 +141,8 @@ def surface(table: pd.DataFrame, title: str) -> Drawing:
             Line2D([], [], **look, color=PATH, label=label)
             for label, look in {
                 "gradient descent, step by step": {"marker": "o", "markersize": 3},
-                "start": START,
-                "last step": LAST,
+                "start": {**START, "linestyle": "none"},
+                "last step": {**LAST, "linestyle": "none"},
             }.items()
         ]
         below(canvas, handles)
@@ -191,12 +172,8 @@ def _contours(ax: Axes, loss: pd.DataFrame) -> None:
 
 
 def _path(ax: Axes, path: pd.DataFrame) -> None:
-    look = (
-        {"linewidth": 1.1, "markersize": 3}
-        if len(path) <= FEW_STEPS
-        else {"linewidth": 0.5, "markersize": 1}
-    )
-    ax.plot(path["x"], path["y"], "-o", color=PATH, zorder=3, **look)
+    width, size = (1.1, 3) if len(path) <= FEW_STEPS else (0.5, 1)
+    ax.plot(path["x"], path["y"], "-o", color=PATH, zorder=3, linewidth=width, markersize=size)
     for place, mark in ((0, START), (-1, LAST)):
         point = path.iloc[place]
-        ax.plot(point["x"], point["y"], color=PATH, zorder=4, **mark)
+        ax.plot(point["x"], point["y"], color=PATH, zorder=4, linestyle="none", **mark)
