@@ -28,13 +28,9 @@ def note_text(spec: Figure, counts: Sequence[int], is_geometric: bool = False) -
     return note
 
 
-def caption_text(
-    spec: Figure, note: str, differ: Sequence[str], frame: pd.DataFrame, is_cut: bool = False
-) -> str:
-    """Write the caption for the page; `is_cut` says that a bar leaves the axes."""
+def caption_text(spec: Figure, note: str, differ: Sequence[str], frame: pd.DataFrame) -> str:
+    """Write the caption for the page."""
     words = [f"{_what(spec)}. {note}."]
-    if is_cut:
-        words.append("An arrowhead: the interval goes on beyond the axes.")
     if spec.tuning:
         words.append("The runs that learning rates were tuned on.")
     if differ:

@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.collections import LineCollection
 
 from bnbench.analysis.stats import MIN_SEEDS, interval_table
 
@@ -91,24 +90,6 @@ def crosses(ax: Axes, line: pd.DataFrame, look: Look) -> None:
         x, y = (*finite[["x", "y"]].to_numpy()[-1:], (run["x"].iloc[-1], low))[0]
         ax.plot(x, np.clip(y, low, high), **look | CROSS | ON_TOP)
     ax.set_ylim(low, high)
-
-
-def cut(ax: Axes) -> bool:
-    """Draw an arrowhead where a bar leaves the axes, whose limits are settled.
-
-    Returns:
-        Whether a bar leaves them.
-    """
-    low, high = ax.get_ylim()
-    drawn = [own for own in ax.collections if isinstance(own, LineCollection)]
-    ends = [(own, *segment) for own in drawn for segment in own.get_segments()]
-    for own, (x, start), (_, end) in ends:
-        for marker, edge, is_out in (("v", low, start < low), ("^", high, end > high)):
-            if is_out:
-                look = ON_TOP | {"color": own.get_color()[0], "markersize": 4}
-                ax.plot(x, edge, marker=marker, linestyle="none", **look)
-    ax.set_ylim(low, high)
-    return any(start < low or end > high for _, (_, start), (_, end) in ends)
 
 
 MARKS: dict[str, Callable[..., list[int]]] = {

@@ -21,7 +21,7 @@ from bnbench.config.schema import Figure
 from bnbench.drawing import frames, layout, style
 from bnbench.drawing.captions import alt_text, caption_text, note_text
 from bnbench.drawing.interactive import curves
-from bnbench.drawing.marks import CROSS, MARKS, Look, crosses, cut
+from bnbench.drawing.marks import CROSS, MARKS, Look, crosses
 
 MARK_EVERY = 0.16  # of the axes' diagonal, between the markers of a curve
 DODGE = 0.012  # between the error bars of two lines at one x, as a share of the axis
@@ -78,7 +78,6 @@ def draw(spec: Figure, experiment: ExperimentData) -> Drawing | None:
         for ax, (title, part) in zip(axes, panels, strict=True):
             ax.set_title(drawn_label(title), fontsize="medium")
             layout.scale(ax, np.unique(part["x"]), spec)
-        cuts = [cut(ax) for ax in axes if spec.kind == "versus"]
         for ax, line, look in lines:
             crosses(ax, line, look)
         note = note_text(spec, counts, is_geometric)
@@ -88,7 +87,7 @@ def draw(spec: Figure, experiment: ExperimentData) -> Drawing | None:
         layout.inscribe(canvas, axes, across, spec, drawn_label(title), note, handles)
         titles = [title for title, _ in panels]
         data = curves(spec, lines, titles, across, differ, is_geometric)
-    caption = caption_text(spec, note, differ, frame, any(cuts))
+    caption = caption_text(spec, note, differ, frame)
     return Drawing(canvas, spec.title, caption, alt_text(spec, hues, panels), data)
 
 
