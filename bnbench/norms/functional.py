@@ -13,8 +13,9 @@ runs over the m values that a channel has in the batch (m = N for (N, C), N·H·
     dgamma = Σ dy x_hat
     dx     = gamma / sqrt(sigma2 + eps) (dy - x_hat dgamma/m - dbeta/m)
 
-where dy stands for ∂loss/∂y. `forward` and `backward` are these lines, and `batch_norm` chooses who
-computes them.
+where dy stands for ∂loss/∂y. `_centred` is lines 1 and 2, `forward` and `backward` are the others,
+and `batch_norm` chooses who computes them. `tests/norms/test_norms_functional.py` tells of a change
+of any: it compares with torch, with finite differences and with numbers worked out by hand.
 
 Rounding: a float32 mean of 10,000 is off by up to 0.0005, and so is every x - mu. Therefore mu is
 kept as two numbers, shift + residual. The shift, the mean of the first sample, need only be close
@@ -30,6 +31,19 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from bnbench.norms import kernels
+
+
+def near(x: Tensor) -> Tensor:
+    """Take the shift: the mean of the first sample, (1, C, 1, …), or 0 where it is not finite."""
+    return _mean(x[:1]).nan_to_num_(0.0, 0.0, 0.0)
+
+
+def _centred(x: Tensor, shift: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Lines 1 and 2: x - mu, mu - shift and sigma2, for any shift near the data; differentiable."""
+    c = x - shift
+    residual = _mean(c)  # line 1
+    c -= residual
+    return c, residual, _mean(c.square())  # line 2
 
 
 def forward(
@@ -130,19 +144,6 @@ def moments(x: Tensor) -> tuple[int, Tensor, Tensor]:
     return values_per_channel(x), mu.view(-1), sigma2.double().view(-1)
 
 
-def near(x: Tensor) -> Tensor:
-    """Take the shift: the mean of the first sample, (1, C, 1, …), or 0 where it is not finite."""
-    return _mean(x[:1]).nan_to_num_(0.0, 0.0, 0.0)
-
-
-def _centred(x: Tensor, shift: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Lines 1 and 2: x - mu, mu - shift and sigma2, for any shift near the data; differentiable."""
-    c = x - shift
-    residual = _mean(c)
-    c -= residual
-    return c, residual, _mean(c.square())
-
-
 def _mean(x: Tensor) -> Tensor:
     return x.mean(batch_dims(x), keepdim=True, dtype=_compute_dtype(x))
 
@@ -235,10 +236,21 @@ def batch_norm(
         is_recorded = torch.is_grad_enabled() and differentiable
         compute = evaluate if kernel is None or is_recorded else kernel.evaluate
         return compute(input, weight, bias, running_mean, running_var, eps, relu)
-    arguments = input, running_mean, running_var, weight, bias, momentum, eps, relu
-    if kernels.is_transformed():
-        return _by_autograd(*arguments)
-    return _ClosedForm.apply(*arguments, kernels.select(backend, input, weight, bias))
+    if not kernels.is_transformed():
+        kernel = kernels.select(backend, input, weight, bias)
+        return _ClosedForm.apply(
+            input, running_mean, running_var, weight, bias, momentum, eps, relu, kernel
+        )
+    # lines 1 to 4 by operations that torch.func and forward AD can transform, none of them in place
+    shift = near(input)
+    _, residual, sigma2 = _centred(input, shift)
+    y = evaluate(input - shift, weight, None, residual.view(-1), sigma2.view(-1), eps)
+    if bias is not None:
+        y = y + _column(bias, input)
+    # running statistics are constants: no part of a graph, without a tangent
+    mu, sigma2 = (t.detach().view(-1) for t in (shift + residual, sigma2))
+    _update(running_mean, running_var, input, mu, sigma2, momentum)
+    return (y.relu() if relu else y).to(input.dtype)
 
 
 class _ClosedForm(torch.autograd.Function):
@@ -284,29 +296,6 @@ class _ClosedForm(torch.autograd.Function):
             *(dgamma if needs_dgamma else None, dbeta if needs_dbeta else None),
             *[None] * 4,
         )
-
-
-def _by_autograd(
-    x: Tensor,
-    running_mean: Tensor | None,
-    running_var: Tensor | None,
-    weight: Tensor | None,
-    bias: Tensor | None,
-    momentum: float,
-    eps: float,
-    relu: bool,
-) -> Tensor:
-    """Compute `forward` by operations that torch.func and forward AD can transform."""
-    shift = near(x)
-    c, residual, sigma2 = _centred(x, shift)
-    y = c * scale_by((sigma2 + eps).rsqrt(), weight)
-    if bias is not None:
-        y = y + _column(bias, x)
-    y = y.relu() if relu else y
-    # running statistics are constants: no part of a graph, without a tangent
-    mu, sigma2 = (t.detach().view(-1) for t in (shift + residual, sigma2))
-    _update(running_mean, running_var, x, mu, sigma2, momentum)
-    return y.to(x.dtype)
 
 
 def _update(
