@@ -29,10 +29,10 @@ def block(
     weights: Callable[..., nn.Module],
     num_features: int,
     *,
-    activation: str,
-    dropout: float,
-    norm: Norm | None,
-    placement: str,
+    activation: str = "relu",
+    dropout: float = 0.0,
+    norm: Norm | None = None,
+    placement: str = "pre",
 ) -> nn.Sequential:
     """Make the modules of a block: weights, norm and activation in order, then dropout.
 

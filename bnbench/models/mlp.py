@@ -4,10 +4,11 @@ import math
 from collections.abc import Sequence
 from functools import partial
 from itertools import pairwise
+from typing import Any
 
 from torch import Tensor, nn
 
-from bnbench.models.blocks import Norm, block, stages
+from bnbench.models.blocks import block, stages
 
 
 class MLP(nn.Module):
@@ -18,10 +19,7 @@ class MLP(nn.Module):
         num_classes: number of logits.
         widths: units of the hidden layers.
         depth: hidden layers per width; one entry serves all.
-        activation: a key of `blocks.ACTIVATIONS`.
-        dropout: probability, after each block.
-        norm: num_features -> norm layer for (N, C), or None.
-        placement: a key of `blocks.PLACEMENTS`.
+        options: activation, dropout, norm (for (N, C)) and placement of `blocks.block`.
 
     >>> MLP((1, 8, 8), 10, widths=[100, 100, 100]).head
     Linear(in_features=100, out_features=10, bias=True)
@@ -36,19 +34,16 @@ class MLP(nn.Module):
         *,
         widths: Sequence[int],
         depth: Sequence[int] = (1,),
-        activation: str = "relu",
-        dropout: float = 0.0,
-        norm: Norm | None = None,
-        placement: str = "pre",
+        **options: Any,
     ) -> None:
         super().__init__()
-        make = partial(
-            block, activation=activation, dropout=dropout, norm=norm, placement=placement
-        )
         hidden = [width for width, count in stages(widths, depth) for _ in range(count)]
         sizes = [math.prod(input_shape), *hidden]
         self.blocks = nn.Sequential(
-            *(make(partial(nn.Linear, fan_in, width), width) for fan_in, width in pairwise(sizes))
+            *(
+                block(partial(nn.Linear, fan_in, width), width, **options)
+                for fan_in, width in pairwise(sizes)
+            )
         )
         self.head = nn.Linear(sizes[-1], num_classes)
 

@@ -2,10 +2,11 @@
 
 from collections.abc import Sequence
 from functools import partial
+from typing import Any
 
 from torch import Tensor, nn
 
-from bnbench.models.blocks import Norm, block, stages
+from bnbench.models.blocks import block, stages
 
 
 class VGG(nn.Module):
@@ -18,10 +19,7 @@ class VGG(nn.Module):
         num_classes: number of logits.
         widths: channels of the stages.
         depth: convolutions per stage; one entry serves all.
-        activation: a key of `blocks.ACTIVATIONS`.
-        dropout: probability, after each block.
-        norm: num_features -> norm layer for (N, C, H, W), or None.
-        placement: a key of `blocks.PLACEMENTS`.
+        options: activation, dropout, norm (for (N, C, H, W)) and placement of `blocks.block`.
 
     Raises:
         ValueError: more stages than the image can be halved.
@@ -39,10 +37,7 @@ class VGG(nn.Module):
         *,
         widths: Sequence[int],
         depth: Sequence[int] = (1,),
-        activation: str = "relu",
-        dropout: float = 0.0,
-        norm: Norm | None = None,
-        placement: str = "pre",
+        **options: Any,
     ) -> None:
         super().__init__()
         channels, height, width = input_shape
@@ -51,13 +46,11 @@ class VGG(nn.Module):
                 f"{len(widths)} stages halve an image of {height}×{width} to nothing; "
                 f"the widths {list(widths)} need at least {2 ** len(widths)} pixels a side"
             )
-        make = partial(
-            block, activation=activation, dropout=dropout, norm=norm, placement=placement
-        )
         layers: list[nn.Module] = []
         for features, count in stages(widths, depth):
             for _ in range(count):
-                layers.append(make(partial(nn.Conv2d, channels, features, 3, padding=1), features))
+                weights = partial(nn.Conv2d, channels, features, 3, padding=1)
+                layers.append(block(weights, features, **options))
                 channels = features
             layers.append(nn.MaxPool2d(2))
             height, width = height // 2, width // 2
