@@ -322,9 +322,9 @@ def _normaliser(layer: _BatchNorm, source: Source) -> Callable[..., Tensor]:
 
 def _around(holder: HoldsBatchNorm) -> Callable[[Tensor], Tensor]:
     """Make a forward of a layer in evaluation mode around the current forward of its norm."""
-    twin, norm = _evaluating(holder), _evaluating(holder.norm)
-    vars(norm)["forward"] = lambda x, **options: holder.norm.forward(x, **options)
-    twin._modules = {**holder._modules, "norm": norm}
+    twin = _evaluating(holder)
+    twin._modules = {name: _evaluating(child) for name, child in holder.named_children()}
+    vars(twin.norm)["forward"] = lambda x, **options: holder.norm.forward(x, **options)
     return twin.forward
 
 

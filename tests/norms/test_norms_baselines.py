@@ -94,7 +94,8 @@ def test_options_arrive():
     renorm = NORMS["batch_renorm"](8, 0, r_max=2, d_max=4, warmup=9)
     assert (renorm.r_max, renorm.d_max, renorm.warmup) == (2, 4, 9)
     for name in ("noise", "noisy_batchnorm"):
-        noise = NORMS[name](8, 0, n_mu=1, n_sigma=2, r_mu=3, r_sigma=4).noise
+        layer = NORMS[name](8, 0, n_mu=1, n_sigma=2, r_mu=3, r_sigma=4)
+        noise = getattr(layer, "noise", layer)
         assert (noise.n_mu, noise.n_sigma, noise.r_mu, noise.r_sigma) == (1, 2, 3, 4)
     both = NORMS["batchnorm_lrn"](8, 2, size=3, alpha=0.1, beta=0.5, k=1.5)
     assert (both.size, both.alpha, both.beta, both.k) == (3, 0.1, 0.5, 1.5)
