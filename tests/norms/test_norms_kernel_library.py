@@ -7,13 +7,11 @@ import fcntl
 import os
 import pwd
 import sys
-import sysconfig
 import threading
 from pathlib import Path
 
 import pytest
 import torch
-from torch.utils import cpp_extension
 
 from bnbench.config import compiler
 from bnbench.norms import kernels
@@ -33,15 +31,15 @@ def loaded(monkeypatch):
 
 @pytest.fixture
 def builds(monkeypatch):
-    """The folders that were built in."""
-    folders = []
+    """The libraries that were compiled."""
+    libraries = []
 
-    def load(name, sources, build_directory, **_):
-        folders.append(build_directory)
-        Path(build_directory, f"{name}.so").write_bytes(CODE)
+    def compile_to(library):
+        libraries.append(library)
+        library.write_bytes(CODE)
 
-    monkeypatch.setattr(cpp_extension, "load", load)
-    return folders
+    monkeypatch.setattr(cpp, "compile_to", compile_to)
+    return libraries
 
 
 @pytest.fixture
@@ -212,8 +210,7 @@ def test_a_folder_inside_one_that_others_may_write_to_is_as_good_as_theirs(
 def test_what_a_killed_build_left_holds_nobody_up(builds, folder):
     left = folder / f"{NAME}.build"
     left.mkdir(parents=True)
-    (left / "lock").touch()  # the builder's own, that waits for a process that is gone
-    (left / f"{NAME}.so").write_bytes(CODE[:3])
+    (left / "library.so").write_bytes(CODE[:3])
     (folder / f"{NAME}.lock").touch()
     assert cpp.load(NAME).read_bytes() == CODE
     assert not left.exists()
@@ -227,13 +224,13 @@ def test_two_that_build_at_once_build_once(folder, monkeypatch):
         asked.release()
         flock(*lock)
 
-    def load(name, sources, build_directory, **_):
-        builds.append(name)
+    def compile_to(library):
+        builds.append(library)
         begun.set()
         go_on.wait()
-        Path(build_directory, f"{name}.so").write_bytes(CODE)
+        library.write_bytes(CODE)
 
-    monkeypatch.setattr(cpp_extension, "load", load)
+    monkeypatch.setattr(cpp, "compile_to", compile_to)
     monkeypatch.setattr(fcntl, "flock", ask)
     both = [
         threading.Thread(target=lambda: found.append(cpp.load(NAME)), daemon=True) for _ in range(2)
@@ -278,43 +275,18 @@ def test_without_a_home_there_is_no_folder_in_it(monkeypatch, tmp_path):
 def test_a_folder_that_nothing_can_be_loaded_from_gives_way_to_a_private_one(
     builds, folder, monkeypatch
 ):
-    """As one mounted with noexec: the builder, which loads what it built, fails there too."""
-    build = cpp_extension.load
+    """As one mounted with noexec."""
 
     def load_library(path):
         if folder in Path(path).parents:
             raise OSError("failed to map segment")
 
-    def load(name, sources, build_directory, **options):
-        build(name, sources, build_directory, **options)
-        load_library(build_directory)
-
     monkeypatch.setattr(torch.ops, "load_library", load_library)
-    monkeypatch.setattr(cpp_extension, "load", load)
     with pytest.warns(UserWarning, match="failed to map segment"):
         found = cpp.load(NAME)
     assert "temporary" in str(found)
     assert cpp.load(NAME) == found  # without another word
     assert len(builds) == 2
-
-
-@pytest.mark.parametrize("path", [None, "/given"])
-def test_a_build_finds_the_tools_beside_python_and_leaves_the_path_as_it_was(
-    folder, monkeypatch, path
-):
-    during = []
-
-    def load(name, sources, build_directory, **_):
-        during.append(os.environ["PATH"])
-        Path(build_directory, f"{name}.so").write_bytes(CODE)
-
-    monkeypatch.setattr(cpp_extension, "load", load)
-    monkeypatch.delenv("PATH")
-    if path:
-        monkeypatch.setenv("PATH", path)
-    cpp.load(NAME)
-    assert during == [os.pathsep.join([path or os.defpath, sysconfig.get_path("scripts")])]
-    assert os.environ.get("PATH") == path
 
 
 def test_no_folder_at_all_is_told_in_one_line(builds, tmp_path, monkeypatch):

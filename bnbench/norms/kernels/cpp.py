@@ -1,4 +1,4 @@
-"""The C++ kernel for float32 on the CPU, compiled by torch's extension builder when first used.
+"""The C++ kernel for float32 on the CPU, compiled against torch's headers when first used.
 
 The library is kept in torch's extension folder (`TORCH_EXTENSIONS_DIR`, by default in the user's
 cache) under a key of all that its machine code depends on and the digest of its content. A torn one
@@ -7,15 +7,13 @@ is compiled again, and one that another user could have written is not loaded.
 
 import fcntl
 import hashlib
-import logging
-import os
 import platform
 import shutil
 import subprocess
 import sys
-import sysconfig
 from functools import cache
 from pathlib import Path
+from typing import Any
 from warnings import warn
 
 import torch
@@ -28,46 +26,27 @@ SOURCE = Path(__file__).with_name("batch_norm.cpp")
 CPUINFO = Path("/proc/cpuinfo")  # of Linux
 # no contraction of products and sums, which only some CPUs have: the same bits on all
 FLAGS = ["-O3", "-fopenmp", "-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math"]
+FLAGS += ["-std=c++20", "-shared", "-fPIC"]
 CPU = ["-march=native"]
 if platform.machine() == "x86_64":
     CPU.append("-mprefer-vector-width=512")  # where it has such vectors; GCC prefers shorter ones
 
 
-def forward(
-    x: Tensor, weight: Tensor | None, bias: Tensor | None, eps: float, relu: bool
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+def forward(*arguments: Any) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """See `kernels.Kernel`."""
-    return torch.ops.bnbench.forward(x, weight, bias, eps, relu)
+    return torch.ops.bnbench.forward(*arguments)
 
 
-def backward(
-    dy: Tensor,
-    x: Tensor,
-    weight: Tensor | None,
-    bias: Tensor | None,
-    shift: Tensor,
-    residual: Tensor,
-    sigma2: Tensor,
-    eps: float,
-    relu: bool,
-) -> tuple[Tensor, Tensor, Tensor]:
+def backward(dy: Tensor, x: Tensor, *arguments: Any) -> tuple[Tensor, Tensor, Tensor]:
     """See `kernels.Kernel`."""
     if dy.stride() != x.stride():
         dy = torch.empty_like(x).copy_(dy)
-    return torch.ops.bnbench.backward(dy, x, weight, bias, shift, residual, sigma2, eps, relu)
+    return torch.ops.bnbench.backward(dy, x, *arguments)
 
 
-def evaluate(
-    x: Tensor,
-    weight: Tensor | None,
-    bias: Tensor | None,
-    mean: Tensor,
-    var: Tensor,
-    eps: float,
-    relu: bool,
-) -> Tensor:
+def evaluate(*arguments: Any) -> Tensor:
     """See `kernels.Kernel`."""
-    return torch.ops.bnbench.evaluate(x, weight, bias, mean, var, eps, relu)
+    return torch.ops.bnbench.evaluate(*arguments)
 
 
 def supports(x: Tensor, *vectors: Tensor | None) -> bool:
@@ -173,7 +152,8 @@ def build(name: str, folder: Path) -> Path:
     shutil.rmtree(workshop, ignore_errors=True)
     workshop.mkdir(mode=0o700)
     try:
-        made = compiled(name, workshop)
+        made = workshop / "library.so"
+        compile_to(made)
         made.chmod(0o755)
         for torn in folder.glob(f"{name}-*.so"):
             if torn.is_dir() and not torn.is_symlink():
@@ -185,30 +165,18 @@ def build(name: str, folder: Path) -> Path:
         shutil.rmtree(workshop, ignore_errors=True)
 
 
-def compiled(name: str, workshop: Path) -> Path:
-    """Run torch's extension builder in that folder; return the library."""
-    logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)  # it misses CUDA
-    from torch.utils import cpp_extension
-
-    library = workshop / f"{name}.so"
-    given = os.environ.get("PATH")
-    # the builder calls ninja, which pip puts beside a Python that may not be on the path
-    places = [os.environ.get("PATH", os.defpath), sysconfig.get_path("scripts")]
-    os.environ["PATH"] = os.pathsep.join(places)
-    try:
-        cpp_extension.load(
-            name,
-            [str(SOURCE)],
-            extra_cflags=[*FLAGS, *CPU],
-            extra_ldflags=["-fopenmp"],
-            build_directory=str(workshop),
-            is_python_module=False,
-        )
-    except OSError:
-        if not library.exists():  # else only loading failed, which `load` reports
-            raise
-    finally:
-        del os.environ["PATH"]
-        if given is not None:
-            os.environ["PATH"] = given
-    return library
+def compile_to(library: Path) -> None:
+    """Compile the kernel; `RuntimeError` with what the compiler says if that fails."""
+    torch_folder = Path(torch.__file__).parent
+    answer = subprocess.run(
+        [
+            *compiler.command(),
+            *(*FLAGS, *CPU, "-isystem", str(torch_folder / "include"), str(SOURCE)),
+            *("-o", str(library), f"-L{torch_folder / 'lib'}", "-lc10", "-ltorch_cpu"),
+        ],
+        capture_output=True,
+        encoding="utf-8",
+        errors="replace",
+    )
+    if answer.returncode:
+        raise RuntimeError(answer.stderr)
