@@ -97,18 +97,12 @@ class BatchNormReLU1d(_BatchNormReLU):
 
 
 class BatchNormReLU2d(_BatchNormReLU):
-    """`BatchNorm2d` and a ReLU in one layer; arguments as for `BatchNorm1d`.
-
-    It keeps one tensor for backward instead of two, unless torch computes it (`native`).
-    """
+    """`BatchNorm2d` and a ReLU in one layer, as `BatchNormReLU1d`."""
 
     holds = BatchNorm2d
 
 
 class BatchNormReLU3d(_BatchNormReLU):
-    """`BatchNorm3d` and a ReLU in one layer; arguments as for `BatchNorm1d`.
-
-    It keeps one tensor for backward instead of two, unless torch computes it (`native`).
-    """
+    """`BatchNorm3d` and a ReLU in one layer, as `BatchNormReLU1d`."""
 
     holds = BatchNorm3d

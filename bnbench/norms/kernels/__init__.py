@@ -11,6 +11,7 @@ that a kernel does not take (another device, dtype or layout) goes to the refere
 evaluation with gradients and calls under a transform of torch.func.
 """
 
+from collections.abc import Callable
 from importlib import import_module
 from typing import Any, Protocol
 from warnings import warn
@@ -24,50 +25,16 @@ MODULES = {"cpp": "bnbench.norms.kernels.cpp", "triton": "bnbench.norms.kernels.
 
 
 class Kernel(Protocol):
-    """Three functions on tensors; autograd is `norms/functional.py`'s, the same for all kernels.
+    """`forward`, `backward` and `evaluate` of `norms/functional.py`, by other code.
 
-    mu is shift + residual, two numbers, so that a mean of 1e4 loses nothing; shift, residual,
-    sigma2, dgamma and dbeta are (C,), y and dx like x. With `relu`, y is max(y, 0), and backward
-    computes again from x where y was above 0.
+    They take the arguments and give the results that they have there, y and dx laid out as x. For
+    all kernels autograd is that of `functional.py`.
     """
 
-    def forward(
-        self, x: Tensor, weight: Tensor | None, bias: Tensor | None, eps: float, relu: bool
-    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Compute y, shift, residual, sigma2."""
-        ...
-
-    def backward(
-        self,
-        dy: Tensor,
-        x: Tensor,
-        weight: Tensor | None,
-        bias: Tensor | None,
-        shift: Tensor,
-        residual: Tensor,
-        sigma2: Tensor,
-        eps: float,
-        relu: bool,
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """Compute dx, dgamma, dbeta."""
-        ...
-
-    def evaluate(
-        self,
-        x: Tensor,
-        weight: Tensor | None,
-        bias: Tensor | None,
-        mean: Tensor,
-        var: Tensor,
-        eps: float,
-        relu: bool,
-    ) -> Tensor:
-        """Compute y by given statistics."""
-        ...
-
-    def supports(self, x: Tensor, *vectors: Tensor | None) -> bool:
-        """Whether the kernel takes this input with these parameters and given statistics."""
-        ...
+    forward: Callable[..., tuple[Tensor, Tensor, Tensor, Tensor]]
+    backward: Callable[..., tuple[Tensor, Tensor, Tensor]]
+    evaluate: Callable[..., Tensor]
+    supports: Callable[..., bool]  # takes x, then parameters and given statistics or None
 
 
 class UnavailableError(RuntimeError):
@@ -111,9 +78,8 @@ def require(backend: str) -> None:
         import_module(MODULES[backend]).prepare()
 
 
-_kernels: dict[
-    str, Kernel | None
-] = {}  # the kernels asked for so far; None for one that cannot be had
+# the kernels asked for so far; None for one that cannot be had
+_kernels: dict[str, Kernel | None] = {}
 
 
 def _load(backend: str) -> Kernel | None:
