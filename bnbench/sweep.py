@@ -189,12 +189,8 @@ def run(read: Callable[[], cli.Request], command: str) -> Outcome:
         describe_experiments(request, command, started, None)
         todo |= {path: arm for arm, paths in lacking.items() for path in paths}
         if lacking:
-            with Watcher(
-                *(lacking, work.settled, work.failed, console),
-                labels=labels(request),
-                steps={arm.id: num_steps(arm.config) for arm in request.arms.values()},
-                reason=work.reason,
-            ):
+            steps = {arm.id: num_steps(arm.config) for arm in request.arms.values()}
+            with Watcher(work, lacking, console, labels(request), steps):
                 train_missing(work, task)
         if not lacking or request.found == request.tuned:
             break

@@ -1,66 +1,95 @@
 """What a sweep says while it runs: on a terminal a live picture, else a line per finished arm.
 
-It reads the run folders only, so that it is the same for every launcher.
+It reads the run folders only, so that it is the same for every launcher. Colours are those of the
+terminal's palette that can be read on dark and on light. All is `Text`: nothing in a label or an
+error can be taken for markup.
 """
 
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from pathlib import Path
+from dataclasses import dataclass
 from statistics import mean
-from typing import Any
 
 from rich.console import Console, Group
+from rich.constrain import Constrain
 from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Column, Table
+from rich.text import Text
 
 from bnbench.config.labels import duration_label
-from bnbench.running.live import Row, failed_line, finished_line, picture
+from bnbench.running.launch import Work
 from bnbench.tracking.csv_log import latest
 from bnbench.tracking.run_dir import RunFolder
 from bnbench.tracking.stored import DamagedError
 
 POLL_SECONDS = 0.5
 SHOWN = ("val", "", "accuracy")  # what is told of a run that is being trained
+ODD = ("diverged", "stuck")
+MARGIN = 2  # columns on the right that stay free: there ^C is echoed, and must not begin a line
+WIDEST = 120  # columns, beyond which the picture does not grow
+
+
+@dataclass(frozen=True)
+class Row:
+    """A run that is being trained: what its arm is called, and how far it is."""
+
+    label: str
+    seed: int
+    step: int
+    steps: int
+    accuracy: float | None
+
+    def line(self, width: int) -> Text:
+        """Write the row in one line: the middle of its label goes where it is too long.
+
+        Both ends of a label tell arms apart.
+        """
+        value = "starting" if self.accuracy is None else f"val {100 * self.accuracy:4.1f} %"
+        steps = f"{self.steps:,}"
+        told = f" step {self.step:>{len(steps)},}/{steps} {value:>11}"
+        seed = f" seed {self.seed}"
+        label, room = self.label, max(1, width - len(seed + told) - 2)
+        if len(label) > room:
+            head = (room - 1) // 2
+            label = f"{label[:head]}…{label[len(label) - (room - 1 - head) :]}"
+        whole = Text.assemble(f"  {label:{room}}", (seed, "dim"), told)
+        whole.truncate(width, overflow="ellipsis")
+        return whole
 
 
 class Watcher:
     """Shows the runs of some arms as they finish, while the `with` block trains them.
 
     Args:
+        work: what becomes of the runs.
         arms: arm id -> the folders of its runs, for the arms that are to be trained.
-        settled: whether a run has all that was asked of it.
-        failed: whether it has failed in this sweep.
         console: where to print; a terminal that can move its cursor gets a live picture.
-        labels: arm id -> what the picture calls it; the id where there is none.
+        labels: arm id -> what the picture calls it.
         steps: arm id -> the steps of its runs, by which the time left is estimated.
-        reason: why a run failed.
     """
 
     def __init__(
         self,
+        work: Work,
         arms: Mapping[str, Sequence[RunFolder]],
-        settled: Callable[[RunFolder], bool],
-        failed: Callable[[RunFolder], bool],
         console: Console,
-        labels: Mapping[str, str] | None = None,
-        steps: Mapping[str, int] | None = None,
-        reason: Callable[[RunFolder], str] = RunFolder.last_error,
+        labels: Mapping[str, str],
+        steps: Mapping[str, int],
     ):
-        self.arms = {arm: list(runs) for arm, runs in arms.items()}
+        self.work, self.console, self.labels, self.steps = work, console, labels, steps
+        self.arms = dict(arms)
         self.pending = dict.fromkeys(arms)  # in their order
         self.arm_of = {run: arm for arm, runs in arms.items() for run in runs}
         self.open = set(self.arm_of)
-        self.total, self.num_arms = len(self.open), len(arms)
-        self.settled, self.failed, self.console, self.reason = settled, failed, console, reason
-        self.labels, self.steps = labels or {}, steps or {}
-        self.sizes = {run: self.steps.get(arm, 1) for run, arm in self.arm_of.items()}
+        # of runs that have a result: its test accuracy, and what is odd about it
+        self.results: dict[RunFolder, tuple[float | None, list[str]]] = {}
+        self.rows: list[Row] = []
         self.stop = threading.Event()
         self.thread = threading.Thread(target=self.watch, daemon=True)
-        self.failures = self.diverged = 0
-        self.rows: list[Row] = []
-        # what lies in a folder that nobody holds was left there by an earlier attempt, at this time
-        self.left_there: dict[RunFolder, int] = {}
         self.live = Live(
             console=console, get_renderable=self.picture, auto_refresh=False, transient=True
         )
@@ -87,114 +116,90 @@ class Watcher:
     def look(self) -> None:
         """Count what has finished since the last look, print the arms that have, draw the rest."""
         for run in list(self.open):
-            if self.failed(run):
-                self.failures += 1
+            if self.work.failed(run):
                 self.open.discard(run)
                 self.tell_failure(run)
-            elif self.settled(run):
+            elif self.work.settled(run):
                 self.open.discard(run)
-                self.diverged += is_diverged(run)
-        finished = [arm for arm in self.pending if not self.open & set(self.arms[arm])]
+                self.results[run] = result(run)
         self.rows = self.running() if self.live.is_started else []
-        for arm in finished:
+        for arm in [arm for arm in self.pending if not self.open & set(self.arms[arm])]:
             self.tell(arm)
         if self.live.is_started:
             self.live.refresh()
-
-    def picture(self) -> Group:
-        """What a terminal shows now."""
-        done, left = self.total - len(self.open), self.time_left(self.rows)
-        return picture(
-            self.console, self.total, done, self.failures, self.diverged, left, self.rows
-        )
-
-    def tell(self, arm: str) -> None:
-        """Print that an arm is finished."""
-        del self.pending[arm]
-        runs, place = self.arms[arm], self.num_arms - len(self.pending)
-        if not self.live.is_started:
-            left = duration_label(self.time_left([]) or 0)
-            line = f"[{place}/{self.num_arms}] {arm}  {reached(runs)}  ({left} left)"
-            self.console.print(line, highlight=False, markup=False, soft_wrap=True)
-            return
-        place = f"{place:{len(str(self.num_arms))}}/{self.num_arms}"
-        self.console.print(finished_line(self.console, place, self.label(arm), *outcome(runs)))
-
-    def tell_failure(self, run: RunFolder) -> None:
-        """Print on a terminal why a run failed; elsewhere it is told at the end."""
-        if self.live.is_started:
-            arm = self.arm_of[run]
-            what = f"{self.label(arm)}, seed {run.seed}: {self.reason(run)}"
-            self.console.print(failed_line(what))
-
-    def label(self, arm: str) -> str:
-        """What an arm is called."""
-        return self.labels.get(arm, arm)
 
     def running(self) -> list[Row]:
         """The runs that somebody trains now, in the order of the arms."""
         rows = []
         for run, arm in self.arm_of.items():
-            if run not in self.open or (written := modified(run.metrics)) is None:
-                continue
-            if not run.is_held():
-                self.left_there[run] = written
-                continue
-            is_new = written != self.left_there.get(run)
-            point = latest(run.metrics, SHOWN) if is_new else None
-            runs, num = self.arms[arm], self.steps.get(arm)
-            done = sum(other not in self.open for other in runs)
-            step, accuracy = point or (0, None)
-            rows.append(Row(self.label(arm), run.seed, done, len(runs), step, num, accuracy))
+            if run in self.open and run.is_held():
+                step, accuracy = latest(run.metrics, SHOWN) or (0, None)
+                rows.append(Row(self.labels[arm], run.seed, step, self.steps[arm], accuracy))
         return rows
 
-    def time_left(self, rows: Sequence[Row]) -> float | None:
+    def time_left(self) -> float | None:
         """Seconds until all is done, if a step goes on taking as long; None before the first."""
-        total = sum(self.sizes.values())
-        done = total - sum(self.sizes[run] for run in self.open)
-        done += sum(min(row.step, row.steps) for row in rows if row.steps)
+        total = sum(self.steps[arm] for arm in self.arm_of.values())
+        done = total - sum(self.steps[self.arm_of[run]] for run in self.open)
+        done += sum(row.step for row in self.rows)
         return (time.monotonic() - self.started) * (total - done) / done if done else None
 
+    def picture(self) -> Constrain:
+        """Draw what a terminal shows now: the bar over all runs, a line per run in training."""
+        total, done = len(self.arm_of), len(self.arm_of) - len(self.open)
+        told = Text(f"{done:,}/{total:,} runs")
+        diverged = Counter(word for _, odd in self.results.values() for word in odd)["diverged"]
+        for count, word, style in (
+            (done - len(self.results), "failed", "bold red"),
+            (diverged, "diverged", "magenta"),
+        ):
+            if count:
+                told.append(" · ", "dim").append(f"{count} {word}", style)
+        if (left := self.time_left()) is not None:
+            told.append(" · ", "dim").append(f"{duration_label(left)} left")
+        bar = ProgressBar(
+            *(total, done), style="bright_black", complete_style="green", finished_style="green"
+        )
+        overall = Table.grid("", Column(ratio=1), Column(no_wrap=True), padding=(0, 1), expand=True)
+        overall.add_row(Text("training", style="bold"), bar, told)
+        width = max(1, min(self.console.width - MARGIN, WIDEST))
+        return Constrain(Group(overall, *(row.line(width) for row in self.rows)), width)
 
-def outcome(runs: Sequence[RunFolder]) -> tuple[int, int, float | None, dict[str, int]]:
-    """Of an arm: runs with a result, runs, mean test accuracy, and how many of them are odd."""
-    summaries = []
-    for run in runs:
-        with suppress(FileNotFoundError, DamagedError):
-            summaries.append(run.read_result())
-    accuracies = [summary["metrics"].get("test/accuracy") for summary in summaries]
-    known = [accuracy for accuracy in accuracies if isinstance(accuracy, float | int)]
-    odd = {word: sum(is_odd(summary, word) for summary in summaries) for word in ODD}
-    return len(summaries), len(runs), mean(known) if known else None, odd
+    def tell(self, arm: str) -> None:
+        """Print that an arm is finished, and what its runs came to."""
+        del self.pending[arm]
+        runs, num = self.arms[arm], len(self.arms)
+        place = f"{num - len(self.pending):{len(str(num))}}/{num}"
+        results = [self.results[run] for run in runs if run in self.results]
+        known = [accuracy for accuracy, _ in results if accuracy is not None]
+        counts = Counter(word for _, odd in results for word in odd)
+        reached = f"{len(results)} of {len(runs)} runs"
+        odd = [f"{counts[word]} {word}" for word in ODD if counts[word]]
+        if self.live.is_started:
+            whole = len(results) == len(runs)
+            mark = ("✓", "green") if whole else ("✗", "bold red")
+            test = f"test {100 * mean(known):5.1f} %  " if known else ""
+            line = Text.assemble(mark, (f" {place} ", "dim"), test, self.labels[arm])
+            line.append("" if whole else f" · {reached}", "red")
+            line.append("".join(f" · {count}" for count in odd), "magenta")
+            self.console.print(line)
+        else:
+            test = [f"test accuracy {100 * mean(known):.1f} %"] if known else []
+            left = duration_label(self.time_left() or 0)
+            line = f"[{place.strip()}] {arm}  {', '.join([reached, *test, *odd])}  ({left} left)"
+            self.console.print(line, highlight=False, markup=False, soft_wrap=True)
+
+    def tell_failure(self, run: RunFolder) -> None:
+        """Print on a terminal why a run failed; elsewhere it is told at the end."""
+        if self.live.is_started:
+            what = f"{self.labels[self.arm_of[run]]}, seed {run.seed}: {self.work.reason(run)}"
+            self.console.print(Text.assemble(("✗ failed ", "bold red"), what))
 
 
-ODD = ("diverged", "stuck")
-
-
-def is_odd(summary: Mapping[str, Any], word: str) -> bool:
-    """Whether a run diverged, or got stuck."""
-    return summary["status"] == word or summary.get(word) is True
-
-
-def is_diverged(run: RunFolder) -> bool:
-    """Whether a run with a result diverged."""
+def result(run: RunFolder) -> tuple[float | None, list[str]]:
+    """Read the test accuracy of a run, and what is odd about it: that it diverged, or got stuck."""
     with suppress(FileNotFoundError, DamagedError):
-        return is_odd(run.read_summary(), "diverged")
-    return False
-
-
-def modified(file: Path) -> int | None:
-    """A file's time of change in nanoseconds, None where there is no file."""
-    try:
-        return file.stat().st_mtime_ns
-    except OSError:
-        return None
-
-
-def reached(runs: Sequence[RunFolder]) -> str:
-    """What the runs of an arm came to, in a few words."""
-    num_done, num, accuracy, odd = outcome(runs)
-    words = [f"{num_done} of {num} runs"]
-    words += [f"test accuracy {100 * accuracy:.1f} %"] if accuracy is not None else []
-    words += [f"{count} {word}" for word, count in odd.items() if count]
-    return ", ".join(words)
+        summary = run.read_summary()
+        odd = [word for word in ODD if summary["status"] == word or summary.get(word) is True]
+        return summary["metrics"].get("test/accuracy"), odd
+    return None, []

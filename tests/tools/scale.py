@@ -76,9 +76,11 @@ def launched(asked: cli.Request) -> None:
     """Launch a request as a sweep does, with the progress that it shows."""
     work = Work(asked)
     console = Console(file=io.StringIO())
+    ids = {arm: arm for arm in asked.arms}
+    steps = {arm.id: num_steps(arm.config) for arm in asked.arms.values()}
     with (
         hydra.initialize_config_dir(str(sweep.CONFIGS), version_base="1.3", job_name="train"),
-        Watcher(work.lacking(), work.settled, work.failed, console),
+        Watcher(work, work.lacking(), console, ids, steps),
     ):
         train_missing(work, task)
     assert not work.lacking()
