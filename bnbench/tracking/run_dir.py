@@ -4,7 +4,6 @@ import fcntl
 import hashlib
 import os
 import re
-import stat
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -21,12 +20,11 @@ from bnbench.tracking.stored import (
     TABLE,
     DamagedError,
     MisplacedError,
-    check_folder,
     check_replaceable,
     content,
     file_digest,
-    kind,
     make_folder,
+    opened,
 )
 from bnbench.tracking.whole_files import (
     as_json,
@@ -139,15 +137,10 @@ class RunFolder:
         """Read what became of the run from its folder alone."""
         if self.is_done():
             return State.done
-        try:
-            with self.locked(shared=True):
-                pass
-        except RunBusyError:
+        if self.is_held():
             return State.running
-        except FileNotFoundError:
+        if not os.path.lexists(self.path / ".lock"):  # no attempt has begun
             return State.missing
-        except DamagedError:  # nobody can hold it
-            pass
         return State.failed if os.path.lexists(self.error) else State.interrupted
 
     def is_held(self) -> bool:
@@ -200,9 +193,14 @@ class RunFolder:
             FileNotFoundError: shared, and nobody has ever held it.
             DamagedError: its lock is no file, or a link leads to its folder.
         """
+        lock = self.path / ".lock"
         if not shared:
             make_folder(self.path)
-        handle = open_lock(self.path, os.O_RDONLY if shared else os.O_RDWR | os.O_CREAT)
+            with suppress(FileExistsError):
+                lock.touch(exist_ok=False)
+        # a handle of its own: what is raised while it is held says nothing of the lock
+        with opened(lock, flags=os.O_RDONLY if shared else os.O_RDWR) as file:
+            handle = os.dup(file.fileno())
         way = fcntl.LOCK_SH if shared else fcntl.LOCK_EX
         try:
             for patience in range(LOOKS, -1, -1):
@@ -308,28 +306,6 @@ class RunFolder:
         if whole is None or (whole and not FORMS[file.name].fullmatch(whole)):
             raise DamagedError(f"{file}: not what the run wrote; {AGAIN}")
         return whole
-
-
-def open_lock(path: Path, flags: int) -> int:
-    """Open the file that is locked while a run is held.
-
-    Raises:
-        FileNotFoundError: it is not there.
-        DamagedError: it is no regular file, or a link leads to its folder.
-    """
-    file = path / ".lock"
-    check_folder(path)
-    try:
-        handle = os.open(file, flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0o666)
-    except OSError as error:
-        if not os.path.lexists(file) or stat.S_ISREG(os.lstat(file).st_mode):
-            raise
-        raise DamagedError(f"{file}: cannot be locked ({error.strerror})") from None
-    mode = os.fstat(handle).st_mode
-    if not stat.S_ISREG(mode):
-        os.close(handle)
-        raise DamagedError(f"{file}: {kind(mode)}, expected a file")
-    return handle
 
 
 def last_line(summary: Mapping[str, Any]) -> bytes:
