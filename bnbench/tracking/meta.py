@@ -3,7 +3,6 @@
 import importlib.metadata
 import os
 import shutil
-import signal
 import subprocess
 from functools import cache
 from pathlib import Path
@@ -71,28 +70,24 @@ def git(root: Path, *arguments: str) -> str:
         raise FileNotFoundError("git is not installed")
     trusted = ("-c", f"safe.directory={root.resolve()}", "-c", "core.fsmonitor=false")
     environment = {k: v for k, v in os.environ.items() if not k.startswith("GIT_")}
-    with subprocess.Popen(
-        ["git", "-C", str(root), "--no-optional-locks", *trusted, *arguments],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        errors="replace",
-        env={**environment, "LC_ALL": "C"},
-        start_new_session=True,
-    ) as process:
-        try:
-            answer, complaint = process.communicate(timeout=GIT_SECONDS)
-        except BaseException as error:
-            os.killpg(process.pid, signal.SIGKILL)  # git and all programs that it started
-            if isinstance(error, subprocess.TimeoutExpired):
-                raise TimeoutError(f"git does not answer in {GIT_SECONDS} s") from error
-            raise
-    if process.returncode:
-        lines = complaint.strip().splitlines() or [f"git ended with {process.returncode}"]
+    try:
+        answer = subprocess.run(
+            ["git", "-C", str(root), "--no-optional-locks", *trusted, *arguments],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            check=False,
+            env={**environment, "LC_ALL": "C"},
+            timeout=GIT_SECONDS,
+        )
+    except subprocess.TimeoutExpired as error:
+        raise TimeoutError(f"git does not answer in {GIT_SECONDS} s") from error
+    if answer.returncode:
+        lines = answer.stderr.strip().splitlines() or [f"git ended with {answer.returncode}"]
         fatal = [line for line in lines if line.startswith(("fatal: ", "error: "))]
         raise ValueError((fatal or lines)[0].partition(": ")[2] or lines[0])
-    return answer.removesuffix("\n")
+    return answer.stdout.removesuffix("\n")
 
 
 def read_meta(run: RunFolder) -> dict[str, Any]:

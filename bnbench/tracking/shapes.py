@@ -78,7 +78,6 @@ CLAIM = {
     "caveats": [str],
 }
 SAVED = dict.fromkeys(("server", "entity", "project", "id", "name", "url"), str)
-WORDS = {str: "text", int: "a whole number", float: "a number", bool: "true or false", None: "null"}
 
 
 def parsed(content: bytes) -> Any:
@@ -95,12 +94,23 @@ def parsed(content: bytes) -> Any:
             parse_float=finite_float,
             parse_int=small_int,
         )
-        levels(value)
+        if depth(value) > LEVELS:
+            raise RecursionError
+        json.dumps(value, ensure_ascii=False).encode()
     except RecursionError:
         raise ValueError("nested too deep") from None
+    except UnicodeEncodeError:
+        raise ValueError("a text is no Unicode") from None
     except (json.JSONDecodeError, UnicodeDecodeError):
         raise ValueError("not JSON") from None
     return value
+
+
+def depth(value: Any) -> int:
+    """Count the levels of nested values."""
+    if not isinstance(value, dict | list):
+        return 0
+    return 1 + max(map(depth, value.values() if isinstance(value, dict) else value), default=0)
 
 
 def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -128,33 +138,13 @@ def small_int(text: str) -> int:
     return number
 
 
-def levels(value: Any, left: int = LEVELS) -> None:
-    """Refuse values nested deeper than `LEVELS`, and texts that are not UTF-8.
-
-    Raises:
-        ValueError: there is such a value.
-    """
-    if isinstance(value, dict | list):
-        if not left:
-            raise ValueError("nested too deep")
-        for item in value.values() if isinstance(value, dict) else value:
-            levels(item, left - 1)
-        value = "".join(value) if isinstance(value, dict) else ""
-    if isinstance(value, str) and not value.isascii():
-        try:
-            value.encode()
-        except UnicodeEncodeError:
-            raise ValueError("a text is no Unicode") from None
-
-
-def checked(value: Any, shape: Any, place: str = "", need: str = "is of the wrong type") -> Any:
+def checked(value: Any, shape: Any, place: str = "") -> Any:
     """Check nested values against a shape, to the leaves.
 
     Args:
         value: the value read.
         shape: the expected shape; see above.
         place: of the value in its file, with dots.
-        need: the complaint about a value of another type.
 
     Returns:
         The value.
@@ -163,34 +153,30 @@ def checked(value: Any, shape: Any, place: str = "", need: str = "is of the wron
         ValueError: the value, or one inside, is not of the shape; one line that names the place.
     """
     if isinstance(shape, tuple):
-        if not any(is_like(value, one) for one in shape):
-            refuse(value, shape, place, need)
         # if several alternatives fit at the top, the last one gives the complaint
-        alike = [one for one in shape if is_like(value, one)]
+        alike = [one for one in shape if is_like(value, one)] or shape
         for one in alike[:-1]:
             try:
-                return checked(value, one, place, need)
+                return checked(value, one, place)
             except ValueError:
                 continue
-        return checked(value, alike[-1], place, need)
+        shape = alike[-1]
     if not is_like(value, shape):
-        refuse(value, shape, place, need)
+        raise ValueError(f"{place or 'it'} is of the wrong type: {repr(value)[:60]}")
     if isinstance(shape, list):
         for number, item in enumerate(value):
             checked(item, shape[0], f"{place}[{number}]")
     elif isinstance(shape, dict):
         for key, one in shape.items():
-            name = str(key).removesuffix("?")
             if not isinstance(key, str):  # any keys
                 for given, item in value.items():
                     if not is_like(given, key):
                         raise ValueError(f"{inner(place, given)} is not expected")
                     checked(item, one, inner(place, given))
-            elif name in value:
-                words = need if name != key else "is missing or of the wrong type"
-                checked(value[name], one, inner(place, name), words)
+            elif (name := key.removesuffix("?")) in value:
+                checked(value[name], one, inner(place, name))
             elif name == key:
-                raise ValueError(f"{inner(place, name)} is missing or of the wrong type")
+                raise ValueError(f"{inner(place, name)} is missing")
     return value
 
 
@@ -205,33 +191,6 @@ def is_like(value: Any, shape: Any) -> bool:
     if isinstance(shape, list | dict):
         return isinstance(value, type(shape)) and (shape != {} or not value)
     return isinstance(value, int | float if shape is float else shape)
-
-
-def refuse(value: Any, shape: Any, place: str, need: str) -> None:
-    """Refuse the value in a place, with the expected shape.
-
-    Raises:
-        ValueError: always.
-    """
-    found = repr(value)
-    found = found if len(found) < 60 else f"{found[:59]}…"
-    raise ValueError(f"{place or 'it'} {need}: expected {words(shape)}, got {found}".lstrip())
-
-
-def words(shape: Any) -> str:
-    """Write a shape in words."""
-    match shape:
-        case tuple():
-            return " or ".join(dict.fromkeys(map(words, shape)))
-        case frozenset():
-            return f"one of {', '.join(sorted(shape))}"
-        case re.Pattern():
-            return f"text like {shape.pattern}"
-        case list():
-            return "a list"
-        case dict():
-            return "an object"
-    return WORDS[shape]
 
 
 def inner(place: str, key: str) -> str:

@@ -161,7 +161,7 @@ def test_excels_mark_and_line_ends_are_no_harm(folder):
         (lambda text: '{"report": []}', "report is of the wrong type"),
         (lambda text: '{"git_dirty": "no"}', "git_dirty is of the wrong type"),
         (lambda text: '{"tune": [100]}', "tune is of the wrong type"),
-        (lambda text: '{"tune": {"seeds": 100}}', "tune.seeds is missing or of the wrong type"),
+        (lambda text: '{"tune": {"seeds": 100}}', "tune.seeds is of the wrong type"),
     ],
 )
 def test_experiment_json_is_what_the_sweep_wrote(folder, change, complaint):

@@ -223,7 +223,7 @@ def test_git_that_is_missing_hangs_or_is_something_else_is_told(own, tmp_path, m
     monkeypatch.setenv("PATH", str(tmp_path))
     assert note(folder) == "no git commit: git is not installed"
     fake = tmp_path / "git"
-    fake.write_text("#!/bin/sh\n/bin/sleep 600\n")  # its child holds the pipes open
+    fake.write_text("#!/bin/sh\n/bin/sleep 9\n")  # its child holds the pipes open
     fake.chmod(0o755)
     monkeypatch.setattr(meta, "GIT_SECONDS", 0.01)
     assert note(folder) == "no git commit: git does not answer in 0.01 s"

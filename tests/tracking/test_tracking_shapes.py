@@ -57,23 +57,17 @@ SHAPE = {
     [
         ({"a": [1], "c": "x", "b": {"k": None, "l": 2, "m": 0.5}, "d": "7", "new": [{}]}, None),
         ({"a": [], "c": "y"}, None),
-        ({"a": [1]}, "c is missing or of the wrong type"),
-        (
-            {"a": [1, True], "c": "x"},
-            "a[1] is of the wrong type: expected a whole number, got True",
-        ),
-        ({"a": [1.0], "c": "x"}, "a[0] is of the wrong type: expected a whole number, got 1.0"),
-        ({"a": 1, "c": "x"}, "a is missing or of the wrong type: expected a list, got 1"),
-        ({"a": [], "c": "z"}, "c is missing or of the wrong type: expected one of x, y, got 'z'"),
-        ({"a": [], "c": ["x"]}, "c is missing or of the wrong type: expected one of x, y"),
-        (
-            {"a": [], "c": "x", "b": {"k": "1"}},
-            "b.k is of the wrong type: expected a number or null",
-        ),
+        ({"a": [1]}, "c is missing"),
+        ({"a": [1, True], "c": "x"}, "a[1] is of the wrong type: True"),
+        ({"a": [1.0], "c": "x"}, "a[0] is of the wrong type: 1.0"),
+        ({"a": 1, "c": "x"}, "a is of the wrong type: 1"),
+        ({"a": [], "c": "z"}, "c is of the wrong type: 'z'"),
+        ({"a": [], "c": ["x"]}, "c is of the wrong type: ['x']"),
+        ({"a": [], "c": "x", "b": {"k": "1"}}, "b.k is of the wrong type: '1'"),
         ({"a": [], "c": "x", "b": {"k": False}}, "b.k is of the wrong type"),
-        ({"a": [], "c": "x", "d": "77"}, "d is of the wrong type: expected text like [0-9]"),
-        ([], "it is of the wrong type: expected an object, got []"),
-        (None, "it is of the wrong type: expected an object, got None"),
+        ({"a": [], "c": "x", "d": "77"}, "d is of the wrong type: '77'"),
+        ([], "it is of the wrong type: []"),
+        (None, "it is of the wrong type: None"),
     ],
 )
 def test_a_value_is_checked_to_its_leaves(value, complaint):
