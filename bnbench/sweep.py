@@ -106,9 +106,6 @@ def sweep(argv: list[str]) -> Outcome | int:
     except (OSError, DamagedError) as error:  # a full disk, a folder that is gone, or a link
         print(f"bnbench: {error}; what is done is kept", file=sys.stderr)
         return 1
-    except KeyboardInterrupt:
-        print("\ninterrupted; the same command finishes what is missing", file=sys.stderr)
-        return 130
 
 
 def hydra_itself(args: Namespace, parser: ArgumentParser) -> int:

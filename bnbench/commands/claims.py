@@ -38,9 +38,6 @@ def main() -> int:
         return print_error(str(error))
     except (OSError, ValueError) as error:  # a full disk, a damaged file
         print_error(str(error))
-    except KeyboardInterrupt:
-        print("\ninterrupted; the same command finishes what is missing", file=sys.stderr)
-        return 130
     return 1
 
 

@@ -48,7 +48,4 @@ def main() -> int:
     except (OSError, ValueError) as error:  # a full disk, damaged files
         print_error(str(error))
         return 1
-    except KeyboardInterrupt:
-        print("\ninterrupted; the same command finishes what is missing", file=sys.stderr)
-        return 130
     return exit_code

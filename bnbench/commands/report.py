@@ -13,9 +13,6 @@ def main() -> int:
         report = write_report(results)
     except ValueError as error:
         return print_error(str(error))
-    except OSError as error:  # a full disk, a folder that cannot be written
-        print_error(str(error))
-        return 1
     print(f"report: {shown_path(report.page)}")
     for problem in report.problems:
         print_error(problem)

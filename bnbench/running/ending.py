@@ -75,20 +75,13 @@ def by_make_next(request: Request, argv: Sequence[str]) -> str:
     """A `make sweep` of the first experiment with one thing changed."""
     experiment = request.experiments[0]
     data = "" if experiment.data == "digits" else str(experiment.data)
-    typed = {key: value for key, _, value in (word.partition("=") for word in argv)}
-    chosen = {"experiment": experiment.name, "data": data, "seeds": typed.get("seeds", "")}
     key, value = suggestion(request, experiment)
-    rest = {
-        name: given
-        for name, given in typed.items()
-        if name not in VARIABLES and name != key and not name.startswith("hydra")
-    }
-    if key in VARIABLES:
-        chosen[key] = value
-    else:
-        rest[key] = value
-    variables = {VARIABLES[name]: given for name, given in chosen.items()}
-    return make("sweep", [f"{name}={given}" for name, given in rest.items()], **variables)
+    typed = {key: value for key, _, value in (word.partition("=") for word in argv)}
+    data = "" if experiment.data == "digits" else str(experiment.data)
+    given = typed | {"experiment": experiment.name, "data": data, key: value}
+    variables = {variable: given.pop(name, "") for name, variable in VARIABLES.items()}
+    rest = [f"{k}={v}" for k, v in given.items() if not k.startswith("hydra")]
+    return make("sweep", rest, **variables)
 
 
 def by_hand_next(request: Request, argv: Sequence[str]) -> str:

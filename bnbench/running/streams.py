@@ -69,7 +69,7 @@ def enter(main: Callable[[], int]) -> int:
     try:
         return main()
     except KeyboardInterrupt:
-        print("\ninterrupted", file=sys.stderr)
+        print("\ninterrupted; the same command finishes what is missing", file=sys.stderr)
         return 130
     except OSError as error:
         print(f"bnbench: {error}", file=sys.stderr)
