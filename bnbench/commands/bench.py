@@ -84,39 +84,24 @@ def show_loop(console: Console, ratios: Sequence[bench.Ratio]) -> None:
 
 
 def show_layer(console: Console, rows: Sequence[bench_layer.LayerRow]) -> None:
-    """The layer as two tables, a line per case: how fast, and how exact."""
-    backends = list(dict.fromkeys(row.backend for row in rows))
-    ours = [backend for backend in backends if backend == "cpp"]  # not where there is no compiler
-    case = ("shape", "", "work")
-    speed = Table(
-        *(*case, "native ms", "/roof", *(h for b in ours for h in (b, "10-90 %")), "ref."), box=None
+    """The layer as a table, a line per backend: how fast, and how exact far from zero."""
+    table = Table(
+        *("shape", "", "work", "backend", "ms", "/roof", "ratio", "10-90 %", "error"), box=None
     )
-    speed.title = "native: ms and multiple of a copy (triad); others: times as fast as native"
-    exact = Table(*case, "native", *ours, box=None)
-    exact.title = "greatest errors of y, dx, dgamma; mean 10,000, spread 1"
-    for k in range(0, len(rows), len(backends)):
-        of_case = {row.backend: row for row in rows[k : k + len(backends)]}
-        native = of_case["native"]
-        layout = {"contiguous": "NCHW", "channels_last": "NHWC"}[native.layout]
-        name = (
-            native.shape.replace(" ", ""),
-            layout if len(native.shape) > 12 else "",
-            native.work,
+    table.padding = (0, 1, 0, 0)
+    table.title = (
+        "/roof: multiple of a copy (triad); ratio: times as fast as native; "
+        "error: the greatest of y, dx and dgamma at mean 10,000, spread 1"
+    )
+    for r in rows:
+        layout = {"contiguous": "NCHW", "channels_last": "NHWC"}[r.layout]
+        far = [e for e in (r.far_y_error, r.far_dx_error, r.far_dgamma_error) if e is not None]
+        table.add_row(
+            *(r.shape.replace(" ", ""), layout if r.shape.count(",") > 1 else ""),
+            *(r.work, r.backend, f"{r.ms:.3f}", f"{r.roof:.1f}", f"{r.ratio:.2f}"),
+            *(f"{r.p10:.2f}-{r.p90:.2f}", f"{max(far):.0e}" if far else ""),
         )
-        fast = [(f"{r.ratio:.2f}", f"{r.p10:.2f}-{r.p90:.2f}") for r in (of_case[b] for b in ours)]
-        speed.add_row(
-            *(*name, f"{native.ms:.3f}", f"{native.roof:.1f}", *(text for f in fast for text in f)),
-            f"{of_case['reference'].ratio:.2f}",
-        )
-        errors = (
-            (r.far_y_error, r.far_dx_error, r.far_dgamma_error)
-            for r in (native, *(of_case[b] for b in ours))
-        )
-        exact.add_row(
-            *name, *(" ".join(f"{e:.0e}" for e in far if e is not None) for far in errors)
-        )
-    console.print(speed)
-    console.print(exact)
+    console.print(table)
 
 
 def write(path: Path, rows: Sequence[Any], extra: dict[str, Any]) -> None:

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 
 import hydra
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 from bnbench import CONFIGS, cli
 from bnbench.bench import cost
@@ -76,16 +76,18 @@ def with_total(bills: Sequence[cost.Cost]) -> list[cost.Cost]:
     return [*bills, cost.total(bills)] if len(bills) > 1 else list(bills)
 
 
+def table(*numbers: str) -> Table:
+    """A table of experiments with columns of numbers."""
+    return Table("experiment", *(Column(name, justify="right") for name in numbers), box=None)
+
+
 def show(console: Console, bills: Sequence[cost.Cost]) -> None:
     """The counts as a table."""
-    table = Table(box=None)
-    table.add_column("experiment")
-    for name in ("arms", "runs", "steps", "runs more, at most"):
-        table.add_column(name, justify="right")
+    counts = table("arms", "runs", "steps", "runs more, at most")
     for bill in with_total(bills):
         numbers = (len(bill.arms), bill.runs, bill.steps, bill.more)
-        table.add_row(bill.name, *(f"{number:,}" for number in numbers))
-    console.print(table)
+        counts.add_row(bill.name, *(f"{number:,}" for number in numbers))
+    console.print(counts)
     console.print(
         "More runs: where the best learning rate is an end of its grid. A run that diverges ends "
         "early.",
@@ -128,13 +130,10 @@ def time(console: Console, bills: Sequence[cost.Cost], blocks: int, limit: float
             markup=False,
             soft_wrap=True,
         )
-    table = Table(box=None)
-    table.add_column("experiment")
-    for name in ("hours to train", "to evaluate", "together"):
-        table.add_column(name, justify="right")
+    times = table("hours to train", "to evaluate", "together")
     for bill in with_total(bills):
         hours = [seconds / 3600 for seconds in bench_arms.spent(bill, paces)]
-        table.add_row(bill.name, *(f"{number:.2f}" for number in (*hours, sum(hours))))
-    console.print(table)
+        times.add_row(bill.name, *(f"{number:.2f}" for number in (*hours, sum(hours))))
+    console.print(times)
     console.print("Not in it: what grids grow by, reading data, W&B, reports and figures.")
     return 0
