@@ -282,7 +282,8 @@ def fit(run: Run, record: Callable[[int, Point], None]) -> bool:
             values = torch.stack(losses).tolist()
             losses.clear()
             recent.extend(values)
-            finite = all(map(math.isfinite, values)) and weights_finite(model)
+            finite = all(map(math.isfinite, values))
+            finite = finite and all(bool(p.isfinite().all()) for p in model.parameters())
             last = step == recipe.steps or not finite
             val, test = run.splits["val"], run.splits["test"]
             splits = {"train": subsets["train"], "val": val if last else subsets["val"]}
@@ -325,11 +326,6 @@ def batches(run: Run, num: int) -> Iterator[Tensor]:
 def rates(recipe: Recipe) -> Callable[[int], float]:
     """The learning rate of each step of a run."""
     return schedule(recipe.schedule, recipe.first_rate, recipe.lr_end, recipe.steps)
-
-
-def weights_finite(model: nn.Module) -> bool:
-    """Whether every parameter is a number."""
-    return all(bool(p.isfinite().all()) for p in model.parameters())
 
 
 def statistics_source(run: Run) -> StatisticsSource:

@@ -48,7 +48,7 @@ class Work:
         # why runs failed, where their folders may not say it
         self.reasons: dict[RunFolder, str] = dict(earlier.reasons) if earlier else {}
         # errors of earlier sweeps say nothing about this one
-        self.stale = {run: error_time(run) for run in self.arm_of}
+        self.stale = {run: modified(run.error) for run in self.arm_of}
         self.stale |= earlier.stale if earlier else {}
 
     def settled(self, run: RunFolder) -> bool:
@@ -62,7 +62,7 @@ class Work:
 
     def failed(self, run: RunFolder) -> bool:
         """Whether a run has failed in this sweep."""
-        return run in self.reasons or error_time(run) not in (None, self.stale[run])
+        return run in self.reasons or modified(run.error) not in (None, self.stale[run])
 
     def fail(self, run: RunFolder, reason: str) -> None:
         """Record that a run failed outside its own process."""
@@ -97,12 +97,13 @@ def train_missing(work: Work, task: TaskFunction) -> None:
     while lacking := work.lacking():
         clean = [arm for arm in lacking if not deaths[arm]]
         group = clean or list(lacking)[:1]
-        before = {run: attempt(run) for arm in group for run in lacking[arm]}
+        # when a run was begun tells one attempt at it from the next
+        before = {run: modified(run.config) for arm in group for run in lacking[arm]}
         died = launch(work, [work.request.arms[arm] for arm in group], task)
         left = [run for runs in work.lacking().values() for run in runs if run in before]
         # what another sweep is training is waited for
         left = [run for run in left if not wait_for(run)]
-        broken = [run for run in left if attempt(run) != before[run]]
+        broken = [run for run in left if modified(run.config) != before[run]]
         for arm in {work.arm_of[run].id for run in broken}:
             deaths[arm] += 1
         fruitless = fruitless + 1 if len(left) == len(before) and not broken else 0
@@ -152,16 +153,6 @@ def appears(work: Work, run: RunFolder, deadline: float) -> bool:
     while not work.settled(run) and time.monotonic() < deadline:
         time.sleep(WAIT_SECONDS)
     return work.settled(run)
-
-
-def attempt(run: RunFolder) -> int | None:
-    """What tells one attempt at a run from the next; None before the first."""
-    return modified(run.config)
-
-
-def error_time(run: RunFolder) -> int | None:
-    """When a run's error was written; None without one."""
-    return modified(run.error)
 
 
 def modified(file: Path) -> int | None:

@@ -124,18 +124,14 @@ class RunFolder:
         return self.path / ".summary.json"
 
     @property
-    def measured(self) -> tuple[Path, Path]:
-        """What the run measured, beside its summary."""
-        return self.metrics, self.shifts
-
-    @property
-    def hashed(self) -> tuple[Path, ...]:
+    def hashed(self) -> tuple[Path, Path, Path]:
         """The files whose hashes the summary holds."""
-        return (*self.measured, self.weights)
+        return self.metrics, self.shifts, self.weights
 
     def state(self) -> State:
         """Read what became of the run from its folder alone."""
-        if self.is_done():
+        with suppress(FileNotFoundError, DamagedError):
+            self.read_result()
             return State.done
         if self.is_held():
             return State.running
@@ -151,13 +147,6 @@ class RunFolder:
         except RunBusyError:
             return True
         except (OSError, DamagedError):  # nobody ever has, or the disk is gone
-            return False
-
-    def is_done(self) -> bool:
-        """Whether the run has its result: a summary, and all that it measured as it wrote it."""
-        try:
-            return bool(self.read_result())
-        except (FileNotFoundError, DamagedError):
             return False
 
     def is_pending(self) -> bool:
@@ -268,7 +257,7 @@ class RunFolder:
             DamagedError: the summary, metrics.csv or shifts.csv is not what the run wrote.
         """
         summary = self.read_summary()
-        for file in self.measured:
+        for file in (self.metrics, self.shifts):
             text = self.proved(summary, file)
             if restore and text and not self.is_intact(summary, file):
                 with suppress(RunBusyError), self.locked(), replacing(file) as part:

@@ -7,7 +7,6 @@ does not name come from a newer version: they are kept and never read.
 """
 
 import json
-import math
 import re
 from typing import Any
 
@@ -90,13 +89,12 @@ def parsed(content: bytes) -> Any:
         value = json.loads(
             content.decode("utf-8-sig"),
             object_pairs_hook=once,
-            parse_constant=not_finite,
-            parse_float=finite_float,
             parse_int=small_int,
         )
         if depth(value) > LEVELS:
             raise RecursionError
-        json.dumps(value, ensure_ascii=False).encode()
+        # refuses NaN and infinities, such as of 1e999, and texts that are not UTF-8
+        json.dumps(value, ensure_ascii=False, allow_nan=False).encode()
     except RecursionError:
         raise ValueError("nested too deep") from None
     except UnicodeEncodeError:
@@ -119,16 +117,6 @@ def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(found) < len(pairs):
         raise ValueError("a key is there twice")
     return found
-
-
-def not_finite(text: str) -> Any:
-    """Refuse NaN and infinities, which JSON does not have."""
-    raise ValueError(f"{text} is no number of JSON")
-
-
-def finite_float(text: str) -> float:
-    """Read a number of JSON; refuse one that overflows to infinity."""
-    return number if math.isfinite(number := float(text)) else not_finite(text[:20])
 
 
 def small_int(text: str) -> int:

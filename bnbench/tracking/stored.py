@@ -101,9 +101,7 @@ def opened(
         check_file(file, os.lstat(file), most)
         handle = os.open(file, flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
         with os.fdopen(handle, "r+b" if flags & os.O_RDWR else "rb", buffering=0) as stream:
-            check_file(
-                file, os.fstat(handle), most
-            )  # the file may have been replaced since the first check
+            check_file(file, os.fstat(handle), most)  # it may be another than a moment ago
             yield stream  # pyright: ignore[reportReturnType]
     except (FileNotFoundError, NotADirectoryError):
         raise FileNotFoundError(f"{file}: there is no such file") from None
@@ -132,23 +130,13 @@ def kind(mode: int) -> str:
 
 
 def content(file: Path, most: int = SMALL, depth: int = DEPTH) -> bytes:
-    """Read the bytes of a file of a results folder.
-
-    Raises:
-        FileNotFoundError: the file is missing.
-        DamagedError: as `opened`.
-    """
+    """Read the bytes of a file of a results folder; raises as `opened` does."""
     with opened(file, most, depth) as stream:
         return stream.read()
 
 
 def file_digest(file: Path, most: int = WEIGHTS, depth: int = DEPTH) -> str:
-    """Compute the sha256 of a file's content.
-
-    Raises:
-        FileNotFoundError: the file is missing.
-        DamagedError: as `opened`.
-    """
+    """Compute the sha256 of a file's content; raises as `opened` does."""
     with opened(file, most, depth) as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()  # pyright: ignore
 

@@ -119,7 +119,8 @@ def found_attempts(results: Path) -> tuple[list[Attempt], list[str]]:
     except DamagedError as error:
         return [], [*problems, str(error)]
     folders = [p for p in results.glob("wandb/*run-*") if p.is_dir() and not p.is_symlink()]
-    found = [(folder, folder.name.rpartition("-")[2]) for folder in sorted(folders, key=date)]
+    folders.sort(key=lambda folder: folder.name.partition("run-")[2])  # which begins with a date
+    found = [(folder, folder.name.rpartition("-")[2]) for folder in folders]
     return [Attempt(folder, name, run_of.get(name)) for folder, name in found], problems
 
 
@@ -128,11 +129,6 @@ def trained(results: Path) -> list[RunFolder]:
     there = results.glob("runs/*/seed-*")
     fitting = (p for p in there if ARM.fullmatch(p.parent.name) and SEED.fullmatch(p.name[5:]))
     return sorted(map(RunFolder, fitting))
-
-
-def date(folder: Path) -> str:
-    """The part of a W&B folder's name that says when it was made."""
-    return folder.name.partition("run-")[2]
 
 
 def sync(results: Path) -> tuple[list[Attempt], list[Attempt], list[str]]:

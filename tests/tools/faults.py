@@ -224,8 +224,8 @@ RUNS = (
     ),
     Fault(
         "an error of an earlier sweep counts as this one's",
-        "error_time(run) not in (None, self.stale[run])",
-        "error_time(run) is not None",
+        "modified(run.error) not in (None, self.stale[run])",
+        "modified(run.error) is not None",
         "running test_sweep.py",
     ),
     Fault(

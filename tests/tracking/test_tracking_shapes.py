@@ -20,9 +20,9 @@ from bnbench.tracking.whole_files import write_whole
     [
         ("{", "not JSON"),
         ("\xff", "not JSON"),
-        ('{"a": NaN}', "NaN is no number of JSON"),
-        ('{"a": -Infinity}', "-Infinity is no number of JSON"),
-        ('{"a": 1e999}', "1e999 is no number of JSON"),
+        ('{"a": NaN}', "Out of range float"),
+        ('{"a": -Infinity}', "Out of range float"),
+        ('{"a": 1e999}', "Out of range float"),
         (f"[{10**30}]", "is too large a number"),
         (f"[{'9' * 5000}]", "is too large a number"),
         (f"[{2**63}]", "is too large a number"),
