@@ -154,7 +154,6 @@ def train_run(
         "device": device_name(run.device),
         "threads": recipe.threads,
         "wandb_id": wandb_log.id if wandb_log else None,
-        "wandb_folder": wandb_log.id if wandb_log else None,
     }
     write_whole(folder.meta, as_json(meta))
     curve: list[tuple[int, Point]] = []

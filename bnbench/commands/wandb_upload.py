@@ -12,14 +12,14 @@ from bnbench.config.checks import RULES
 from bnbench.request.refusal import print_error
 from bnbench.tracking import wandb_log
 from bnbench.tracking.run_dir import RunBusyError, State
-from bnbench.tracking.upload import found_attempts, trained, upload_from_csv
+from bnbench.tracking.upload import PROJECT, found_attempts, trained, upload_from_csv
 
 
 def main() -> int:
     """Upload, and say what was and what was not; 0 when the server has every done run."""
     parser = Parser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--all", action="store_true", help="those that a server has, too")
-    parser.add_argument("--project", default="bnbench", help="default: %(default)s")
+    parser.add_argument("--project", default=PROJECT, help="default: %(default)s")
     parser.add_argument("--entity", help="default: that of the account")
     args = parsed(parser)
     for key in ("project", "entity"):

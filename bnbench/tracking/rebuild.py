@@ -45,13 +45,6 @@ def ensure_in_wandb(run: RunFolder, identity: Identity, summary: Mapping[str, An
     return rebuild(run, identity, summary)
 
 
-def note_wandb_id(run: RunFolder, wandb_id: str | None, folder: str | None = None) -> None:
-    """Write the id of a run's W&B run into meta.json.
-
-    Args:
-        run: the run's folder.
-        wandb_id: the id on the server; None for no W&B run.
-        folder: the id in the name of the W&B folder on disk, if it differs.
-    """
-    meta = {**known_meta(run), "wandb_id": wandb_id, "wandb_folder": folder or wandb_id}
-    write_whole(run.meta, as_json(meta))
+def note_wandb_id(run: RunFolder, wandb_id: str | None) -> None:
+    """Write the id of a run's W&B run into meta.json; None for no W&B run."""
+    write_whole(run.meta, as_json({**known_meta(run), "wandb_id": wandb_id}))

@@ -49,7 +49,6 @@ META = {
     **CIRCUMSTANCES,
     "threads?": int,
     "wandb_id?": (WANDB_ID, None),
-    "wandb_folder?": (WANDB_ID, None),
 }
 SCALAR = (str, float, bool, None)
 REPORT = {  # the report checks `figures` against `schema.Figure`

@@ -2,17 +2,16 @@
 
 `wandb sync` uploads, but its exit code says nothing, it appends to an earlier upload of the same
 id, takes a run in training for a whole one, and stops at an empty file. So it is given only ended,
-readable runs, with a new id for one that may have arrived in part, and success is read from the
-marker files that it leaves.
+readable runs of which no server has a part, and success is read from the marker files that it
+leaves. Other done runs are logged anew from their CSV files.
 """
 
 import io
 import os
-import secrets
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,9 +23,10 @@ from omegaconf import OmegaConf
 from bnbench.config.arms import arm_id
 from bnbench.config.schema import SCHEMA, TrackMode
 from bnbench.config.yaml_bounds import check_flat
+from bnbench.tracking import wandb_log
 from bnbench.tracking.meta import known_meta, read_meta
-from bnbench.tracking.rebuild import note_wandb_id, rebuild
-from bnbench.tracking.run_dir import RunFolder, State
+from bnbench.tracking.rebuild import rebuild
+from bnbench.tracking.run_dir import RunBusyError, RunFolder, State
 from bnbench.tracking.shapes import ARM, SEED
 from bnbench.tracking.stored import DamagedError, check_folder, content
 from bnbench.tracking.wandb_environment import KEPT
@@ -41,7 +41,7 @@ from bnbench.tracking.wandb_log import (
     warn,
 )
 
-FROM_CSV = "scripts/wandb_upload.py uploads the run from its metrics.csv"
+PROJECT = "bnbench"
 BATCH = 100  # folders for one call of `wandb sync`
 # a server that does not answer costs seconds, not the half hour that wandb would try
 IMPATIENT = {
@@ -111,7 +111,7 @@ def found_attempts(results: Path) -> tuple[list[Attempt], list[str]]:
         except DamagedError as error:
             problems.append(str(error))
             continue
-        run_of[meta.get("wandb_folder") or meta.get("wandb_id")] = run
+        run_of[meta.get("wandb_id")] = run
     try:
         check_folder(results / "wandb", 1)
     except FileNotFoundError:
@@ -137,69 +137,43 @@ def sync(results: Path) -> tuple[list[Attempt], list[Attempt], list[str]]:
     Returns:
         The uploaded runs, the ones that could not be uploaded, and the complaints of wandb.
     """
-    plain, again, damaged = [], [], []
+    whole, again = [], []
     found, complaints = found_attempts(results)
     for attempt in found:
         if attempt.is_sent or (attempt.run is None and complaints):
             continue
         now = attempt.run.state() if attempt.run else None
-        if now == State.running:
-            continue
         if now == State.done:
-            if not is_readable(attempt.file):
-                damaged.append(attempt)
-                continue
-        else:
+            is_whole = not attempt.was_tried and is_readable(attempt.file)
+            (whole if is_whole else again).append(attempt)
+        elif now != State.running:
             try:
-                if not cut_torn_end(attempt.file):
-                    attempt.mark()  # killed before W&B had written anything
-                    continue
+                if attempt.was_tried or not cut_torn_end(attempt.file):
+                    # the server has a part, marked as interrupted, or there is nothing to have
+                    attempt.mark()
+                else:
+                    whole.append(attempt)
             except DamagedError as error:
                 complaints.append(str(error))
-                continue
-        if not attempt.was_tried:
-            plain.append(attempt)
-        elif attempt.run is None:
-            attempt.mark()  # the server has a part of the attempt, marked as interrupted
-        else:
-            again.append(attempt)
-    complaints += [f"{attempt.file}: damaged; {FROM_CSV}" for attempt in damaged]
-    for start in range(0, len(plain), BATCH):
-        complaints += wandb_sync(plain[start : start + BATCH])
+    for start in range(0, len(whole), BATCH):
+        complaints += wandb_sync(whole[start : start + BATCH])
+    sent = [attempt for attempt in whole if attempt.is_sent]
     for attempt in again:
-        complaints += upload_again(attempt)
-    tried = [*plain, *again]
-    sent = [attempt for attempt in tried if attempt.is_sent]
-    unsent = [*damaged, *(attempt for attempt in tried if not attempt.is_sent)]
+        if not wandb_log.unreachable:  # it would be the same for all that follow
+            try:
+                sent += [attempt] * upload_from_csv(attempt.run, None, None, results, attempt)
+            except (RunBusyError, ValueError) as error:
+                complaints.append(str(error))
+    unsent = [attempt for attempt in [*whole, *again] if attempt not in sent]
     return sent, unsent, complaints
 
 
-def upload_again(attempt: Attempt) -> list[str]:
-    """Upload a W&B run under a new id, and mark the part on the server as interrupted.
-
-    Returns:
-        The complaints of wandb.
-    """
-    new = secrets.token_hex(8)
-    try:
-        facts = read_facts(attempt.file)
-        if facts is None:
-            return [f"{attempt.file}: it names no run"]
-        mark_interrupted(facts)
-    except Exception as error:  # wandb raises kinds of its own and those of its sockets
-        return [f"{attempt.folder}: {describe(error)}"]
-    complaints = wandb_sync([attempt], "--id", new)
-    if attempt.is_sent and attempt.run is not None:
-        note_wandb_id(attempt.run, new, folder=attempt.id)
-    return complaints
-
-
-def wandb_sync(group: Sequence[Attempt], *options: str) -> list[str]:
+def wandb_sync(group: Sequence[Attempt]) -> list[str]:
     """Call `wandb sync`; return the lines in which it complains."""
     kept = {k: v for k, v in os.environ.items() if not k.startswith("WANDB_") or k in KEPT}
     with tempfile.TemporaryDirectory() as logs:  # named after the user, so not kept
         answer = subprocess.run(
-            [sys.executable, "-m", "wandb", "sync", "--yes", "--include-online", *options]
+            [sys.executable, "-m", "wandb", "sync", "--yes", "--include-online"]
             + [str(attempt.folder.absolute()) for attempt in group],
             capture_output=True,
             text=True,
@@ -211,13 +185,13 @@ def wandb_sync(group: Sequence[Attempt], *options: str) -> list[str]:
 
 
 def upload_from_csv(
-    run: RunFolder, project: str, entity: str | None, results: Path, old: Attempt | None
+    run: RunFolder, project: str | None, entity: str | None, results: Path, old: Attempt | None
 ) -> bool:
     """Log a done run anew, from its files alone.
 
     Args:
         run: the run's folder.
-        project: the W&B project to log to.
+        project: the W&B project to log to; None for that of the present W&B run, and its owner.
         entity: the owner of the project; None for the account's own.
         results: the results folder.
         old: the present W&B run of the run, which no upload shall take any more.
@@ -229,33 +203,36 @@ def upload_from_csv(
         RunBusyError: the run is being trained.
         ValueError: a file is not what a run writes; one line that names the file.
     """
+    facts = None
+    with suppress(FileNotFoundError, DamagedError):
+        facts = read_facts(old.file) if old else None
+    if project is None and facts:
+        project, entity = facts["project"], facts["entity"] or None
     with run.locked():
         summary = run.read_result()
         science = read_science(run)
-        if old is not None:
-            replace(old, run)
-        identity = Identity(TrackMode.online, project, entity, results, run.arm, run.seed, science)
-        if not rebuild(run, identity, summary):
-            return False
-    wandb_id = known_meta(run)["wandb_id"]
-    return any(attempt.is_sent for attempt in attempts(results) if attempt.id == wandb_id)
+        to = (TrackMode.online, project or PROJECT, entity, results)
+        is_whole = rebuild(run, Identity(*to, run.arm, run.seed, science), summary)
+        if old:
+            retire(old, facts)
+    wandb_id = known_meta(run).get("wandb_id")
+    return is_whole and any(a.is_sent for a in attempts(results) if a.id == wandb_id)
 
 
-def replace(old: Attempt, run: RunFolder) -> None:
-    """Retire an old W&B run.
+def retire(old: Attempt, facts: Mapping[str, Any] | None) -> None:
+    """Mark an old W&B run as uploaded, so that `sync` skips it, and as interrupted on the server.
 
-    Mark it as uploaded, so that `sync` skips it, and tag it `interrupted` on the server.
+    Args:
+        old: the W&B run.
+        facts: what its file says of it; None where that cannot be read.
     """
-    facts = None
-    with suppress(FileNotFoundError, DamagedError):
-        facts = read_facts(old.file) if old.is_sent or old.was_tried else None
+    may_be_there = old.is_sent or old.was_tried
     old.mark()
-    if facts is None:
-        return
-    try:
-        mark_interrupted({**facts, "id": known_meta(run).get("wandb_id") or facts["id"]})
-    except Exception as error:  # wandb raises kinds of its own and those of its sockets
-        warn(f"{old.folder}: the server may show it beside its successor ({describe(error)})")
+    if facts and may_be_there:
+        try:
+            mark_interrupted({**facts, "id": old.id})
+        except Exception as error:  # wandb raises kinds of its own and those of its sockets
+            warn(f"{old.folder}: the server may show it beside its successor ({describe(error)})")
 
 
 def read_science(run: RunFolder) -> dict[str, Any]:

@@ -405,7 +405,7 @@ def panels(spec: Figure, experiment: ExperimentData) -> None:
     frames.panels(experiment.tuning() if spec.tuning else experiment.reporting(), spec)
 
 
-def sent(group: list[upload.Attempt], *options: str) -> list[str]:
+def sent(group: list[upload.Attempt]) -> list[str]:
     """Upload to nobody, and say that all has arrived."""
     for attempt in group:
         attempt.mark()
@@ -420,6 +420,7 @@ def undrawn() -> Iterator[None]:
         mock.patch.object(claim_report, "forest", return_value=None),
         mock.patch.object(upload, "wandb_sync", sent),
         mock.patch.object(upload, "mark_interrupted"),
+        mock.patch.object(upload, "rebuild", return_value=False),
         mock.patch.dict(os.environ, {"WANDB_MODE": "offline"}),
     ):
         yield

@@ -93,7 +93,6 @@ def test_a_value_is_checked_to_its_leaves(value, complaint):
         (EXPERIMENT, {"sha256": {"arms.csv": 7}}, "sha256.arms.csv"),
         (META, {"wandb_id": {}}, "wandb_id"),
         (META, {"wandb_id": "../../x"}, "wandb_id"),
-        (META, {"wandb_folder": "*"}, "wandb_folder"),
         (META, {"schema": "2"}, "schema"),
         (TUNE, {"seeds": [[]], "low": 0.1, "high": 1, "arms": []}, "seeds[0]"),
         ([CLAIM], [{"id": "../E1"}], "[0].id"),
