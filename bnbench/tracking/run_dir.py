@@ -19,7 +19,6 @@ from bnbench.tracking.shapes import SUMMARY
 from bnbench.tracking.stored import (
     TABLE,
     DamagedError,
-    MisplacedError,
     check_replaceable,
     content,
     file_digest,
@@ -282,10 +281,6 @@ class RunFolder:
             if want is None:
                 return b""
             raise DamagedError(f"{file}: missing; {AGAIN}") from None
-        except MisplacedError:
-            raise
-        except DamagedError as error:
-            raise DamagedError(f"{error}; {AGAIN}") from None
         lines = text[: text.rfind(b"\n") + 1]
         whole = lines
         if want is not None and hashlib.sha256(text).hexdigest() != want:
