@@ -46,6 +46,7 @@ from bnbench.drawing import frames
 from bnbench.pages import claims as claim_report
 from bnbench.pages import report
 from bnbench.running.launch import Work
+from bnbench.running.streams import enter
 from bnbench.tracking import upload
 from bnbench.tracking.experiment_dir import write_experiment, write_runs
 from bnbench.tracking.run_dir import State
@@ -435,7 +436,7 @@ def script(main: Callable[[], int], results: Path) -> tuple[int, str]:
         contextlib.redirect_stdout(out),
         contextlib.redirect_stderr(err),
     ):
-        return main(), err.getvalue()
+        return enter(main), err.getvalue()
 
 
 def look(place: Place, request: cli.Request, tally: Tally, done: str) -> list[str]:
