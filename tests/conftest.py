@@ -61,8 +61,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--shuffle", type=int, metavar="SEED", help="run the tests in another order")
 
 
-@pytest.hookimpl(tryfirst=True)  # before the slow ones are deselected
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+@pytest.hookimpl(wrapper=True, tryfirst=True)  # before and after the slow ones are deselected
+def pytest_collection_modifyitems(
+    config: pytest.Config, items: list[pytest.Item]
+) -> Iterator[None]:
     """`one_in(n)`: of a test's cases the first and every n-th behind it are quick, others slow."""
     seen: Counter[str] = Counter()
     for item in items:
@@ -71,11 +73,44 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             if seen[name] % marker.args[0]:
                 item.add_marker(pytest.mark.slow)
             seen[name] += 1
+    yield
+    workers = getattr(config, "workerinput", {}).get("workercount", 1)
     if (seed := config.getoption("--shuffle")) is not None:
         draw = random.Random(seed).random
         of_file = {path: draw() for path in sorted({item.path for item in items})}
         # file by file, so that what a file's tests share is made once
         items.sort(key=lambda item: (of_file[item.path], draw()))
+    elif workers > 1:
+        items[:] = dealt(items, workers)
+
+
+# a part of the suite as long as all others together, by its files, the longest first
+LONG = (
+    *("test_extend", "test_crashes", "test_fuzz", "test_norms_triton", "test_sweep"),
+    *("test_running_clusters", "test_mutate", "test_gallery_make", "test_claims_cifar"),
+    *("test_claims_registry", "test_norms_kernels", "test_drawing_matplotlib_import"),
+)
+
+
+def dealt(items: list[pytest.Item], workers: int) -> list[pytest.Item]:
+    """Deal the slow tests of long files to the workers of xdist, so that none is last with them.
+
+    Each worker begins with an equal part of the list, and takes of another's when it has done its
+    own.
+    """
+    parts: list[list[pytest.Item]] = [[] for _ in range(workers)]
+    others = []
+    for item in items:
+        if item.path.stem in LONG and item.get_closest_marker("slow"):
+            parts[LONG.index(item.path.stem) % workers].append(item)
+        else:
+            others.append(item)
+    order: list[pytest.Item] = []
+    for number, part in enumerate(parts):
+        room = (len(items) - len(order)) // (workers - number) - len(part)
+        order += part + others[: max(0, room)]
+        others = others[max(0, room) :]
+    return order + others
 
 
 @pytest.fixture

@@ -54,6 +54,9 @@ class Warm:
 def become(arguments: list[str], cwd: str, env: dict[str, str], printed: str) -> NoReturn:
     """Be the process of a command, as if Python had been started with it."""
     os.chdir(cwd)
+    # on one core a sweep trains its runs here, and starts no cold workers
+    cores = sorted(os.sched_getaffinity(0))
+    os.sched_setaffinity(0, {cores[os.getpid() % len(cores)]})
     os.environ.clear()
     os.environ.update(env)
     output = os.open(printed, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)

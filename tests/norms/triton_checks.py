@@ -130,8 +130,10 @@ def check(x, dy, weight, bias, relu):
 
 @pytest.mark.parametrize("shape", [*QUICK, *map(slow, SLOW)], ids=str)
 def test_every_shape(shape, tiny_tiles):
+    """In both layouts, and in some with ReLU and without, which looks at one value at a time."""
     for last, relu in itertools.product((False, True), repeat=2):
-        check(*draw(shape, last=last), relu)
+        if shape in QUICK or relu == (last == (SLOW.index(shape) % 2)):
+            check(*draw(shape, last=last), relu)
 
 
 @pytest.mark.slow
