@@ -138,20 +138,20 @@ STATISTICS = (
     ),
     Fault(
         "an upper bound may confirm that something is large",
-        'may_show_high, may_show_low = "at most" not in bounds, "at least" not in bounds',
-        'may_show_high, may_show_low = True, "at least" not in bounds',
+        'math.nan if "at most" in bounds else inference.p_above(values, bound)',
+        "inference.p_above(values, bound)",
         "claims",
     ),
     Fault(
         "runs that saw their test images are compared",
-        'self.fingerprint(_arm(frame), seed)["overlap"]:',
-        'self.fingerprint(_arm(frame), seed)["overlap"] and False:',
+        'if number := self.fingerprint(arm_name(frame), seed)["overlap"]:',
+        'if number := 0 * self.fingerprint(arm_name(frame), seed)["overlap"]:',
         "claims",
     ),
     Fault(
         "a gap has the other sign",
-        "b = scale * study.final(other, baseline_key or key)",
-        "b = -scale * study.final(other, baseline_key or key)",
+        "return compared(treatment, baseline, *numbers, at=at)",
+        "return compared(baseline, treatment, *numbers[::-1], at=at)",
         "claims",
     ),
     Fault(
@@ -188,8 +188,8 @@ RUNS = (
     ),
     Fault(
         "a seed may both tune and report",
-        "if both := sorted(set(seeds) & set(tuned_on)):",
-        "if both := sorted(set(seeds) & set()):",
+        "if both := sorted({*reported} & {*seeds}):",
+        "if both := sorted({*reported} & set()):",
         "config test_cli.py request",
     ),
     Fault(
