@@ -60,8 +60,9 @@ check: .venv/ready-dev .venv/ready-ray .venv/ready-slurm .venv/ready-workspace  
 types: .venv/ready-dev
 	$(BIN)/basedpyright
 
+# three workers on two cores: many of these tests wait for processes of their own
 all-tests: .venv/ready-dev
-	OMP_NUM_THREADS=1 $(RUN) -m pytest -q -n 2 --dist worksteal -m 'slow or not slow'
+	OMP_NUM_THREADS=1 $(RUN) -m pytest -q -n 3 --dist worksteal -m 'slow or not slow'
 
 report: .venv/ready  ## write results/report.html anew from what is there
 	@$(RUN) scripts/report.py $(ARGS)
