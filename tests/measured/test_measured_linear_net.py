@@ -8,7 +8,7 @@ from torch import nn
 
 from bnbench import norms
 from bnbench.measured.problems import linear_net
-from bnbench.measured.problems.linear_net import Net, Task
+from bnbench.measured.problems.linear_net import LinearNet, Task
 
 DOUBLE = torch.float64
 
@@ -22,7 +22,7 @@ def scalar_net(*weights):
     """A net of one unit per layer."""
     w = torch.tensor(weights, dtype=DOUBLE).view(-1, 1, 1, 1)
     vectors = torch.ones(len(weights) - 1, 1, dtype=DOUBLE)
-    return Net(w, vectors, torch.zeros_like(vectors))
+    return LinearNet(w, vectors, torch.zeros_like(vectors))
 
 
 def scalar_task(*x, target):
@@ -91,7 +91,7 @@ def test_shift_of_each_layer_is_that_of_a_net_moved_below_it(small, norm):
     _, before = linear_net.gradient(net, task, norm)
     shift = linear_net.shift(net, task, norm, rate)
     for i in range(1, 4):
-        moved = Net(*(t.clone() for t in net))
+        moved = LinearNet(*(t.clone() for t in net))
         for tensor, slope in zip(moved, before, strict=True):
             tensor[:i] -= rate * slope[:i]
         _, after = linear_net.gradient(moved, task, norm)

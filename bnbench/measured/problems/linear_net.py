@@ -48,19 +48,19 @@ INITS = {  # reading -> bound of the uniform first weights
 EQUAL_STEP = 1e-3  # another reading: the weights of a net step by this share of their norm
 
 
-class Net(NamedTuple):
+class LinearNet(NamedTuple):
     """The parameters of B nets; gradients and steps have the same form."""
 
     weights: Tensor
     gamma: Tensor
     beta: Tensor
 
-    def minus(self, gradient: "Net", rate: Tensor | float) -> "Net":
+    def minus(self, gradient: "LinearNet", rate: Tensor | float) -> "LinearNet":
         """This net after a step; a rate (B, 1, 1) is one per net."""
         vectors = rate
         if isinstance(rate, Tensor):
             vectors = rate.view(-1, 1).expand(-1, UNITS).reshape(-1)
-        return Net(
+        return LinearNet(
             self.weights - rate * gradient.weights,
             self.gamma - vectors * gradient.gamma,
             self.beta - vectors * gradient.beta,
@@ -99,7 +99,7 @@ def compressed(x: Tensor) -> Tensor:
     return x.mean(0) + white @ torch.linalg.cholesky(covariance).T
 
 
-def start(seeds: Sequence[int]) -> tuple[Net, Task]:
+def start(seeds: Sequence[int]) -> tuple[LinearNet, Task]:
     """The untrained nets of some seeds, those of the first of `INITS` first, and their tasks."""
     draws = [draw(seed) for seed in seeds] * len(INITS)
     bounds = [bound for bound in INITS.values() for _ in seeds]
@@ -107,10 +107,10 @@ def start(seeds: Sequence[int]) -> tuple[Net, Task]:
     x = torch.stack([compressed(x).T for x, *_ in draws])
     y = torch.stack([a for _, a, _ in draws]) @ x
     gamma = torch.ones(LAYERS - 1, len(draws) * UNITS, dtype=x.dtype)
-    return Net(weights, gamma, torch.zeros_like(gamma)), Task(x, y, IMAGES / x.shape[2])
+    return LinearNet(weights, gamma, torch.zeros_like(gamma)), Task(x, y, IMAGES / x.shape[2])
 
 
-def losses(net: Net, task: Task, norm: bool) -> Tensor:
+def losses(net: LinearNet, task: Task, norm: bool) -> Tensor:
     """L of every net (B,)."""
     *hidden, last = net.weights.unbind()
     u = task.x
@@ -122,15 +122,15 @@ def losses(net: Net, task: Task, norm: bool) -> Tensor:
     return task.share * (last @ u - task.y).square().sum((1, 2))
 
 
-def gradient(net: Net, task: Task, norm: bool) -> tuple[Tensor, Net]:
+def gradient(net: LinearNet, task: Task, norm: bool) -> tuple[Tensor, LinearNet]:
     """The losses (B,) and the gradients; those of gamma and beta are 0 without norm."""
-    leaves = Net(*(t.detach().requires_grad_() for t in net))
+    leaves = LinearNet(*(t.detach().requires_grad_() for t in net))
     value = losses(leaves, task, norm)
     grads = torch.autograd.grad(value.sum(), leaves, materialize_grads=True, allow_unused=True)
-    return value.detach(), Net(*grads)
+    return value.detach(), LinearNet(*grads)
 
 
-def shift(net: Net, task: Task, norm: bool, rate: Tensor | float) -> dict[str, Tensor]:
+def shift(net: LinearNet, task: Task, norm: bool, rate: Tensor | float) -> dict[str, Tensor]:
     """Definition 2.1 for the layers i from 2 on: cosine, distance and relative, each (L - 1, B).
 
     Each layer has a copy of the nets, in which what lies below it has taken the step.
@@ -139,10 +139,10 @@ def shift(net: Net, task: Task, norm: bool, rate: Tensor | float) -> dict[str, T
     stepped = net.minus(before, rate)
     layers = range(1, len(net.weights))
     copies = [
-        Net(*(torch.cat([new[:i], old[i:]]) for new, old in zip(stepped, net, strict=True)))
+        LinearNet(*(torch.cat([new[:i], old[i:]]) for new, old in zip(stepped, net, strict=True)))
         for i in layers
     ]
-    mixed = Net(*(torch.cat(tensors, 1) for tensors in zip(*copies, strict=True)))
+    mixed = LinearNet(*(torch.cat(tensors, 1) for tensors in zip(*copies, strict=True)))
     times = (len(layers), 1, 1)
     _, after = gradient(mixed, Task(task.x.repeat(times), task.y.repeat(times), task.share), norm)
     # copy i of the nets tells of layer i
@@ -157,7 +157,7 @@ def shift(net: Net, task: Task, norm: bool, rate: Tensor | float) -> dict[str, T
     }
 
 
-def equal_rate(net: Net, gradient: Net) -> Tensor:
+def equal_rate(net: LinearNet, gradient: LinearNet) -> Tensor:
     """The rate (B, 1, 1) at which the weights of each net move by `EQUAL_STEP` of their norm."""
     norms = [t.weights.transpose(0, 1).flatten(1).norm(dim=1) for t in (net, gradient)]
     return (EQUAL_STEP * norms[0] / norms[1]).view(-1, 1, 1)

@@ -62,7 +62,7 @@ class Data(NamedTuple):
     labels: Tensor
 
 
-class Net(nn.Module):
+class TwoBranches(nn.Module):
     """A norm for each branch, then one linear map to the four classes for every position."""
 
     def __init__(self, norm: Callable[[int], nn.Module]) -> None:
@@ -97,7 +97,7 @@ def draw(seed: int) -> tuple[Data, Data]:
 def accuracy(arm: str, seed: int, rate: float) -> float:
     """The share of test positions whose class a net gets right after its training."""
     train, test = draw(seed)
-    net = Net(ARMS[arm])
+    net = TwoBranches(ARMS[arm])
     generator = torch.Generator().manual_seed(seed)
     optimizer = torch.optim.SGD(net.parameters(), lr=rate)
     for _ in range(STEPS):
