@@ -84,11 +84,15 @@ def pytest_collection_modifyitems(
         items[:] = dealt(items, workers)
 
 
-# a part of the suite as long as all others together, by its files, the longest first
+# half of the time of all tests: these files, and in them first what takes a minute
 LONG = (
     *("test_extend", "test_crashes", "test_fuzz", "test_norms_triton", "test_sweep"),
-    *("test_running_clusters", "test_mutate", "test_gallery_make", "test_claims_cifar"),
+    *("test_mutate", "test_running_clusters", "test_gallery_make", "test_claims_cifar"),
     *("test_claims_registry", "test_norms_kernels", "test_drawing_matplotlib_import"),
+)
+MINUTES = (
+    *("tormented_sweep", "interpreter_at_length", "damaged_yaml", "mutated_results"),
+    *("gallery_from_nothing", "two_sweeps", "random_command_lines", "every_part_of_every_claim"),
 )
 
 
@@ -107,6 +111,7 @@ def dealt(items: list[pytest.Item], workers: int) -> list[pytest.Item]:
             others.append(item)
     order: list[pytest.Item] = []
     for number, part in enumerate(parts):
+        part.sort(key=lambda item: not any(words in item.name for words in MINUTES))
         room = (len(items) - len(order)) // (workers - number) - len(part)
         order += part + others[: max(0, room)]
         others = others[max(0, room) :]
