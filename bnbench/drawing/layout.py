@@ -31,7 +31,7 @@ MARGIN = 0.5  # of a panel's width, for the labels beside its axes
 EDGE = 0.06  # of the canvas
 HARD = "\N{NO-BREAK SPACE}"
 MAX_TICKS = 8  # the most distinct values that get a tick each …
-TICKS = 2.1  # … and the most to an inch that get a label
+GAP = 0.12  # inches between the labels of ticks, at least
 LETTER = 0.51  # the width of a letter, as a share of the size of its font; bold is wider
 PLAIN = FuncFormatter(lambda value, _: f"{value:g}")
 
@@ -55,8 +55,9 @@ def scale(ax: Axes, values: np.ndarray, spec: Figure) -> None:
     if spec.kind == "curves":
         ax.xaxis.set_major_formatter(EngFormatter(sep=""))
     elif len(values) <= MAX_TICKS:
-        some = round(TICKS * ax.bbox.width / ax.figure.dpi)
-        ax.xaxis.set_major_locator(FixedLocator(list(values), nbins=some))
+        widest = max(len(PLAIN(value)) for value in values) * letter("small")
+        some = int(ax.bbox.width / ax.figure.dpi / (widest + GAP))
+        ax.xaxis.set_major_locator(FixedLocator(list(values), nbins=max(some, 1)))
         ax.xaxis.set_minor_locator(NullLocator())
         ax.xaxis.set_major_formatter(PLAIN)
     elif spec.logx:
@@ -100,7 +101,13 @@ def inscribe(
     for ax in axes[-across:]:
         ax.set_xlabel(drawn_label(axis_label(spec.x)))
     for ax in axes:
-        ax.set_title(wrapped(ax.get_title(), panel - MARGIN, "medium"), fontsize="medium")
+        given = ax.get_title()
+        settings = ", ".join(words.replace(" ", HARD) for words in given.split(", "))
+        for words in (settings, given):  # breaks within a setting only if it is too long
+            lines = wrapped(words, panel - MARGIN, "medium")
+            if max(map(len, lines.split("\n"))) * letter("medium") <= panel - MARGIN:
+                break
+        ax.set_title(lines, fontsize="medium")
     entitle(canvas, title)
     below(canvas, handles, note)
 
@@ -146,6 +153,10 @@ def wrapped(text: str, width: float, size: str) -> str:
         width: in inches.
         size: of the font, as matplotlib names it.
     """
-    letter = LETTER * FontProperties(size=size).get_size_in_points() / 72
-    num = max(round(width / letter), 1)
+    num = max(round(width / letter(size)), 1)
     return textwrap.fill(text, num, break_long_words=False, break_on_hyphens=False)
+
+
+def letter(size: str) -> float:
+    """Estimate the width of a letter in inches; the size of its font is as matplotlib names it."""
+    return LETTER * FontProperties(size=size).get_size_in_points() / 72
