@@ -52,7 +52,7 @@ def test_branches_differ_in_scale_and_each_shows_one_bit(monkeypatch):
 
 
 def test_the_net_normalises_each_branch_alone():
-    net = two_branches.Net(norms.L2Norm)
+    net = two_branches.TwoBranches(norms.L2Norm)
     maps = two_branches.draw(0)[0].maps[:4]
     nn.init.ones_(net.head.weight)
     expected = sum(norms.L2Norm(8)(branch).sum(1) for branch in maps.split(8, dim=1))
