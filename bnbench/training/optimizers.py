@@ -1,16 +1,17 @@
 """The optimisers: SGD with momentum and Adam, a step of each one fused operation of torch.
 
-`torch.optim` calls the same operations and computes the same bits. Around them it does bookkeeping,
-a quarter of a step where a net is small, and it imports `torch._dynamo`, a second of every process.
+`torch.optim` calls the same operations and computes the same bits. Around them it does bookkeeping
+in Python, at every step, and it imports `torch._dynamo`, which takes as long as most of torch.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
 
 
-class FusedOptimizer:
+class FusedOptimizer(ABC):
     """Moves the trained parameters of a net; weight decay falls on weights alone.
 
     Args:
@@ -43,11 +44,11 @@ class FusedOptimizer:
         for p, mask, drawn in self.masks:
             p.copy_(torch.where(mask, p, drawn))
 
+    @abstractmethod
     def update(
         self, group: slice, gradients: Sequence[Tensor], rate: float, weight_decay: float
     ) -> None:
         """Update one group of parameters."""
-        raise NotImplementedError
 
     def zeros(self) -> list[Tensor]:
         """Make a state of zeros for each parameter."""
