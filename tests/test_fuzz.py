@@ -218,6 +218,18 @@ def test_what_a_sub_grid_adds_is_blamed_on_its_file(fuzz, folder, configs):
     assert answer.line.endswith("(configs/experiment/tune_lr.yaml)\n")
 
 
+def test_a_lost_interpolation_is_blamed_on_its_file_whatever_else_is_typed(fuzz, configs):
+    path = configs / "experiment" / "placement.yaml"
+    path.write_text("# @package _global_\ndevice: ${size}\n")
+    answer = fuzz.ask(["experiment=placement", "batch_size=8"])
+    assert "Interpolation key 'size' not found" in answer.line
+    assert answer.line.endswith("(configs/experiment/placement.yaml)\n")
+    path.write_text("# @package _global_\n")
+    answer = fuzz.ask(["experiment=placement", "device=${size}"])
+    assert "Interpolation key 'size' not found" in answer.line
+    assert "configs/" not in answer.line
+
+
 def test_an_option_of_a_launcher_without_a_value_is_told(fuzz, folder, configs):
     path = configs / "hydra" / "launcher" / "local.yaml"
     path.write_text(path.read_text().replace("backend: null", "backend: ???"))

@@ -60,7 +60,8 @@ class RequestSource:
         """
         lost = re.search(r"Interpolation key '([^']+)' not found", line)
         match = re.match(r"(.+?)(?:=(.*?))?: ", line)  # a damaged key may hold anything else
-        if match is None or (lost and any(lost[1] in override for override in self.overrides)):
+        use = re.compile(rf"\$\{{[^}}]*{re.escape(lost[1])}" if lost else r"(?!)")
+        if match is None or any(map(use.search, self.overrides)):
             return ""
         key, value = match.groups()
         # else its content is bad, which is typed by its parts alone
