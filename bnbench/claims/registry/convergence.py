@@ -11,6 +11,7 @@ from itertools import product
 from bnbench.claims.records import Above, Below, Claim, ClaimPart, Overlay
 from bnbench.claims.registry.parts import (
     EQUAL,
+    PRECISE,
     STEPS,
     accuracy,
     arms_of,
@@ -23,7 +24,7 @@ from bnbench.claims.statistics import contrast, largest_stable_rate, rescued
 from bnbench.claims.study import StudyArm
 
 CHANCE = 10.0  # % of ten classes; stuck is up to two points above
-PRECISE, PRECISE_CURVE = "test@precise/accuracy", "val@precise/accuracy"
+PRECISE_CURVE = "val@precise/accuracy"
 HALF_DECADES = tuple(float(f"{d}e{e}") for e in range(-2, 4) for d in (1, 3))
 
 CENSORED = (
