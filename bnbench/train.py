@@ -22,9 +22,16 @@ import torch
 from torch import Tensor, nn
 
 from bnbench.config.arms import derive_seed
-from bnbench.config.points import crossing, metric_key
+from bnbench.config.points import Scope, crossing, metric_key
 from bnbench.config.recipe import Recipe, resolve
-from bnbench.config.schema import NUM_CLASSES, Augment, Config, SaveWeights, TrackMode
+from bnbench.config.schema import (
+    NUM_CLASSES,
+    ONE_PASS,
+    Augment,
+    Config,
+    SaveWeights,
+    TrackMode,
+)
 from bnbench.data.batches import augment_light, batch_indices
 from bnbench.data.datasets import Dataset, load
 from bnbench.data.fingerprint import tensor_digest
@@ -41,21 +48,22 @@ from bnbench.tracking.wandb_keys import wandb_summary
 from bnbench.tracking.wandb_log import FAILED, INTERRUPTED, Identity, WandbLog
 from bnbench.tracking.whole_files import as_json, write_whole
 from bnbench.training.evaluation import (
+    Images,
     StatisticsSource,
     evaluate,
     evaluating_with,
-    loss_and_accuracy,
+    scores,
 )
 from bnbench.training.loop import schedule, training_steps
 from bnbench.training.optimizers import OPTIMIZERS
 
-SUBSET = 1000  # images in the fixed training and validation subsets that curves are drawn on
-CHUNK = {0: 2000, 2: 250}  # images per forward pass of an evaluation, by spatial dims: fastest
+SUBSET = 1000  # validation images that curves are drawn on; training images for exact statistics
+TRAINING = 256  # training images that are evaluated
+# images and pixels per forward pass of an evaluation, which are fastest
+CHUNK, CHUNK_PIXELS = 2000, 200_000
 FIRST = 100  # batches that a run's fingerprint is of
 RECENT = 50  # steps whose mean training-mode loss tells whether a run has diverged
 KEPT_BYTES = 5_000_000  # weights up to this size are kept where save_weights is auto
-
-Images = tuple[Tensor, Tensor]  # normalised and channels_last, with labels
 
 
 @dataclass
@@ -144,7 +152,6 @@ def train_run(
     run: Run, identity: Identity, folder: RunFolder, shifts: Collection[tuple[str, int, str]]
 ) -> None:
     """Train a run from the start and log it; done last, when all else is on the disk."""
-    started = time.perf_counter()
     recipe = run.recipe
     folder.begin(recipe.science)
     csv_log = CsvLog(folder.metrics)
@@ -166,11 +173,12 @@ def train_run(
 
     try:
         origin = fingerprint(run)
+        started = time.perf_counter()
         with closing(csv_log):
             diverged = fit(run, record)
+        seconds = time.perf_counter() - started
         save_weights(run, folder.weights)
-        summary = summarise(run, curve, diverged, time.perf_counter() - started)
-        summary["fingerprint"] = origin
+        summary = summarise(run, curve, diverged, seconds) | {"fingerprint": origin}
         if shifts:
             write_table(folder.shifts, SHIFTS, shifted(run, shifts))
         folder.write_summary(summary, pending=True)
@@ -243,7 +251,9 @@ def assemble(
     )
     initialise(model, recipe.init, seed)
     model.to(device).to(memory_format=torch.channels_last)
-    return Run(recipe, seed, device, dataset, splits, model, CHUNK[kind.spatial_dims])
+    pixels = math.prod(dataset.image_shape[1:])
+    chunk = CHUNK_PIXELS // pixels if kind.spatial_dims else CHUNK
+    return Run(recipe, seed, device, dataset, splits, model, chunk)
 
 
 def fingerprint(run: Run) -> dict[str, Any]:
@@ -265,35 +275,44 @@ def fit(run: Run, record: Callable[[int, Point], None]) -> bool:
         Whether the run diverged.
     """
     recipe, model = run.recipe, run.model
-    due = set(recipe.evaluation_points)
-    subsets = {split: (x[:SUBSET], y[:SUBSET]) for split, (x, y) in run.splits.items()}
     losses: list[Tensor] = []  # on the device, since the last evaluation
     recent: deque[float] = deque(maxlen=RECENT)
-    probe = prober(run)
+    probe, source = prober(run), statistics_source(run)
     with torch.random.fork_rng():
         torch.manual_seed(derive_seed(run.seed, "dropout"))
         if before := probe(0):
             record(0, before)
         for step, loss in enumerate(steps(run), 1):
             losses.append(loss)
-            if step not in due:
+            if step not in recipe.evaluation_points:
                 continue
-            values = torch.stack(losses).tolist()
+            largest = torch._foreach_norm(  # pyright: ignore[reportPrivateImportUsage]
+                [*model.parameters()], math.inf
+            )
+            values = torch.stack([*losses, *largest]).tolist()
+            finite = all(map(math.isfinite, values))
+            del values[len(losses) :]
             losses.clear()
             recent.extend(values)
-            finite = all(map(math.isfinite, values))
-            finite = finite and all(bool(p.isfinite().all()) for p in model.parameters())
-            last = step == recipe.steps or not finite
-            val, test = run.splits["val"], run.splits["test"]
-            splits = {"train": subsets["train"], "val": val if last else subsets["val"]}
-            if last:
-                splits["test"] = test
-            results = evaluate(model, splits, recipe.policies, statistics_source(run))
+            scope = recipe.evaluation_points[step] if finite else Scope.everything
+            policies = [p for p in recipe.policies if scope > Scope.curve or p in ONE_PASS]
+            results = evaluate(model, run.splits, evaluated(run, scope), policies, source)
             # what is evaluated comes last: the summary repeats the end of metrics.csv
             record(step, {("train@batch", "", "loss"): fmean(values), **probe(step), **results})
-            if last:
+            if step == recipe.steps or not finite:
                 return not finite or fmean(recent) > 2 * math.log(NUM_CLASSES)
     raise AssertionError("the last step is an evaluation point")
+
+
+def evaluated(run: Run, scope: Scope) -> dict[str, tuple[str, int]]:
+    """What is evaluated at a point, by key: a split and how many of its first images."""
+    sizes = {split: len(labels) for split, (_, labels) in run.splits.items()}
+    keys = {"val": ("val", min(SUBSET, sizes["val"]))}
+    if scope >= Scope.policies:
+        keys = {"train": ("train", min(TRAINING, sizes["train"])), **keys}
+    if scope == Scope.everything:
+        keys |= {"val_all": ("val", sizes["val"]), "test": ("test", sizes["test"])}
+    return keys
 
 
 def steps(run: Run) -> Iterator[Tensor]:
@@ -430,6 +449,7 @@ def shifted(run: Run, asked: Collection[tuple[str, int, str]]) -> list[tuple[Any
         images, labels = normalised(run.dataset, raw, run.device), labels.to(run.device)
         for policy in [p for p in run.recipe.policies if (name, severity, p) in asked]:
             with evaluating_with(run.model, policy, source, images):
-                result = loss_and_accuracy(run.model, images, labels, source.size(policy))
-            rows.extend((name, severity, policy, key, repr(value)) for key, value in result.items())
+                means = scores(run.model, images, labels, source.size(policy)).sum(1) / len(labels)
+            pairs = zip(("loss", "accuracy"), means.tolist(), strict=True)
+            rows.extend((name, severity, policy, key, repr(value)) for key, value in pairs)
     return rows

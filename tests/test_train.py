@@ -112,9 +112,9 @@ def test_a_run_leaves_its_files_and_learns(read):
     metrics = rows(path / "metrics.csv")
     splits = {row["split"] for row in metrics}
     assert splits == {
-        "train@batch", "train", "val", "test", "train@precise", "val@precise", "test@precise",
+        "train@batch", "train", "val", "val_all", "test",
+        "train@precise", "val@precise", "val_all@precise", "test@precise",
     }  # fmt: skip
-    assert {row["step"] for row in metrics if row["split"] == "test"} == {"80"}
     last = {(r["split"], r["metric"]): float(r["value"]) for r in metrics if r["step"] == "80"}
     assert last["val", "accuracy"] == result["metrics"]["val/accuracy"]
 
@@ -132,11 +132,12 @@ def test_every_policy_has_its_rows(read, model):
     metrics = rows(path / "metrics.csv")
     measured = [*policies[1:-2], "blend"]
     at = {(r["step"], r["split"], r["metric"]) for r in metrics}
-    splits = {"train", "val", *(f"{s}@{p}" for s in ("train", "val") for p in measured)}
-    splits |= {"val@batch"}
-    assert {s for step, s, m in at if (step, m) == ("2", "accuracy")} == splits
     tested = {"test", *(f"test@{policy}" for policy in policies[1:])}
-    assert {s for step, s, m in at if (step, m) == ("4", "accuracy")} == splits | tested
+    names = ("val", "val_all", "test")
+    splits = {split.replace("test", name) for split in tested for name in names}
+    splits |= {"train", *(f"train@{policy}" for policy in measured)}
+    for point in ("2", "4"):
+        assert {s for step, s, m in at if (step, m) == (point, "accuracy")} == splits
     assert ("4", "train@batch", "loss") in at
     assert all(math.isfinite(float(r["value"])) for r in metrics)
     shifts = rows(path / "shifts.csv")
@@ -163,7 +164,7 @@ def test_a_net_without_batchnorm_is_recalibrated(read):
     asked = ["shift=blur", "shift.severities=[5]", "train.policies=[ema,precise,recalibrated]"]
     path = trained(only(read(*CSV, "norm=none", "train.steps=60", *asked)))
     metrics, final = rows(path / "metrics.csv"), summary(path)["metrics"]
-    plain = ("train", "val", "test")
+    plain = ("train", "val", "val_all", "test")
     splits = {"train@batch", *plain, *(f"{split}@recalibrated" for split in plain)}
     assert {row["split"] for row in metrics} == splits
     assert final["train@recalibrated/loss"] == pytest.approx(final["train/loss"], rel=1e-5)
@@ -200,17 +201,28 @@ def test_only_statistics_of_test_batches_see_the_order_of_images(read):
             assert float(row["value"]) == summary(plain)["metrics"]["test/accuracy"]
 
 
-def test_curves_are_drawn_on_subsets_and_end_on_the_whole_set(read, monkeypatch):
-    monkeypatch.setattr("bnbench.train.SUBSET", 50)
-    path = trained(only(read(*CSV, "train.steps=20", "norm=none")))
-    accuracies = [
-        (int(row["step"]), float(row["value"]))
-        for row in rows(path / "metrics.csv")
-        if (row["split"], row["metric"]) == ("val", "accuracy")
-    ]
-    for step, accuracy in accuracies:
-        size = 359 if step == 20 else 50
-        assert accuracy * size == pytest.approx(round(accuracy * size))
+def test_a_key_means_the_same_images_from_the_first_point_to_the_last(read, monkeypatch):
+    """The whole sets have keys of their own, at the last five points."""
+    sizes = {"train": 40, "val": 50, "val_all": 359, "test": 360}
+    monkeypatch.setattr("bnbench.train.SUBSET", sizes["val"])
+    monkeypatch.setattr("bnbench.train.TRAINING", sizes["train"])
+    config = only(read(*CSV, "train.steps=40", "train.policies=[ema,precise,batch]"))
+    path, points = trained(config), [*resolve(config).evaluation_points]
+    seen: dict[str, list[int]] = {}
+    for row in rows(path / "metrics.csv"):
+        if row["metric"] == "accuracy":
+            size = sizes[row["split"].partition("@")[0]]
+            assert float(row["value"]) * size == pytest.approx(round(float(row["value"]) * size))
+            seen.setdefault(row["split"], []).append(int(row["step"]))
+    assert seen["val"] == seen["val@batch"] == points
+    for split in ("val_all", "test"):
+        for policy in ("", "@precise", "@batch"):
+            assert seen[split + policy] == points[-5:]
+    few = [p for p in points if p in (1, 4, 16, *points[-5:])]
+    assert seen["train"] == seen["train@precise"] == seen["val@precise"] == few
+    every = only(read(*CSV, "train.steps=40", "train.policy_points=all"))
+    steps = [r["step"] for r in rows(trained(every) / "metrics.csv") if r["split"] == "val@precise"]
+    assert [int(step) for step in steps[::2]] == points
 
 
 def test_damaged_weights_are_trained_again(read):

@@ -107,12 +107,13 @@ def pace(config: Config, blocks: int, limit: float, clock: Clock | None = None) 
             times.append((now - before) / BLOCK[kind])
         number = min(EVALUATED[kind], *(len(labels) for _, labels in run.splits.values()))
         splits = {name: (x[:number], y[:number]) for name, (x, y) in run.splits.items()}
+        keys = {name: (name, number) for name in splits}
         source = train.statistics_source(run)
         # as many images to measure statistics on as are evaluated of a split: as at a point
         source = replace(source, reference=source.reference[:number])
 
         def evaluation() -> None:
-            evaluate(run.model, splits, run.recipe.policies, source)
+            evaluate(run.model, splits, keys, run.recipe.policies, source)
 
         image = timed(evaluation, clock) / (len(splits) * number)
         probing = timed(lambda: probe(0), clock) if config.probes else 0.0

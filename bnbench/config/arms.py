@@ -150,7 +150,10 @@ def science(config: Config) -> dict[str, Any]:
         "batch_size": config.batch_size,
         "train": {
             "steps": num_steps(config),
-            **{key: train[key] for key in ("eval_points", "thresholds", "policies")},
+            **{
+                key: train[key]
+                for key in ("eval_points", "policy_points", "thresholds", "policies")
+            },
             **of_policies,
             **trained,
         },

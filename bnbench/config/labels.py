@@ -32,7 +32,7 @@ COLUMNS = {
     "optim.lr_end": "last / first learning rate",
     "optim.weight_decay": "weight decay",
 }
-SPLITS = {"train": "training", "val": "validation", "test": "test"}
+SPLITS = {"train": "training", "val": "validation", "val_all": "whole validation", "test": "test"}
 POLICIES = {
     "ema": "EMA statistics",
     "cumulative": "cumulative statistics",
@@ -45,7 +45,7 @@ POLICIES = {
 }
 ABSENT = "–"  # a setting that an arm does not have
 FIRST = ("model.name", "norm.name", "placement")
-UNTOLD = ("train.policies",)  # settings that tell how an arm was measured
+UNTOLD = ("train.policies", "train.policy_points")  # settings that tell how an arm was measured
 UNITS = {"accuracy": "%", "loss": "nats", "loss_range": "nats"}
 PROBES = {  # metrics of probes (docs/probes.md) whose names say too little
     "gradient_growth": "growth of the gradient per layer (ratio)",

@@ -1,7 +1,11 @@
 """Convergence curves: keys of metrics, steps of points, the step that crosses a threshold."""
 
+from bisect import bisect_left
 from collections.abc import Sequence
+from enum import IntEnum
 from statistics import median
+
+LAST = 5  # evaluation points at the end of a run, whose mean tells its accuracy
 
 
 def metric_key(split: str, metric: str, layer: str = "") -> str:
@@ -34,6 +38,31 @@ def evaluation_points(steps: int, evenly: int) -> list[int]:
     early = (round(2 ** (k / 2)) for k in range(2 * steps.bit_length()))
     points = {step for step in early if step <= 0.02 * steps}
     return sorted(points | {max(1, round(k * steps / evenly)) for k in range(1, evenly + 1)})
+
+
+class Scope(IntEnum):
+    """How much is evaluated at an evaluation point; each includes the one before it."""
+
+    curve = 0  # the validation images of curves, under the policies that pass over nothing else
+    policies = 1  # also training images, and every policy
+    everything = 2  # also all validation and all test images
+
+
+def scopes(points: Sequence[int], is_sparse: bool) -> dict[int, Scope]:
+    """Assign a scope to each evaluation point; everything is evaluated at the last five.
+
+    Args:
+        points: the steps of a run after which it is evaluated.
+        is_sparse: whether policies that measure images have curves of fewer points, the first at
+            or after every power of four.
+
+    >>> [scope.value for scope in scopes([1, 2, 3, 25, 50, 60, 70, 80, 90, 100], True).values()]
+    [1, 0, 0, 1, 0, 2, 2, 2, 2, 2]
+    """
+    powers = [4**k for k in range(points[-1].bit_length()) if 4**k <= points[-1]]
+    full = {points[bisect_left(points, power)] for power in powers} if is_sparse else set(points)
+    found = {step: Scope.policies if step in full else Scope.curve for step in points}
+    return found | dict.fromkeys(points[-LAST:], Scope.everything)
 
 
 def crossing(steps: Sequence[float], values: Sequence[float], threshold: float) -> float | None:

@@ -12,8 +12,8 @@ from bnbench.config.arms import (
     num_steps,
     science,
 )
-from bnbench.config.points import evaluation_points
-from bnbench.config.schema import Config, SaveWeights, TrackMode
+from bnbench.config.points import Scope, evaluation_points, scopes
+from bnbench.config.schema import Config, PolicyPoints, SaveWeights, TrackMode
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class Recipe:
     lr_end: float
     batch_size: int  # training images of a step
     steps: int  # of the optimiser
-    evaluation_points: list[int]  # the steps after which a run is evaluated
+    evaluation_points: dict[int, Scope]  # the steps after which a run is evaluated, and on what
     policies: list[str]  # of population statistics, each of which a run is evaluated under
     test_batch: int  # images that batch and blend see at once
     prior: float  # images that blend counts the running statistics as
@@ -96,7 +96,9 @@ def resolve(config: Config) -> Recipe:
         lr_end=optim.lr_end,
         batch_size=config.batch_size,
         steps=steps,
-        evaluation_points=evaluation_points(steps, train.eval_points),
+        evaluation_points=scopes(
+            evaluation_points(steps, train.eval_points), train.policy_points == PolicyPoints.few
+        ),
         policies=evaluation_policies(config),
         test_batch=train.test_batch or config.batch_size,
         prior=train.prior,

@@ -9,7 +9,7 @@ from typing import Any
 
 from omegaconf import MISSING
 
-SCHEMA = 2  # part of every arm id: raise it when a default or the meaning of a key changes
+SCHEMA = 3  # part of every arm id: raise it when a default or the meaning of a key changes
 
 # Facts about the data sets that a request is checked against before any data is read.
 DATA_SIZES = {  # images to train, to validate, to test
@@ -36,6 +36,7 @@ Init = StrEnum("Init", ["he", "xavier", "xavier_sigmoid", "gaussian"])
 Placement = StrEnum("Placement", ["pre", "post"])
 Backend = StrEnum("Backend", ["reference", "cpp", "triton", "native"])
 Augment = StrEnum("Augment", ["none", "light"])
+PolicyPoints = StrEnum("PolicyPoints", ["few", "all"])
 Batches = StrEnum("Batches", ["reshuffled", "frozen", "two_classes"])
 Trainable = StrEnum("Trainable", ["all", "head", "norm", "random"])
 Schedule = StrEnum("Schedule", ["constant", "cosine", "exponential"])
@@ -72,6 +73,8 @@ PROBED = {  # the metrics of each probe, and whether each layer has its own
 BY_TEST_BATCH = {Policy.batch, Policy.blend}  # the prediction for an image depends on its batch
 BY_TEST_SET = {Policy.adabn, Policy.recalibrated}  # … or on the whole evaluated set
 TRANSDUCTIVE = BY_TEST_BATCH | BY_TEST_SET
+# those that pass over no image but the evaluated ones, and once; none is the net as it is
+ONE_PASS = {"none", Policy.ema, *BY_TEST_BATCH}
 MLPS = {ModelName.mlp, ModelName.sigmoid_mlp}  # nets whose layers see one value per unit and image
 
 
@@ -240,6 +243,7 @@ class TrainConfig:
     epochs: int | None = MISSING
     epoch_batch: int | None = MISSING  # batch size that epochs are counted in; null: batch_size
     eval_points: int = MISSING  # evenly spaced; those at powers of √2 in the first 2 % come on top
+    policy_points: PolicyPoints = MISSING  # at which all policies are evaluated, see config/points
     thresholds: list[float] = MISSING  # validation accuracies whose first crossing is reported
     policies: list[Policy] = MISSING
     test_batch: int | None = MISSING  # images that batch and blend see at once; null: batch_size

@@ -28,7 +28,7 @@ BY_KIND = {
     "severity": (*MEASURED, "shift", "severity", "policy", "metric", "value"),
 }
 WORDS = {"arm", "status", "shift", "policy", "metric"}  # columns that are not numbers
-SPLITS = ("train", "val", "test")
+SPLITS = ("train", "val", "val_all", "test")
 METRICS = ("loss", "accuracy")
 
 

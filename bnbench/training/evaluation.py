@@ -1,16 +1,19 @@
 """Evaluation of a net: on what, and with which population statistics."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from bnbench.config.schema import BY_TEST_BATCH, BY_TEST_SET, Policy
+from bnbench.config.schema import BY_TEST_BATCH, TRANSDUCTIVE, Policy
 from bnbench.norms.population import population
 from bnbench.norms.recalibration import recalibrated
+
+Images = tuple[Tensor, Tensor]  # normalised and channels_last, with labels
 
 
 @dataclass(frozen=True)
@@ -18,7 +21,7 @@ class StatisticsSource:
     """What population statistics are drawn from, beside the images that are evaluated.
 
     Attributes:
-        reference: the training images whose statistics cumulative, algorithm2, precise and
+        reference: the first training images, whose statistics cumulative, algorithm2, precise and
             recalibrated take.
         train_batch: the size of the batches that the first two of them average over.
         test_batch: how many images batch and blend see at once.
@@ -68,7 +71,7 @@ def batch_sizes(total: int, size: int) -> list[int]:
 @contextmanager
 def evaluating_with(
     model: nn.Module, policy: str, source: StatisticsSource, images: Tensor
-) -> Iterator[None]:
+) -> Iterator[Tensor | None]:
     """Hold the net in evaluation mode, its layers with the statistics of a policy.
 
     Args:
@@ -77,6 +80,10 @@ def evaluating_with(
             `recalibrated`.
         source: what the statistics are drawn from.
         images: those to be evaluated, which adabn and recalibrated draw on.
+
+    Yields:
+        The logits of the reference, where precise statistics were measured in one pass, which
+        computes them on its way; else None.
     """
     training = model.training
     model.eval()
@@ -88,52 +95,103 @@ def evaluating_with(
             statistics = recalibrated(model, reference, evaluated)
         case _:
             statistics = population(model, policy, source.data(policy, images), prior=source.prior)
+    outputs: list[Any] = []
+    hook = model.register_forward_hook(lambda _net, _images, logits: outputs.append(logits))
     try:
         with statistics:
-            yield
+            hook.remove()
+            is_whole = policy == Policy.precise and len(source.reference) <= source.at_once
+            yield outputs[0] if is_whole else None
     finally:
+        hook.remove()
         model.train(training)
 
 
-@torch.no_grad()
-def loss_and_accuracy(
-    model: nn.Module, images: Tensor, labels: Tensor, size: int
-) -> dict[str, float]:
-    """Mean cross-entropy in nats and share of right predictions, `size` images at a time.
+def scored(logits: Tensor, labels: Tensor) -> Tensor:
+    """Score each image by its cross-entropy in nats, and by 1 where it is recognised, else 0.
 
-    An image with a non-finite logit is predicted wrong: argmax would call it class 0.
+    An image with a non-finite logit is not recognised: argmax would call it class 0.
+
+    Returns:
+        (2, N) in float64, on the device of the logits.
     """
-    loss, correct = 0.0, 0
+    loss = F.cross_entropy(logits, labels, reduction="none")
+    right = (logits.argmax(1) == labels) & logits.isfinite().all(1)
+    return torch.stack((loss.double(), right.double()))
+
+
+@torch.no_grad()
+def scores(model: nn.Module, images: Tensor, labels: Tensor, size: int) -> Tensor:
+    """Score each image as `scored` does, `size` images at a time."""
     sizes = batch_sizes(len(labels), size)
-    for x, y in zip(images.split(sizes), labels.split(sizes), strict=True):
-        logits = model(x)
-        loss += F.cross_entropy(logits, y, reduction="sum").item()
-        right = (logits.argmax(1) == y) & logits.isfinite().all(1)
-        correct += int(right.sum())
-    return {"loss": loss / len(labels), "accuracy": correct / len(labels)}
+    batches = zip(images.split(sizes), labels.split(sizes), strict=True)
+    return torch.cat([scored(model(x), y) for x, y in batches], 1)
 
 
 def evaluate(
     model: nn.Module,
-    splits: Mapping[str, tuple[Tensor, Tensor]],
+    splits: Mapping[str, Images],
+    keys: Mapping[str, tuple[str, int]],
     policies: Sequence[str],
     source: StatisticsSource,
 ) -> dict[tuple[str, str, str], float]:
-    """Loss and accuracy on each split under each policy, keyed by (split[@policy], "", metric).
+    """Measure loss and accuracy on parts of splits under each policy; reads the device once.
 
-    In the order of `policies`, then of `splits`. There is no `train` under `batch`: `train@batch`
-    is the loss of the training steps themselves.
+    Where a prediction depends on no other image, keys of one split share a pass, and training
+    images that precise statistics were measured on are not passed again.
+
+    Args:
+        model: the net.
+        splits: the images of each split; `train` begins with the reference of `source`.
+        keys: what is measured, by name: (split, how many of its first images).
+        policies: population policies.
+        source: what the statistics are drawn from.
+
+    Returns:
+        (name[@policy], "", metric) -> value, in the order of `policies`, then of `keys`. There is
+        no `train` under `batch`: `train@batch` is the loss of the training steps themselves.
     """
-    point = {}
+    names: list[str] = []
+    means: list[Tensor] = []
     for policy in policies:
+        asked = {name: key for name, key in keys.items() if (name, policy) != ("train", "batch")}
+        found = scores_by_part(model, splits, set(asked.values()), policy, source)
         suffix = "" if policy in ("ema", "none") else f"@{policy}"
-        # statistics that do not depend on the split are measured once for all
-        for group in [[name] for name in splits] if policy in BY_TEST_SET else [list(splits)]:
-            with evaluating_with(model, policy, source, splits[group[0]][0]):
-                for name in group:
-                    if (name, policy) == ("train", Policy.batch):
-                        continue
-                    result = loss_and_accuracy(model, *splits[name], source.size(policy))
-                    for metric, value in result.items():
-                        point[name + suffix, "", metric] = value
-    return point
+        names += [name + suffix for name in asked]
+        means += [found[key].sum(1) / key[1] for key in asked.values()]
+    values = torch.stack(means).tolist() if means else []
+    return {
+        (name, "", metric): value
+        for name, pair in zip(names, values, strict=True)
+        for metric, value in zip(("loss", "accuracy"), pair, strict=True)
+    }
+
+
+def scores_by_part(
+    model: nn.Module,
+    splits: Mapping[str, Images],
+    parts: Collection[tuple[str, int]],
+    policy: str,
+    source: StatisticsSource,
+) -> dict[tuple[str, int], Tensor]:
+    """Score the images of each part, (split, how many of its first images), under a policy."""
+    found: dict[tuple[str, int], Tensor] = {}
+    size = source.size(policy)
+    if policy in TRANSDUCTIVE:
+        for split, number in parts:
+            images, labels = (tensor[:number] for tensor in splits[split])
+            with evaluating_with(model, policy, source, images):
+                found[split, number] = scores(model, images, labels, size)
+        return found
+    with evaluating_with(model, policy, source, source.reference) as logits:
+        known: dict[str, Tensor] = {}
+        if logits is not None and "train" in splits:
+            known["train"] = scored(logits, splits["train"][1][: len(logits)])
+        for split, number in sorted(parts):
+            images, labels = splits[split]
+            have = known[split].shape[1] if split in known else 0
+            if have < number:
+                rest = scores(model, images[have:number], labels[have:number], size)
+                known[split] = torch.cat((known[split], rest), 1) if have else rest
+            found[split, number] = known[split][:, :number]
+    return found

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bnbench.config.points import crossing, evaluation_points
+from bnbench.config.points import LAST, Scope, crossing, evaluation_points, scopes
 
 
 def test_points_are_powers_of_root_two_then_every_two_percent():
@@ -23,6 +23,21 @@ def test_points_are_within_the_run_and_end_with_it(steps, evenly):
     assert points == sorted(set(points))
     assert points[0] >= 1
     assert points[-1] == steps
+
+
+@given(st.integers(1, 10**5), st.integers(1, 200), st.booleans())
+def test_everything_is_evaluated_last_and_policies_at_powers_of_four(steps, evenly, is_sparse):
+    points = evaluation_points(steps, evenly)
+    found = scopes(points, is_sparse)
+    assert [*found] == points
+    assert {p for p, scope in found.items() if scope == Scope.everything} == set(points[-LAST:])
+    full = {p for p, scope in found.items() if scope >= Scope.policies}
+    if not is_sparse:
+        assert full == set(points)
+    for k in range(9):
+        after = [p for p in points if p >= 4**k]
+        assert not after or after[0] in full
+    assert not is_sparse or len(full) <= LAST + math.log(steps, 4) + 1
 
 
 def test_crossing_is_interpolated_on_a_monotone_curve():

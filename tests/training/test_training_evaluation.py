@@ -15,7 +15,7 @@ from bnbench.training.evaluation import (
     batch_sizes,
     evaluate,
     evaluating_with,
-    loss_and_accuracy,
+    scores,
 )
 
 
@@ -26,20 +26,35 @@ class Fixed(nn.Module):
         return x
 
 
-def test_loss_and_accuracy_by_hand():
+def whole(splits):
+    """Keys of whole splits under their own names."""
+    return {name: (name, len(labels)) for name, (_, labels) in splits.items()}
+
+
+def mean_scores(net, images, labels):
+    """Loss and accuracy of one pass."""
+    return scores(net, images, labels, 100).mean(1).tolist()
+
+
+def test_scores_by_hand():
     logits = torch.tensor([[0.0, 0.0], [math.log(3), 0.0], [0.0, math.log(3)], [math.nan, 0.0]])
     labels = torch.tensor([0, 0, 0, 0])
-    result = loss_and_accuracy(Fixed(), logits[:3], labels[:3], size=2)
-    # -log p: log 2, log 4/3, log 4; right: argmax of a tie is class 0, yes, no
-    assert result["loss"] == pytest.approx((math.log(2) + math.log(4 / 3) + math.log(4)) / 3)
-    assert result["accuracy"] == 2 / 3
+    loss, right = scores(Fixed(), logits, labels, size=2).tolist()
+    # -log p: log 2, log 4/3, log 4; right: argmax of a tie is class 0, yes, no, not a number
+    assert loss[:3] == pytest.approx([math.log(2), math.log(4 / 3), math.log(4)], rel=1e-6)
+    assert math.isnan(loss[3])
+    assert right == [1.0, 1.0, 0.0, 0.0]
+    splits = {"val": (logits, labels)}
+    point = evaluate(Fixed(), splits, {"few": ("val", 3)}, ["none"], basis(logits))
+    assert point["few", "", "loss"] == pytest.approx(sum(loss[:3]) / 3, rel=1e-15)
+    assert point["few", "", "accuracy"] == 2 / 3
 
 
 def test_what_is_not_a_number_is_no_right_answer():
     logits = torch.full((4, 3), math.nan)
-    result = loss_and_accuracy(Fixed(), logits, torch.zeros(4, dtype=torch.long), size=4)
-    assert math.isnan(result["loss"])
-    assert result["accuracy"] == 0.0
+    loss, right = scores(Fixed(), logits, torch.zeros(4, dtype=torch.long), size=4)
+    assert loss.isnan().all()
+    assert not right.any()
 
 
 def basis(reference, **changes):
@@ -52,7 +67,8 @@ def test_policies_give_their_own_splits_and_leave_the_net_alone():
     net = nn.Sequential(BatchNorm1d(3), nn.Dropout(0.5)).train()
     before = {k: v.clone() for k, v in net.state_dict().items()}
     images, labels = 5 + 2 * torch.randn(32, 3), torch.zeros(32, dtype=torch.long)
-    point = evaluate(net, {"val": (images, labels)}, ["ema", "precise"], basis(images))
+    splits = {"val": (images, labels)}
+    point = evaluate(net, splits, whole(splits), ["ema", "precise"], basis(images))
     assert set(point) == {
         (split, "", metric) for split in ("val", "val@precise") for metric in ("loss", "accuracy")
     }
@@ -75,7 +91,7 @@ def test_every_policy_is_measured_on_its_own_data():
     """In the order asked for; adabn on each split, the others on batches of training images."""
     net, splits = net_and_splits()
     reference = splits["train"][0][:20]
-    point = evaluate(net, splits, list(POLICIES), basis(reference, train_batch=9))
+    point = evaluate(net, splits, whole(splits), list(POLICIES), basis(reference, train_batch=9))
     asked = [
         *["ema"] * 4,
         *(p for p in list(POLICIES)[1:] for _ in range(2 if p == "batch" else 4)),
@@ -90,8 +106,8 @@ def test_every_policy_is_measured_on_its_own_data():
     for policy, batches in data.items():
         for name, (x, y) in splits.items():
             with population(net.eval(), policy, batches(x)):
-                expected = loss_and_accuracy(net, x, y, 100)
-            assert point[f"{name}@{policy}", "", "loss"] == pytest.approx(expected["loss"], 1e-12)
+                loss, _ = mean_scores(net, x, y)
+            assert point[f"{name}@{policy}", "", "loss"] == pytest.approx(loss, 1e-12)
 
 
 def test_a_net_without_batchnorm_is_evaluated_as_it_is_and_recalibrated_on_each_split():
@@ -99,18 +115,18 @@ def test_a_net_without_batchnorm_is_evaluated_as_it_is_and_recalibrated_on_each_
     net = nn.Sequential(nn.Linear(3, 9), nn.Dropout(0.5), nn.ReLU(), nn.Linear(9, 4)).double()
     before = {k: v.clone() for k, v in net.state_dict().items()}
     reference = splits["train"][0][:20]
-    point = evaluate(net, splits, ["none", "recalibrated"], basis(reference, at_once=7))
+    keys, policies = whole(splits), ["none", "recalibrated"]
+    point = evaluate(net, splits, keys, policies, basis(reference, at_once=7))
     assert [key[0] for key in point][::2] == [
         *("train", "val", "train@recalibrated", "val@recalibrated")
     ]
     for name, (x, y) in splits.items():
-        plain = loss_and_accuracy(net.eval(), x, y, 100)
+        plain, _ = mean_scores(net.eval(), x, y)
         with recalibrated(net, [reference], [x]):
-            expected = loss_and_accuracy(net, x, y, 100)
-        assert point[name, "", "loss"] == pytest.approx(plain["loss"], 1e-12)
-        assert point[f"{name}@recalibrated", "", "loss"] == pytest.approx(expected["loss"], 1e-11)
-    whole = basis(splits["train"][0])
-    point = evaluate(net.train(), splits, ["none", "recalibrated"], whole)
+            expected, _ = mean_scores(net, x, y)
+        assert point[name, "", "loss"] == pytest.approx(plain, 1e-12)
+        assert point[f"{name}@recalibrated", "", "loss"] == pytest.approx(expected, 1e-11)
+    point = evaluate(net.train(), splits, keys, policies, basis(splits["train"][0]))
     # the reference has its own statistics already
     for name, same in (("train", True), ("val", False)):
         adapted = point[f"{name}@recalibrated", "", "loss"]
@@ -130,9 +146,9 @@ def test_there_is_no_batch_larger_than_the_reference():
 def test_only_what_a_policy_names_matters_beyond_rounding(policy):
     """Neither how many images are passed at once, nor how many fit into one."""
     net, splits = net_and_splits()
-    reference = splits["train"][0]
+    reference, keys = splits["train"][0], {"val": ("val", 31)}
     points = [
-        evaluate(net, {"val": splits["val"]}, [policy], basis(reference, chunk=c, at_once=c))
+        evaluate(net, splits, keys, [policy], basis(reference, chunk=c, at_once=c))
         for c in (2, 7, 100)
     ]
     for point in points[1:]:
@@ -141,8 +157,43 @@ def test_only_what_a_policy_names_matters_beyond_rounding(policy):
         ({"test_batch": 5}, ("batch", "blend")),
         ({"prior": 2.0}, ("blend",)),
     ):
-        other = evaluate(net, {"val": splits["val"]}, [policy], basis(reference, **changes))
+        other = evaluate(net, splits, keys, [policy], basis(reference, **changes))
         assert (other != pytest.approx(points[0], rel=1e-6)) == (policy in policies)
+
+
+@pytest.mark.parametrize("policy", ["none", "recalibrated", *POLICIES])
+@pytest.mark.parametrize("at_once", [7, 100])
+def test_parts_of_a_split_share_passes_and_change_no_number(policy, at_once):
+    """A key has the same value, whatever else is evaluated beside it."""
+    net, splits = net_and_splits()
+    if policy in ("none", "recalibrated"):
+        net = nn.Sequential(nn.Linear(3, 9), nn.ReLU(), nn.Linear(9, 4)).double()
+    source = basis(splits["train"][0][:20], at_once=at_once)
+    keys = {"train": ("train", 11), "val": ("val", 17), "more": ("val", 25), "val_all": ("val", 31)}
+    together = evaluate(net, splits, keys, [policy], source)
+    assert {name.partition("@")[0] for name, _, _ in together} == set(keys) - (
+        {"train"} if policy == "batch" else set()
+    )
+    for name, (split, number) in keys.items():
+        first = {**splits, "val": tuple(tensor[:number] for tensor in splits["val"])}
+        alone = evaluate(net, first, {name: (split, number)}, [policy], source)
+        for key, value in alone.items():
+            assert together[key] == pytest.approx(value, rel=1e-12)
+
+
+def test_each_image_is_passed_once():
+    """Precise statistics of one pass give the training images' logits, prefixes share passes."""
+    net, splits = net_and_splits()
+    keys = {"train": ("train", 11), "val": ("val", 17), "val_all": ("val", 31)}
+    passed: list[int] = []
+    net.register_forward_hook(lambda _net, inputs, _y: passed.append(len(inputs[0])))
+    for at_once, expected in ((100, [20, 17, 14]), (7, [7, 11, 17, 14])):
+        passed.clear()
+        evaluate(net, splits, keys, ["precise"], basis(splits["train"][0][:20], at_once=at_once))
+        assert passed == expected
+    passed.clear()
+    evaluate(net, splits, keys, ["ema"], basis(splits["train"][0][:20]))
+    assert passed == [11, 17, 14]
 
 
 @given(st.integers(1, 200), st.integers(1, 50))
@@ -157,5 +208,5 @@ def test_batches_are_of_one_size_but_for_the_last(total, size):
 def test_the_loss_of_training_steps_keeps_its_name():
     """train@batch is what the steps lost; an evaluation under the policy must not overwrite it."""
     net, splits = net_and_splits()
-    point = evaluate(net, splits, ["batch"], basis(splits["train"][0]))
+    point = evaluate(net, splits, whole(splits), ["batch"], basis(splits["train"][0]))
     assert {split for split, _, _ in point} == {"val@batch"}
