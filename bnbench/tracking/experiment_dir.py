@@ -16,6 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from bnbench.config.arms import flatten
+from bnbench.config.labels import count_label
+from bnbench.config.schema import SCHEMA
 from bnbench.tracking.csv_log import write_table
 from bnbench.tracking.run_dir import AGAIN, RunFolder
 from bnbench.tracking.shapes import ARM, EXPERIMENT, SEED
@@ -135,6 +137,26 @@ def read_experiment(path: Path) -> dict[str, Any]:
         return read_object(path / "experiment.json", EXPERIMENT)
     except FileNotFoundError:
         return {}
+
+
+def of_other_schema(path: Path) -> int:
+    """Count the runs of an experiment whose settings another schema named by other arm ids.
+
+    Raises:
+        DamagedError: a file of the experiment is not what the sweep wrote.
+    """
+    if read_experiment(path).get("schema", SCHEMA) == SCHEMA:
+        return 0
+    table = "arms.csv" if os.path.lexists(path / "arms.csv") else "runs.csv"
+    return len(read_rows(path / table))
+
+
+def other_schema_line(number: int) -> str:
+    """Say what becomes of runs of another schema."""
+    return (
+        f"{count_label(number, 'run')} of another version of the settings than schema {SCHEMA}: "
+        "they stay and can be read, and the same `make sweep` trains new ones beside them"
+    )
 
 
 def read_arms(path: Path) -> list[dict[str, str]]:
