@@ -16,6 +16,8 @@ from typing import Any
 import matplotlib as mpl
 import numpy as np
 import seaborn as sns
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 from PIL import Image
 
@@ -145,14 +147,32 @@ def save(figure: Figure, path: Path, theme: Mapping[Any, Any] = THEME, depth: in
     """
     make_folder(path.parent, depth)
     pixels, drawing, small = BytesIO(), BytesIO(), BytesIO()
-    with themed(theme):
-        figure.savefig(pixels, format="png", dpi=DPI)
-        figure.savefig(drawing, format="svg", metadata={"Date": None, "Creator": None})
+    with themed(theme), arranged(figure):
+        FigureCanvasAgg(figure).print_png(pixels)
+        FigureCanvasSVG(figure).print_svg(drawing, metadata={"Date": None, "Creator": None})
     write_whole(path.with_suffix(".svg"), with_numbered_clips(drawing.getvalue()), depth)
     # A palette makes the file, and the report that embeds it, three times smaller.
     image = Image.open(pixels).convert("RGB").quantize(NUM_COLOURS)
     image.save(small, "png", optimize=True)
     write_whole(path.with_suffix(".png"), small.getvalue(), depth)
+
+
+@contextmanager
+def arranged(figure: Figure) -> Iterator[None]:
+    """Lay a figure out once, at the resolution of the PNG, for every format that is written.
+
+    `Figure.savefig` would solve the layout for each format anew, and draw each twice.
+    """
+    dpi, engine = figure.dpi, figure.get_layout_engine()
+    figure.dpi = DPI
+    try:
+        if engine is not None:
+            engine.execute(figure)
+            figure.set_layout_engine("none")
+        yield
+    finally:
+        figure.set_layout_engine(engine)
+        figure.dpi = dpi
 
 
 def with_numbered_clips(svg: bytes) -> bytes:

@@ -18,6 +18,7 @@ from fake_results import (
 )
 from matplotlib.colors import to_hex, to_rgb
 from matplotlib.figure import Figure as Canvas
+from PIL import Image
 
 from bnbench import ROOT
 from bnbench.analysis.load import curve, load
@@ -323,6 +324,23 @@ def test_files_are_the_same_bytes_each_time(make, tmp_path):
         style.save(drawing.canvas, tmp_path / name / "curves.png")
         files.append([(tmp_path / name / f"curves.{kind}").read_bytes() for kind in ("png", "svg")])
     assert files[0] == files[1]
+
+
+def test_a_figure_is_laid_out_once_and_its_png_is_that_of_savefig(make, tmp_path, monkeypatch):
+    figure = draw(curves(), make((config(), 3, 0))).canvas
+    engine, dpi, solved = figure.get_layout_engine(), figure.dpi, []
+    execute = type(engine).execute
+    monkeypatch.setattr(
+        type(engine), "execute", lambda self, figure: solved.append(execute(self, figure))
+    )
+    style.save(figure, tmp_path / "curves.png")
+    assert len(solved) == 1
+    assert (figure.get_layout_engine(), figure.dpi) == (engine, dpi)
+    with style.themed():
+        figure.savefig(tmp_path / "pixels.png", dpi=style.DPI)
+    small = Image.open(tmp_path / "pixels.png").convert("RGB").quantize(style.NUM_COLOURS)
+    saved = Image.open(tmp_path / "curves.png")
+    assert small.convert("RGB").tobytes() == saved.convert("RGB").tobytes()
 
 
 def test_the_last_bit_of_a_layout_is_not_in_a_file(tmp_path):
