@@ -2,6 +2,7 @@
 
 import sys
 
+from bnbench.commands.report import write_changed
 from bnbench.request.refusal import print_error
 from bnbench.sweep import sweep, terminal
 
@@ -15,9 +16,7 @@ def main() -> int:
 
     page, problems = None, []
     try:
-        from bnbench.pages.report import write_report  # seaborn is slow to import
-
-        report = write_report(outcome.request.results)
+        report = write_changed(outcome.request.results)
         page, problems = report.page, report.problems
     except (ImportError, OSError) as error:  # a full disk, a folder that cannot be written
         problems = [f"no report: {error}"]

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
-from typing import Any, NamedTuple, cast
+from typing import Any, cast
 
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -22,6 +22,7 @@ from bnbench.pages import tables
 from bnbench.pages.claims import PAGE, boards, write_claims
 from bnbench.pages.render import kept_picture, picture, render
 from bnbench.pages.runs import run_details
+from bnbench.pages.up_to_date import Report
 from bnbench.tracking.experiment_dir import survey, write_runs
 from bnbench.tracking.stored import DEPTH, check_folder
 from bnbench.tracking.whole_files import write_whole
@@ -31,13 +32,6 @@ FIGURES = [
     Figure(FigureKind.curves, "Validation accuracy by samples seen", x="samples", col="model.name"),
 ]
 ROOT = "../../../"  # of the results, seen from an experiment's own page
-
-
-class Report(NamedTuple):
-    """The page over all experiments, and a line for each experiment that could not be read."""
-
-    page: Path
-    problems: list[str]
 
 
 def write_report(results: Path) -> Report:
