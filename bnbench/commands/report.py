@@ -27,6 +27,8 @@ def write_changed(results: Path) -> up_to_date.Report:
 
 
 def _write(results: Path) -> up_to_date.Report:
+    from joblib import cpu_count
+
     from bnbench.pages.report import write_report  # pandas and matplotlib are slow to import
 
-    return write_report(results)
+    return write_report(results, cpu_count())

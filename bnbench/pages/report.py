@@ -3,12 +3,13 @@
 import json
 import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Any, cast
 
+import joblib
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
@@ -22,7 +23,7 @@ from bnbench.pages import tables
 from bnbench.pages.claims import PAGE, boards, write_claims
 from bnbench.pages.render import kept_picture, picture, render
 from bnbench.pages.runs import run_details
-from bnbench.pages.up_to_date import Report
+from bnbench.pages.up_to_date import Report, unless_known
 from bnbench.tracking.experiment_dir import survey, write_runs
 from bnbench.tracking.stored import DEPTH, check_folder
 from bnbench.tracking.whole_files import write_whole
@@ -34,11 +35,16 @@ FIGURES = [
 ROOT = "../../../"  # of the results, seen from an experiment's own page
 
 
-def write_report(results: Path) -> Report:
+def write_report(results: Path, jobs: int = 1) -> Report:
     """Write what became of every experiment, and `results/report.html` over all.
 
     Each gets its runs.csv, report.html and figures/. One that cannot be read keeps what it has,
     and the page over all says why. At its top are the scoreboards of the claims that were judged.
+    The figures of an experiment that is as it was when they were drawn are not drawn again.
+
+    Args:
+        results: the results folder.
+        jobs: processes that draw figures.
 
     Raises:
         ValueError: there is no experiment.
@@ -51,7 +57,7 @@ def write_report(results: Path) -> Report:
         name, data = folder.parts[-2:]
         try:
             write_runs(results, name, data)
-            section = _section(load(folder))
+            section = _section(load(folder), jobs)
             alone = section | {"page": None, "folder": "", "root": ROOT}
             _write(folder / "report.html", [alone], depth=DEPTH)
         except Exception as error:  # whatever a file makes of it, the other experiments are written
@@ -106,7 +112,7 @@ def _heading(name: str, data: str) -> dict[str, Any]:
     return {"id": f"{name}-{data}", "name": name, "data": data, **links, "problem": None}
 
 
-def _section(experiment: ExperimentData) -> dict[str, Any]:
+def _section(experiment: ExperimentData, jobs: int) -> dict[str, Any]:
     """Everything that the template says about one experiment; draws and saves its figures.
 
     Raises:
@@ -125,7 +131,7 @@ def _section(experiment: ExperimentData) -> dict[str, Any]:
             "num_runs": len(runs),
             "num_arms": runs["arm"].nunique(),
             "counts": tables.counts(runs),
-            "figures": list(_figures(experiment, declared.figures or FIGURES)),
+            "figures": _figures(experiment, declared.figures or FIGURES, jobs),
             "arms": tables.arms(reported) if some else None,
             "runs": run_details(reported, experiment.folder.parents[2]) if some else None,
             "comparisons": [
@@ -162,17 +168,29 @@ def _declared(report: dict[str, Any]) -> ReportConfig:
     return declared
 
 
-def _figures(experiment: ExperimentData, specs: Iterable[Figure]) -> Iterable[dict[str, Any]]:
-    for number, spec in enumerate(specs, start=1):
-        drawing = draw(spec, experiment)
-        words = re.sub(r"[^a-z0-9]+", "-", spec.title.lower()).strip("-")
-        path = experiment.folder / "figures" / f"{number:02}-{words}.png"
-        if drawing is not None:
-            yield picture(drawing, path, DEPTH + 1)
-        elif os.path.lexists(path):
-            yield kept_picture(path, spec.title, DEPTH + 1)
-        else:
-            yield {"title": spec.title, "source": None}
+def _figures(
+    experiment: ExperimentData, specs: Sequence[Figure], jobs: int
+) -> list[dict[str, Any]]:
+    """Draw and save the figures of an experiment, unless they are there already."""
+
+    def drawn() -> list[dict[str, Any]]:
+        work = [joblib.delayed(_figure)(experiment, n, spec) for n, spec in enumerate(specs, 1)]
+        with joblib.parallel_config("loky", inner_max_num_threads=1):
+            return list(joblib.Parallel(min(jobs, len(work)))(work))  # pyright: ignore
+
+    return unless_known(experiment.folder, drawn)
+
+
+def _figure(experiment: ExperimentData, number: int, spec: Figure) -> dict[str, Any]:
+    """Draw and save one figure; gives what the templates say of it."""
+    drawing = draw(spec, experiment)
+    words = re.sub(r"[^a-z0-9]+", "-", spec.title.lower()).strip("-")
+    path = experiment.folder / "figures" / f"{number:02}-{words}.png"
+    if drawing is not None:
+        return picture(drawing, path, DEPTH + 1)
+    if os.path.lexists(path):
+        return kept_picture(path, spec.title, DEPTH + 1)
+    return {"title": spec.title, "source": None}
 
 
 def facts(info: Mapping[str, Any]) -> dict[str, str]:

@@ -1,6 +1,6 @@
-"""The report, written where anything that it shows has changed, and otherwise left as it is.
+"""The report and its figures, made where anything that they show has changed, and otherwise kept.
 
-What was written is remembered in the user's own cache, never in the results: a page that came with
+What was made is remembered in the user's own cache, never in the results: a page that came with
 somebody's results is not known there, and is written anew. Nothing slow is imported to find out.
 """
 
@@ -11,11 +11,13 @@ import re
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from bnbench import CONFIGS
+from bnbench.tracking.experiment_dir import read_arms
 from bnbench.tracking.run_dir import RunFolder
 from bnbench.tracking.stored import DamagedError, content, file_digest
 from bnbench.tracking.whole_files import write_whole
@@ -29,6 +31,7 @@ WRITTEN = re.compile(
     r"/(report\.html|runs\.csv|claims\.json|figures(/[^/]+)?)"
 )
 PACKAGES = ("jinja2", "matplotlib", "numpy", "omegaconf", "pandas", "pillow", "scipy", "seaborn")
+KEPT = 200  # files of the cache, the last ones to be written
 
 
 class Report(NamedTuple):
@@ -48,25 +51,64 @@ def report(results: Path, write: Callable[[Path], Report]) -> Report:
     Raises:
         ValueError: there is no experiment.
     """
-    before = _files(results)
-    if before and _remembered().get(_key(results)) == _digest(before):
+    before = _files(results, (*READ, PAGE))
+    if before and _remembered(results).get("digest") == _digest(before):
         return Report(results / PAGE, [])
     made = write(results)
-    after = _files(results)
+    after = _files(results, (*READ, PAGE))
     if before is not None and after is not None and not made.problems:
         changed = {name for name, _ in before.items() ^ after.items()}
         if all(map(WRITTEN.fullmatch, changed)):  # nothing was trained meanwhile
-            _remember(results, _digest(after))
+            _remember(results, {"digest": _digest(after)})
     return made
 
 
-def _files(results: Path) -> dict[str, str] | None:
-    """Digests of what the report reads and writes; None where that holds anything odd."""
+def unless_known(folder: Path, drawn: Callable[[], list[dict[str, Any]]]) -> list[dict[str, Any]]:
+    """Draw the figures of an experiment unless they are those that would be drawn.
+
+    Args:
+        folder: of the experiment.
+        drawn: draws and saves the figures; gives what the templates say of each.
+    """
+    before = _of_experiment(folder)
+    known = _remembered(folder)
+    if before and known.get("digest") == _digest(before):
+        return known["figures"]
+    figures = drawn()
+    after = _of_experiment(folder)
+    if before is not None and after is not None:
+        changed = {name for name, _ in before.items() ^ after.items()}
+        if all(name.startswith("figures") for name in changed):
+            _remember(folder, {"digest": _digest(after), "figures": figures})
+    return figures
+
+
+def _of_experiment(folder: Path) -> dict[str, str] | None:
+    """Digests of the files and the runs of an experiment; None where they hold anything odd."""
+    own = _files(folder, ("arms.csv", "runs.csv", "experiment.json", "figures"))
+    if own is None:
+        return None
+    results = folder.parents[2]
+    try:
+        asked = read_arms(folder) if os.path.lexists(folder / "arms.csv") else []
+    except DamagedError:
+        return None
+    for run in asked:
+        name = RunFolder.of(results, run["arm"], int(run["seed"])).path.relative_to(results)
+        files = _files(results, (str(name),))
+        if files is None:
+            return None
+        own |= files
+    return own
+
+
+def _files(root: Path, names: tuple[str, ...]) -> dict[str, str] | None:
+    """Digests of some files and folders; None where they hold anything odd."""
     files: dict[str, str] = {}
     try:
-        for name in (*READ, PAGE):
-            if os.path.lexists(results / name):
-                files |= _entries(results / name, 0, name)
+        for name in names:
+            if os.path.lexists(root / name):
+                files |= _entries(root / name, len(Path(name).parts) - 1, name)
     except (OSError, DamagedError, RecursionError):
         return None
     return files
@@ -88,6 +130,13 @@ def _entries(path: Path, depth: int, name: str) -> Iterator[tuple[str, str]]:
 
 def _digest(files: dict[str, str]) -> str:
     """The digest of results and of all that makes a report of them."""
+    text = json.dumps([sorted(files.items()), _made_by()])
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+@cache
+def _made_by() -> list[str]:
+    """Versions and sources of all that makes a report."""
     package = Path(__file__).parents[1]
     sources = [
         path
@@ -95,39 +144,36 @@ def _digest(files: dict[str, str]) -> str:
         for path in sorted(folder.rglob("*"))
         if "__pycache__" not in path.parts and path.is_file()
     ]
-    made_by = [
+    return [
         sys.version,
         *(f"{name} {version(name)}" for name in PACKAGES),
         *(f"{path} {hashlib.sha256(path.read_bytes()).hexdigest()}" for path in sources),
     ]
-    text = json.dumps([sorted(files.items()), made_by])
-    return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _memory() -> Path:
-    """The file that remembers reports; nothing else of the user's reads it."""
+def _memory(folder: Path) -> Path:
+    """The file that remembers what was made of a folder; nothing else of the user's reads it."""
     given = Path(os.environ.get("XDG_CACHE_HOME", ""))
-    cache = given if given.is_absolute() else Path.home() / ".cache"
-    return cache / "bnbench" / "reports.json"
+    place = given if given.is_absolute() else Path.home() / ".cache"
+    name = hashlib.sha256(os.path.realpath(folder).encode(errors="surrogateescape")).hexdigest()
+    return place / "bnbench" / "reports" / f"{name[:32]}.json"
 
 
-def _key(results: Path) -> str:
-    return os.path.realpath(results)
-
-
-def _remembered() -> dict[str, str]:
-    """The digest by results folder; {} where nothing is remembered."""
+def _remembered(folder: Path) -> dict[str, Any]:
+    """What is remembered of a folder; {} where nothing is."""
     try:
-        found = json.loads(content(_memory(), depth=0))
+        found = json.loads(content(_memory(folder), LARGEST, depth=0))
     except (OSError, RuntimeError, ValueError, RecursionError):  # no home, or no such file
         return {}
     return found if isinstance(found, dict) else {}
 
 
-def _remember(results: Path, digest: str) -> None:
-    """Keep the digest of a report that is whole; results that are gone are forgotten."""
-    kept = {folder: value for folder, value in _remembered().items() if Path(folder).is_dir()}
+def _remember(folder: Path, facts: dict[str, Any]) -> None:
+    """Keep what was made of a folder, and forget the oldest of many."""
     with suppress(OSError, RuntimeError, ValueError):
-        file = _memory()
+        file = _memory(folder)
         file.parent.mkdir(parents=True, exist_ok=True)
-        write_whole(file, json.dumps(kept | {_key(results): digest}, indent=2) + "\n", depth=0)
+        write_whole(file, json.dumps(facts) + "\n", depth=0)
+        files = sorted(file.parent.glob("*.json"), key=lambda one: one.stat().st_mtime_ns)
+        for old in files[:-KEPT]:
+            old.unlink()

@@ -1,6 +1,5 @@
 """A report is written where anything that it shows has changed, and only there."""
 
-import json
 import os
 import shutil
 import subprocess
@@ -23,7 +22,7 @@ FIGURE = "experiments/one/digits/figures/01-accuracy"
 @pytest.fixture(autouse=True)
 def cache(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    return tmp_path / "cache" / "bnbench" / "reports.json"
+    return tmp_path / "cache" / "bnbench" / "reports"
 
 
 @pytest.fixture
@@ -38,7 +37,7 @@ def written(results, folder, monkeypatch):
     assert write_changed(results) == (results / "report.html", [])
     calls = []
 
-    def write(results):
+    def write(results, jobs):
         calls.append(results)
         return up_to_date.Report(results / "report.html", [])
 
@@ -96,7 +95,7 @@ def test_a_run_in_training_is_a_change_without_any_file(results, folder, monkeyp
         pass
     write_changed(results)
     calls = []
-    monkeypatch.setattr(pages, "write_report", calls.append)
+    monkeypatch.setattr(pages, "write_report", lambda results, jobs: calls.append(results))
     run = RunFolder.of(results, "mlp-none-none-01234567", 0)
     with run.locked(), pytest.raises(AttributeError):  # no report came of it
         write_changed(results)
@@ -122,22 +121,27 @@ def test_pages_of_a_stranger_are_never_taken_for_ours(results, written, tmp_path
 
 @pytest.mark.parametrize("text", ["", "[1]", "{", '{"a": NaN, "b": [{}]}', "[" * 100_000, "\0"])
 def test_a_damaged_memory_is_none(results, written, cache, text):
-    cache.write_text(text)
+    for file in cache.iterdir():
+        file.write_text(text)
     write_changed(results)
     write_changed(results)
     assert written == [results]  # and the second time it is remembered again
 
 
-def test_results_that_are_gone_are_forgotten(results, written, cache, tmp_path):
-    shutil.copytree(results, tmp_path / "moved")
-    shutil.rmtree(results)
-    write_changed(tmp_path / "moved")
-    assert list(json.loads(cache.read_text())) == [str(tmp_path / "moved")]
+def test_only_the_last_of_many_results_are_remembered(results, written, cache, monkeypatch):
+    before = {*cache.iterdir()}
+    assert len(before) == 2  # a report, and the figures of its experiment
+    monkeypatch.setattr(up_to_date, "KEPT", 2)
+    for name in ("a", "b"):
+        up_to_date._remember(results / name, {})
+    assert len({*cache.iterdir()}) == 2
+    assert not before & {*cache.iterdir()}
 
 
 def test_a_report_with_a_problem_is_tried_again(results, folder, cache):
     (folder / "experiment.json").write_text("[]")
-    assert len(write_changed(results).problems) == 1
+    for _ in range(2):
+        assert len(write_changed(results).problems) == 1
     assert not cache.exists()
 
 
@@ -146,14 +150,14 @@ def test_what_is_trained_while_a_report_is_written_is_in_the_next_one(
 ):
     write = pages.write_report
 
-    def slowly(results):
-        made = write(results)
+    def slowly(results, jobs):
+        made = write(results, jobs)
         flip(next(results.glob("runs/*/seed-0/metrics.csv")))
         return made
 
     monkeypatch.setattr(pages, "write_report", slowly)
     assert write_changed(results).problems == []
-    assert not cache.exists()
+    assert up_to_date._remembered(results) == {}
 
 
 @pytest.mark.parametrize("has_home", [True, False])
@@ -180,3 +184,48 @@ def test_an_unchanged_report_imports_nothing_that_draws(results, written):
     command = [sys.executable, "-c", code, str(results)]
     answer = subprocess.run(command, check=True, capture_output=True, text=True, cwd=ROOT)
     assert answer.stdout == f"report: {results / 'report.html'}\n[]\n"
+
+
+def drawn(monkeypatch):
+    """Count the figures that are drawn."""
+    calls, draw = [], pages.draw
+    monkeypatch.setattr(
+        pages,
+        "draw",
+        lambda spec, experiment: calls.append(experiment.name) or draw(spec, experiment),
+    )
+    return calls
+
+
+def test_figures_are_drawn_only_where_their_experiment_changed(results, folder, monkeypatch):
+    """The page is the same as from an empty memory, whichever figures were kept."""
+    rows = [write_run(results, config(), seed) for seed in range(3)]
+    write_experiment(results, "two", rows, report={"figures": [VERSUS, VERSUS], "compare": []})
+    calls = drawn(monkeypatch)
+    pages.write_report(results)
+    assert calls == ["one", "two", "two"]
+    page = (results / "report.html").read_bytes()
+    (results / "report.html").unlink()
+    calls.clear()
+    pages.write_report(results)
+    assert calls == []
+    assert (results / "report.html").read_bytes() == page
+    (results / f"{FIGURE}.png").unlink()
+    pages.write_report(results)
+    assert calls == ["one"]
+    calls.clear()
+    flip(next(results.glob("runs/*/seed-2/metrics.csv")))
+    pages.write_report(results)
+    assert set(calls) <= {"two"}
+
+
+def test_processes_draw_the_same_bytes(results, monkeypatch):
+    rows = [write_run(results, config(), seed) for seed in range(3)]
+    titles = [{**VERSUS, "title": f"Accuracy {n}"} for n in range(3)]
+    write_experiment(results, "one", rows, report={"figures": titles, "compare": []})
+    pages.write_report(results, jobs=1)
+    files = {path: path.read_bytes() for path in results.rglob("*") if path.is_file()}
+    shutil.rmtree(os.environ["XDG_CACHE_HOME"])
+    shutil.rmtree(results / "experiments/one/digits/figures")
+    pages.write_report(results, jobs=2)
+    assert files == {path: path.read_bytes() for path in results.rglob("*") if path.is_file()}
