@@ -28,8 +28,12 @@ from bnbench.training.optimizers import FusedSGD
 BATCH = 64
 LR = 0.05
 NETS: dict[str, dict[str, Any]] = {  # the nets of configs/model/mlp.yaml and vgg.yaml
-    "mlp": {"widths": [100, 100, 100], "depth": [1]},
-    "vgg": {"widths": [16, 32], "depth": [2]},
+    "mlp": {"widths": [100, 100, 100], "depth": [1], "activation": "relu"},
+    "vgg": {"widths": [16, 32], "depth": [2], "activation": "relu"},
+}
+SMALL: dict[str, dict[str, Any]] = {  # nets on digits, whose steps are bound by Python
+    "mlp": NETS["mlp"],
+    "sigmoid_mlp": {"widths": [100], "depth": [10], "activation": "sigmoid"},
 }
 Work = Callable[[], object]  # a fixed piece of work, repeated
 Clock = Callable[[Work, int], float]  # milliseconds for a number of repetitions
@@ -102,8 +106,7 @@ def net(name: str, norm: str, shape: tuple[int, int, int], **options: Any) -> nn
     model = kind(
         shape,
         10,
-        **NETS[name],
-        activation="relu",
+        **(NETS | SMALL)[name],
         dropout=0.0,
         norm=partial(NORMS[norm], spatial_dims=kind.spatial_dims, **options),
         placement="pre",
@@ -186,3 +189,10 @@ def run(data: str, root: Path, pairs: int, backends: Sequence[str]) -> Iterator[
         )
         for other in others:
             yield paired(f"{name} step, bnbench loop", ours, other, pairs)
+    digits = load("digits", root, split_seed=0)
+    for name in SMALL:
+        ours, torch_s = (
+            (f"batchnorm, backend {backend}", our_loop(digits, name, "batchnorm", backend=backend))
+            for backend in ("reference", "native")
+        )
+        yield paired(f"{name} step on digits, bnbench loop", ours, torch_s, pairs)

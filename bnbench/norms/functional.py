@@ -32,17 +32,20 @@ from torch.nn import functional as F
 
 from bnbench.norms import kernels
 
+VECTORS = ("running_mean", "running_var", "weight", "bias")
+
 
 def near(x: Tensor) -> Tensor:
-    """Take the shift: the mean of the first sample, (1, C, 1, …), or 0 where it is not finite."""
-    return _mean(x[:1]).nan_to_num_(0.0, 0.0, 0.0)
+    """Take the shift: the mean of the first sample, (C,), or 0 where it is not finite."""
+    first = x[0] if x.dim() == 2 else x[:1].mean(batch_dims(x), dtype=_compute_dtype(x))
+    return _to(_compute_dtype(x), first.nan_to_num(0.0, 0.0, 0.0))
 
 
 def _centred(x: Tensor, shift: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Lines 1 and 2: x - mu, mu - shift and sigma2, for any shift near the data; differentiable."""
-    c = x - shift
+    c = x - column(shift, x)
     residual = _mean(c)  # line 1
-    c -= residual
+    c -= column(residual, x)
     return c, residual, _mean(c.square())  # line 2
 
 
@@ -57,12 +60,12 @@ def forward(
     shift = near(x)
     c, residual, sigma2 = _centred(x, shift)
     # gamma and 1/std in one factor: x_hat itself is not kept, backward rebuilds it from x
-    y = c.mul_(scale_by((sigma2 + eps).rsqrt(), weight))
+    y = c.mul_(column(scale_by((sigma2 + eps).rsqrt(), weight), x))
     if bias is not None:
-        y += _column(bias, x)
+        y += column(bias, x)
     if relu:
         y.relu_()
-    return y.to(x.dtype), shift.view(-1), residual.view(-1), sigma2.view(-1)
+    return _to(x.dtype, y), shift, residual, sigma2
 
 
 def backward(
@@ -92,20 +95,20 @@ def backward(
     Returns:
         dx in x's dtype; dgamma and dbeta, (C,).
     """
-    c = (x - _column(shift, x)).sub_(_column(residual, x))
-    inv_std = (_column(sigma2, x) + eps).rsqrt()
-    scale = scale_by(inv_std, weight)
+    c = (x - column(shift, x)).sub_(column(residual, x))
+    inv_std = (sigma2 + eps).rsqrt()
+    scale = column(scale_by(inv_std, weight), x)
     if relu:
         y = c * scale
         # as torch's ReLU: an infinite dy is blocked, and one where y is a NaN is not
-        dy = dy.masked_fill((y if bias is None else y + _column(bias, x)) <= 0, 0)
-    x_hat = c.mul_(inv_std)
+        dy = dy.masked_fill((y if bias is None else y + column(bias, x)) <= 0, 0)
+    x_hat = c.mul_(column(inv_std, x))
     m, dims = values_per_channel(x), batch_dims(x)
-    dbeta = dy.sum(dims, keepdim=True, dtype=x_hat.dtype)
-    dgamma = (dy * x_hat).sum(dims, keepdim=True)
-    dx = torch.addcmul(dy, x_hat, dgamma, value=-1 / m).sub_(dbeta, alpha=1 / m)
-    dx = dx.mul_(scale)
-    return dx.to(x.dtype), dgamma.view(-1), dbeta.view(-1)
+    dbeta = dy.sum(dims, dtype=x_hat.dtype)
+    dgamma = (dy * x_hat).sum(dims)
+    dx = torch.addcmul(dy, x_hat, column(dgamma, x), value=-1 / m)
+    dx = dx.sub_(column(dbeta, x), alpha=1 / m).mul_(scale)
+    return _to(x.dtype, dx), dgamma, dbeta
 
 
 def evaluate(
@@ -125,11 +128,11 @@ def evaluate(
         y like x.
     """
     dtype = _compute_dtype(x)
-    inv_std = (_column(var, x).to(dtype) + eps).rsqrt()
-    y = (x - _column(mean, x).to(dtype)) * scale_by(inv_std, weight)
+    scale = scale_by((_to(dtype, var) + eps).rsqrt(), weight)
+    y = (x - column(_to(dtype, mean), x)) * column(scale, x)
     if bias is not None:
-        y += _column(bias, x)
-    return (y.relu() if relu else y).to(x.dtype)
+        y += column(bias, x)
+    return _to(x.dtype, y.relu() if relu else y)
 
 
 def moments(x: Tensor) -> tuple[int, Tensor, Tensor]:
@@ -140,22 +143,26 @@ def moments(x: Tensor) -> tuple[int, Tensor, Tensor]:
     """
     shift = near(x)
     _, residual, sigma2 = _centred(x, shift)
-    mu = shift.double() + residual
-    return values_per_channel(x), mu.view(-1), sigma2.double().view(-1)
+    return values_per_channel(x), shift.double() + residual, sigma2.double()
 
 
 def _mean(x: Tensor) -> Tensor:
-    return x.mean(batch_dims(x), keepdim=True, dtype=_compute_dtype(x))
+    return x.mean(batch_dims(x))
 
 
 def scale_by(inv_std: Tensor, weight: Tensor | None) -> Tensor:
-    """The factor gamma/std of each channel, in the shape of `inv_std`."""
-    return inv_std if weight is None else inv_std * weight.view_as(inv_std)
+    """The factor gamma/std of each channel."""
+    return inv_std if weight is None else inv_std * weight
 
 
-def _column(vector: Tensor, x: Tensor) -> Tensor:
-    """A vector (C,) as (1, C, 1, …), to go with x (N, C, *)."""
-    return vector.view(1, -1, *[1] * (x.dim() - 2))
+def column(vector: Tensor, x: Tensor) -> Tensor:
+    """A vector (C,) in the shape that goes with x: (C,) with (N, C), (C, 1, …) with (N, C, *)."""
+    return vector if x.dim() == 2 else vector.view(-1, *[1] * (x.dim() - 2))
+
+
+def _to(dtype: torch.dtype, x: Tensor) -> Tensor:
+    """Convert x; to ask first costs less than a conversion to what x is."""
+    return x if x.dtype == dtype else x.to(dtype)
 
 
 def values_per_channel(x: Tensor) -> int:
@@ -169,7 +176,8 @@ def batch_dims(x: Tensor) -> list[int]:
 
 
 def _compute_dtype(x: Tensor) -> torch.dtype:
-    return torch.promote_types(x.dtype, torch.float32)
+    dtype = x.dtype
+    return dtype if dtype == torch.float32 else torch.promote_types(dtype, torch.float32)
 
 
 def batch_norm(
@@ -221,8 +229,7 @@ def batch_norm(
     tensor([[-1.],
             [ 1.]])
     """
-    statistics = {"running_mean": running_mean, "running_var": running_var}
-    _check(input, training, eps, **statistics, weight=weight, bias=bias)
+    _check(input, training, eps, running_mean, running_var, weight, bias)
     if input.numel() == 0:  # the gradients of gamma and beta are 0
         return sum((t.sum() for t in (weight, bias) if t is not None), input.clone())
     if backend == "native":
@@ -244,12 +251,12 @@ def batch_norm(
     # lines 1 to 4 by operations that torch.func and forward AD can transform, none of them in place
     shift = near(input)
     _, residual, sigma2 = _centred(input, shift)
-    y = evaluate(input - shift, weight, None, residual.view(-1), sigma2.view(-1), eps)
+    y = evaluate(input - column(shift, input), weight, None, residual, sigma2, eps)
     if bias is not None:
-        y = y + _column(bias, input)
+        y = y + column(bias, input)
     # running statistics are constants: no part of a graph, without a tangent
-    mu, sigma2 = (t.detach().view(-1) for t in (shift + residual, sigma2))
-    _update(running_mean, running_var, input, mu, sigma2, momentum)
+    mu = shift + residual
+    _update(running_mean, running_var, input, mu.detach(), sigma2.detach(), momentum)
     return (y.relu() if relu else y).to(input.dtype)
 
 
@@ -287,8 +294,7 @@ class _ClosedForm(torch.autograd.Function):
         x, weight, bias, shift, residual, sigma2 = ctx.saved_tensors
         compute = ctx.kernel.backward if ctx.kernel else backward
         if torch.is_grad_enabled():  # for a second derivative, mu and sigma2 are functions of x
-            _, residual, sigma2 = _centred(x, _column(shift, x))
-            residual, sigma2, compute = residual.view(-1), sigma2.view(-1), backward
+            (_, residual, sigma2), compute = _centred(x, shift), backward
         dx, dgamma, dbeta = compute(dy, x, weight, bias, shift, residual, sigma2, ctx.eps, ctx.relu)
         needs_dgamma, needs_dbeta = ctx.needs_input_grad[3:5]
         return (
@@ -309,39 +315,25 @@ def _update(
     """Average the statistics of a batch into the running ones: mu, and the unbiased variance."""
     if running_mean is not None and running_var is not None:
         m = values_per_channel(x)
-        unbiased = sigma2 * (m / (m - 1))
         average(running_mean, mu, momentum)
-        average(running_var, unbiased, momentum)
+        average(running_var, sigma2, momentum, unbiased=m / (m - 1))
 
 
-def average(running: Tensor, batch: Tensor, momentum: float) -> None:
-    """Set running = (1 - momentum) running + momentum batch, in place."""
-    batch = batch.to(running.dtype)
-    if torch._C._are_functorch_transforms_active():  # vmap has no rule for lerp_
-        try:
-            running.add_(batch - running, alpha=momentum)
-        except RuntimeError as error:
-            raise RuntimeError(
-                "under vmap running statistics must be batched too (torch.func.stack_module_state) "
-                "or not be there (track_running_stats=False)"
-            ) from error
-    elif _are_finite(running, batch):
-        running.lerp_(batch, momentum)
-    else:  # lerp subtracts, which makes nan of an infinite value that stays infinite by the formula
-        exact = (1 - momentum) * running + momentum * batch
-        quick = running.lerp(batch, momentum)
-        running.copy_(torch.where(quick.isfinite(), quick, exact))
+def average(running: Tensor, batch: Tensor, momentum: float, unbiased: float = 1.0) -> None:
+    """Set running = (1 - momentum) running + momentum (unbiased · batch), in place."""
+    batch = _to(running.dtype, batch)
+    try:  # no lerp_, which subtracts: nan of an infinite value that stays infinite by the formula
+        running.mul_(1 - momentum).add_(batch, alpha=momentum * unbiased)
+    except RuntimeError as error:
+        if not torch._C._are_functorch_transforms_active():
+            raise
+        raise RuntimeError(
+            "under vmap running statistics must be batched too (torch.func.stack_module_state) "
+            "or not be there (track_running_stats=False)"
+        ) from error
 
 
-def _are_finite(one: Tensor, other: Tensor) -> bool:
-    """Whether two vectors are known to be finite: on the CPU, where asking costs no waiting."""
-    is_traced = torch.compiler.is_compiling() or torch._C._get_tracing_state() is not None
-    if one.device.type != "cpu" or is_traced:
-        return False
-    return math.isfinite(torch.dot(one, other).item())
-
-
-def _check(x: Tensor, training: bool, eps: float, **vectors: Tensor | None) -> None:
+def _check(x: Tensor, training: bool, eps: float, *vectors: Tensor | None) -> None:
     if training and values_per_channel(x) == 1:
         raise ValueError(
             f"Expected more than 1 value per channel when training, got input size {x.shape}"
@@ -353,14 +345,15 @@ def _check(x: Tensor, training: bool, eps: float, **vectors: Tensor | None) -> N
         return  # as torch, which returns whatever has no values
     if x.dim() < 2 or not x.is_floating_point():
         raise RuntimeError(f"expected a floating-point (N, C, *), got {x.dtype} {list(x.shape)}")
-    if training and (vectors["running_mean"] is None) != (vectors["running_var"] is None):
+    if training and (vectors[0] is None) != (vectors[1] is None):
         raise ValueError("running_mean and running_var must either both be None or neither be None")
-    given = {name: vector for name, vector in vectors.items() if vector is not None}
-    for name, vector in given.items():
-        if vector.numel() != x.shape[1]:
-            raise RuntimeError(f"{name} should contain {x.shape[1]} elements not {vector.numel()}")
-    dtypes = {vector.dtype for vector in given.values()}
-    if dtypes not in (set(), {x.dtype}, {_compute_dtype(x)}):
+    num_channels = x.shape[1]
+    for name, vector in zip(VECTORS, vectors, strict=True):
+        if vector is not None and vector.shape != (num_channels,):
+            found = vector.numel() if vector.dim() == 1 else list(vector.shape)
+            raise RuntimeError(f"{name} should contain {num_channels} elements not {found}")
+    dtypes = {vector.dtype for vector in vectors if vector is not None}
+    if len(dtypes) > 1 or not dtypes <= {x.dtype, _compute_dtype(x)}:
         raise RuntimeError(
             f"mixed dtypes: a {x.dtype} input with parameters or statistics {dtypes}"
         )

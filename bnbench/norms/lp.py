@@ -20,7 +20,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from bnbench.norms.functional import average, batch_dims, near, values_per_channel
+from bnbench.norms.functional import average, batch_dims, column, near, values_per_channel
 from bnbench.norms.held import HoldsBatchNorm
 from bnbench.norms.leaf import Leaf
 from bnbench.norms.variants import AnyRank
@@ -67,17 +67,17 @@ class _ScaledBatchNorm(HoldsBatchNorm):
         x = input.to(torch.promote_types(input.dtype, torch.float32))
         # mu as shift + mean, see functional.py: a large mu must not cost the digits of x - mu
         shift = near(x.detach())
-        x = x - shift
+        x = x - column(shift, x)
         mean = x.mean(batch_dims(x))
         spread2 = norm.spread2(x, mean)
         if norm.training:  # before anything is kept for backward, see functional._ClosedForm
-            norm.take(shift.flatten() + mean, spread2)
+            norm.take(shift + mean, spread2)
         scale = (spread2 + norm.eps).rsqrt()
         if norm.weight is not None:
             scale = scale * norm.weight
-        y = (x - mean.view_as(shift)) * scale.view_as(shift)
+        y = (x - column(mean, x)) * column(scale, x)
         if norm.bias is not None:
-            y = y + norm.bias.view_as(shift)
+            y = y + column(norm.bias, x)
         return y.to(input.dtype)
 
 

@@ -23,6 +23,7 @@ from bnbench.norms import batchnorm
 from bnbench.norms.functional import (
     average,
     batch_dims,
+    column,
     moments,
     near,
     scale_by,
@@ -134,15 +135,16 @@ class _SyncBatchNorm(torch.autograd.Function):
     ):
         dtype = torch.promote_types(x.dtype, torch.float32)
         ctx.m, *statistics = _joined(x.to(dtype), group)
-        shift, residual, m2 = (value.view(1, -1, *[1] * (x.dim() - 2)) for value in statistics)
+        shift, residual, m2 = statistics
         if running_mean is not None and running_var is not None:
-            average(running_mean, (shift + residual).flatten(), momentum)
-            average(running_var, (m2 / (ctx.m - 1)).flatten(), momentum)
+            average(running_mean, shift + residual, momentum)
+            average(running_var, m2 / (ctx.m - 1), momentum)
         inv_std = (m2 / ctx.m + eps).rsqrt().to(dtype)
         shift, residual = shift.to(dtype), residual.to(dtype)
-        y = (x - shift).sub_(residual).mul_(scale_by(inv_std, weight))
+        y = (x - column(shift, x)).sub_(column(residual, x))
+        y = y.mul_(column(scale_by(inv_std, weight), x))
         if bias is not None:
-            y += bias.view_as(inv_std)
+            y += column(bias, x)
         ctx.group = group
         ctx.save_for_backward(x, weight, shift, residual, inv_std)
         return y.to(x.dtype)
@@ -154,15 +156,15 @@ class _SyncBatchNorm(torch.autograd.Function):
         x, weight, shift, residual, inv_std = ctx.saved_tensors
         needs_dx, _, _, needs_dgamma, needs_dbeta, *_ = ctx.needs_input_grad
         dims = batch_dims(x)
-        x_hat = (x - shift).sub_(residual).mul_(inv_std)
+        x_hat = (x - column(shift, x)).sub_(column(residual, x)).mul_(column(inv_std, x))
         parts = torch.stack([(dy * x_hat).sum(dims), dy.sum(dims, dtype=x_hat.dtype)])
         dx = None
         if needs_dx:
             sums = parts.clone()
             dist.all_reduce(sums, group=ctx.group)
-            dgamma, dbeta = (total.view_as(shift) for total in sums)
+            dgamma, dbeta = (column(total, x) for total in sums)
             dx = torch.addcmul(dy, x_hat, dgamma, value=-1 / ctx.m).sub_(dbeta, alpha=1 / ctx.m)
-            dx = dx.mul_(scale_by(inv_std, weight)).to(x.dtype)
+            dx = dx.mul_(column(scale_by(inv_std, weight), x)).to(x.dtype)
         dgamma, dbeta = parts
         return (
             *(dx, None, None),
@@ -181,8 +183,8 @@ def _joined(x: Tensor, group: "dist.ProcessGroup | None") -> tuple[int, Tensor, 
     own = x.new_zeros(1 + 3 * x.shape[1], dtype=torch.float64)
     if values_per_channel(x) > 0:
         shift = near(x)
-        m, residual, sigma2 = moments(x - shift)
-        own = torch.cat([own.new_tensor([m]), shift.flatten().double(), residual, m * sigma2])
+        m, residual, sigma2 = moments(x - column(shift, x))
+        own = torch.cat([own.new_tensor([m]), shift.double(), residual, m * sigma2])
     parts = [torch.empty_like(own) for _ in range(dist.get_world_size(group))]
     dist.all_gather(parts, own, group)
     received = torch.stack(parts)

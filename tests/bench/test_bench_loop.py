@@ -59,6 +59,23 @@ def test_work_is_repeated_to_be_measurable(monkeypatch):
     assert bench.repeats(work, milliseconds=20) == 7
 
 
+def test_the_reference_is_timed_beside_torch_s_kernel_on_digits_too(dataset, monkeypatch, tmp_path):
+    """The MLP, and the ten sigmoid layers, whose steps are Python for the most part."""
+    loaded = []
+    monkeypatch.setattr(bench, "load", lambda name, *_, **__: loaded.append(name) or dataset)
+    monkeypatch.setattr(bench, "typical_loop", lambda *given: lambda: None)
+    monkeypatch.setattr(bench, "our_loop", lambda *given, **options: (*given[1:], options))
+    monkeypatch.setattr(bench, "paired", lambda what, slow, fast, pairs: (what, slow[1], fast[1]))
+    rows = {what: sides for what, *sides in bench.run("mnist", tmp_path, 2, ["reference"])}
+    assert loaded == ["mnist", "digits"]
+    for name in ("mlp", "sigmoid_mlp"):
+        assert rows[f"{name} step on digits, bnbench loop"] == [
+            (name, "batchnorm", {"backend": backend}) for backend in ("reference", "native")
+        ]
+    sigmoids = bench.net("sigmoid_mlp", "batchnorm", dataset.image_shape)
+    assert sum(isinstance(module, torch.nn.Sigmoid) for module in sigmoids.modules()) == 10
+
+
 def test_both_loops_see_the_same_images(dataset):
     typical = bench.torchvision_dataset(dataset)
     images = torch.stack([typical[i][0] for i in range(len(typical))])

@@ -85,6 +85,17 @@ def test_momentum_weighs_the_new_batch_and_running_var_is_unbiased():
     assert var.item() == 0.75 * 10 + 0.25 * 2  # ((1-2)² + (3-2)²) / (2 - 1), not / 2
 
 
+def test_an_infinite_statistic_stays_infinite_as_in_torch():
+    """And no nan, which a difference of running and batch would make of it."""
+    spoilt = torch.tensor([[torch.inf, 1.0], [3.0, 2.0]])
+    buffers, theirs = ([torch.zeros(2), torch.ones(2)] for _ in range(2))
+    for x in (spoilt, torch.ones(2, 2), spoilt):
+        batch_norm(x, *buffers, training=True)
+        F.batch_norm(x, *theirs, training=True)
+    assert buffers[0].tolist()[0] == theirs[0].tolist()[0] == torch.inf
+    torch.testing.assert_close(buffers, theirs, equal_nan=True)
+
+
 def test_biased_variance_normalises():
     y = batch_norm(torch.tensor([[1.0], [3.0]]), None, None, training=True, eps=0.44)
     torch.testing.assert_close(y, torch.tensor([[-1.0], [1.0]]) / 1.2)  # sqrt(1 + 0.44)
