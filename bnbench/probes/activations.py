@@ -5,6 +5,8 @@ own, with linear interpolation, and their mean over units is reported. Float64 t
 values in the net's own dtype.
 """
 
+import math
+
 import torch
 from torch import Tensor, nn
 
@@ -13,20 +15,21 @@ from bnbench.probes.passes import Batch, Values, measure_preactivations
 SHARES = {"p15": 0.15, "p50": 0.5, "p85": 0.85}  # Ioffe & Szegedy 2015, figure 1(b, c)
 STEEPEST = {nn.ReLU: 1.0, nn.Sigmoid: 0.25, nn.Tanh: 1.0}  # the largest derivative
 REACH, BINS = 8.0, 64  # of the histogram: equal bins from -8 to 8, and two open ones beyond
+KEPT = "kept"  # whether values can be compared with at the next call; no metric
 FLAT = 0.2  # share of the largest derivative below which a unit saturates: 0.05 for the sigmoid
 
 
 def activations(model: nn.Module, batch: Batch) -> Values:
     """Measure mean and (biased) standard deviation of a layer's values, and percentiles by unit."""
 
-    def measure(_layer: str, _block: nn.Module, x: Tensor) -> dict[str, float]:
+    def measure(_layer: str, _block: nn.Module, x: Tensor) -> dict[str, Tensor]:
         x = x.double()
         values = {
-            "preactivation_mean": x.mean().item(),
-            "preactivation_std": x.std(correction=0).item(),
+            "preactivation_mean": x.mean(),
+            "preactivation_std": x.std(correction=0),
         }
         of_units = percentiles(x.sort().values)
-        return values | dict(zip(SHARES, of_units.mean(1).tolist(), strict=True))
+        return values | dict(zip(SHARES, of_units.mean(1), strict=True))
 
     return measure_preactivations(model, batch.images, measure)
 
@@ -38,11 +41,13 @@ def histogram(model: nn.Module, batch: Batch) -> Values:
     and without its upper, and the last, `share_65`, from REACH on.
     """
 
-    def measure(_layer: str, _block: nn.Module, x: Tensor) -> dict[str, float]:
+    def measure(_layer: str, _block: nn.Module, x: Tensor) -> dict[str, Tensor]:
         edges = torch.linspace(-REACH, REACH, BINS + 1, dtype=torch.float64, device=x.device)
         bins = torch.bucketize(x.double().flatten(), edges, right=True)
-        shares = bins.bincount(minlength=BINS + 2).double() / bins.numel()
-        return {f"share_{k:02}": share for k, share in enumerate(shares.tolist())}
+        # bincount would wait, to see how many bins there are
+        counts = bins.new_zeros(BINS + 2).scatter_add_(0, bins, torch.ones_like(bins))
+        shares = counts.double() / bins.numel()
+        return {f"share_{k:02}": share for k, share in enumerate(shares)}
 
     return measure_preactivations(model, batch.reference, measure)
 
@@ -54,15 +59,15 @@ def saturation(model: nn.Module, batch: Batch) -> Values:
     largest derivative), and 0 for ReLU.
     """
 
-    def measure(_layer: str, block: nn.Module, x: Tensor) -> dict[str, float]:
+    def measure(_layer: str, block: nn.Module, x: Tensor) -> dict[str, Tensor]:
         activation = block.get_submodule("activation")
         x = x.detach().requires_grad_()
         with torch.enable_grad():
             (slope,) = torch.autograd.grad(activation(x).sum(), x)
         is_flat = slope < FLAT * STEEPEST[type(activation)]
-        values = {"saturation": is_flat.double().mean().item()}
+        values = {"saturation": is_flat.double().mean()}
         gamma = gamma_of(block)
-        return values if gamma is None else values | {"gamma": gamma.double().abs().mean().item()}
+        return values if gamma is None else values | {"gamma": gamma.double().abs().mean()}
 
     return measure_preactivations(model, batch.images, measure)
 
@@ -87,20 +92,26 @@ class Drift:
 
     def __call__(self, model: nn.Module, batch: Batch) -> Values:
         """Compare with the last call."""
-        return measure_preactivations(model, batch.reference, self.measure)
+        values = measure_preactivations(model, batch.reference, self.measure)
+        for layer in list(self.last):
+            if math.isnan(values.pop((layer, KEPT))):
+                del self.last[layer]
+        return values
 
-    def measure(self, layer: str, _block: nn.Module, x: Tensor) -> dict[str, float]:
+    def measure(self, layer: str, _block: nn.Module, x: Tensor) -> dict[str, Tensor]:
         """Compare a layer with the last call."""
         now, last = x.sort().values, self.last.get(layer)
         self.last[layer] = now
-        if last is None or not bool(last.isfinite().all()):
-            return {}
+        kept = {KEPT: now.new_ones(())}  # not a number where the layer has none to keep
+        if last is None:
+            return kept
         then, here = percentiles(last.double()), percentiles(now.double())
         moved, spread = (here[1] - then[1]).abs(), (here[2] - here[0] + then[2] - then[0]) / 2
         distance = kolmogorov_smirnov(standardised(last), standardised(now))
         return {
-            "drift": (moved.mean() / spread.mean()).item(),
-            "drift_shape": distance.mean().item(),
+            "drift": moved.mean() / spread.mean(),
+            "drift_shape": distance.mean(),
+            **kept,
         }
 
 
@@ -111,7 +122,9 @@ def percentiles(ordered: Tensor) -> Tensor:
     [15.0, 50.0, 85.0]
     """
     last = ordered.shape[1] - 1
-    places = last * ordered.new_tensor(list(SHARES.values()), dtype=torch.float64)
+    # filled on the device: a list would be copied there
+    shares = [ordered.new_full((), share, dtype=torch.float64) for share in SHARES.values()]
+    places = last * torch.stack(shares)
     low = places.long()
     below, above = ordered[:, low], ordered[:, (low + 1).clamp(max=last)]
     return below.lerp(above, (places - low).to(ordered.dtype)).T

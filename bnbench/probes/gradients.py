@@ -11,10 +11,12 @@ from torch import Tensor, linalg, nn
 
 from bnbench.probes.passes import (
     Batch,
+    Measured,
     Values,
     blocks,
     loss_and_gradients,
     parameters,
+    read,
     weight_names,
 )
 
@@ -25,9 +27,8 @@ MIN_BLOCKS = 15  # … in nets of at least so many
 def gradients(model: nn.Module, batch: Batch) -> Values:
     """Measure `gradient_norm` of each layer's weights and `gradient_growth` of the net."""
     _, found = loss_and_gradients(model, batch, parameters(model), weight_names(model))
-    norms = {layer: norm(gradient) for layer, gradient in found.items()}
-    values: Values = {(layer, "gradient_norm"): value for layer, value in norms.items()}
-    of_blocks = list(norms.values())[:-1]
+    values = read({(layer, "gradient_norm"): norm(gradient) for layer, gradient in found.items()})
+    of_blocks = list(values.values())[:-1]
     if len(of_blocks) > 1:
         values["", "gradient_growth"] = growth(of_blocks)
     return values
@@ -63,7 +64,7 @@ def ics(model: nn.Module, batch: Batch) -> Values:
     """
     at, names = parameters(model), weight_names(model)
     _, start = loss_and_gradients(model, batch, at)
-    values: Values = {}
+    measured: Measured = {}
     for below, (layer, name) in zip(blocks(model), list(names.items())[1:], strict=True):
         at |= {
             key: value - batch.rate * start[key]
@@ -72,12 +73,12 @@ def ics(model: nn.Module, batch: Batch) -> Values:
         }
         _, found = loss_and_gradients(model, batch, at, {layer: name})
         g, after = start[name].double(), found[layer].double()
-        values[layer, "ics_cosine"] = ((g * after).sum() / (g.norm() * after.norm())).item()
-        values[layer, "ics_distance"] = (g - after).norm().item()
-        values[layer, "ics_relative"] = ((g - after).norm() / g.norm()).item()
-    return values
+        measured[layer, "ics_cosine"] = (g * after).sum() / (g.norm() * after.norm())
+        measured[layer, "ics_distance"] = (g - after).norm()
+        measured[layer, "ics_relative"] = (g - after).norm() / g.norm()
+    return read(measured)
 
 
-def norm(gradient: Tensor) -> float:
+def norm(gradient: Tensor) -> Tensor:
     """Compute the Euclidean norm of all entries of a tensor."""
-    return linalg.vector_norm(gradient.double()).item()
+    return linalg.vector_norm(gradient.double())

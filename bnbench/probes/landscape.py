@@ -3,7 +3,14 @@
 import torch
 from torch import Tensor, nn
 
-from bnbench.probes.passes import Batch, Parameters, Values, loss_and_gradients, parameters
+from bnbench.probes.passes import (
+    Batch,
+    Parameters,
+    Values,
+    loss_and_gradients,
+    parameters,
+    read,
+)
 
 RATES = [2 ** (3 * k / 7 - 1) for k in range(8)]  # 1/2 to 4, of the learning rate
 DISTANCES = [0.01 * 40 ** (k / 5) for k in range(6)]  # 0.01 to 0.4, whatever the rate
@@ -28,19 +35,21 @@ def landscape(model: nn.Module, batch: Batch) -> Values:
     losses, changes = [], []
     steps = [batch.rate * rate for rate in RATES]
     for step in [*steps, *(distance / size for distance in DISTANCES)]:
-        there = {name: value - float(step) * gradients[name] for name, value in at.items()}
+        there = {name: value - step * gradients[name] for name, value in at.items()}
         loss, found = loss_and_gradients(model, batch, there)
         losses.append(loss)
         changes.append((vector(found) - start).norm())
-    loss, change = start.new_tensor(losses[: len(steps)]), torch.stack(changes)
+    loss, change = torch.stack(losses[: len(steps)]).double(), torch.stack(changes)
     near, far = change[: len(steps)], change[len(steps) :]
-    values = {
-        "loss_range": loss.amax() - loss.amin(),
-        "predictiveness": near.amax(),
-        "smoothness": (far / far.new_tensor(DISTANCES)).amax(),
-        "relative_change": far.amax() / size,
-    }
-    return {("", metric): value.item() for metric, value in values.items()}
+    ratios = [moved / distance for moved, distance in zip(far, DISTANCES, strict=True)]
+    return read(
+        {
+            ("", "loss_range"): loss.amax() - loss.amin(),
+            ("", "predictiveness"): near.amax(),
+            ("", "smoothness"): torch.stack(ratios).amax(),
+            ("", "relative_change"): far.amax() / size,
+        }
+    )
 
 
 def vector(gradients: Parameters) -> Tensor:

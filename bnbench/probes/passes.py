@@ -5,6 +5,7 @@ numbered from 1 in order, and a linear `head`. No pass changes the net: each is 
 copies of the buffers of its own. Modes and random states are restored.
 """
 
+import math
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from torch.func import functional_call
 from torch.nn import functional as F
 
 Values = dict[tuple[str, str], float]  # (layer, metric) -> value; the layer "" is the whole net
+Measured = dict[tuple[str, str], Tensor]  # the same, each a number on the device of the net
 Parameters = dict[str, Tensor]
 
 
@@ -65,6 +67,12 @@ def parameters(model: nn.Module) -> Parameters:
     return {name: parameter.detach() for name, parameter in model.named_parameters()}
 
 
+def read(measured: Measured) -> Values:
+    """Copy what was measured to the host, all at once: it waits for the device at each copy."""
+    numbers = [value.double() for value in measured.values()]
+    return dict(zip(measured, torch.stack(numbers).cpu().tolist(), strict=True)) if numbers else {}
+
+
 @torch.no_grad()
 def loss_at(model: nn.Module, batch: Batch, at: Parameters) -> float:
     """Compute the training-mode loss (mean cross-entropy, nats) on a batch at given parameters."""
@@ -74,7 +82,7 @@ def loss_at(model: nn.Module, batch: Batch, at: Parameters) -> float:
 @torch.enable_grad()
 def loss_and_gradients(
     model: nn.Module, batch: Batch, at: Mapping[str, Tensor], of: Mapping[str, str] | None = None
-) -> tuple[float, Parameters]:
+) -> tuple[Tensor, Parameters]:
     """Compute the training-mode loss on a batch and its gradient.
 
     All passes from one state of the net see the same noise, the noise of the next training step.
@@ -86,26 +94,27 @@ def loss_and_gradients(
         of: layer -> parameter to differentiate by; None for all parameters by their own names.
 
     Returns:
-        The mean cross-entropy in nats, and the gradients by the keys of `of`.
+        The mean cross-entropy in nats, on the device, and the gradients by the keys of `of`.
     """
     own = {name: value.detach().requires_grad_() for name, value in at.items()}
     loss = F.cross_entropy(_forward(model, own, batch.images), batch.labels)
     wanted = own if of is None else {layer: own[name] for layer, name in of.items()}
     gradients = torch.autograd.grad(loss, list(wanted.values()), materialize_grads=True)
-    return loss.item(), dict(zip(wanted, gradients, strict=True))
+    return loss.detach(), dict(zip(wanted, gradients, strict=True))
 
 
 @torch.no_grad()
 def measure_preactivations(
-    model: nn.Module, images: Tensor, measure: Callable[[str, nn.Module, Tensor], dict[str, float]]
+    model: nn.Module, images: Tensor, measure: Callable[[str, nn.Module, Tensor], dict[str, Tensor]]
 ) -> Values:
     """Measure the inputs of the activation function of each block, in training mode.
 
     Args:
         model: the net.
         images: the input, (N, C, H, W).
-        measure: (layer, block, values) -> {metric: value}. The values have the shape (units, M): in
-            a convolutional net a unit is a channel and has a value at every location of an image.
+        measure: (layer, block, values) -> {metric: number, a tensor on the device}. The values
+            have the shape (units, M): in a convolutional net a unit is a channel and has a value at
+            every location of an image.
 
     Returns:
         The metrics; NaN for a layer with a value that is not finite.
@@ -125,12 +134,14 @@ def measure_preactivations(
     finally:
         for hook in hooks:
             hook.remove()
-    values: Values = {}
-    for layer, x in inputs.items():
-        is_finite = bool(x.isfinite().all())
-        for metric, value in measure(layer, layers[layer], x).items():
-            values[layer, metric] = value if is_finite else float("nan")
-    return values
+    finite = {(layer, ""): x.isfinite().all() for layer, x in inputs.items()}
+    measured = {
+        (layer, metric): value
+        for layer, x in inputs.items()
+        for metric, value in measure(layer, layers[layer], x).items()
+    }
+    numbers = read(finite | measured)
+    return {key: numbers[key] if numbers[key[0], ""] else math.nan for key in measured}
 
 
 def _forward(model: nn.Module, at: Parameters, images: Tensor) -> Tensor:
