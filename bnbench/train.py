@@ -32,7 +32,7 @@ from bnbench.config.schema import (
     SaveWeights,
     TrackMode,
 )
-from bnbench.data.batches import augment_light, batch_indices
+from bnbench.data.batches import augment_light, batch_indices, light_draws
 from bnbench.data.datasets import Dataset, load
 from bnbench.data.fingerprint import tensor_digest
 from bnbench.data.shifts import apply_shift
@@ -54,7 +54,7 @@ from bnbench.training.evaluation import (
     evaluating_with,
     scores,
 )
-from bnbench.training.loop import schedule, training_steps
+from bnbench.training.loop import ahead, schedule, training_steps
 from bnbench.training.optimizers import OPTIMIZERS
 
 SUBSET = 1000  # validation images that curves are drawn on; training images for exact statistics
@@ -319,7 +319,12 @@ def steps(run: Run) -> Iterator[Tensor]:
     """Take the training steps of a run; yields the training-mode loss of each."""
     recipe, model = run.recipe, run.model
     images, labels = run.splits["train"]
-    generator = torch.Generator().manual_seed(derive_seed(run.seed, "batches", "augment"))
+    augment = None
+    if recipe.augment == Augment.light:
+        generator = torch.Generator().manual_seed(derive_seed(run.seed, "batches", "augment"))
+        height = images.shape[2]
+        draws = light_draws(recipe.batch_size, height, generator, run.dataset.mirrored)
+        augment = partial(augmented, draws=ahead(draws, run.device))
     masks = freeze(model, recipe.trainable, run.seed)
     optimizer = OPTIMIZERS[recipe.optimizer](model, masks, **recipe.optimizer_options)
     return training_steps(
@@ -329,10 +334,13 @@ def steps(run: Run) -> Iterator[Tensor]:
         batches(run, recipe.steps),
         optimizer,
         rates(recipe),
-        partial(augment_light, generator=generator, flip=run.dataset.mirrored)
-        if recipe.augment == Augment.light
-        else None,
+        augment,
     )
+
+
+def augmented(images: Tensor, draws: Iterator[Tensor]) -> Tensor:
+    """The images of a batch, changed by the next of the draws."""
+    return augment_light(images, next(draws))
 
 
 def batches(run: Run, num: int) -> Iterator[Tensor]:

@@ -113,29 +113,50 @@ def permutation(n: int, seed: int) -> Tensor:
     return torch.randperm(n, generator=torch.Generator().manual_seed(seed))
 
 
-def augment_light(images: Tensor, generator: torch.Generator, flip: bool) -> Tensor:
+def light_draws(
+    num_images: int, height: int, generator: torch.Generator, flip: bool
+) -> Iterator[Tensor]:
+    """Draw what `augment_light` does to each image of a batch, for one batch after another.
+
+    Args:
+        num_images: of a batch.
+        height: H of the images; the longest move is r = max(1, H/16 rounded).
+        generator: a CPU generator, seeded with `derive_seed(seed, "batches", "augment")`.
+        flip: also mirror an image left to right with probability 1/2 (`Dataset.mirrored`).
+
+    Yields:
+        (2, num_images, 1), the pixels down and to the right, uniform over -r … r; with `flip`
+        (3, num_images, 1), and the last is 1 for a mirrored image.
+    """
+    reach = max(1, round(height / 16))
+    while True:
+        moves = torch.randint(-reach, reach + 1, (2, num_images, 1), generator=generator)
+        if flip:
+            mirror = torch.rand(1, num_images, 1, generator=generator) < 0.5
+            moves = torch.cat([moves, mirror])
+        yield moves
+
+
+def augment_light(images: Tensor, draw: Tensor) -> Tensor:
     """Move each image by a pixel or two in each direction and mirror some of them.
 
-    The move is uniform over -r … r with r = max(1, H/16 rounded). Edge pixels fill the gap: that
-    needs no knowledge of what black is after normalisation, and draws no frame around photographs.
+    Edge pixels fill the gap: that needs no knowledge of what black is after normalisation, and
+    draws no frame around photographs.
 
     Args:
         images: a batch, (N, C, H, W), raw or normalised.
-        generator: a CPU generator, seeded with `derive_seed(seed, "batches", "augment")`.
-        flip: also mirror an image left to right with probability 1/2 (`Dataset.mirrored`).
+        draw: of `light_draws`, on the same device.
 
     Returns:
         A new tensor of the same shape and memory format.
     """
     num_images, _, height, width = images.shape
-    reach = max(1, round(height / 16))
-    moves = torch.randint(-reach, reach + 1, (2, num_images, 1), generator=generator)
-    rows = (torch.arange(height) + moves[0]).clamp_(0, height - 1)
-    columns = (torch.arange(width) + moves[1]).clamp_(0, width - 1)
-    if flip:
-        mirror = torch.rand(num_images, 1, generator=generator) < 0.5
-        columns = torch.where(mirror, columns.flip(1), columns)
-    rows, columns = rows.to(images.device), columns.to(images.device)
+    down, right, *mirror = draw
+    rows, columns = (torch.arange(side, device=images.device) for side in (height, width))
+    rows = (rows + down).clamp_(0, height - 1)
+    columns = (columns + right).clamp_(0, width - 1)
+    if mirror:
+        columns = torch.where(mirror[0] > 0, columns.flip(1), columns)
     sample = torch.arange(num_images, device=images.device)[:, None, None]
     moved = images[sample, :, rows[:, :, None], columns[:, None, :]]  # (N, H, W, C)
     return torch.empty_like(images).copy_(moved.permute(0, 3, 1, 2))

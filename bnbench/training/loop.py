@@ -1,17 +1,20 @@
 """The training loop: one step after another, and nothing else.
 
 The whole data set is one tensor on the device and a batch is a selection of its rows; the optimiser
-step is one fused kernel; nothing waits for the device between evaluations.
+step is one fused kernel; nothing in a step waits for the device.
 """
 
 import math
 from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from bnbench.training.optimizers import FusedOptimizer
+
+AHEAD = 256  # steps whose draws are copied to the device at once
 
 
 def training_steps(
@@ -31,19 +34,29 @@ def training_steps(
         labels: their classes, (N,).
         batches: the indices of each batch.
         optimizer: what moves the model's parameters.
-        rate: the learning rate of step 1, 2, …
+        rate: the learning rate of step 1, 2, …; a number of the host goes to the device with the
+            call of a kernel, and so needs no copy.
         augment: a random change of a batch's images.
     """
     rows = images.permute(0, 2, 3, 1)  # in channels_last an image is one row of memory
     model.train()
-    for step, index in enumerate(batches, 1):
-        index = index.to(images.device)
+    for step, index in enumerate(ahead(batches, images.device), 1):
         batch = rows.index_select(0, index).permute(0, 3, 1, 2)
         if augment:
             batch = augment(batch)
         loss = F.cross_entropy(model(batch), labels.index_select(0, index))
         optimizer.step(torch.autograd.grad(loss, optimizer.parameters), rate(step))
         yield loss.detach()
+
+
+def ahead(draws: Iterable[Tensor], device: torch.device) -> Iterator[Tensor]:
+    """Draw for many steps on the host, and give one step's draw after another on the device.
+
+    The host waits for the device at a copy: here once in `AHEAD` steps. What is drawn is the same.
+    """
+    source = iter(draws)
+    while block := list(islice(source, AHEAD)):
+        yield from torch.stack(block).to(device)
 
 
 def schedule(shape: str, first: float, end: float, steps: int) -> Callable[[int], float]:

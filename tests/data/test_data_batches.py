@@ -1,4 +1,4 @@
-from itertools import product
+from itertools import islice, product
 
 import pytest
 import torch
@@ -7,7 +7,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bnbench.config.schema import Batches
-from bnbench.data.batches import COMPOSITIONS, augment_light, batch_indices, two_class_batches
+from bnbench.data.batches import (
+    COMPOSITIONS,
+    augment_light,
+    batch_indices,
+    light_draws,
+    two_class_batches,
+)
 
 ONE_PERMUTATION = COMPOSITIONS[:2]  # of all images is an epoch; the third is one for each class
 
@@ -172,6 +178,11 @@ def generator(seed=0):
     return torch.Generator().manual_seed(seed)
 
 
+def augmented_once(images, generator, flip):
+    """The images by the first draw of a generator."""
+    return augment_light(images, next(light_draws(len(images), images.shape[2], generator, flip)))
+
+
 def candidates(image, reach, flip):
     """Every image that augmentation may make of one image: pad with the edge, crop, mirror."""
     height, width = image.shape[1:]
@@ -190,7 +201,7 @@ def test_augmented_images_are_crops_of_the_padded_ones(side, reach, flip):
     num_images = 200
     images = torch.rand(num_images, 2, side, side, generator=generator())
     found = []
-    for image, augmented in zip(images, augment_light(images, generator(), flip), strict=True):
+    for image, augmented in zip(images, augmented_once(images, generator(), flip), strict=True):
         pool = candidates(image, reach, flip)
         found += [key for key, crop in pool.items() if torch.equal(crop, augmented)]
     assert len(found) == num_images  # each is exactly one of the candidates
@@ -204,7 +215,7 @@ def test_augmented_images_are_crops_of_the_padded_ones(side, reach, flip):
 def test_augmentation_keeps_layout_and_type_and_leaves_its_input_alone(layout):
     images = torch.rand(4, 3, 8, 8, dtype=torch.float64).to(memory_format=layout)
     before = images.clone()
-    augmented = augment_light(images, generator(), flip=True)
+    augmented = augmented_once(images, generator(), flip=True)
     assert augmented.stride() == images.stride()
     assert augmented.dtype == images.dtype
     assert torch.equal(images, before)
@@ -212,6 +223,17 @@ def test_augmentation_keeps_layout_and_type_and_leaves_its_input_alone(layout):
 
 def test_augmentation_is_a_function_of_its_generator():
     images = torch.rand(16, 1, 8, 8)
-    first, again, other = (augment_light(images, generator(seed), True) for seed in (0, 0, 1))
+    first, again, other = (augmented_once(images, generator(seed), True) for seed in (0, 0, 1))
     assert torch.equal(first, again)
     assert not torch.equal(first, other)
+
+
+@pytest.mark.parametrize("flip", [False, True])
+def test_the_draws_of_augmentation_are_pinned(flip):
+    """Of each batch the moves, then the mirrored images: other draws would change stored runs."""
+    draws, source = light_draws(16, 28, generator(), flip), generator()
+    for draw in islice(draws, 3):
+        assert torch.equal(draw[:2], torch.randint(-2, 3, (2, 16, 1), generator=source))
+        mirror = [torch.rand(16, 1, generator=source) < 0.5] if flip else []
+        assert len(draw) == 2 + len(mirror)
+        assert all(torch.equal(draw[2] == 1, one) for one in mirror)

@@ -7,7 +7,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from bnbench.training.loop import schedule, training_steps
+from bnbench.training import loop
+from bnbench.training.loop import ahead, schedule, training_steps
 from bnbench.training.optimizers import FusedSGD
 
 
@@ -79,3 +80,21 @@ def test_augmentation_sees_each_batch():
     )
     assert [loss.item() for loss in steps] == [pytest.approx(math.log(2))]
     assert seen == [(2, 1, 2, 2)]
+
+
+@pytest.mark.parametrize("number", [0, 1, 3, 7])
+def test_what_is_drawn_ahead_is_what_is_drawn(monkeypatch, number):
+    drawn = []
+
+    def draws():
+        for k in range(number):
+            drawn.append(k)
+            yield torch.full((2,), k)
+
+    monkeypatch.setattr(loop, "AHEAD", 3)
+    steps = ahead(draws(), torch.device("cpu"))
+    assert drawn == []
+    for k, draw in enumerate(steps):
+        assert draw.tolist() == [k, k]
+        assert drawn == list(range(min(number, 3 * (k // 3 + 1))))
+    assert len(drawn) == number
