@@ -89,7 +89,7 @@ class _L1Spread(_WithSpread):
 
     def population_variance(self, inputs: Iterable[Tensor], mean: Tensor) -> Tensor:
         """Compute spread2 of all inputs together (`population.HasOwnVariance`)."""
-        count, total = 0, torch.tensor(0.0)
+        count, total = 0, torch.zeros_like(mean)
         for x in inputs:
             count += values_per_channel(x)
             total = total + _deviation(x.double(), mean).sum(batch_dims(x))

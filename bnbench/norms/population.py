@@ -247,6 +247,8 @@ def merged(parts: Iterable[tuple[int, Tensor, Tensor]]) -> tuple[int, Tensor, Te
     for m, mu, sigma2 in parts:
         if not m:
             continue
+        if not count:
+            mean = m2 = torch.zeros_like(mu)  # on the device of the data
         total, delta = count + m, mu - mean
         mean = mean + delta * (m / total)
         m2 = m2 + sigma2 * m + delta.square() * (count * m / total)
