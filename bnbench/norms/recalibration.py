@@ -113,7 +113,9 @@ class _Recalibration(_BatchNorm):
     """
 
     def __init__(self, mean: Tensor, var: Tensor) -> None:
-        super().__init__(len(mean), affine=False, device=mean.device, dtype=torch.float64)
+        # torch would copy a counter of batches to the device
+        super().__init__(len(mean), affine=False, track_running_stats=False)
+        self.running_mean, self.running_var = torch.zeros_like(mean), torch.ones_like(var)
         self.mean, self.var = mean, var
 
     def forward(self, input: Tensor) -> Tensor:
