@@ -56,6 +56,7 @@ from bnbench.training.evaluation import (
 )
 from bnbench.training.loop import ahead, schedule, training_steps
 from bnbench.training.optimizers import OPTIMIZERS
+from bnbench.training.precision import precision, use_float32
 
 SUBSET = 1000  # validation images that curves are drawn on; training images for exact statistics
 TRAINING = 256  # training images that are evaluated
@@ -160,6 +161,7 @@ def train_run(
         **circumstances(recipe.results),
         "device": device_name(run.device),
         "threads": recipe.threads,
+        **precision(),
         "wandb_id": wandb_log.id if wandb_log else None,
     }
     write_whole(folder.meta, as_json(meta))
@@ -240,6 +242,7 @@ def assemble(
     recipe: Recipe, seed: int, device: torch.device, dataset: Dataset, splits: dict[str, Images]
 ) -> Run:
     """Build the untrained net of a run, its weights drawn from the seed, around some data."""
+    use_float32()
     kind, options = MODELS[recipe.model], recipe.norm_options
     kernels.require(options.get("backend", "reference"))  # no other may compute under its name
     norm = partial(NORMS[recipe.norm], spatial_dims=kind.spatial_dims, **options)

@@ -48,6 +48,8 @@ CIRCUMSTANCES = {
 META = {
     **CIRCUMSTANCES,
     "threads?": int,
+    "matmul_precision?": str,
+    "tf32?": bool,
     "wandb_id?": (WANDB_ID, None),
 }
 SCALAR = (str, float, bool, None)

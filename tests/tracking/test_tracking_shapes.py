@@ -94,6 +94,7 @@ def test_a_value_is_checked_to_its_leaves(value, complaint):
         (META, {"wandb_id": {}}, "wandb_id"),
         (META, {"wandb_id": "../../x"}, "wandb_id"),
         (META, {"schema": "2"}, "schema"),
+        (META, {"tf32": "no"}, "tf32"),
         (TUNE, {"seeds": [[]], "low": 0.1, "high": 1, "arms": []}, "seeds[0]"),
         ([CLAIM], [{"id": "../E1"}], "[0].id"),
         (SUMMARY, {"status": ["done"]}, "status"),
