@@ -1,4 +1,7 @@
-"""Time the training loop and the layer: `python scripts/bench.py [--rounds 40]`; one thread."""
+"""Time the training loop and the layer: `python scripts/bench.py [--rounds 40]`; one thread.
+
+`--profile` says instead what share of a run's time its training steps, evaluation and W&B take.
+"""
 
 import sys
 from collections.abc import Sequence
@@ -8,33 +11,45 @@ from typing import Any
 
 import torch
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 from bnbench.bench import layer as bench_layer
 from bnbench.bench import loop as bench
+from bnbench.bench import shares
 from bnbench.commands.arguments import Parser, folder_argument
+from bnbench.config.quoting import for_hydra
 from bnbench.data.files import missing_files
 from bnbench.drawing.bench_figure import draw
 from bnbench.norms import kernels
 from bnbench.tracking.csv_log import write_table
 from bnbench.tracking.meta import circumstances
 
+DIGITS = "digits"  # which come with the suite
+
 
 def main() -> int:
     """Print each comparison as it comes; write CSV files and a figure to <results>."""
     parser = Parser(description=__doc__)
-    parser.add_argument("--data", default="fashion_mnist", choices=("fashion_mnist", "mnist"))
+    parser.add_argument("--data", choices=("fashion_mnist", "mnist"), help="default: fashion_mnist")
     parser.add_argument("--root", type=folder_argument, default=Path("data"))
     parser.add_argument("--results", type=folder_argument, default=Path("results"))
     parser.add_argument("--rounds", type=int, default=40)
     parser.add_argument("--only", choices=("loop", "layer"))
+    parser.add_argument(
+        "--profile", action="store_true", help="shares of a run's time, by default on digits"
+    )
     args = parser.parse_args()
     if args.rounds < 2:
         parser.error(f"--rounds {args.rounds}: expected at least 2")
-    if args.only != "layer" and (problem := missing_files(args.data, args.root)):
+    data = args.data or (DIGITS if args.profile else "fashion_mnist")
+    reads_files = data != DIGITS and args.only != "layer"
+    if reads_files and (problem := missing_files(data, args.root)):
         print(problem, file=sys.stderr)
         return 2
     torch.set_num_threads(1)
+    if args.profile:
+        show_profile(Console(), [f"data={data}", f"data.root={for_hydra(str(args.root))}"])
+        return 0
     args.results.mkdir(parents=True, exist_ok=True)
     console = Console()
     facts = circumstances(args.results)
@@ -52,12 +67,12 @@ def main() -> int:
         backends.remove("cpp")
     if args.only != "layer":
         loop = []
-        for ratio in bench.run(args.data, args.root, args.rounds, backends):
+        for ratio in bench.run(data, args.root, args.rounds, backends):
             loop.append(ratio)
             progress = f"{ratio.what}: {ratio.fast} is {ratio.median:.2f} times as fast"
             console.print(progress, style="dim")
         show_loop(console, loop)
-        write(args.results / "bench.csv", loop, {"data": args.data, **machine})
+        write(args.results / "bench.csv", loop, {"data": data, **machine})
     if args.only != "loop":
         layer = []
         for row in bench_layer.run(args.rounds, backends=backends):
@@ -72,6 +87,22 @@ def main() -> int:
         draw(args.results / "bench_layer.csv", args.results)
     console.print(f"{args.rounds} rounds each, one thread; written to {args.results}/bench*")
     return 0
+
+
+def show_profile(console: Console, overrides: list[str]) -> None:
+    """Profile each family of arms as a row of a table, and say what was timed."""
+    numbers = [Column(name, justify="right") for name in ("runs", "s each", *shares.PARTS, "rest")]
+    table = Table("trained", *numbers, box=None)
+    for row in shares.run(overrides):
+        console.print(f"{row.family}: {row.seconds:.2f} s a run", style="dim")
+        parts = (f"{100 * part:.0f} %" for part in (*row.parts.values(), row.rest))
+        table.add_row(row.family, str(row.runs), f"{row.seconds:.2f}", *parts)
+    console.print(table)
+    console.print(
+        "CPU seconds of the training thread; rest: to build nets and to write files. Imports, "
+        "loading data and W&B's start are left out: a worker pays them once.",
+        soft_wrap=True,
+    )
 
 
 def show_loop(console: Console, ratios: Sequence[bench.Ratio]) -> None:
