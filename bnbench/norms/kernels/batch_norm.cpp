@@ -41,6 +41,7 @@ using Floats = std::vector<float>;
 constexpr int64_t CHUNK = 1 << 16;   // values whose statistics are taken at once: 256 KB
 constexpr int64_t RUN = 1 << 12;     // values of a channel that are summed in float32: many lanes,
 constexpr int64_t ROWS = 1 << 8;     // or, where each channel has one lane, so many
+constexpr int64_t STRIP = 1 << 4;    // rows that are read side by side: as many streams
 constexpr int64_t LANES = 1 << 4;    // sums that run side by side over the values of a channel
 constexpr int64_t LEAST = 1 << 4;    // values of a channel in a chunk, beside which sums are small
 constexpr int64_t FIRST = 16;        // values of a channel whose mean is the shift
@@ -159,7 +160,7 @@ struct Planes {
     });
   }
 
-  // s[c], t[c] += f(table(c), at) for every value of a chunk, which `at` reads
+  // s[c], t[c] += f(table(c), at) for every value of a chunk: c reads what a channel has, at x
   template <class T, class F>
   void sum(int64_t c0, int64_t c1, int64_t n0, int64_t n1, float* s, float* t, T table, F f) const {
     Floats lanes(2 * LANES * (c1 - c0));
@@ -168,7 +169,7 @@ struct Planes {
       held += S;
       const bool full = held >= RUN || n + 1 == n1;
       for (int64_t c = c0; c < c1; c++) {
-        const auto channel = table(c);
+        const auto channel = table(At<float>{c});
         float* a = &lanes[2 * LANES * (c - c0)];
         const int64_t end = (n * C + c + 1) * S;
         for (int64_t start = end - S; start < end; start += RUN) {
@@ -219,7 +220,7 @@ struct Planes {
           const int64_t start = first + from, width = std::min(length, S - from);
           float* block = writer.begin(start);
           for (int64_t c = c0; c < c1; c++) {
-            const auto channel = table(c);
+            const auto channel = table(At<float>{c});
             const int64_t plane = (c - c0) * S;
 #pragma omp simd
             for (int64_t i = plane; i < plane + width; i++) {
@@ -259,28 +260,31 @@ struct Rows {
 
   template <class T, class F>
   void sum(int64_t, int64_t, int64_t r0, int64_t r1, float* s, float* t, T table, F f) const {
-    int64_t c = 0;  // many channels at once, whose sums stay in registers
-    for (; c + 128 <= C; c += 128) sum_tile<128>(c, r0, r1, s, t, table, f);
-    for (; c + 64 <= C; c += 64) sum_tile<64>(c, r0, r1, s, t, table, f);
-    for (; c + 16 <= C; c += 16) sum_tile<16>(c, r0, r1, s, t, table, f);
-    for (; c < C; c++) sum_tile<1>(c, r0, r1, s, t, table, f);
+    for (int64_t from = r0; from < r1; from += STRIP) {
+      const int64_t to = std::min(r1, from + STRIP);
+      int64_t c = 0;  // many channels at once, whose sums stay in registers
+      for (; c + 4 * WIDTH <= C; c += 4 * WIDTH) sum_tile<Several, 4>(c, from, to, s, t, table, f);
+      for (; c + WIDTH <= C; c += WIDTH) sum_tile<Several, 1>(c, from, to, s, t, table, f);
+      for (; c < C; c++) sum_tile<float, 1>(c, from, to, s, t, table, f);
+    }
   }
 
-  template <int width, class T, class F>
+  template <class V, int width, class T, class F>
   void sum_tile(int64_t c0, int64_t r0, int64_t r1, float* s, float* t, T table, F f) const {
-    float a[width] = {}, b[width] = {};
+    constexpr int64_t step = sizeof(V) / 4;
+    V a[width], b[width];
+    std::memcpy(a, s + c0, sizeof a);
+    std::memcpy(b, t + c0, sizeof b);
     for (int64_t r = r0; r < r1; r++) {
-#pragma omp simd
+#pragma GCC unroll 4
       for (int64_t j = 0; j < width; j++) {
-        const auto pair = f(table(c0 + j), At<float>{r * C + c0 + j});
+        const auto pair = f(table(At<V>{c0 + j * step}), At<V>{r * C + c0 + j * step});
         a[j] += pair.s;
         b[j] += pair.t;
       }
     }
-    for (int64_t j = 0; j < width; j++) {
-      s[c0 + j] += a[j];
-      t[c0 + j] += b[j];
-    }
+    std::memcpy(s + c0, a, sizeof a);
+    std::memcpy(t + c0, b, sizeof b);
   }
 
   template <class T, class F>
@@ -294,7 +298,7 @@ struct Rows {
         for (int64_t r = r0; r < r1; r++, block += C) {
 #pragma omp simd
           for (int64_t c = 0; c < C; c++) {
-            block[c] = f(table(c), At<float>{r * C + c});
+            block[c] = f(table(At<float>{c}), At<float>{r * C + c});
           }
         }
         writer.end(r0 * C, (r1 - r0) * C);
@@ -328,6 +332,11 @@ struct Norm {
   }
 };
 
+template <class V>
+struct Mu {
+  V shift, residual;
+};
+
 // Algorithm 1, lines 1 and 2. A chunk whose mean is far from the shift, by its own spread, has its
 // sums taken about that mean once more.
 template <class Layout>
@@ -345,11 +354,10 @@ void statistics(const Layout& layout, const float* x, float* shift, float* resid
     const auto take_sums = [&] {
       std::fill(sums.begin(), sums.end(), 0);
       std::fill(squares.begin(), squares.end(), 0);
-      struct Mu { float shift, residual; };
       layout.sum(
           c0, c1, n0, n1, sums.data(), squares.data(),
-          [shift, r = centre.data()](int64_t c) { return Mu{shift[c], r[c]}; },
-          [x](Mu mu, auto at) {
+          [shift, r = centre.data()](auto c) { return Mu<decltype(c(r))>{c(shift), c(r)}; },
+          [x](auto mu, auto at) {
             const auto d = at(x) - mu.shift - mu.residual;
             return Pair<decltype(at(x))>{d, d * d};
           });
@@ -387,14 +395,19 @@ void normalise(const Layout& layout, const float* x, float* y, const Norm& norm)
   }
   struct Affine { float shift, scale, offset; };
   layout.map(
-      y, [shift = norm.shift, a = scale.data(), b = offset.data()](int64_t c) {
-        return Affine{shift[c], a[c], b[c]};
+      y, [shift = norm.shift, a = scale.data(), b = offset.data()](auto c) {
+        return Affine{c(shift), c(a), c(b)};
       },
       [x](Affine p, auto at) {
         const float y = (at(x) - p.shift) * p.scale + p.offset;
         return relu && y < 0 ? 0 : y;  // a NaN stays one
       });
 }
+
+template <class V>
+struct Channel {
+  V shift, residual, scale, offset, slope, level;
+};
 
 // The gradients at the end of section 3. With relu, dy counts where y > 0.
 template <bool relu, class Layout>
@@ -406,12 +419,11 @@ void gradients(const Layout& layout, const float* dy, const float* x, float* dx,
     scale[c] = static_cast<float>(norm.scale(c));
     offset[c] = static_cast<float>(norm.offset(c));
   }
-  struct Channel { float shift, residual, scale, offset, slope, level; };
   const auto table = [shift = norm.shift, residual = norm.residual, a = scale.data(),
-                      b = offset.data(), s = slope.data(), l = level.data()](int64_t c) {
-    return Channel{shift[c], residual[c], a[c], b[c], s[c], l[c]};
+                      b = offset.data(), s = slope.data(), l = level.data()](auto c) {
+    return Channel<decltype(c(s))>{c(shift), c(residual), c(a), c(b), c(s), c(l)};
   };
-  const auto passed = [dy](Channel p, auto at, auto shifted) {
+  const auto passed = [dy](auto p, auto at, auto shifted) {
     const auto g = at(dy);
     if constexpr (!relu) return g;
     // as torch's ReLU, also where y is a NaN
@@ -420,7 +432,7 @@ void gradients(const Layout& layout, const float* dy, const float* x, float* dx,
   Floats sums(layout.chunks() * C), dots(layout.chunks() * C);  // of dy and of dy (x - mu)
   layout.each_chunk([&](int64_t k, int64_t c0, int64_t c1, int64_t n0, int64_t n1, int64_t) {
     layout.sum(c0, c1, n0, n1, &sums[k * C], &dots[k * C], table,
-               [=](Channel p, auto at) {
+               [=](auto p, auto at) {
                  const auto shifted = at(x) - p.shift, g = passed(p, at, shifted);
                  return Pair<decltype(at(x))>{g, g * (shifted - p.residual)};
                });
@@ -437,7 +449,7 @@ void gradients(const Layout& layout, const float* dy, const float* x, float* dx,
     slope[c] = static_cast<float>(-norm.scale(c) * inv_std * inv_std * dot / m);
     level[c] = static_cast<float>(-norm.scale(c) * sum / m);
   }
-  layout.map(dx, table, [=](Channel p, auto at) {
+  layout.map(dx, table, [=](auto p, auto at) {
     const float shifted = at(x) - p.shift;
     return passed(p, at, shifted) * p.scale + ((shifted - p.residual) * p.slope + p.level);
   });
