@@ -28,7 +28,7 @@ JOBS_slurm           := array_parallelism
 JOBS_submitit_slurm  := array_parallelism
 
 .DEFAULT_GOAL := help
-.PHONY: help sweep test check types all-tests report claims gallery bench cost status data sync dashboard clean distclean
+.PHONY: help sweep test check types all-tests report claims gallery bench plan status data sync dashboard clean distclean
 
 help:  ## show this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -76,8 +76,8 @@ gallery: .venv/ready $(addprefix .venv/ready-,$(EXTRA_$(LAUNCHER)))  ## pictures
 bench: .venv/ready  ## time the training loop and the layer (paired ratios, some minutes)
 	@$(RUN) scripts/bench.py $(if $(DATA),--data $(call quoted,$(DATA))) $(ARGS)
 
-cost: .venv/ready  ## what a request would cost: arms, runs, steps; hours with ARGS=--time (by default the claims on CIFAR-10)
-	@$(RUN) scripts/cost.py $(if $(EXP),$(call quoted,experiment=$(EXP))) $(OVERRIDES)
+plan: .venv/ready $(addprefix .venv/ready-,$(EXTRA_$(LAUNCHER)))  ## what the same sweep would do: arms, done or missing, and minutes (ARGS=claims=all for the claims)
+	@$(RUN) scripts/plan.py $(if $(EXP)$(findstring claims=,$(ARGS)),$(if $(EXP),$(call quoted,experiment=$(EXP))),$(call quoted,experiment=$(DEFAULT_EXP))) $(OVERRIDES)
 
 status: .venv/ready  ## what became of every experiment's runs
 	@$(RUN) scripts/status.py $(ARGS)

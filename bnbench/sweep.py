@@ -22,7 +22,7 @@ from omegaconf import DictConfig
 from rich.console import Console
 
 from bnbench import CONFIGS, cli
-from bnbench.config.arms import flatten, num_steps, science, typed
+from bnbench.config.arms import flatten, science, typed
 from bnbench.config.checks import RequestError
 from bnbench.config.labels import arm_labels, count_label, duration_label
 from bnbench.config.quoting import elsewhere, make, quoted, shown_path
@@ -33,6 +33,7 @@ from bnbench.request.grid import check_overrides
 from bnbench.request.hydra_internals import Loader, answer, argument_parser, current_loader
 from bnbench.request.provenance import RequestSource
 from bnbench.request.refusal import REFUSED, one_line, print_error
+from bnbench.running.estimate import Estimate, time_left
 from bnbench.running.launch import Work, train_missing
 from bnbench.running.process import STOPPED, follow, leading
 from bnbench.running.progress import Watcher
@@ -174,7 +175,7 @@ def run(read: Callable[[], cli.Request], command: str) -> Outcome:
     """
     console = terminal()
     started, clock_started = datetime.now(UTC), time.monotonic()
-    work, todo, number = None, {}, 0
+    work, todo, number, estimate = None, {}, 0, Estimate()
     while True:
         request, number = read(), number + 1
         work = Work(request, work)
@@ -190,8 +191,10 @@ def run(read: Callable[[], cli.Request], command: str) -> Outcome:
         describe_experiments(request, command, started, None)
         todo |= {path: arm for arm, paths in lacking.items() for path in paths}
         if lacking:
-            steps = {arm.id: num_steps(arm.config) for arm in request.arms.values()}
-            with Watcher(work, lacking, console, labels(request), steps):
+            if number == 1:
+                estimate.read_request(request)
+            left = time_left(estimate, request, lacking)
+            with Watcher(work, lacking, console, labels(request), left):
                 train_missing(work, task)
         if not lacking or request.found == request.tuned:
             break

@@ -26,14 +26,13 @@ MAY_IMPORT = {
     ("gallery",): {
         *("analysis", "config", "drawing", "measured", "models", "probes", "tracking", "train"),
     },
-    ("bench",): {"cli", "config", "data", "models", "norms", "train", "training"},
+    ("bench",): {"config", "data", "models", "norms", "train", "training"},
     ("claims",): {"analysis", "config", "drawing", "pages", "request", "tracking"},
     ("running",): {"analysis", "cli", "config", "pages", "request", "tracking"},
     ("sweep",): {"cli", "config", "request", "running", "tracking", "train"},
     ("commands",): {
         *("analysis", "bench", "claims", "cli", "config", "dashboard", "data", "drawing"),
         *("gallery", "measured", "norms", "pages", "request", "running", "sweep", "tracking"),
-        "train",
     },
 }
 OPEN = {"ROOT", "CONFIGS", "__version__"}

@@ -4,7 +4,6 @@ The images have the shape and number of the data set's, which need not be on dis
 small that no net diverges. The clock waits for the device to end its work.
 """
 
-import json
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -15,8 +14,7 @@ import torch
 from torch import Tensor
 
 from bnbench import train
-from bnbench.bench.cost import ArmRuns, Cost
-from bnbench.config.arms import num_train, science
+from bnbench.config.arms import num_train
 from bnbench.config.recipe import resolve
 from bnbench.config.schema import DATA_SHAPES, NUM_CLASSES, Config
 from bnbench.data.datasets import MIRRORED, Dataset, Split
@@ -27,7 +25,6 @@ STEPS = 10**6  # more than are timed
 WARM_UP = 3  # blocks of steps, before any is timed
 FEWEST = 3  # blocks that are timed, however long they take
 BLOCK = {"cuda": 10, "cpu": 1}  # steps between two waits for the device
-EVALUATED = {"cuda": train.SUBSET, "cpu": 100}  # images of a split whose evaluation is timed
 
 Clock = Callable[[], float]
 
@@ -40,7 +37,8 @@ class Pace:
         step: of training, the median over blocks of steps.
         least, most: the fastest and the slowest block.
         blocks: number of blocks.
-        image: to evaluate one image under every policy, with its share of measuring statistics.
+        point: to evaluate some images of two splits under every policy, statistics included.
+        images: how many of each.
         probe: to probe the net once.
     """
 
@@ -48,46 +46,21 @@ class Pace:
     least: float
     most: float
     blocks: int
-    image: float
+    point: float
+    images: int
     probe: float
 
-    def seconds(self, runs: ArmRuns) -> tuple[float, float]:
-        """Estimate the seconds of all runs of an arm: to train, and to evaluate and probe."""
-        probed = runs.points + runs.runs if runs.config.probes else 0
-        evaluation = runs.evaluated(train.SUBSET) * self.image + probed * self.probe
-        return runs.steps * self.step, evaluation
 
-
-def setting(config: Config) -> str:
-    """Write the settings that the time of a step and an evaluation depends on, as one text."""
-    canonical = science(config)
-    parts = {key: canonical[key] for key in ("model", "norm", "placement", "batch_size", "probes")}
-    parts["model"] = {k: v for k, v in canonical["model"].items() if k != "init"}
-    parts["data"] = {key: canonical["data"][key] for key in ("name", "augment")}
-    parts["optim"] = canonical["optim"]["name"]
-    budget = ("steps", "eval_points", "thresholds")
-    parts["train"] = {k: v for k, v in canonical["train"].items() if k not in budget}
-    return json.dumps(parts, sort_keys=True)
-
-
-def settings(cost: Cost) -> dict[str, Config]:
-    """Map each distinct setting to the configuration of one of its arms."""
-    return {setting(runs.config): runs.config for runs in reversed(cost.arms.values())}
-
-
-def spent(cost: Cost, paces: dict[str, Pace]) -> tuple[float, float]:
-    """Add up the seconds of an experiment: of training, and of evaluation and probing."""
-    pairs = [paces[setting(runs.config)].seconds(runs) for runs in cost.arms.values()]
-    return sum(training for training, _ in pairs), sum(evaluation for _, evaluation in pairs)
-
-
-def pace(config: Config, blocks: int, limit: float, clock: Clock | None = None) -> Pace:
+def pace(
+    config: Config, blocks: int, limit: float, images: int, clock: Clock | None = None
+) -> Pace:
     """Time the training steps and an evaluation of one arm on the device of its configuration.
 
     Args:
         config: of the arm.
         blocks: of steps to time.
         limit: seconds after which no further block of steps is begun.
+        images: of a split to evaluate, where it has as many.
         clock: gives the time in seconds once the device has ended its work.
     """
     torch.set_num_threads(config.threads)
@@ -105,7 +78,7 @@ def pace(config: Config, blocks: int, limit: float, clock: Clock | None = None) 
                 next(steps)
             before, now = now, clock()
             times.append((now - before) / BLOCK[kind])
-        number = min(EVALUATED[kind], *(len(labels) for _, labels in run.splits.values()))
+        number = min(images, *(len(labels) for _, labels in run.splits.values()))
         splits = {name: (x[:number], y[:number]) for name, (x, y) in run.splits.items()}
         keys = {name: (name, number) for name in splits}
         source = train.statistics_source(run)
@@ -115,9 +88,9 @@ def pace(config: Config, blocks: int, limit: float, clock: Clock | None = None) 
         def evaluation() -> None:
             evaluate(run.model, splits, keys, run.recipe.policies, source)
 
-        image = timed(evaluation, clock) / (len(splits) * number)
+        point = timed(evaluation, clock)
         probing = timed(lambda: probe(0), clock) if config.probes else 0.0
-    return Pace(median(times), min(times), max(times), len(times), image, probing)
+    return Pace(median(times), min(times), max(times), len(times), point, number, probing)
 
 
 def timed(work: Callable[[], object], clock: Clock) -> float:

@@ -7,6 +7,7 @@ python scripts/claims.py results=elsewhere     # other overrides are those of sc
 """
 
 import sys
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 
 import hydra
@@ -14,6 +15,7 @@ import hydra
 from bnbench import CONFIGS, ROOT, cli
 from bnbench.claims import files
 from bnbench.claims.judge import judge
+from bnbench.claims.records import Claim
 from bnbench.claims.registry.table import claims_on, experiments
 from bnbench.claims.study import IntegrityError, Study
 from bnbench.commands.arguments import command_facts
@@ -41,6 +43,32 @@ def main() -> int:
     return 1
 
 
+def asked(argv: Sequence[str]) -> tuple[Mapping[str, Claim], list[str], list[str]]:
+    """Read which claims a command line asks for.
+
+    Returns:
+        All claims on its data set, the experiments that the asked ones need, and the overrides.
+
+    Raises:
+        RequestError: there is no such claim, or more than one data set.
+    """
+    overrides = [word for word in argv if not word.startswith(ONLY)]
+    wanted = [
+        name
+        for word in argv
+        if word.startswith(ONLY)
+        for name in word.removeprefix(ONLY).strip("[]").split(",")
+    ]
+    data = next((word[5:] for word in reversed(overrides) if word.startswith("data=")), DEFAULT)
+    if "," in data:
+        raise RequestError(f"data={data}: expected one data set, each has a scoreboard of its own")
+    claims = claims_on(data)
+    for name in wanted:
+        if name not in claims:
+            raise RequestError(f"{ONLY}{name}: {allowed(name, list(claims))}")
+    return claims, experiments(claims[name] for name in wanted or claims), overrides
+
+
 def judged(argv: list[str]) -> int:
     """Do what a command line asks for; the exit code.
 
@@ -54,21 +82,8 @@ def judged(argv: list[str]) -> int:
         if word.startswith("-"):
             return print_error(f"{word}: no such option, expected {ONLY}<ids> or an override")
     started = datetime.now(UTC)
-    overrides = [word for word in argv if not word.startswith(ONLY)]
-    wanted = [
-        name
-        for word in argv
-        if word.startswith(ONLY)
-        for name in word.removeprefix(ONLY).strip("[]").split(",")
-    ]
-    data = next((word[5:] for word in reversed(overrides) if word.startswith("data=")), DEFAULT)
-    if "," in data:
-        return print_error(f"data={data}: expected one data set, each has a scoreboard of its own")
-    claims = claims_on(data)
-    for name in wanted:
-        if name not in claims:
-            return print_error(f"{ONLY}{name}: {allowed(name, list(claims))}")
-    if names := experiments(claims[name] for name in wanted or claims):
+    claims, names, overrides = asked(argv)
+    if names:
         outcome = sweep([f"experiment={','.join(names)}", *overrides])
         if isinstance(outcome, int):
             return outcome

@@ -206,9 +206,14 @@ def is_there(path: Path) -> bool:
     return True
 
 
+def on_gpu(device: str) -> bool:
+    """Whether arms with this `device` are trained on a GPU."""
+    return device == "cuda" or (device == "auto" and NVIDIA.exists())
+
+
 def default_jobs(device: str) -> int:
     """Count the workers of a sweep: one per core, or one where there is a GPU to train on."""
-    if device == "cuda" or (device == "auto" and NVIDIA.exists()):
+    if on_gpu(device):
         return 1
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 

@@ -9,10 +9,14 @@ from pathlib import Path
 
 from hydra.core.utils import JobReturn, JobStatus
 from hydra.types import TaskFunction
+from omegaconf import DictConfig, OmegaConf
 
 from bnbench.cli import Arm, Request
 from bnbench.config.arms import asked_shifts
+from bnbench.config.schema import Config
+from bnbench.request.clusters import RAY, SUBMITIT, plugin
 from bnbench.request.hydra_internals import error_of, make_launcher
+from bnbench.request.preflight import default_jobs
 from bnbench.request.refusal import first
 from bnbench.running.clusters import attended
 from bnbench.tracking.csv_log import read_shifts
@@ -53,12 +57,7 @@ class Work:
 
     def settled(self, run: RunFolder) -> bool:
         """Whether a run has its result, unharmed, and every shift that is asked for."""
-        try:
-            summary = run.read_result(restore=True)
-        except (FileNotFoundError, DamagedError):
-            return False
-        asked = asked_shifts(self.arm_of[run].config)
-        return not asked or asked <= {row[:3] for row in read_shifts(run, summary)}
+        return is_settled(run, self.arm_of[run].config, restore=True)
 
     def failed(self, run: RunFolder) -> bool:
         """Whether a run has failed in this sweep."""
@@ -82,6 +81,32 @@ class Work:
             if not self.failed(run) and not self.settled(run):
                 found.setdefault(arm.id, []).append(run)
         return found
+
+
+def is_settled(run: RunFolder, config: Config, restore: bool = False) -> bool:
+    """Whether a run of an arm has its result, unharmed, and every shift that is asked for.
+
+    Args:
+        run: its folder.
+        config: of the arm.
+        restore: write a file anew whose torn end is known.
+    """
+    try:
+        summary = run.read_result(restore=restore)
+    except (FileNotFoundError, DamagedError):
+        return False
+    asked = asked_shifts(config)
+    return not asked or asked <= {row[:3] for row in read_shifts(run, summary)}
+
+
+def num_workers(launcher: DictConfig) -> int | None:
+    """How many arms a launcher trains at once; None where a cluster decides it."""
+    if (jobs := OmegaConf.select(launcher, "n_jobs")) is not None:
+        return jobs if jobs > 0 else default_jobs("cpu")
+    if plugin(launcher) == RAY:
+        cpus = launcher.ray.init.get("num_cpus")
+        return cpus and max(1, int(cpus // max(1, launcher.ray.remote.get("num_cpus") or 1)))
+    return None if plugin(launcher) == SUBMITIT else 1
 
 
 def train_missing(work: Work, task: TaskFunction) -> None:

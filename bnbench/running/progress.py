@@ -21,7 +21,8 @@ from rich.table import Column, Table
 from rich.text import Text
 
 from bnbench.config.labels import duration_label
-from bnbench.running.launch import Work
+from bnbench.running.estimate import TimeLeft
+from bnbench.running.launch import Work, modified
 from bnbench.tracking.csv_log import latest
 from bnbench.tracking.run_dir import RunFolder
 from bnbench.tracking.stored import DamagedError
@@ -37,8 +38,8 @@ WIDEST = 120  # columns, beyond which the picture does not grow
 class Row:
     """A run that is being trained: what its arm is called, and how far it is."""
 
+    run: RunFolder
     label: str
-    seed: int
     step: int
     steps: int
     accuracy: float | None
@@ -51,7 +52,7 @@ class Row:
         value = "starting" if self.accuracy is None else f"val {100 * self.accuracy:4.1f} %"
         steps = f"{self.steps:,}"
         told = f" step {self.step:>{len(steps)},}/{steps} {value:>11}"
-        seed = f" seed {self.seed}"
+        seed = f" seed {self.run.seed}"
         label, room = self.label, max(1, width - len(seed + told) - 2)
         if len(label) > room:
             head = (room - 1) // 2
@@ -69,7 +70,7 @@ class Watcher:
         arms: arm id -> the folders of its runs, for the arms that are to be trained.
         console: where to print; a terminal that can move its cursor gets a live picture.
         labels: arm id -> what the picture calls it.
-        steps: arm id -> the steps of its runs, by which the time left is estimated.
+        left: what estimates the time left, of the same runs.
     """
 
     def __init__(
@@ -78,13 +79,14 @@ class Watcher:
         arms: Mapping[str, Sequence[RunFolder]],
         console: Console,
         labels: Mapping[str, str],
-        steps: Mapping[str, int],
+        left: TimeLeft,
     ):
-        self.work, self.console, self.labels, self.steps = work, console, labels, steps
+        self.work, self.console, self.labels, self.left = work, console, labels, left
         self.arms = dict(arms)
         self.pending = dict.fromkeys(arms)  # in their order
         self.arm_of = {run: arm for arm, runs in arms.items() for run in runs}
         self.open = set(self.arm_of)
+        self.begun = {run: modified(run.config) for run in self.open}  # by an earlier attempt
         # of runs that have a result: its test accuracy, and what is odd about it
         self.results: dict[RunFolder, tuple[float | None, list[str]]] = {}
         self.rows: list[Row] = []
@@ -93,7 +95,6 @@ class Watcher:
         self.live = Live(
             console=console, get_renderable=self.picture, auto_refresh=False, transient=True
         )
-        self.started = time.monotonic()
 
     def __enter__(self) -> "Watcher":
         if self.console.is_interactive:
@@ -118,10 +119,12 @@ class Watcher:
         for run in list(self.open):
             if self.work.failed(run):
                 self.open.discard(run)
+                self.left.close(run)
                 self.tell_failure(run)
             elif self.work.settled(run):
                 self.open.discard(run)
-                self.results[run] = result(run)
+                self.results[run] = self.result(run)
+        self.left.count(time.monotonic(), self.is_begun())
         self.rows = self.running() if self.live.is_started else []
         for arm in [arm for arm in self.pending if not self.open & set(self.arms[arm])]:
             self.tell(arm)
@@ -134,15 +137,31 @@ class Watcher:
         for run, arm in self.arm_of.items():
             if run in self.open and run.is_held():
                 step, accuracy = latest(run.metrics, SHOWN) or (0, None)
-                rows.append(Row(self.labels[arm], run.seed, step, self.steps[arm], accuracy))
+                steps = self.left.loads[run].steps
+                rows.append(Row(run, self.labels[arm], step, steps, accuracy))
         return rows
 
-    def time_left(self) -> float | None:
-        """Seconds until all is done, if a step goes on taking as long; None before the first."""
-        total = sum(self.steps[arm] for arm in self.arm_of.values())
-        done = total - sum(self.steps[self.arm_of[run]] for run in self.open)
-        done += sum(row.step for row in self.rows)
-        return (time.monotonic() - self.started) * (total - done) / done if done else None
+    def is_begun(self) -> bool:
+        """Whether any run is trained yet, or has been."""
+        return self.left.begun or any(run not in self.open or run.is_held() for run in self.arm_of)
+
+    def time_left(self, rows: Sequence[Row]) -> float:
+        """Estimate the seconds until all is done, from runs that are being trained."""
+        return self.left.seconds({row.run: row.step for row in rows})
+
+    def result(self, run: RunFolder) -> tuple[float | None, list[str]]:
+        """Read the test accuracy of a run and what is odd about it, and note what it took."""
+        with suppress(FileNotFoundError, DamagedError):
+            summary = run.read_summary()
+            begun, ended = modified(run.config), modified(run.summary)
+            if begun and ended and begun != self.begun[run]:  # not only evaluated under shifts
+                whole = max(summary["seconds"], (ended - begun) / 1e9)
+                self.left.end(run, summary["seconds"], whole, summary["steps"])
+            odd = [word for word in ODD if summary["status"] == word or summary.get(word) is True]
+            self.left.close(run)
+            return summary["metrics"].get("test/accuracy"), odd
+        self.left.close(run)
+        return None, []
 
     def picture(self) -> Constrain:
         """Draw what a terminal shows now: the bar over all runs, a line per run in training."""
@@ -155,8 +174,7 @@ class Watcher:
         ):
             if count:
                 told.append(" · ", "dim").append(f"{count} {word}", style)
-        if (left := self.time_left()) is not None:
-            told.append(" · ", "dim").append(f"{duration_label(left)} left")
+        told.append(" · ", "dim").append(f"{duration_label(self.time_left(self.rows))} left")
         bar = ProgressBar(
             *(total, done), style="bright_black", complete_style="green", finished_style="green"
         )
@@ -185,7 +203,7 @@ class Watcher:
             self.console.print(line)
         else:
             test = [f"test accuracy {100 * mean(known):.1f} %"] if known else []
-            left = duration_label(self.time_left() or 0)
+            left = duration_label(self.time_left(self.running()))
             line = f"[{place.strip()}] {arm}  {', '.join([reached, *test, *odd])}  ({left} left)"
             self.console.print(line, highlight=False, markup=False, soft_wrap=True)
 
@@ -194,12 +212,3 @@ class Watcher:
         if self.live.is_started:
             what = f"{self.labels[self.arm_of[run]]}, seed {run.seed}: {self.work.reason(run)}"
             self.console.print(Text.assemble(("✗ failed ", "bold red"), what))
-
-
-def result(run: RunFolder) -> tuple[float | None, list[str]]:
-    """Read the test accuracy of a run, and what is odd about it: that it diverged, or got stuck."""
-    with suppress(FileNotFoundError, DamagedError):
-        summary = run.read_summary()
-        odd = [word for word in ODD if summary["status"] == word or summary.get(word) is True]
-        return summary["metrics"].get("test/accuracy"), odd
-    return None, []

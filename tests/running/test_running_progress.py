@@ -1,8 +1,10 @@
 """What a sweep says while it runs, on terminals of fixed size, from made-up run folders."""
 
 import io
+import os
 import re
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from rich.console import Console
@@ -41,12 +43,32 @@ def arms(tmp_path):
     return folders
 
 
-def watcher(arms, console, labels=None, steps=400):
+class FoundLeft:
+    """The time left as two minutes; it remembers what it is told."""
+
+    def __init__(self, runs):
+        self.loads = {run: SimpleNamespace(steps=400) for run in runs}
+        self.begun, self.ended, self.closed, self.counted = False, {}, set(), []
+
+    def count(self, now, begun):
+        self.counted.append((now, begun))
+
+    def end(self, run, training, whole, steps):
+        self.ended[run] = training, whole, steps
+
+    def close(self, run):
+        self.closed.add(run)
+
+    def seconds(self, steps):
+        self.steps = steps
+        return 120.0
+
+
+def watcher(arms, console, labels=None):
     """A watcher that looks when it is told to."""
-    found = Watcher(
-        FoundWork(), arms, console, {arm: arm for arm in arms} | (labels or {}),
-        dict.fromkeys(arms, steps),
-    )  # fmt: skip
+    left = FoundLeft(run for runs in arms.values() for run in runs)
+    named = {arm: arm for arm in arms} | (labels or {})
+    found = Watcher(FoundWork(), arms, console, named, left)
     found.watch = lambda: None
     found.thread.run = found.watch
     return found
@@ -112,22 +134,32 @@ def test_a_row_per_run_that_is_held(arms, terminal, end):
         write_points(arms["two"][0].path, (7, 0.125))  # of a process that was killed
         with arms["one"][1].locked():
             watching.look()
-            assert list(watching.rows) == [Row("mlp · no norm", 1, 100, 400, 0.5)]
+            assert list(watching.rows) == [Row(arms["one"][1], "mlp · no norm", 100, 400, 0.5)]
         watching.look()
         assert list(watching.rows) == []
 
 
-def test_the_time_left_goes_by_steps(arms, terminal, monkeypatch):
-    clock = iter([100.0, 160.0, 160.0])
-    monkeypatch.setattr("bnbench.running.progress.time.monotonic", lambda: next(clock))
-    watching = watcher(arms, terminal)
-    watching.steps = {"one": 100, "two": 1000}
-    assert watching.time_left() is None
-    watching.open -= set(arms["one"])
-    # 60 s for 200 of 2200 steps, then for 700 of them
-    assert watching.time_left() == pytest.approx(600)
-    watching.rows = [Row("two", 0, 500, 1000, None)]
-    assert watching.time_left() == pytest.approx(60 * 1500 / 700)
+def test_the_time_left_hears_what_ends_and_how_far_the_rest_is(arms, terminal, end, monkeypatch):
+    monkeypatch.setattr("bnbench.running.progress.time.monotonic", lambda: 7.0)
+    (trained, kept), (fails, goes_on) = arms.values()
+    kept.config.write_text("trained before, and now evaluated under shifts")
+    with watcher(arms, terminal) as watching:
+        watching.look()
+        assert watching.left.counted == [(7, False)]
+        trained.config.write_text("batch_size: 64")
+        for run in (trained, kept):
+            end(run.path, seconds=3.5, steps=20)
+        os.utime(trained.config, (1000, 1000))
+        os.utime(trained.summary, (1000, 1004.25))
+        fails.error.write_text("boom")
+        write_points(goes_on.path, (100, 0.5))
+        with goes_on.locked():
+            watching.look()
+        assert watching.left.ended == {trained: (3.5, 4.25, 20)}
+        assert {kept, fails} <= watching.left.closed
+        assert watching.left.steps == {goes_on: 100}
+        assert watching.left.counted[-1] == (7, True)
+        assert "2:00 left" in terminal.file.getvalue()
 
 
 def test_finished_arms_and_failures_are_printed_above(arms, terminal, end):
@@ -167,7 +199,11 @@ def test_a_file_gets_no_picture_even_with_colours(arms, end):
     assert "\x1b" not in out.getvalue()
 
 
-ROWS = [Row(f"vgg · batchnorm · pre · learning rate multiplier {k}", k, 41, 1140, k / 10)
+def row(label, seed, step, steps, accuracy):
+    return Row(RunFolder.of(Path("nowhere"), "one", seed), label, step, steps, accuracy)
+
+
+ROWS = [row(f"vgg · batchnorm · pre · learning rate multiplier {k}", k, 41, 1140, k / 10)
         for k in range(10)]  # fmt: skip
 
 
@@ -187,7 +223,7 @@ def test_the_rows_at_80_columns():
     assert "…" in five
     assert five.endswith("multiplier 5 seed 5 step    41/1,140  val 50.0 %")
     assert six.endswith("multiplier 6 seed 6 step    41/1,140  val 60.0 %")
-    assert drawn([Row("vgg", 0, 0, 400, None)])[1].endswith("step   0/400    starting")
+    assert drawn([row("vgg", 0, 0, 400, None)])[1].endswith("step   0/400    starting")
 
 
 def test_there_are_no_more_rows_than_the_terminal_has_lines(arms):

@@ -29,6 +29,7 @@ from bnbench.config.arms import arm_id, num_steps, science
 from bnbench.config.points import evaluation_points
 from bnbench.config.schema import TrackMode
 from bnbench.pages.report import write_report
+from bnbench.running.estimate import Estimate, time_left
 from bnbench.running.launch import Work, train_missing
 from bnbench.running.progress import Watcher
 from bnbench.tracking.csv_log import Point
@@ -77,10 +78,10 @@ def launched(asked: cli.Request) -> None:
     work = Work(asked)
     console = Console(file=io.StringIO())
     ids = {arm: arm for arm in asked.arms}
-    steps = {arm.id: num_steps(arm.config) for arm in asked.arms.values()}
+    left = time_left(Estimate(), asked, work.lacking())
     with (
         hydra.initialize_config_dir(str(sweep.CONFIGS), version_base="1.3", job_name="train"),
-        Watcher(work, work.lacking(), console, ids, steps),
+        Watcher(work, work.lacking(), console, ids, left),
     ):
         train_missing(work, task)
     assert not work.lacking()

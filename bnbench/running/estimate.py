@@ -1,0 +1,430 @@
+"""How long runs take: a table of what nets cost, corrected by the runs that have finished here.
+
+The table gives the seconds of a run on one core of an AMD EPYC with AVX-512. Another machine is
+slower or faster, by a factor for all, and by others for single families of runs, which differ in
+nothing but their steps, rates and seeds. A factor is learned from finished runs; a family of which
+nothing is known has that of the families most like it. Nothing here imports torch.
+"""
+
+import heapq
+import json
+import math
+from collections import Counter
+from collections.abc import Hashable, Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from statistics import fmean, median
+from typing import Any
+
+from bnbench.cli import Request
+from bnbench.config.arms import science
+from bnbench.config.points import evaluation_points
+from bnbench.config.schema import (
+    BY_TEST_SET,
+    DATA_SHAPES,
+    DATA_SIZES,
+    MLPS,
+    NUM_CLASSES,
+    SCHEMA,
+    Config,
+    Policy,
+    Probe,
+)
+from bnbench.request.preflight import on_gpu
+from bnbench.running.launch import num_workers
+from bnbench.tracking.meta import known_meta
+from bnbench.tracking.run_dir import RunFolder
+from bnbench.tracking.stored import DamagedError
+from bnbench.tracking.upload import read_science
+
+# The table: seconds, fitted to the 433 runs of the default experiments in results/reference, whose
+# families it meets within 20 %. What a step or a pass costs besides its arithmetic counts most.
+START = 5.0  # until a worker has imported torch
+RUN = 0.05  # to begin and to end a run: its folder and its W&B run
+STEP, STEP_LAYER = 3.3e-4, 1.1e-5
+STEP_NORM = {"none": 0.0, "torch_batchnorm": 3e-5, "layernorm": 6e-5, "groupnorm": 6e-5}
+STEP_OTHER_NORM = 2.2e-4  # a layer of ours
+MULTIPLICATION, VALUE, NORMALISED = 2.2e-11, 1.35e-9, 1.0e-9  # of a weight, of a unit's value
+PASS, PASS_LAYER = 1.7e-4, 1.0e-4
+TRAINING = 3  # passes of an image through the net in a step
+
+SUBSET = 1000  # images of a split that a point evaluates, as in `bnbench.train`
+REFERENCE = {Policy.cumulative, Policy.algorithm2, Policy.precise, Policy.recalibrated}
+PROBE_STEPS = {Probe.landscape: 15}  # what a probe costs, in steps; ics has one for each layer
+OF_NET = ("name", "widths", "depth", "activation", "dropout")
+OF_NORM = ("name", "affine", "backend", "ghost_size", "groups", "scale", "bias")
+OF_TRAINING = ("eval_points", "policies", "test_batch", "trainable")
+
+RUNS = 5  # finished runs of a family that are asked for their seconds
+ARMS = 200  # arms of other requests whose configuration is read
+
+DOUBT = 5.0  # seconds that must have been worked before the clock overrules the estimate
+
+Run = Hashable  # whatever names one
+
+
+@dataclass(frozen=True)
+class Load:
+    """What a run is to do.
+
+    Attributes:
+        science: the canonical configuration of its arm.
+        shifts: how often it is evaluated on the shifted test set, under any policy.
+        trained: whether nothing but the shifts is left to do.
+    """
+
+    science: Mapping[str, Any]
+    shifts: int = 0
+    trained: bool = False
+
+    @cached_property
+    def family(self) -> str:
+        """All that the seconds of a run depend on, but its number of steps, as one text."""
+        own = self.science
+        parts = {key: own[key] for key in ("placement", "batch_size", "probes")}
+        for part, keys in (("model", OF_NET), ("norm", OF_NORM), ("train", OF_TRAINING)):
+            parts[part] = {key: own[part][key] for key in keys if key in own[part]}
+        parts["data"] = {key: own["data"][key] for key in ("name", "augment")}
+        parts["optim"] = own["optim"]["name"]
+        return json.dumps(parts, sort_keys=True)
+
+    @property
+    def kin(self) -> tuple[str, str, str]:
+        """The families that this one is one of, from the widest to itself."""
+        kind = "perceptron" if self.science["model"]["name"] in MLPS else "convolutional"
+        return kind, f"{kind} {self.science['norm']['name']}", self.family
+
+    @property
+    def steps(self) -> int:
+        """Steps of the optimiser."""
+        return self.science["train"]["steps"]
+
+    def with_steps(self, steps: int) -> "Load":
+        """What a run of the family with another number of steps is to do."""
+        train = {**self.science["train"], "steps": steps}
+        return replace(self, science={**self.science, "train": train})
+
+    def points(self, steps: int) -> int:
+        """Count the evaluation points of the first steps."""
+        due = evaluation_points(self.steps, self.science["train"]["eval_points"])
+        return sum(point <= steps for point in due)
+
+    def images(self, steps: int) -> int:
+        """Count the images that the evaluations of the first steps see, and those of the end."""
+        train, val, test = DATA_SIZES[self.science["data"]["name"]]
+        train, some = min(train, SUBSET), min(val, SUBSET)
+        return self.points(steps) * self.seen(train, train + some) + self.seen(0, val - some + test)
+
+    @cached_property
+    def shifted_images(self) -> int:
+        """Count the images that the evaluations under shifts see."""
+        train, _, test = DATA_SIZES[self.science["data"]["name"]]
+        policies = len(self.science["train"]["policies"])
+        return self.shifts * self.seen(min(train, SUBSET), test) // policies
+
+    def seen(self, reference: int, images: int) -> int:
+        """Count the images that pass through the net when some are evaluated under each policy.
+
+        Args:
+            reference: how many statistics are measured on, where the policy does not ask for all
+                that are evaluated.
+            images: how many are evaluated.
+        """
+        policies = self.science["train"]["policies"]
+        measured = sum(
+            images if policy in BY_TEST_SET else reference * (policy in REFERENCE)
+            for policy in policies
+        )
+        return len(policies) * images + measured
+
+    @cached_property
+    def step_seconds(self) -> float:
+        """The seconds of a training step, by the table."""
+        layers, norms, _ = self.net
+        norm = STEP_NORM.get(self.science["norm"]["name"], STEP_OTHER_NORM)
+        arithmetic = TRAINING * self.science["batch_size"] * self.image_seconds
+        return STEP + layers * STEP_LAYER + norms * norm + arithmetic
+
+    @cached_property
+    def image_seconds(self) -> float:
+        """The seconds of an image's way through the net, by the table."""
+        _, norms, (multiplications, values) = self.net
+        value = VALUE + NORMALISED * (norms > 0)
+        return MULTIPLICATION * multiplications + value * values
+
+    @cached_property
+    def probe_seconds(self) -> float:
+        """The seconds of all probes at a point, by the table."""
+        layers, _, _ = self.net
+        counts = {**PROBE_STEPS, Probe.ics: layers + 1}
+        return sum(counts.get(probe, 1) for probe in self.science["probes"]) * self.step_seconds
+
+    @cached_property
+    def net(self) -> tuple[int, int, tuple[float, float]]:
+        """Count layers, norms, and for an image multiplications and values of units."""
+        model = self.science["model"]
+        channels, height, width = DATA_SHAPES[self.science["data"]["name"]]
+        is_flat = model["name"] in MLPS
+        pixels, window = (1, 1) if is_flat else (height * width, 9)
+        inputs = channels * height * width if is_flat else channels
+        multiplications = values = 0
+        for features, count in zip(model["widths"], model["depth"], strict=True):
+            for _ in range(count):
+                multiplications += window * inputs * features * pixels
+                values += features * pixels
+                inputs = features
+            pixels = pixels if is_flat else max(1, pixels // 4)
+        hidden = sum(model["depth"])
+        norms = 0 if self.science["norm"]["name"] == "none" else hidden
+        return hidden + 1, norms, (multiplications + inputs * pixels * NUM_CLASSES, values)
+
+    @cached_property
+    def training(self) -> float:
+        """The seconds from the first step to the last evaluation, by the table."""
+        return self.training_seconds(self.steps)
+
+    def training_seconds(self, done: int) -> float:
+        """The seconds of a run that ends after some of its steps, by the table."""
+        layers, norms, _ = self.net
+        passes = self.points(done) * self.seen(1, 2)
+        evaluation = passes * (PASS + (layers + norms) * PASS_LAYER)
+        evaluation += self.images(done) * self.image_seconds
+        evaluation += (self.points(done) + 1) * self.probe_seconds
+        return done * self.step_seconds + evaluation
+
+    @cached_property
+    def shifting(self) -> float:
+        """The seconds of the evaluations under shifts, by the table."""
+        return self.shifted_images * self.image_seconds + self.shifts * PASS
+
+
+def load_of(config: Config) -> Load:
+    """Tell what each run of an arm is to do."""
+    canonical = science(config)
+    names, severities = config.shift.names, config.shift.severities
+    return Load(canonical, len(names) * len(severities) * len(canonical["train"]["policies"]))
+
+
+class Estimate:
+    """The seconds of runs on this machine, better with every run that has finished."""
+
+    def __init__(self) -> None:
+        self.logs: dict[str, list[float]] = {}  # of measured by tabled seconds, by family and kin
+        self.factors: dict[str, float] = {}  # those that follow, by family
+        self.sides = [RUN]  # seconds of runs beside those of their training
+        self.side = RUN  # their median
+
+    def learn(self, load: Load, seconds: float, steps: int | None = None) -> None:
+        """Note that the training of a run took some seconds, for its steps or the first of them."""
+        told = load.training if steps is None else load.training_seconds(steps)
+        if seconds > 0 and told > 0:
+            for name in ("", *load.kin):
+                self.logs.setdefault(name, []).append(math.log(seconds / told))
+            self.factors.clear()
+
+    def learn_side(self, load: Load, seconds: float) -> None:
+        """Note that a run took some seconds beside its training."""
+        self.sides.append(max(0.0, seconds - self.factor(load) * load.shifting))
+        self.side = median(self.sides)
+
+    def factor(self, load: Load) -> float:
+        """How many times the seconds of the table a run takes here.
+
+        The median of its family, with the next wider one counted as one run more.
+        """
+        if load.family not in self.factors:
+            log = median(self.logs.get("", [0.0]))
+            for name in load.kin:
+                if logs := self.logs.get(name):
+                    log = (len(logs) * median(logs) + log) / (len(logs) + 1)
+            self.factors[load.family] = math.exp(log)
+        return self.factors[load.family]
+
+    def knows(self, load: Load) -> bool:
+        """Whether a run of the family has been timed."""
+        return load.family in self.logs
+
+    def seconds(self, load: Load) -> float:
+        """Estimate the seconds of a run from its beginning to its end."""
+        training = 0.0 if load.trained else load.training
+        return self.side + self.factor(load) * (training + load.shifting)
+
+    def read_request(self, request: Request) -> int:
+        """Learn from the finished runs in the results folder of a request, of the same families.
+
+        Runs on another device tell nothing of those on this one.
+
+        Returns:
+            How many runs told their seconds.
+        """
+        told: Counter[str] = Counter()
+        results = request.results
+        loads = {arm.id: load_of(arm.config) for arm in request.arms.values()}
+        gpu = on_gpu(next(iter(request.arms.values())).config.device)
+        for arm, load in loads.items():
+            told[load.family] += self.read_arm(results, arm, load, gpu)
+        lacking = {load.family: load for load in loads.values() if not told[load.family]}
+        kinds = {arm.rpartition("-")[0] for arm, load in loads.items() if load.family in lacking}
+        with suppress(OSError):
+            names = {folder.name for folder in (results / "runs").iterdir()} - loads.keys()
+            for arm in sorted(name for name in names if name.rpartition("-")[0] in kinds)[:ARMS]:
+                with suppress(DamagedError, LookupError, OSError, TypeError):
+                    seed = next((results / "runs" / arm).glob("seed-*"))
+                    load = lacking[Load(read_science(RunFolder(seed))).family]
+                    if told[load.family] < RUNS:
+                        told[load.family] += self.read_arm(results, arm, load, gpu)
+        return told.total()
+
+    def read_arm(self, results: Path, arm: str, load: Load, gpu: bool) -> int:
+        """Learn from the finished runs of an arm that is of the family of a load, of some at most.
+
+        Returns:
+            How many they are.
+        """
+        told = 0
+        for run in sorted((results / "runs" / arm).glob("seed-*"))[:RUNS]:
+            with suppress(DamagedError, OSError):
+                meta, summary = known_meta(RunFolder(run)), RunFolder(run).read_summary()
+                here = meta.get("schema") == SCHEMA and (meta.get("device") != "cpu") == gpu
+                if here and summary["status"] == "done":
+                    self.learn(load.with_steps(summary["steps"]), summary["seconds"])
+                    told += 1
+        return told
+
+
+class TimeLeft:
+    """The seconds until a launch has ended.
+
+    It is told what finishes and how far the others are. What the estimate says of the rest is
+    corrected by the seconds that workers have spent by the clock on what is done.
+
+    Args:
+        estimate: of the seconds of runs; it learns from those that finish.
+        arms: arm -> its runs that are to be trained, in the order of the launch.
+        loads: what each run is to do.
+        workers: how many arms are trained at once; None where that shows only as they are.
+        later: what arms are to do after this launch, and how many runs each of them has.
+    """
+
+    def __init__(
+        self,
+        estimate: Estimate,
+        arms: Mapping[str, Sequence[Run]],
+        loads: Mapping[Run, Load],
+        workers: int | None,
+        later: Sequence[tuple[Load, int]] = (),
+    ):
+        self.estimate, self.loads, self.workers, self.later = estimate, loads, workers, later
+        self.open = {arm: dict.fromkeys(runs) for arm, runs in arms.items()}
+        self.arm_of = {run: arm for arm, runs in arms.items() for run in runs}
+        self.shares: dict[
+            str, list[float]
+        ] = {}  # of their steps that an arm's ended runs have done
+        self.spent = self.done = 0.0  # seconds of workers by the clock, and of runs that have ended
+        self.clock: float | None = None  # when time was last counted
+        self.begun = False  # whether any run is
+        self.seen = 1  # most arms that were trained at once
+
+    def end(self, run: Run, training: float, whole: float, steps: int) -> None:
+        """Note a run with a result.
+
+        Args:
+            run: it is of the launch.
+            training: its seconds of training.
+            whole: its seconds from beginning to end.
+            steps: those that it has done, fewer than were asked for where it diverged.
+        """
+        load = self.loads[run]
+        self.close(run)
+        self.done += whole
+        if not load.trained:
+            self.estimate.learn(load, training, steps)
+            self.estimate.learn_side(load, whole - training)
+            self.shares.setdefault(self.arm_of[run], []).append(steps / load.steps)
+
+    def close(self, run: Run) -> None:
+        """Note that a run needs no time any more: it has a result, or has failed."""
+        self.open[self.arm_of[run]].pop(run, None)
+
+    def count(self, now: float, begun: bool) -> None:
+        """Count the time since the last call as that of the workers that were at work.
+
+        Args:
+            now: the time in seconds.
+            begun: whether any run has been begun; until then workers start.
+        """
+        self.begun = self.begun or begun
+        if self.begun and self.clock is not None:
+            self.spent += (now - self.clock) * self.at_work()
+        self.clock = now
+
+    def at_work(self) -> int:
+        """How many workers have something to do."""
+        return min(self.workers or self.seen, sum(map(bool, self.open.values())))
+
+    def seconds(self, steps: Mapping[Run, int]) -> float:
+        """Estimate the seconds until all is done.
+
+        Args:
+            steps: those that runs in training have done.
+        """
+        self.seen = max(self.seen, len({self.arm_of[run] for run in steps}))
+        under_way, jobs, waiting = self.done, [], []
+        for arm, runs in self.open.items():
+            share = fmean(self.shares.get(arm, [1.0]))
+            rest = 0.0
+            for run in runs:
+                seconds = self.estimate.seconds(self.loads[run]) * share
+                done = min(1.0, steps.get(run, 0) / self.loads[run].steps / share)
+                under_way += done * seconds
+                rest += (1 - done) * seconds
+            begun = arm in self.shares or not steps.keys().isdisjoint(runs)
+            (jobs if begun else waiting).append(rest)
+        workers = self.workers or self.seen
+        left = last_end([*jobs, *waiting], workers)
+        left += last_end([n * self.estimate.seconds(load) for load, n in self.later], workers)
+        slower = (self.spent + DOUBT) / (under_way + DOUBT)
+        return slower * left + START * (not self.begun)
+
+
+def time_left(
+    estimate: Estimate, request: Request, lacking: Mapping[str, Sequence[RunFolder]]
+) -> TimeLeft:
+    """Make what estimates the time left of a request's launch.
+
+    Args:
+        estimate: of the seconds of runs.
+        request: all that is asked for.
+        lacking: arm -> its runs that are to be trained.
+    """
+    loads = {}
+    for arm, runs in lacking.items():
+        load = load_of(request.arms[arm].config)
+        loads |= {run: replace(load, trained=is_trained(run)) for run in runs}
+    later = [
+        (load_of(job.asked.config), len(job.asked.config.seeds))
+        for job in request.jobs
+        if job.plan and job.plan.best is None
+    ]
+    return TimeLeft(estimate, lacking, loads, num_workers(request.hydra.hydra.launcher), later)
+
+
+def is_trained(run: RunFolder) -> bool:
+    """Whether a run lacks nothing but evaluations under shifts."""
+    with suppress(FileNotFoundError, DamagedError):
+        return run.is_intact(run.read_result(), run.weights)
+    return False
+
+
+def last_end(jobs: Iterable[float], workers: int) -> float:
+    """Find when the last of some jobs ends, each begun in turn by the first worker that is free.
+
+    >>> last_end([3, 1, 1, 4], 2)
+    6.0
+    """
+    free = [0.0] * workers
+    for job in jobs:
+        heapq.heapreplace(free, free[0] + job)
+    return max(free)
