@@ -2,6 +2,7 @@
 
 import os
 import random
+import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -32,7 +33,10 @@ SUMMARY = {
 
 
 # Whoever runs the tests has an environment of their own, and no test is to see it.
-OWN = ("FORCE_COLOR", "NO_COLOR", "COLUMNS", "LINES", "TERM", "TZ", "DO_NOT_TRACK", "MFLAGS")
+OWN = (
+    *("FORCE_COLOR", "NO_COLOR", "COLUMNS", "LINES", "TERM", "TZ", "DO_NOT_TRACK", "MFLAGS"),
+    "PYTHONDONTWRITEBYTECODE",  # else each of hundreds of processes compiles the package anew
+)
 FAMILIES = ("WANDB_", "HYDRA_", "GIT_", "MPL", "MATPLOTLIB", "RAY_", "SLURM_", "TTY_", "MAKE")
 
 # The same examples everywhere, and none is timed. `--hypothesis-profile=explore` draws new ones.
@@ -54,6 +58,7 @@ def pytest_configure() -> None:
     for name in list(os.environ):
         if name in OWN or name.startswith(FAMILIES):
             del os.environ[name]
+    sys.dont_write_bytecode = False
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -4,6 +4,7 @@ import importlib.util
 import os
 import random
 import shutil
+import sys
 from functools import partial
 from pathlib import Path
 
@@ -52,6 +53,7 @@ def fuzz():
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
     """An empty folder to be in; the environment says nothing about W&B."""
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)  # no request writes a file
     for name in ("WANDB_MODE", "WANDB_PROJECT", "WANDB_ENTITY", "HYDRA_FULL_ERROR"):
         monkeypatch.delenv(name, raising=False)
     (tmp_path / "empty").mkdir()

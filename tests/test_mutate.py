@@ -12,6 +12,7 @@ TOOL = Path(__file__).parent / "tools" / "mutate.py"
 @pytest.mark.slow
 @pytest.mark.filterwarnings("default")  # of what pandas thinks of the numbers in such a folder
 def test_mutated_results_folders_are_data(tmp_path, monkeypatch):
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)  # no reader writes a file
     specification = importlib.util.spec_from_file_location("mutate", TOOL)
     mutate = importlib.util.module_from_spec(specification)
     monkeypatch.setitem(sys.modules, "mutate", mutate)
