@@ -14,6 +14,7 @@ from fake_results import write_experiment, write_run
 from hypothesis import HealthCheck, settings
 from hypothesis.internal.conjecture import providers
 from remembering import remembering
+from warm import Warm
 
 from bnbench import CONFIGS, cli
 from bnbench.analysis.load import ExperimentData, load
@@ -148,6 +149,13 @@ def read(read_afresh: Callable[..., cli.Request]) -> Iterator[Callable[..., cli.
     """Read a request alike, of shipped files that were composed for a test before this one."""
     with remembering():
         yield read_afresh
+
+
+@pytest.fixture(scope="session")
+def warm() -> Iterator[Warm]:
+    """A process that runs Python commands without their cold start."""
+    with Warm() as process:
+        yield process
 
 
 @pytest.fixture

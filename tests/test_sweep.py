@@ -28,12 +28,28 @@ def sweep(tmp_path):
     return start
 
 
+@pytest.fixture
+def warm_sweep(warm, tmp_path, tmp_path_factory):
+    """Have a process that is warm do alike: its exit status, and what it prints."""
+
+    def run(*arguments):
+        command = [TRAIN[1], f"results={tmp_path}/results", *arguments]
+        env = {**os.environ, "PYTHONPATH": str(ROOT)}
+        return warm.run(command, tmp_path, env, tmp_path_factory.mktemp("printed") / "lines.txt")
+
+    return run
+
+
 def assert_quick(answer):
-    """Check by what it imported that a command answers at once: seconds are of the machine."""
+    """Check by what it imported that a command answers at once; returns what else it told.
+
+    Seconds are of the machine.
+    """
     slow = ("torch", "pandas", "scipy", "matplotlib", "wandb", "seaborn", "sklearn")
     loaded = re.findall(r"(?m)^import time:.*\| +([\w.]+)$", answer.stderr)
     assert "hydra" in loaded
     assert not {name.partition(".")[0] for name in loaded} & set(slow)
+    return re.sub(r"(?m)^import time:.*\n", "", answer.stderr)
 
 
 IMPORTS = {**os.environ, "PYTHONPROFILEIMPORTTIME": "1"}
@@ -44,7 +60,7 @@ def summaries(tmp_path):
 
 
 @pytest.mark.slow
-def test_a_sweep_trains_what_is_missing_and_only_that(sweep, tmp_path):
+def test_a_sweep_trains_what_is_missing_and_only_that(sweep, warm_sweep, tmp_path):
     arguments = ["-m", "norm=none,batchnorm", "seeds=[0,1]", *SMOKE]
     first = sweep(*arguments)
     assert first.returncode == 0, first.stderr
@@ -54,15 +70,15 @@ def test_a_sweep_trains_what_is_missing_and_only_that(sweep, tmp_path):
     assert len(written) == 4
     (tmp_path / "results" / "experiments" / "adhoc" / "synthetic" / "runs.csv").unlink()
 
-    again = sweep(*arguments)
-    assert again.returncode == 0
-    assert "4 done already, 0 to train" in again.stdout
+    status, again = warm_sweep(*arguments)
+    assert status == 0
+    assert "4 done already, 0 to train" in again
     assert {path: path.stat().st_mtime_ns for path in summaries(tmp_path)} == written
     assert (tmp_path / "results" / "experiments" / "adhoc" / "synthetic" / "runs.csv").exists()
 
     next(iter(written)).unlink()
-    more = sweep(*arguments[:-1], "hydra.launcher.n_jobs=1", "seeds=[0,1,2]")
-    assert "2 arms, 6 runs: 3 done already, 3 to train" in more.stdout
+    _, more = warm_sweep(*arguments[:-1], "hydra.launcher.n_jobs=1", "seeds=[0,1,2]")
+    assert "2 arms, 6 runs: 3 done already, 3 to train" in more
     assert len(summaries(tmp_path)) == 6
     # Hydra and the launcher leave nothing of their own
     assert sorted(p.name for p in tmp_path.iterdir()) == ["results"]
@@ -75,10 +91,11 @@ def test_a_sweep_trains_what_is_missing_and_only_that(sweep, tmp_path):
 
 
 @pytest.mark.slow
-def test_a_failed_run_is_told_and_the_rest_is_done(sweep, tmp_path):
+def test_a_failed_run_is_told_and_the_rest_is_done(sweep, warm_sweep, tmp_path):
     """A file stands where one run's folder should be; the other runs do not care."""
     arguments = ["-m", "norm=none", "seeds=[0,1]", *SMOKE]
-    assert sweep(*arguments).returncode == 0
+    alone = [*arguments[:-1], "hydra.launcher.n_jobs=1"]  # before and after in one process
+    assert warm_sweep(*alone)[0] == 0
     (arm,) = (tmp_path / "results" / "runs").iterdir()
     run = arm / "seed-1"
     (run / "summary.json").unlink()
@@ -90,19 +107,19 @@ def test_a_failed_run_is_told_and_the_rest_is_done(sweep, tmp_path):
     assert "1 of 1 runs failed" in answer.stdout
     assert "Traceback" in (run / "error.txt").read_text()
     (run / "metrics.csv").rmdir()
-    assert sweep(*arguments).returncode == 0
+    assert warm_sweep(*alone)[0] == 0
     assert not (run / "error.txt").exists()
 
 
 @pytest.mark.one_in(4)
 @pytest.mark.parametrize("multirun", [[], ["-m"]])
 def test_a_bad_request_is_one_line_and_code_two(sweep, tmp_path, multirun):
-    answer = sweep(*multirun, "norm=batchnrom")
+    answer = sweep(*multirun, "norm=batchnrom", env=IMPORTS)
     assert (answer.returncode, answer.stdout) == (2, "")
-    assert answer.stderr.count("\n") == 1
-    assert "(did you mean batchnorm?)" in answer.stderr
+    told = assert_quick(answer)
+    assert told.count("\n") == 1
+    assert "(did you mean batchnorm?)" in told
     assert list(tmp_path.iterdir()) == []
-    assert_quick(sweep(*multirun, "norm=batchnrom", env=IMPORTS))
 
 
 @pytest.mark.one_in(4)
@@ -117,8 +134,8 @@ def test_bad_options_are_one_line_too(sweep, arguments):
 
 @pytest.mark.slow
 def test_hydras_own_conveniences_work(sweep):
-    usage = sweep("--help")
-    assert_quick(sweep("--help", env=IMPORTS))
+    usage = sweep("--help", env=IMPORTS)
+    assert_quick(usage)
     assert usage.returncode == 0
     assert "norm: batch_renorm, batchnorm, batchnorm_lrn, ghost_batchnorm" in usage.stdout
     config = sweep("--cfg", "job", "--resolve", "norm=lrn", "model=vgg")
