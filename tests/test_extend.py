@@ -9,7 +9,6 @@ import sys
 
 import pytest
 from documents import Block, blocks, commands, edit, prints
-from warm import Warm
 
 from bnbench import ROOT
 
@@ -33,9 +32,8 @@ def edits(page):
 @pytest.fixture
 def tree(tmp_path):
     """A copy of what a contributor has, with the problems measured."""
-    ignored = shutil.ignore_patterns("__pycache__")
-    for name in FOLDERS:
-        shutil.copytree(ROOT / name, tmp_path / name, ignore=ignored)
+    for name in FOLDERS:  # with what is compiled already
+        shutil.copytree(ROOT / name, tmp_path / name)
     for file in (*ROOT.glob("*.md"), ROOT / "pyproject.toml"):
         shutil.copy(file, tmp_path / file.name)
     reference = ROOT / "results" / "reference"
@@ -54,12 +52,6 @@ def run(tree, *argv):
     options = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
     done = subprocess.run(argv, cwd=tree, env=environment(tree), **options)
     return done.returncode, done.stdout
-
-
-@pytest.fixture(scope="module")
-def warm():
-    with Warm() as process:
-        yield process
 
 
 @each_page
