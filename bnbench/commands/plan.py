@@ -172,8 +172,10 @@ def measure(estimate: Estimate, configs: Sequence[Config], seconds: float) -> in
         except torch.OutOfMemoryError:
             continue
         image = found.point / load.seen(found.images, 2 * found.images)
-        probes = (load.points(load.steps) + 1) * found.probe
-        training = load.steps * found.step + load.images(load.steps) * image + probes
+        points = load.evaluations(load.steps)
+        _, images = load.evaluated(points)
+        probes = (points.total() + 1) * found.probe
+        training = load.steps * found.step + images * image + probes
         estimate.learn(load, training)
         timed += 1
     return timed

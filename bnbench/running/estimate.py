@@ -20,16 +20,18 @@ from typing import Any
 
 from bnbench.cli import Request
 from bnbench.config.arms import science
-from bnbench.config.points import evaluation_points
+from bnbench.config.points import Scope, evaluation_points, scopes
 from bnbench.config.schema import (
     BY_TEST_SET,
     DATA_SHAPES,
     DATA_SIZES,
     MLPS,
     NUM_CLASSES,
+    ONE_PASS,
     SCHEMA,
     Config,
     Policy,
+    PolicyPoints,
     Probe,
 )
 from bnbench.request.preflight import on_gpu
@@ -50,12 +52,12 @@ MULTIPLICATION, VALUE, NORMALISED = 2.2e-11, 1.35e-9, 1.0e-9  # of a weight, of 
 PASS, PASS_LAYER = 1.7e-4, 1.0e-4
 TRAINING = 3  # passes of an image through the net in a step
 
-SUBSET = 1000  # images of a split that a point evaluates, as in `bnbench.train`
+SUBSET, TRAINING = 1000, 256  # validation and training images of a point, as in `bnbench.train`
 REFERENCE = {Policy.cumulative, Policy.algorithm2, Policy.precise, Policy.recalibrated}
 PROBE_STEPS = {Probe.landscape: 15}  # what a probe costs, in steps; ics has one for each layer
 OF_NET = ("name", "widths", "depth", "activation", "dropout")
 OF_NORM = ("name", "affine", "backend", "ghost_size", "groups", "scale", "bias")
-OF_TRAINING = ("eval_points", "policies", "test_batch", "trainable")
+OF_TRAINING = ("eval_points", "policy_points", "policies", "test_batch", "trainable")
 
 RUNS = 5  # finished runs of a family that are asked for their seconds
 ARMS = 200  # arms of other requests whose configuration is read
@@ -106,16 +108,43 @@ class Load:
         train = {**self.science["train"], "steps": steps}
         return replace(self, science={**self.science, "train": train})
 
-    def points(self, steps: int) -> int:
-        """Count the evaluation points of the first steps."""
-        due = evaluation_points(self.steps, self.science["train"]["eval_points"])
-        return sum(point <= steps for point in due)
+    @cached_property
+    def scopes(self) -> dict[int, Scope]:
+        """How much is evaluated after which steps."""
+        train = self.science["train"]
+        points = evaluation_points(self.steps, train["eval_points"])
+        return scopes(points, train["policy_points"] == PolicyPoints.few)
 
-    def images(self, steps: int) -> int:
-        """Count the images that the evaluations of the first steps see, and those of the end."""
+    def evaluations(self, steps: int) -> Counter[Scope]:
+        """Count the evaluation points of the first steps by their scope."""
+        found = Counter(scope for point, scope in self.scopes.items() if point <= steps)
+        if steps not in self.scopes:  # where a run ends early, everything is evaluated
+            found[Scope.everything] += 1
+        return found
+
+    @cached_property
+    def passes(self) -> dict[Scope, tuple[int, int]]:
+        """Count the passes of an evaluation point of each scope, and the images that they see."""
         train, val, test = DATA_SIZES[self.science["data"]["name"]]
-        train, some = min(train, SUBSET), min(val, SUBSET)
-        return self.points(steps) * self.seen(train, train + some) + self.seen(0, val - some + test)
+        some, rest = min(val, SUBSET), val - min(val, SUBSET)
+        policies = self.science["train"]["policies"]
+        alone = sum(policy in ONE_PASS for policy in policies)
+        number, ends = len(policies), 1 + (rest > 0)
+        # training images that precise statistics are measured on are not passed again
+        shared = Policy.precise in policies
+        measured = sum(policy not in ONE_PASS for policy in policies) - shared
+        images = self.seen(min(train, SUBSET), min(train, TRAINING) + some)
+        images -= min(train, TRAINING) * shared
+        return {
+            Scope.curve: (alone, alone * some),
+            Scope.policies: (2 * number + measured, images),
+            Scope.everything: ((2 + ends) * number + measured, images + self.seen(0, rest + test)),
+        }
+
+    def evaluated(self, points: Mapping[Scope, int]) -> tuple[int, int]:
+        """Count the passes of some evaluation points, and the images that they see."""
+        counts = [(number, self.passes[scope]) for scope, number in points.items()]
+        return sum(n * passes for n, (passes, _) in counts), sum(n * i for n, (_, i) in counts)
 
     @cached_property
     def shifted_images(self) -> int:
@@ -188,10 +217,10 @@ class Load:
     def training_seconds(self, done: int) -> float:
         """The seconds of a run that ends after some of its steps, by the table."""
         layers, norms, _ = self.net
-        passes = self.points(done) * self.seen(1, 2)
-        evaluation = passes * (PASS + (layers + norms) * PASS_LAYER)
-        evaluation += self.images(done) * self.image_seconds
-        evaluation += (self.points(done) + 1) * self.probe_seconds
+        points = self.evaluations(done)
+        passes, images = self.evaluated(points)
+        evaluation = passes * (PASS + (layers + norms) * PASS_LAYER) + images * self.image_seconds
+        evaluation += (points.total() + 1) * self.probe_seconds
         return done * self.step_seconds + evaluation
 
     @cached_property

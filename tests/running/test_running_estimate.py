@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from bnbench.config.points import Scope
 from bnbench.config.schema import SCHEMA
 from bnbench.running.estimate import RUN, START, Estimate, Load, TimeLeft, last_end, load_of
 from bnbench.running.launch import num_workers
@@ -41,6 +42,7 @@ def load(row):
         "train": {
             "steps": int(row["steps"]),
             "eval_points": int(row["eval_points"]),
+            "policy_points": "few",
             "policies": policies,
         },
         "probes": [],
@@ -194,15 +196,21 @@ def test_what_a_run_is_to_do(read):
     words = ("train.steps=100", "train.eval_points=4", "shift.severities=[1,3]", "shift=blur")
     (arm,) = read(*words, "train.policies=[ema]").arms.values()
     own = load_of(arm.config)
-    assert own.points(100) == 6  # after 1, 2, 25, 50, 75 and 100 steps
-    assert own.points(30) == 3
-    # at each point 1000 and all 359; at the end the test images
-    assert own.images(100) == 6 * (1000 + 359) + 360
+    # after 1, 2, 25, 50, 75 and 100 steps, of which the last five have everything
+    assert own.evaluations(100) == {Scope.policies: 1, Scope.everything: 5}
+    assert own.evaluations(30) == {Scope.policies: 1, Scope.everything: 3}
+    # 256 training and all 359 validation images, and at five points the test images
+    assert own.evaluated(own.evaluations(100)) == (6 * 2 + 5, 6 * (256 + 359) + 5 * 360)
     assert own.shifted_images == 2 * 360
     (arm,) = read(*words, "train.policies=[ema,precise]").arms.values()
     own = load_of(arm.config)
     # precise statistics are measured on 1000 training images at each point, and under each shift
-    assert own.images(100) == 6 * (2 * (1000 + 359) + 1000) + 2 * 360
+    images = 6 * (256 + 359) + 6 * (1000 + 359) + 5 * 2 * 360
+    assert own.evaluated(own.evaluations(100)) == (6 * (2 + 2) + 5 * 2, images)
+    (arm,) = read(*words, "train.eval_points=50").arms.values()
+    own = load_of(arm.config)
+    assert own.evaluations(100) == {Scope.curve: 43, Scope.policies: 4, Scope.everything: 5}
+    assert own.evaluated({Scope.curve: 43}) == (43, 43 * 359)
     assert own.shifted_images == 2 * (2 * 360 + 1000)
     assert own.net == (4, 3, (64 * 100 + 2 * 100 * 100 + 100 * 10, 300))
     (arm,) = read("model=vgg", "norm=none").arms.values()
