@@ -40,8 +40,8 @@ from bnbench.running.progress import Watcher
 from bnbench.running.streams import secure
 from bnbench.tracking.experiment_dir import (
     experiment_path,
-    of_other_schema,
     other_schema_line,
+    runs_of_other_schema,
     write_arms,
     write_experiment,
     write_runs,
@@ -235,7 +235,7 @@ def trained_before(request: cli.Request) -> int:
     for experiment in request.experiments:
         with suppress(DamagedError):  # it is written anew
             path = experiment_path(request.results, experiment.name, experiment.data)
-            found += of_other_schema(path)
+            found += runs_of_other_schema(path)
     return found
 
 

@@ -26,7 +26,7 @@ MAY_IMPORT = {
     ("gallery",): {
         *("analysis", "config", "drawing", "measured", "models", "probes", "tracking", "train"),
     },
-    ("bench",): {"config", "data", "models", "norms", "train", "training"},
+    ("bench",): {"cli", "config", "data", "models", "norms", "train", "training"},
     ("claims",): {"analysis", "config", "drawing", "pages", "request", "tracking"},
     ("running",): {"analysis", "cli", "config", "pages", "request", "tracking"},
     ("sweep",): {"cli", "config", "request", "running", "tracking", "train"},

@@ -13,9 +13,9 @@ from bnbench.config.labels import count_label
 from bnbench.config.quoting import elsewhere, make, shown_path
 from bnbench.request.refusal import print_error
 from bnbench.tracking.experiment_dir import (
-    of_other_schema,
     other_schema_line,
     read_arms,
+    runs_of_other_schema,
     survey,
     tabulate,
 )
@@ -49,7 +49,7 @@ def main() -> int:
     for name, data in (folder.parts[-2:] for folder in folders):
         try:
             content = tabulate(results, name, data)
-            others += of_other_schema(results / "experiments" / name / data)
+            others += runs_of_other_schema(results / "experiments" / name / data)
         except Exception as error:  # whatever a file makes of it, the others are shown
             text = str(error)
             problems.append(

@@ -1,6 +1,7 @@
 """Write what became of the claims as one self-contained page, and as a section for the report."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ from bnbench.analysis.verdicts import (
     ClaimView,
     JudgedClaim,
     read_claims,
+    read_judged,
     records,
     write_views,
 )
@@ -32,6 +34,7 @@ from bnbench.drawing.claims import forest
 from bnbench.drawing.plots import Drawing
 from bnbench.pages.render import kept_picture, picture, render
 from bnbench.pages.tables import Table
+from bnbench.tracking.experiment_dir import schema_note
 from bnbench.tracking.whole_files import write_whole
 
 PAGE = "report.html"
@@ -70,7 +73,7 @@ def write_claims(
     page = render(
         "claims.html.j2",
         title=f"bnbench: claims on {folder.name}",
-        board=_board(folder.name, claims),
+        board=_board(folder, claims),
         agreement=agreement({folder.name: claims, **(others or {})}),
         sections=sections,
         facts=facts or {},
@@ -89,16 +92,25 @@ def boards(results: Path, problems: list[str]) -> dict[str, Any]:
     folders = sorted(path.parent for path in results.glob("claims/*/scoreboard.csv"))
     read = read_boards([folder for folder in folders if (folder / PAGE).exists()], problems)
     scoreboards = [
-        _board(data, claims) | {"page": f"claims/{data}/{PAGE}"} for data, claims in read.items()
+        _board(results / "claims" / data, claims) | {"page": f"claims/{data}/{PAGE}"}
+        for data, claims in read.items()
     ]
     return {"boards": scoreboards, "agreement": agreement(read)}
 
 
-def _board(data: str, claims: Sequence[JudgedClaim]) -> dict[str, Any]:
+def _board(folder: Path, claims: Sequence[JudgedClaim]) -> dict[str, Any]:
     """The tally and the rows of the scoreboard, by family."""
+    note = ""
+    with suppress(FileNotFoundError):
+        note = schema_note(read_judged(folder))
     groups = groupby(claims, key=lambda claim: claim.view.family)
     families = [(family, [_row(claim) for claim in group]) for family, group in groups]
-    return {"data": data, "tally": tally(claims), "families": families}
+    return {
+        "data": folder.name,
+        "tally": tally(claims),
+        "note": f"Judged on runs of {note}." if note else "",
+        "families": families,
+    }
 
 
 def _row(claim: JudgedClaim) -> dict[str, Any]:

@@ -24,7 +24,7 @@ from bnbench.pages.claims import PAGE, boards, write_claims
 from bnbench.pages.render import kept_picture, picture, render
 from bnbench.pages.runs import run_details
 from bnbench.pages.up_to_date import Report, unless_known
-from bnbench.tracking.experiment_dir import survey, write_runs
+from bnbench.tracking.experiment_dir import schema_note, survey, write_runs
 from bnbench.tracking.stored import DEPTH, check_folder
 from bnbench.tracking.whole_files import write_whole
 
@@ -202,6 +202,7 @@ def facts(info: Mapping[str, Any]) -> dict[str, str]:
     terms = {
         "Commit": f"{commit[:12]}{dirty}" if commit else unknown,
         "Versions": ", ".join(versions),
+        "Settings": schema_note(info),
         "Learning rates": _tuned(info.get("tune")),
         "Device": info.get("device"),
         "Started": _moment(info.get("started")),

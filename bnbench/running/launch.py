@@ -91,6 +91,8 @@ def is_settled(run: RunFolder, config: Config, restore: bool = False) -> bool:
         config: of the arm.
         restore: write a file anew whose torn end is known.
     """
+    if not os.path.lexists(run.summary):  # as of most runs of a sweep that is watched
+        return False
     try:
         summary = run.read_result(restore=restore)
     except (FileNotFoundError, DamagedError):

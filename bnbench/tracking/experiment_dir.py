@@ -139,7 +139,7 @@ def read_experiment(path: Path) -> dict[str, Any]:
         return {}
 
 
-def of_other_schema(path: Path) -> int:
+def runs_of_other_schema(path: Path) -> int:
     """Count the runs of an experiment whose settings another schema named by other arm ids.
 
     Raises:
@@ -157,6 +157,14 @@ def other_schema_line(number: int) -> str:
         f"{count_label(number, 'run')} of another version of the settings than schema {SCHEMA}: "
         "they stay and can be read, and the same `make sweep` trains new ones beside them"
     )
+
+
+def schema_note(info: Mapping[str, Any]) -> str:
+    """Say of what schema some results are, given their circumstances; empty for the present one."""
+    schema = info.get("schema", SCHEMA)
+    if schema == SCHEMA:
+        return ""
+    return f"schema {schema}; runs are now evaluated by schema {SCHEMA}, new ones beside these"
 
 
 def read_arms(path: Path) -> list[dict[str, str]]:

@@ -7,6 +7,7 @@ from contextlib import chdir
 
 import pytest
 
+from bnbench.config.schema import SCHEMA
 from bnbench.tracking import stored
 from bnbench.tracking.csv_log import latest, named_shifts, read_shifts
 from bnbench.tracking.experiment_dir import (
@@ -301,7 +302,7 @@ BOMB = "a: &a [x,x]\nb: &b [*a,*a]\n"
 )
 def test_a_configuration_that_no_run_wrote_is_one_line(path, text):
     (path / "config.yaml").write_bytes(text.encode(errors="surrogateescape"))
-    write_whole(path / "meta.json", '{"schema": 2}')
+    write_whole(path / "meta.json", f'{{"schema": {SCHEMA}}}')
     with pytest.raises(DamagedError) as error:
         read_science(RunFolder(path))
     assert str(error.value).startswith(f"{path / 'config.yaml'}: ")
