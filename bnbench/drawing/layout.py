@@ -54,6 +54,8 @@ def scale(ax: Axes, values: np.ndarray, spec: Figure) -> None:
         ax.set_xscale("log", base=2 if powers and spec.kind == "versus" else 10)
     if spec.kind == "curves":
         ax.xaxis.set_major_formatter(EngFormatter(sep=""))
+        if spec.logx and values.max() > 10 * values.min() > 0:  # else they are what is labelled
+            ax.xaxis.set_minor_locator(NullLocator())
     elif len(values) <= MAX_TICKS:
         widest = max(len(PLAIN(value)) for value in values) * letter("small")
         some = int(ax.bbox.width / ax.figure.dpi / (widest + GAP))

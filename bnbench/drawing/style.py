@@ -146,13 +146,15 @@ def save(figure: Figure, path: Path, theme: Mapping[Any, Any] = THEME, depth: in
         OSError: a file cannot be written; the text names it.
     """
     make_folder(path.parent, depth)
-    pixels, drawing, small = BytesIO(), BytesIO(), BytesIO()
+    drawing, small = BytesIO(), BytesIO()
     with themed(theme), arranged(figure):
-        FigureCanvasAgg(figure).print_png(pixels)
+        canvas = FigureCanvasAgg(figure)
+        canvas.draw()
+        pixels = np.array(canvas.buffer_rgba())
         FigureCanvasSVG(figure).print_svg(drawing, metadata={"Date": None, "Creator": None})
     write_whole(path.with_suffix(".svg"), with_numbered_clips(drawing.getvalue()), depth)
     # A palette makes the file, and the report that embeds it, three times smaller.
-    image = Image.open(pixels).convert("RGB").quantize(NUM_COLOURS)
+    image = Image.fromarray(pixels).convert("RGB").quantize(NUM_COLOURS)
     image.save(small, "png", optimize=True)
     write_whole(path.with_suffix(".png"), small.getvalue(), depth)
 

@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -131,9 +132,10 @@ def _section(experiment: ExperimentData, jobs: int) -> dict[str, Any]:
             "num_runs": len(runs),
             "num_arms": runs["arm"].nunique(),
             "counts": tables.counts(runs),
-            "figures": _figures(experiment, declared.figures or FIGURES, jobs),
+            **unless_known(
+                experiment.folder, partial(_slow, experiment, declared.figures or FIGURES, jobs)
+            ),
             "arms": tables.arms(reported) if some else None,
-            "runs": run_details(reported, experiment.folder.parents[2]) if some else None,
             "comparisons": [
                 (
                     tables.baseline_name(spec.baseline),
@@ -168,17 +170,18 @@ def _declared(report: dict[str, Any]) -> ReportConfig:
     return declared
 
 
-def _figures(
-    experiment: ExperimentData, specs: Sequence[Figure], jobs: int
-) -> list[dict[str, Any]]:
-    """Draw and save the figures of an experiment, unless they are there already."""
-
-    def drawn() -> list[dict[str, Any]]:
-        work = [joblib.delayed(_figure)(experiment, n, spec) for n, spec in enumerate(specs, 1)]
-        with joblib.parallel_config("loky", inner_max_num_threads=1):
-            return list(joblib.Parallel(min(jobs, len(work)))(work))  # pyright: ignore
-
-    return unless_known(experiment.folder, drawn)
+def _slow(experiment: ExperimentData, specs: Sequence[Figure], jobs: int) -> dict[str, Any]:
+    """Draw and save the figures of an experiment, and find the commands of its arms."""
+    reported, results = experiment.reporting().runs, experiment.folder.parents[2]
+    work: list[Any] = [
+        joblib.delayed(_figure)(experiment, n, spec) for n, spec in enumerate(specs, 1)
+    ]
+    if not finished(reported).empty:
+        work.insert(0, joblib.delayed(run_details)(reported, results))
+    with joblib.parallel_config("loky", inner_max_num_threads=1):
+        done: list[Any] = list(joblib.Parallel(min(jobs, len(work)))(work))  # pyright: ignore
+    runs = done.pop(0) if len(done) > len(specs) else None
+    return {"figures": done, "runs": runs}
 
 
 def _figure(experiment: ExperimentData, number: int, spec: Figure) -> dict[str, Any]:

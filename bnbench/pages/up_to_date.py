@@ -62,24 +62,24 @@ def report(results: Path, write: Callable[[Path], Report]) -> Report:
     return made
 
 
-def unless_known(folder: Path, drawn: Callable[[], list[dict[str, Any]]]) -> list[dict[str, Any]]:
+def unless_known(folder: Path, make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
     """Draw the figures of an experiment unless they are those that would be drawn.
 
     Args:
         folder: of the experiment.
-        drawn: draws and saves the figures; gives what the templates say of each.
+        make: draws and saves the figures; gives what the templates say of them, as JSON can hold.
     """
     before = _of_experiment(folder)
     known = _remembered(folder)
     if before and known.get("digest") == _digest(before):
-        return known["figures"]
-    figures = drawn()
+        return known["made"]
+    made = make()
     after = _of_experiment(folder)
     if before is not None and after is not None:
         changed = {name for name, _ in before.items() ^ after.items()}
         if all(name.startswith("figures") for name in changed):
-            _remember(folder, {"digest": _digest(after), "figures": figures})
-    return figures
+            _remember(folder, {"digest": _digest(after), "made": made})
+    return made
 
 
 def _of_experiment(folder: Path) -> dict[str, str] | None:

@@ -41,8 +41,8 @@ from bnbench.tracking.run_dir import RunFolder
 from bnbench.tracking.stored import DamagedError
 from bnbench.tracking.upload import read_science
 
-# The table: seconds, fitted to the 433 runs of the default experiments in results/reference, whose
-# families it meets within 20 %. What a step or a pass costs besides its arithmetic counts most.
+# The table: seconds, fitted to runs of the default experiments on an AMD EPYC with AVX-512. What a
+# step or a pass costs besides its arithmetic counts most.
 START = 5.0  # until a worker has imported torch
 RUN = 0.05  # to begin and to end a run: its folder and its W&B run
 STEP, STEP_LAYER = 3.3e-4, 1.1e-5
@@ -52,7 +52,7 @@ MULTIPLICATION, VALUE, NORMALISED = 2.2e-11, 1.35e-9, 1.0e-9  # of a weight, of 
 PASS, PASS_LAYER = 1.7e-4, 1.0e-4
 TRAINING = 3  # passes of an image through the net in a step
 
-SUBSET, TRAINING = 1000, 256  # validation and training images of a point, as in `bnbench.train`
+SUBSET, SOME = 1000, 256  # validation and training images of a point, as in `bnbench.train`
 REFERENCE = {Policy.cumulative, Policy.algorithm2, Policy.precise, Policy.recalibrated}
 PROBE_STEPS = {Probe.landscape: 15}  # what a probe costs, in steps; ics has one for each layer
 OF_NET = ("name", "widths", "depth", "activation", "dropout")
@@ -133,8 +133,8 @@ class Load:
         # training images that precise statistics are measured on are not passed again
         shared = Policy.precise in policies
         measured = sum(policy not in ONE_PASS for policy in policies) - shared
-        images = self.seen(min(train, SUBSET), min(train, TRAINING) + some)
-        images -= min(train, TRAINING) * shared
+        images = self.seen(min(train, SUBSET), min(train, SOME) + some)
+        images -= min(train, SOME) * shared
         return {
             Scope.curve: (alone, alone * some),
             Scope.policies: (2 * number + measured, images),
