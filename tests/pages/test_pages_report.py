@@ -1,7 +1,6 @@
 """The report: self-contained, escaped, complete, with numbers that a hand computes."""
 
 import base64
-import json
 import runpy
 import shutil
 import sys
@@ -20,7 +19,6 @@ from bnbench.pages import render as pages
 from bnbench.pages.render import MAX_BYTES, within
 from bnbench.pages.report import write_report
 from bnbench.tracking.experiment_dir import other_schema_line, schema_note
-from bnbench.tracking.experiment_dir import write_experiment as write_facts
 
 SCRIPT = ROOT / "scripts" / "report.py"
 VERSUS = {"kind": "versus", "title": "Accuracy & batch", "x": "batch_size", "y": "test/accuracy"}
@@ -317,11 +315,8 @@ def test_the_script_says_where_the_report_is_or_what_to_do(
 def test_results_of_another_schema_are_shown_and_told(results, monkeypatch, capsys):
     """They stay readable beside those of the present schema, and one line counts them."""
     rows = [write_run(results, config(), seed) for seed in range(3)]
-    old = {"question": "?", "schema": SCHEMA - 1}
-    write_experiment(results, "old", rows)
-    folder = results / "experiments" / "old" / "digits"
-    facts = json.loads((folder / "experiment.json").read_text())
-    write_facts(folder, {k: v for k, v in facts.items() if k not in ("sha256", "checksum")} | old)
+    old = {"schema": SCHEMA - 1}
+    write_experiment(results, "old", rows, **old)
     write_experiment(results, "new", rows)
     monkeypatch.setattr(sys, "argv", ["report.py", f"results={results}"])
     assert main() == 0
