@@ -33,6 +33,7 @@ FIGURES = [
     Figure(FigureKind.curves, "Validation accuracy by step", col="model.name"),
     Figure(FigureKind.curves, "Validation accuracy by samples seen", x="samples", col="model.name"),
 ]
+MANY = 3  # experiments; the figures of fewer are drawn before other processes have started
 ROOT = "../../../"  # of the results, seen from an experiment's own page
 
 
@@ -45,7 +46,7 @@ def write_report(results: Path, jobs: int = 1) -> Report:
 
     Args:
         results: the results folder.
-        jobs: processes that draw figures.
+        jobs: processes that draw the figures of many experiments.
 
     Raises:
         ValueError: there is no experiment.
@@ -54,6 +55,7 @@ def write_report(results: Path, jobs: int = 1) -> Report:
     if not folders and not problems:
         raise ValueError(f"{results}: no runs of any experiment there: run `make sweep` first")
     sections = []
+    jobs = jobs if len(folders) >= MANY else 1
     for folder in folders:
         name, data = folder.parts[-2:]
         try:
@@ -179,7 +181,9 @@ def _slow(experiment: ExperimentData, specs: Sequence[Figure], jobs: int) -> dic
     if not finished(reported).empty:
         work.insert(0, joblib.delayed(run_details)(reported, results))
     with joblib.parallel_config("loky", inner_max_num_threads=1):
-        done: list[Any] = list(joblib.Parallel(min(jobs, len(work)))(work))  # pyright: ignore
+        # no arrays in files: what is drawn is small
+        parallel = joblib.Parallel(min(jobs, len(work)), max_nbytes=None)
+        done: list[Any] = list(parallel(work))  # pyright: ignore
     runs = done.pop(0) if len(done) > len(specs) else None
     return {"figures": done, "runs": runs}
 

@@ -422,7 +422,8 @@ def undrawn() -> Iterator[None]:
         mock.patch.object(upload, "wandb_sync", sent),
         mock.patch.object(upload, "mark_interrupted"),
         mock.patch.object(upload, "rebuild", return_value=True),
-        mock.patch.dict(os.environ, {"WANDB_MODE": "offline"}),
+        # one process, since only what this one opens is seen
+        mock.patch.dict(os.environ, {"WANDB_MODE": "offline", "LOKY_MAX_CPU_COUNT": "1"}),
     ):
         yield
 
