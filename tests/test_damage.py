@@ -195,6 +195,11 @@ READ = ["metrics.csv", "shifts.csv", "summary.json", "arms.csv", "runs.csv", "ex
 ELSE = ["meta.json", "config.yaml", "weights.pt", ".lock"]
 
 
+def without_space(status: str) -> str:
+    """What `make status` says, but for the space, in which a shorter file counts."""
+    return "\n".join(line for line in status.splitlines() if not line.startswith("space: "))
+
+
 def check_readers(whole: Whole, file: Path) -> None:
     """Every reader gives what the undamaged results say, or names the file."""
     try:
@@ -216,7 +221,7 @@ def check_readers(whole: Whole, file: Path) -> None:
 
     code, out, err = script("status.py", whole.copy)
     if code == 0:
-        assert (code, out, err) == whole.status
+        assert (code, without_space(out), err) == (0, without_space(whole.status[1]), "")
     else:
         assert (code, names(err, file)) == (1, True)
 

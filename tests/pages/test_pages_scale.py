@@ -88,9 +88,13 @@ def work(script, results, monkeypatch):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("script", "each"), [("report.py", 6), ("status.py", 2)])
+@pytest.mark.parametrize(("script", "each"), [("report.py", 14), ("status.py", 2)])
 def test_work_grows_with_the_number_of_runs_and_no_faster(script, each, tmp_path, monkeypatch):
-    """A summary and a curve are opened for runs.csv, for the page's table and for its curves."""
+    """A summary and a curve are opened for runs.csv, for the page's table and for its curves.
+
+    Before and after a report is written, and before and after its figures are drawn, both are
+    opened to see whether they changed.
+    """
     monkeypatch.setattr("os.fsync", lambda file: None)
     few, many = (tmp_path / name for name in ("few", "many"))
     write_sweep(few, 4)

@@ -342,7 +342,8 @@ def test_runs_without_wandb_are_uploaded_from_csv_once(train, monkeypatch):
 def test_the_records_of_a_wandb_file_are_those_that_wandb_reads(train):
     """Wherever the file is cut: as many records as wandb's own reader finds before the cut."""
     results, _ = train(
-        "seeds=[0]", "train.steps=200", "train.eval_points=100", WANDB_MODE="offline"
+        *("seeds=[0]", "train.steps=200", "train.eval_points=100", "train.policy_points=all"),
+        WANDB_MODE="offline",
     )
     (attempt,) = attempts(results)
     content = attempt.file.read_bytes()
