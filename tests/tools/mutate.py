@@ -110,6 +110,11 @@ class Place:
         """A folder that nothing may be written to."""
         return self.folder / "outside"
 
+    @property
+    def cache(self) -> Path:
+        """The user's cache, where reports are remembered."""
+        return self.folder / "cache"
+
 
 def build(folder: Path) -> Place:
     """Make the finished results folder, and what lies beside it."""
@@ -414,7 +419,7 @@ def sent(group: list[upload.Attempt]) -> list[str]:
 
 
 @contextlib.contextmanager
-def undrawn() -> Iterator[None]:
+def undrawn(place: Place) -> Iterator[None]:
     """Leave out what draws, and what talks to a server."""
     with (
         mock.patch.object(report, "draw", panels),
@@ -424,6 +429,7 @@ def undrawn() -> Iterator[None]:
         mock.patch.object(upload, "rebuild", return_value=True),
         # one process, since only what this one opens is seen
         mock.patch.dict(os.environ, {"WANDB_MODE": "offline", "LOKY_MAX_CPU_COUNT": "1"}),
+        mock.patch.dict(os.environ, {"XDG_CACHE_HOME": str(place.cache)}),
     ):
         yield
 
@@ -502,19 +508,29 @@ def snapshot(folder: Path) -> dict[str, tuple[int, int]]:
     return {str(path): ((facts := path.lstat()).st_mtime_ns, facts.st_size) for path in found}
 
 
-watch: tuple[str, list[str]] | None = None  # where may be written, and what the hook has noted
+# where may be written, and what the hook has noted
+watch: tuple[tuple[str, ...], list[str]] | None = None
 WRITES = os.O_WRONLY | os.O_RDWR
 CHANGES = ("os.mkdir", "os.rename", "os.symlink", "os.link", "os.remove", "os.rmdir", "os.chmod")
 RUNS = (
     *("os.system", "os.exec", "os.fork", "os.posix_spawn", "subprocess.Popen", "os.truncate"),
     *("socket.connect", "socket.bind", "ctypes.dlopen", "pickle.find_class"),
 )
+CONFIGURATIONS = {
+    *(("builtins", name) for name in ("bool", "dict", "float", "int", "list", "str")),
+    *(("typing", "Any"), ("collections", "defaultdict")),
+}
 
 
 @cache
 def listen() -> None:
     """Have Python tell of every file, process and connection; an audit hook stays for good."""
     sys.addaudithook(note)
+
+
+def is_ours(module: str, name: str) -> bool:
+    """Whether a pickle asks for what copies of configurations hold, which are made in memory."""
+    return module.split(".")[0] == "omegaconf" or (module, name) in CONFIGURATIONS
 
 
 def note(event: str, args: tuple[Any, ...]) -> None:
@@ -530,7 +546,7 @@ def note(event: str, args: tuple[Any, ...]) -> None:
         head, tail = os.path.split(os.fsdecode(args[0]))  # of a link, not of what it leads to
         if not os.path.join(os.path.realpath(head), tail).startswith(inside):  # noqa: PTH118
             seen.append(f"{event} {args!r}")
-    elif event in RUNS:
+    elif event in RUNS and not (event == "pickle.find_class" and is_ours(*args)):
         seen.append(f"{event} {args!r}"[:300])
     elif event == "compile" and CANARY in str(args[0]):
         seen.append(f"compiled {args[0]!r}"[:300])
@@ -549,9 +565,9 @@ def watched(place: Place) -> Iterator[list[str]]:
     signal.setitimer(signal.ITIMER_REAL, HANG_SECONDS)
     signal.setitimer(signal.ITIMER_PROF, CPU_SECONDS)
     seen: list[str] = []
-    watch = (os.path.realpath(place.results), seen)
+    watch = (tuple(map(os.path.realpath, (place.results, place.cache))), seen)
     try:
-        with warnings.catch_warnings(), undrawn():
+        with warnings.catch_warnings(), undrawn(place):
             yield seen
     finally:
         watch = None
@@ -569,7 +585,9 @@ def run(
     with hydra.initialize_config_dir(str(sweep.CONFIGS), version_base="1.3", job_name="train"):
         request = cli.read([*REQUEST, f"results={place.results}"], True)
     shutil.copytree(place.whole, place.results, symlinks=True)
-    with undrawn():  # what is imported and cached at the first call would count as the second's
+    with undrawn(
+        place
+    ):  # what is imported and cached at the first call would count as the second's
         look(place, request, Tally(), "")
     for number in examples:
         told = len(tally.breaches)
