@@ -159,7 +159,7 @@ def evaluate(
         suffix = "" if policy in ("ema", "none") else f"@{policy}"
         names += [name + suffix for name in asked]
         means += [found[key].sum(1) / key[1] for key in asked.values()]
-    values = torch.stack(means).tolist() if means else []
+    values = torch.stack(means).cpu().tolist() if means else []
     return {
         (name, "", metric): value
         for name, pair in zip(names, values, strict=True)

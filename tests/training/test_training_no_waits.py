@@ -32,6 +32,7 @@ from bnbench.norms.population import POLICIES, population
 from bnbench.norms.recalibration import recalibrated
 from bnbench.probes import PROBES, Batch
 from bnbench.training import loop
+from bnbench.training.evaluation import StatisticsSource, evaluate
 from bnbench.training.optimizers import OPTIMIZERS
 
 DEVICE = "meta"
@@ -202,6 +203,21 @@ def test_recalibration_waits_for_nothing(model):
     with Watched() as watched, torch.no_grad(), statistics:
         net(drawn)
     assert watched.reads == 0
+
+
+@pytest.mark.parametrize("model", ["mlp", "vgg"])
+@pytest.mark.parametrize("norm", ["none", "batchnorm", "torch_batchnorm"])
+def test_an_evaluation_point_reads_once(norm, model):
+    """Under all policies of the net, with keys that share passes."""
+    net, number = build(model, norm), 3 * SIZE
+    splits = {split: images(number) for split in ("train", "val")}
+    keys = {"train": ("train", SIZE), "val": ("val", SIZE), "val_all": ("val", number)}
+    source = StatisticsSource(
+        splits["train"][0], SIZE, SIZE, prior=16.0, chunk=number, at_once=number
+    )
+    with Watched() as watched:
+        evaluate(net, splits, keys, ["none"] if norm == "none" else [*POLICIES], source)
+    assert watched.reads == 1
 
 
 def test_a_value_that_a_norm_asks_for_is_caught(recipe, monkeypatch):
