@@ -14,12 +14,12 @@ import numpy as np
 import pandas as pd
 
 from bnbench.analysis.inference import log_steps
+from bnbench.analysis.stats import ACCURACY
 from bnbench.claims.records import Measure
 from bnbench.claims.study import Study, StudyArm, arm_name
 from bnbench.config.points import crossing
 from bnbench.request.tuning import SCORE
 
-ACCURACY = "test/accuracy"
 CURVE = SCORE
 POINTS = 100.0  # percentage points in a share of 1
 

@@ -5,8 +5,9 @@ from collections.abc import Sequence
 import pandas as pd
 
 from bnbench.analysis.load import CLEAN_POLICIES
+from bnbench.analysis.stats import ACCURACY
 from bnbench.claims.records import Measure
-from bnbench.claims.statistics import ACCURACY, POINTS, OfRuns, compared, final_metric, gap, rows_of
+from bnbench.claims.statistics import POINTS, OfRuns, compared, final_metric, gap, rows_of
 from bnbench.claims.study import LackingError, Study, StudyArm
 
 

@@ -3,9 +3,10 @@
 N0 to N4 are the notes of docs/myths.md.
 """
 
+from bnbench.analysis.stats import ACCURACY, PRECISE
 from bnbench.claims.records import Above, Below, Claim, ClaimPart, Target
-from bnbench.claims.registry.parts import EQUAL, PRECISE, arms_of, gains_more, more_accurate
-from bnbench.claims.statistics import ACCURACY, curve_gap, gap
+from bnbench.claims.registry.parts import EQUAL, arms_of, gains_more, more_accurate
+from bnbench.claims.statistics import curve_gap, gap
 from bnbench.claims.study import StudyArm
 from bnbench.claims.under_shift import change
 

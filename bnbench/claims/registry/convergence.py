@@ -8,10 +8,10 @@ import math
 from collections.abc import Mapping
 from itertools import product
 
+from bnbench.analysis.stats import PRECISE
 from bnbench.claims.records import Above, Below, Claim, ClaimPart, Overlay
 from bnbench.claims.registry.parts import (
     EQUAL,
-    PRECISE,
     STEPS,
     accuracy,
     arms_of,

@@ -3,11 +3,11 @@
 from collections.abc import Callable
 from typing import Any, Literal
 
+from bnbench.analysis.stats import ACCURACY
 from bnbench.claims.records import Between, ClaimPart, Target
-from bnbench.claims.statistics import ACCURACY, contrast, gap, good_range, level, speedup
+from bnbench.claims.statistics import contrast, gap, good_range, level, speedup
 from bnbench.claims.study import StudyArm
 
-PRECISE = "test@precise/accuracy"
 STEPS = "steps of the net without BN / with BN"
 STEPS_TO_END = f"{STEPS}, to the accuracy that the former ends at"
 EQUAL = Between(-1.0, 1.0)
