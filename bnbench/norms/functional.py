@@ -345,7 +345,8 @@ def _check(x: Tensor, training: bool, eps: float, *vectors: Tensor | None) -> No
         return  # as torch, which returns whatever has no values
     if x.dim() < 2 or not x.is_floating_point():
         raise RuntimeError(f"expected a floating-point (N, C, *), got {x.dtype} {list(x.shape)}")
-    if training and (vectors[0] is None) != (vectors[1] is None):
+    running_mean, running_var, *_ = vectors
+    if training and (running_mean is None) != (running_var is None):
         raise ValueError("running_mean and running_var must either both be None or neither be None")
     num_channels = x.shape[1]
     for name, vector in zip(VECTORS, vectors, strict=True):
