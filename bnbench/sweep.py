@@ -11,7 +11,7 @@ import sys
 import time
 from argparse import ArgumentParser, Namespace
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, redirect_stderr, redirect_stdout, suppress
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -183,7 +183,8 @@ def run(read: Callable[[], cli.Request], command: str) -> Outcome:
         if number == 1 and any(a.config.track.mode != TrackMode.csv for a in request.arms.values()):
             for line in not_followed(os.environ):
                 print_error(line)
-        if number == 1 and (others := trained_before(request)):
+        paths = [experiment_path(request.results, e.name, e.data) for e in request.experiments]
+        if number == 1 and (others := runs_of_other_schema(paths)):
             console.print(other_schema_line(others), soft_wrap=True)
         if lacking or number == 1:
             describe(request, lacking, number, console)
@@ -226,16 +227,6 @@ def labels(request: cli.Request) -> dict[str, str]:
         settings = {arm: flatten(science(request.arms[arm].config)) for arm in experiment.runs}
         name = f"{experiment.name}: " if len(request.experiments) > 1 else ""
         found = {arm: name + words for arm, words in arm_labels(settings).items()} | found
-    return found
-
-
-def trained_before(request: cli.Request) -> int:
-    """Count the runs that the experiments of a request asked for under another schema."""
-    found = 0
-    for experiment in request.experiments:
-        with suppress(DamagedError):  # it is written anew
-            path = experiment_path(request.results, experiment.name, experiment.data)
-            found += runs_of_other_schema(path)
     return found
 
 

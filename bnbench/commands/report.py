@@ -1,6 +1,5 @@
 """Write the report over all experiments: `python scripts/report.py [results=results]`."""
 
-from contextlib import suppress
 from pathlib import Path
 
 from bnbench.commands.arguments import results_folder
@@ -8,7 +7,6 @@ from bnbench.config.quoting import shown_path
 from bnbench.pages import up_to_date
 from bnbench.request.refusal import print_error
 from bnbench.tracking.experiment_dir import other_schema_line, runs_of_other_schema, survey
-from bnbench.tracking.stored import DamagedError
 
 
 def main() -> int:
@@ -19,20 +17,11 @@ def main() -> int:
     except ValueError as error:
         return print_error(str(error))
     print(f"report: {shown_path(report.page)}")
-    if others := of_other_schema(results):
+    if others := runs_of_other_schema(survey(results)[0]):
         print(other_schema_line(others))
     for problem in report.problems:
         print_error(problem)
     return int(bool(report.problems))
-
-
-def of_other_schema(results: Path) -> int:
-    """Count the runs of another schema in the experiments that can be read."""
-    found = 0
-    for folder in survey(results)[0]:
-        with suppress(DamagedError):
-            found += runs_of_other_schema(folder)
-    return found
 
 
 def write_changed(results: Path) -> up_to_date.Report:

@@ -45,11 +45,9 @@ def main() -> int:
     )
     table = Table("experiment", "data", "arms", "runs", *COLUMNS, box=None)
     failed: dict[Path, str] = {}
-    others = 0
     for name, data in (folder.parts[-2:] for folder in folders):
         try:
             content = tabulate(results, name, data)
-            others += runs_of_other_schema(results / "experiments" / name / data)
         except Exception as error:  # whatever a file makes of it, the others are shown
             text = str(error)
             problems.append(
@@ -70,7 +68,7 @@ def main() -> int:
         console.print(table)
     for line in capped(list(failed.values()), "failed runs"):
         console.print(line)
-    if others:
+    if others := runs_of_other_schema(folders):
         console.print(other_schema_line(others))
     for line in space(results, folders):
         console.print(line)

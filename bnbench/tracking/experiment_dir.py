@@ -11,6 +11,7 @@ import io
 import json
 import os
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -139,16 +140,18 @@ def read_experiment(path: Path) -> dict[str, Any]:
         return {}
 
 
-def runs_of_other_schema(path: Path) -> int:
-    """Count the runs of an experiment whose settings another schema named by other arm ids.
+def runs_of_other_schema(paths: Iterable[Path]) -> int:
+    """Count the runs of experiments whose settings another schema named by other arm ids.
 
-    Raises:
-        DamagedError: a file of the experiment is not what the sweep wrote.
+    Experiments that cannot be read are left out.
     """
-    if read_experiment(path).get("schema", SCHEMA) == SCHEMA:
-        return 0
-    table = "arms.csv" if os.path.lexists(path / "arms.csv") else "runs.csv"
-    return len(read_rows(path / table))
+    found = 0
+    for path in paths:
+        table = "arms.csv" if os.path.lexists(path / "arms.csv") else "runs.csv"
+        with suppress(DamagedError):
+            if read_experiment(path).get("schema", SCHEMA) != SCHEMA:
+                found += len(read_rows(path / table))
+    return found
 
 
 def other_schema_line(number: int) -> str:
