@@ -22,7 +22,7 @@ import torch
 from torch import Tensor, nn
 
 from bnbench.config.arms import derive_seed
-from bnbench.config.points import Scope, crossing, metric_key
+from bnbench.config.points import SUBSET, TRAIN_SUBSET, Scope, crossing, metric_key
 from bnbench.config.recipe import Recipe, resolve
 from bnbench.config.schema import (
     NUM_CLASSES,
@@ -58,8 +58,6 @@ from bnbench.training.loop import ahead, schedule, training_steps
 from bnbench.training.optimizers import OPTIMIZERS
 from bnbench.training.precision import precision, use_float32
 
-SUBSET = 1000  # validation images that curves are drawn on; training images for exact statistics
-TRAINING = 256  # training images that are evaluated
 # images and pixels per forward pass of an evaluation, which are fastest
 CHUNK, CHUNK_PIXELS = 2000, 200_000
 FIRST = 100  # batches that a run's fingerprint is of
@@ -312,7 +310,7 @@ def evaluated(run: Run, scope: Scope) -> dict[str, tuple[str, int]]:
     sizes = {split: len(labels) for split, (_, labels) in run.splits.items()}
     keys = {"val": ("val", min(SUBSET, sizes["val"]))}
     if scope >= Scope.policies:
-        keys = {"train": ("train", min(TRAINING, sizes["train"])), **keys}
+        keys = {"train": ("train", min(TRAIN_SUBSET, sizes["train"])), **keys}
     if scope == Scope.everything:
         keys |= {"val_all": ("val", sizes["val"]), "test": ("test", sizes["test"])}
     return keys

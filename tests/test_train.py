@@ -20,6 +20,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from bnbench.config import schema
 from bnbench.config.arms import arm_id, flatten, science
+from bnbench.config.points import SUBSET
 from bnbench.config.recipe import resolve
 from bnbench.config.schema import PROBED, Probe
 from bnbench.data.fingerprint import tensor_digest
@@ -29,7 +30,7 @@ from bnbench.probes import PROBES
 from bnbench.request.declared import probed as probe_keys
 from bnbench.tracking.experiment_dir import outcome
 from bnbench.tracking.run_dir import RunFolder, State
-from bnbench.train import SUBSET, build, fingerprint, fit, load_weights, steps, train_arm
+from bnbench.train import build, fingerprint, fit, load_weights, steps, train_arm
 
 ALL = ",".join(Probe)
 KEY = ("split", "metric", "layer")
@@ -161,7 +162,9 @@ def test_every_policy_has_its_rows(read, model):
 @pytest.mark.slow
 def test_a_net_without_batchnorm_is_recalibrated(read, monkeypatch):
     """On the training images themselves, to rounding, it is as it was; blurred ones change it."""
-    monkeypatch.setattr("bnbench.train.TRAINING", SUBSET)  # those that statistics are measured on
+    monkeypatch.setattr(
+        "bnbench.train.TRAIN_SUBSET", SUBSET
+    )  # those that statistics are measured on
     asked = ["shift=blur", "shift.severities=[5]", "train.policies=[ema,precise,recalibrated]"]
     path = trained(only(read(*CSV, "norm=none", "train.steps=60", *asked)))
     metrics, final = rows(path / "metrics.csv"), summary(path)["metrics"]
@@ -206,7 +209,7 @@ def test_a_key_means_the_same_images_from_the_first_point_to_the_last(read, monk
     """The whole sets have keys of their own, at the last five points."""
     sizes = {"train": 40, "val": 50, "val_all": 359, "test": 360}
     monkeypatch.setattr("bnbench.train.SUBSET", sizes["val"])
-    monkeypatch.setattr("bnbench.train.TRAINING", sizes["train"])
+    monkeypatch.setattr("bnbench.train.TRAIN_SUBSET", sizes["train"])
     config = only(read(*CSV, "train.steps=40", "train.policies=[ema,precise,batch]"))
     path, points = trained(config), [*resolve(config).evaluation_points]
     seen: dict[str, list[int]] = {}

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from bnbench import train
 from bnbench.config.arms import num_train
+from bnbench.config.points import SUBSET
 from bnbench.config.recipe import resolve
 from bnbench.config.schema import DATA_SHAPES, NUM_CLASSES, Config
 from bnbench.data.datasets import MIRRORED, Dataset, Split
@@ -117,7 +118,7 @@ def stand_in(config: Config) -> train.Run:
     recipe = replace(resolve(config), first_rate=RATE, schedule="constant", steps=STEPS)
     device = train.device_of(recipe)
     images, labels = random_images(recipe.data, num_train(config), device)
-    some = Split(images[: train.SUBSET], labels[: train.SUBSET])
+    some = Split(images[:SUBSET], labels[:SUBSET])
     nothing, one = (torch.full(images.shape[1:2], value) for value in (0.0, 1.0))
     dataset = Dataset(
         *(Split(images, labels.cpu()), some, some, NUM_CLASSES, nothing, one),

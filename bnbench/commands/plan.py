@@ -25,11 +25,13 @@ from bnbench.commands.claims import ONLY, asked
 from bnbench.config.arms import flatten, science
 from bnbench.config.checks import RequestError
 from bnbench.config.labels import arm_labels, count_label, duration_label
+from bnbench.config.points import SUBSET
 from bnbench.config.quoting import shown_path
 from bnbench.config.schema import Config
 from bnbench.request.refusal import print_error
-from bnbench.running.estimate import START, SUBSET, Estimate, Load, last_end, load_of
+from bnbench.running.estimate import START, Estimate, last_end
 from bnbench.running.launch import is_settled, num_workers
+from bnbench.running.loads import Load, load_of
 from bnbench.tracking.run_dir import RunFolder
 
 ALL_CLAIMS = f"{ONLY}all"
@@ -171,7 +173,7 @@ def measure(estimate: Estimate, configs: Sequence[Config], seconds: float) -> in
             found = pace(config, BLOCKS, left / (len(configs) - number), images)
         except torch.OutOfMemoryError:
             continue
-        image = found.point / load.seen(found.images, 2 * found.images)
+        image = found.point / load.seen(found.images, 2 * found.images, shared=found.images)
         points = load.evaluations(load.steps)
         _, images = load.evaluated(points)
         probes = (points.total() + 1) * found.probe

@@ -5,6 +5,8 @@ from collections.abc import Sequence
 from enum import IntEnum
 from statistics import median
 
+SUBSET = 1000  # validation images that curves are drawn on; training images for exact statistics
+TRAIN_SUBSET = 256  # training images that are evaluated
 LAST = 5  # evaluation points at the end of a run, whose mean tells its accuracy
 
 

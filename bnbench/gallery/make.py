@@ -15,6 +15,7 @@ import pandas as pd
 from bnbench.analysis.load import ExperimentData, load
 from bnbench.config.arms import learning_rate, num_steps
 from bnbench.config.labels import ranges_label, value_label
+from bnbench.config.points import SUBSET
 from bnbench.config.schema import Config, Probe
 from bnbench.gallery import drawings, films, slides
 from bnbench.gallery.descent import SCALE, descents
@@ -27,7 +28,6 @@ from bnbench.models.blocks import stages
 from bnbench.probes.activations import BINS, REACH, SHARES
 from bnbench.tracking.stored import file_digest, make_folder
 from bnbench.tracking.whole_files import as_json, write_whole
-from bnbench.train import SUBSET
 
 EXPERIMENT = "gallery"
 GRID, COARSE = 41, 11  # points a side of the drawn plane, and of the planes of other seeds

@@ -1,63 +1,32 @@
-"""How long runs take: a table of what nets cost, corrected by the runs that have finished here.
+"""How long runs take here: the table of `loads`, corrected by the runs that have finished.
 
-The table gives the seconds of a run on one core of an AMD EPYC with AVX-512. Another machine is
-slower or faster, by a factor for all, and by others for single families of runs, which differ in
-nothing but their steps, rates and seeds. A factor is learned from finished runs; a family of which
-nothing is known has that of the families most like it. Nothing here imports torch.
+Another machine is slower or faster than that of the table, by a factor for all, and by others for
+single families of runs, which differ in nothing but their steps, rates and seeds. A factor is
+learned from finished runs; a family of which nothing is known has that of the families most like
+it. Nothing here imports torch.
 """
 
 import heapq
-import json
 import math
 from collections import Counter
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
-from functools import cached_property
+from dataclasses import replace
 from pathlib import Path
 from statistics import fmean, median
-from typing import Any
 
 from bnbench.cli import Request
-from bnbench.config.arms import science
-from bnbench.config.points import Scope, evaluation_points, scopes
-from bnbench.config.schema import (
-    BY_TEST_SET,
-    DATA_SHAPES,
-    DATA_SIZES,
-    MLPS,
-    NUM_CLASSES,
-    ONE_PASS,
-    SCHEMA,
-    Config,
-    Policy,
-    PolicyPoints,
-    Probe,
-)
+from bnbench.config.schema import SCHEMA
 from bnbench.request.preflight import on_gpu
 from bnbench.running.launch import num_workers
+from bnbench.running.loads import Load, load_of
 from bnbench.tracking.meta import known_meta
 from bnbench.tracking.run_dir import RunFolder
 from bnbench.tracking.stored import DamagedError
 from bnbench.tracking.upload import read_science
 
-# The table: seconds, fitted to runs of the default experiments on an AMD EPYC with AVX-512. What a
-# step or a pass costs besides its arithmetic counts most.
 START = 5.0  # until a worker has imported torch
 RUN = 0.05  # to begin and to end a run: its folder and its W&B run
-STEP, STEP_LAYER = 3.3e-4, 1.1e-5
-STEP_NORM = {"none": 0.0, "torch_batchnorm": 3e-5, "layernorm": 6e-5, "groupnorm": 6e-5}
-STEP_OTHER_NORM = 2.2e-4  # a layer of ours
-MULTIPLICATION, VALUE, NORMALISED = 2.2e-11, 1.35e-9, 1.0e-9  # of a weight, of a unit's value
-PASS, PASS_LAYER = 1.7e-4, 1.0e-4
-TRAINING = 3  # passes of an image through the net in a step
-
-SUBSET, SOME = 1000, 256  # validation and training images of a point, as in `bnbench.train`
-REFERENCE = {Policy.cumulative, Policy.algorithm2, Policy.precise, Policy.recalibrated}
-PROBE_STEPS = {Probe.landscape: 15}  # what a probe costs, in steps; ics has one for each layer
-OF_NET = ("name", "widths", "depth", "activation", "dropout")
-OF_NORM = ("name", "affine", "backend", "ghost_size", "groups", "scale", "bias")
-OF_TRAINING = ("eval_points", "policy_points", "policies", "test_batch", "trainable")
 
 RUNS = 5  # finished runs of a family that are asked for their seconds
 ARMS = 200  # arms of other requests whose configuration is read
@@ -65,175 +34,6 @@ ARMS = 200  # arms of other requests whose configuration is read
 DOUBT = 5.0  # seconds that must have been worked before the clock overrules the estimate
 
 Run = Hashable  # whatever names one
-
-
-@dataclass(frozen=True)
-class Load:
-    """What a run is to do.
-
-    Attributes:
-        science: the canonical configuration of its arm.
-        shifts: how often it is evaluated on the shifted test set, under any policy.
-        trained: whether nothing but the shifts is left to do.
-    """
-
-    science: Mapping[str, Any]
-    shifts: int = 0
-    trained: bool = False
-
-    @cached_property
-    def family(self) -> str:
-        """All that the seconds of a run depend on, but its number of steps, as one text."""
-        own = self.science
-        parts = {key: own[key] for key in ("placement", "batch_size", "probes")}
-        for part, keys in (("model", OF_NET), ("norm", OF_NORM), ("train", OF_TRAINING)):
-            parts[part] = {key: own[part][key] for key in keys if key in own[part]}
-        parts["data"] = {key: own["data"][key] for key in ("name", "augment")}
-        parts["optim"] = own["optim"]["name"]
-        return json.dumps(parts, sort_keys=True)
-
-    @property
-    def kin(self) -> tuple[str, str, str]:
-        """The families that this one is one of, from the widest to itself."""
-        kind = "perceptron" if self.science["model"]["name"] in MLPS else "convolutional"
-        return kind, f"{kind} {self.science['norm']['name']}", self.family
-
-    @property
-    def steps(self) -> int:
-        """Steps of the optimiser."""
-        return self.science["train"]["steps"]
-
-    def with_steps(self, steps: int) -> "Load":
-        """What a run of the family with another number of steps is to do."""
-        train = {**self.science["train"], "steps": steps}
-        return replace(self, science={**self.science, "train": train})
-
-    @cached_property
-    def scopes(self) -> dict[int, Scope]:
-        """How much is evaluated after which steps."""
-        train = self.science["train"]
-        points = evaluation_points(self.steps, train["eval_points"])
-        return scopes(points, train["policy_points"] == PolicyPoints.few)
-
-    def evaluations(self, steps: int) -> Counter[Scope]:
-        """Count the evaluation points of the first steps by their scope."""
-        found = Counter(scope for point, scope in self.scopes.items() if point <= steps)
-        if steps not in self.scopes:  # where a run ends early, everything is evaluated
-            found[Scope.everything] += 1
-        return found
-
-    @cached_property
-    def passes(self) -> dict[Scope, tuple[int, int]]:
-        """Count the passes of an evaluation point of each scope, and the images that they see."""
-        train, val, test = DATA_SIZES[self.science["data"]["name"]]
-        some, rest = min(val, SUBSET), val - min(val, SUBSET)
-        policies = self.science["train"]["policies"]
-        alone = sum(policy in ONE_PASS for policy in policies)
-        number, ends = len(policies), 1 + (rest > 0)
-        # training images that precise statistics are measured on are not passed again
-        shared = Policy.precise in policies
-        measured = sum(policy not in ONE_PASS for policy in policies) - shared
-        images = self.seen(min(train, SUBSET), min(train, SOME) + some)
-        images -= min(train, SOME) * shared
-        return {
-            Scope.curve: (alone, alone * some),
-            Scope.policies: (2 * number + measured, images),
-            Scope.everything: ((2 + ends) * number + measured, images + self.seen(0, rest + test)),
-        }
-
-    def evaluated(self, points: Mapping[Scope, int]) -> tuple[int, int]:
-        """Count the passes of some evaluation points, and the images that they see."""
-        counts = [(number, self.passes[scope]) for scope, number in points.items()]
-        return sum(n * passes for n, (passes, _) in counts), sum(n * i for n, (_, i) in counts)
-
-    @cached_property
-    def shifted_images(self) -> int:
-        """Count the images that the evaluations under shifts see."""
-        train, _, test = DATA_SIZES[self.science["data"]["name"]]
-        policies = len(self.science["train"]["policies"])
-        return self.shifts * self.seen(min(train, SUBSET), test) // policies
-
-    def seen(self, reference: int, images: int) -> int:
-        """Count the images that pass through the net when some are evaluated under each policy.
-
-        Args:
-            reference: how many statistics are measured on, where the policy does not ask for all
-                that are evaluated.
-            images: how many are evaluated.
-        """
-        policies = self.science["train"]["policies"]
-        measured = sum(
-            images if policy in BY_TEST_SET else reference * (policy in REFERENCE)
-            for policy in policies
-        )
-        return len(policies) * images + measured
-
-    @cached_property
-    def step_seconds(self) -> float:
-        """The seconds of a training step, by the table."""
-        layers, norms, _ = self.net
-        norm = STEP_NORM.get(self.science["norm"]["name"], STEP_OTHER_NORM)
-        arithmetic = TRAINING * self.science["batch_size"] * self.image_seconds
-        return STEP + layers * STEP_LAYER + norms * norm + arithmetic
-
-    @cached_property
-    def image_seconds(self) -> float:
-        """The seconds of an image's way through the net, by the table."""
-        _, norms, (multiplications, values) = self.net
-        value = VALUE + NORMALISED * (norms > 0)
-        return MULTIPLICATION * multiplications + value * values
-
-    @cached_property
-    def probe_seconds(self) -> float:
-        """The seconds of all probes at a point, by the table."""
-        layers, _, _ = self.net
-        counts = {**PROBE_STEPS, Probe.ics: layers + 1}
-        return sum(counts.get(probe, 1) for probe in self.science["probes"]) * self.step_seconds
-
-    @cached_property
-    def net(self) -> tuple[int, int, tuple[float, float]]:
-        """Count layers, norms, and for an image multiplications and values of units."""
-        model = self.science["model"]
-        channels, height, width = DATA_SHAPES[self.science["data"]["name"]]
-        is_flat = model["name"] in MLPS
-        pixels, window = (1, 1) if is_flat else (height * width, 9)
-        inputs = channels * height * width if is_flat else channels
-        multiplications = values = 0
-        for features, count in zip(model["widths"], model["depth"], strict=True):
-            for _ in range(count):
-                multiplications += window * inputs * features * pixels
-                values += features * pixels
-                inputs = features
-            pixels = pixels if is_flat else max(1, pixels // 4)
-        hidden = sum(model["depth"])
-        norms = 0 if self.science["norm"]["name"] == "none" else hidden
-        return hidden + 1, norms, (multiplications + inputs * pixels * NUM_CLASSES, values)
-
-    @cached_property
-    def training(self) -> float:
-        """The seconds from the first step to the last evaluation, by the table."""
-        return self.training_seconds(self.steps)
-
-    def training_seconds(self, done: int) -> float:
-        """The seconds of a run that ends after some of its steps, by the table."""
-        layers, norms, _ = self.net
-        points = self.evaluations(done)
-        passes, images = self.evaluated(points)
-        evaluation = passes * (PASS + (layers + norms) * PASS_LAYER) + images * self.image_seconds
-        evaluation += (points.total() + 1) * self.probe_seconds
-        return done * self.step_seconds + evaluation
-
-    @cached_property
-    def shifting(self) -> float:
-        """The seconds of the evaluations under shifts, by the table."""
-        return self.shifted_images * self.image_seconds + self.shifts * PASS
-
-
-def load_of(config: Config) -> Load:
-    """Tell what each run of an arm is to do."""
-    canonical = science(config)
-    names, severities = config.shift.names, config.shift.severities
-    return Load(canonical, len(names) * len(severities) * len(canonical["train"]["policies"]))
 
 
 class Estimate:
@@ -348,9 +148,8 @@ class TimeLeft:
         self.estimate, self.loads, self.workers, self.later = estimate, loads, workers, later
         self.open = {arm: dict.fromkeys(runs) for arm, runs in arms.items()}
         self.arm_of = {run: arm for arm, runs in arms.items() for run in runs}
-        self.shares: dict[
-            str, list[float]
-        ] = {}  # of their steps that an arm's ended runs have done
+        # by arm, of their steps that its ended runs have done
+        self.shares: dict[str, list[float]] = {}
         self.spent = self.done = 0.0  # seconds of workers by the clock, and of runs that have ended
         self.clock: float | None = None  # when time was last counted
         self.begun = False  # whether any run is

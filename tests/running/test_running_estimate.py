@@ -1,7 +1,7 @@
 """The time left, in replays of a sweep whose runs' durations were recorded, and by hand.
 
 `durations.csv` has the seconds of the runs of the five default experiments, as `results/reference`
-had them at commit 91e8e2a, on another CPU than the one that the table of `running.estimate` was
+had them at commit 91e8e2a, on another CPU than the one that the table of `running.loads` was
 fitted on: an arm a line in the order of a sweep, its seeds side by side.
 """
 
@@ -14,8 +14,9 @@ import pytest
 
 from bnbench.config.points import Scope
 from bnbench.config.schema import SCHEMA
-from bnbench.running.estimate import RUN, START, Estimate, Load, TimeLeft, last_end, load_of
+from bnbench.running.estimate import RUN, START, Estimate, TimeLeft, last_end
 from bnbench.running.launch import num_workers
+from bnbench.running.loads import Load, load_of
 from bnbench.tracking.run_dir import RunFolder
 
 RECORDED = Path(__file__).with_name("durations.csv")

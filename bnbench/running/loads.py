@@ -1,0 +1,210 @@
+"""What runs are to do, and the seconds that it takes by a table of what nets cost.
+
+The table gives the seconds of a run on one core of an AMD EPYC with AVX-512; `estimate` corrects it
+by the runs that have finished. Nothing here imports torch.
+"""
+
+import json
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
+
+from bnbench.config.arms import science
+from bnbench.config.points import SUBSET, TRAIN_SUBSET, Scope, evaluation_points, scopes
+from bnbench.config.schema import (
+    BY_TEST_SET,
+    DATA_SHAPES,
+    DATA_SIZES,
+    MLPS,
+    NUM_CLASSES,
+    ONE_PASS,
+    Config,
+    Policy,
+    PolicyPoints,
+    Probe,
+)
+
+# The table: seconds, fitted to runs of the default experiments on an AMD EPYC with AVX-512. What a
+# step or a pass costs besides its arithmetic counts most.
+STEP, STEP_LAYER = 3.3e-4, 1.1e-5
+STEP_NORM = {"none": 0.0, "torch_batchnorm": 3e-5, "layernorm": 6e-5, "groupnorm": 6e-5}
+STEP_OTHER_NORM = 2.2e-4  # a layer of ours
+MULTIPLICATION, VALUE, NORMALISED = 2.2e-11, 1.35e-9, 1.0e-9  # of a weight, of a unit's value
+PASS, PASS_LAYER = 1.7e-4, 1.0e-4
+TRAINING = 3  # passes of an image through the net in a step
+
+REFERENCE = {Policy.cumulative, Policy.algorithm2, Policy.precise, Policy.recalibrated}
+PROBE_STEPS = {Probe.landscape: 15}  # what a probe costs, in steps; ics has one for each layer
+OF_NET = ("name", "widths", "depth", "activation", "dropout")
+OF_NORM = ("name", "affine", "backend", "ghost_size", "groups", "scale", "bias")
+OF_TRAINING = ("eval_points", "policy_points", "policies", "test_batch", "trainable")
+
+
+@dataclass(frozen=True)
+class Load:
+    """What a run is to do.
+
+    Attributes:
+        science: the canonical configuration of its arm.
+        shifts: how often it is evaluated on the shifted test set, under any policy.
+        trained: whether nothing but the shifts is left to do.
+    """
+
+    science: Mapping[str, Any]
+    shifts: int = 0
+    trained: bool = False
+
+    @cached_property
+    def family(self) -> str:
+        """All that the seconds of a run depend on, but its number of steps, as one text."""
+        own = self.science
+        parts = {key: own[key] for key in ("placement", "batch_size", "probes")}
+        for part, keys in (("model", OF_NET), ("norm", OF_NORM), ("train", OF_TRAINING)):
+            parts[part] = {key: own[part][key] for key in keys if key in own[part]}
+        parts["data"] = {key: own["data"][key] for key in ("name", "augment")}
+        parts["optim"] = own["optim"]["name"]
+        return json.dumps(parts, sort_keys=True)
+
+    @property
+    def kin(self) -> tuple[str, str, str]:
+        """The families that this one is one of, from the widest to itself."""
+        kind = "perceptron" if self.science["model"]["name"] in MLPS else "convolutional"
+        return kind, f"{kind} {self.science['norm']['name']}", self.family
+
+    @property
+    def steps(self) -> int:
+        """Steps of the optimiser."""
+        return self.science["train"]["steps"]
+
+    def with_steps(self, steps: int) -> "Load":
+        """What a run of the family with another number of steps is to do."""
+        train = {**self.science["train"], "steps": steps}
+        return replace(self, science={**self.science, "train": train})
+
+    @cached_property
+    def scopes(self) -> dict[int, Scope]:
+        """How much is evaluated after which steps."""
+        train = self.science["train"]
+        points = evaluation_points(self.steps, train["eval_points"])
+        return scopes(points, train["policy_points"] == PolicyPoints.few)
+
+    def evaluations(self, steps: int) -> Counter[Scope]:
+        """Count the evaluation points of the first steps by their scope."""
+        found = Counter(scope for point, scope in self.scopes.items() if point <= steps)
+        if steps not in self.scopes:  # where a run ends early, everything is evaluated
+            found[Scope.everything] += 1
+        return found
+
+    @cached_property
+    def passes(self) -> dict[Scope, tuple[int, int]]:
+        """Count the passes of an evaluation point of each scope, and the images that they see."""
+        train, val, test = DATA_SIZES[self.science["data"]["name"]]
+        some, rest = min(val, SUBSET), val - min(val, SUBSET)
+        policies = self.science["train"]["policies"]
+        alone = sum(policy in ONE_PASS for policy in policies)
+        number, ends = len(policies), 1 + (rest > 0)
+        measured = sum(policy not in ONE_PASS for policy in policies) - (Policy.precise in policies)
+        trained = min(train, TRAIN_SUBSET)
+        images = self.seen(min(train, SUBSET), trained + some, trained)
+        return {
+            Scope.curve: (alone, alone * some),
+            Scope.policies: (2 * number + measured, images),
+            Scope.everything: ((2 + ends) * number + measured, images + self.seen(0, rest + test)),
+        }
+
+    def evaluated(self, points: Mapping[Scope, int]) -> tuple[int, int]:
+        """Count the passes of some evaluation points, and the images that they see."""
+        counts = [(number, self.passes[scope]) for scope, number in points.items()]
+        return sum(n * passes for n, (passes, _) in counts), sum(n * i for n, (_, i) in counts)
+
+    @cached_property
+    def shifted_images(self) -> int:
+        """Count the images that the evaluations under shifts see."""
+        train, _, test = DATA_SIZES[self.science["data"]["name"]]
+        policies = len(self.science["train"]["policies"])
+        return self.shifts * self.seen(min(train, SUBSET), test) // policies
+
+    def seen(self, reference: int, images: int, shared: int = 0) -> int:
+        """Count the images that pass through the net when some are evaluated under each policy.
+
+        Args:
+            reference: how many statistics are measured on, where the policy does not ask for all
+                that are evaluated.
+            images: how many are evaluated.
+            shared: how many of them precise statistics are measured on, which is their only pass.
+        """
+        policies = self.science["train"]["policies"]
+        measured = sum(
+            images if policy in BY_TEST_SET else reference * (policy in REFERENCE)
+            for policy in policies
+        )
+        return len(policies) * images + measured - shared * (Policy.precise in policies)
+
+    @cached_property
+    def step_seconds(self) -> float:
+        """The seconds of a training step, by the table."""
+        layers, norms, _ = self.net
+        norm = STEP_NORM.get(self.science["norm"]["name"], STEP_OTHER_NORM)
+        arithmetic = TRAINING * self.science["batch_size"] * self.image_seconds
+        return STEP + layers * STEP_LAYER + norms * norm + arithmetic
+
+    @cached_property
+    def image_seconds(self) -> float:
+        """The seconds of an image's way through the net, by the table."""
+        _, norms, (multiplications, values) = self.net
+        value = VALUE + NORMALISED * (norms > 0)
+        return MULTIPLICATION * multiplications + value * values
+
+    @cached_property
+    def probe_seconds(self) -> float:
+        """The seconds of all probes at a point, by the table."""
+        layers, _, _ = self.net
+        counts = {**PROBE_STEPS, Probe.ics: layers + 1}
+        return sum(counts.get(probe, 1) for probe in self.science["probes"]) * self.step_seconds
+
+    @cached_property
+    def net(self) -> tuple[int, int, tuple[float, float]]:
+        """Count layers, norms, and for an image multiplications and values of units."""
+        model = self.science["model"]
+        channels, height, width = DATA_SHAPES[self.science["data"]["name"]]
+        is_flat = model["name"] in MLPS
+        pixels, window = (1, 1) if is_flat else (height * width, 9)
+        inputs = channels * height * width if is_flat else channels
+        multiplications = values = 0
+        for features, count in zip(model["widths"], model["depth"], strict=True):
+            for _ in range(count):
+                multiplications += window * inputs * features * pixels
+                values += features * pixels
+                inputs = features
+            pixels = pixels if is_flat else max(1, pixels // 4)
+        hidden = sum(model["depth"])
+        norms = 0 if self.science["norm"]["name"] == "none" else hidden
+        return hidden + 1, norms, (multiplications + inputs * pixels * NUM_CLASSES, values)
+
+    @cached_property
+    def training(self) -> float:
+        """The seconds from the first step to the last evaluation, by the table."""
+        return self.training_seconds(self.steps)
+
+    def training_seconds(self, done: int) -> float:
+        """The seconds of a run that ends after some of its steps, by the table."""
+        layers, norms, _ = self.net
+        points = self.evaluations(done)
+        passes, images = self.evaluated(points)
+        evaluation = passes * (PASS + (layers + norms) * PASS_LAYER) + images * self.image_seconds
+        evaluation += (points.total() + 1) * self.probe_seconds
+        return done * self.step_seconds + evaluation
+
+    @cached_property
+    def shifting(self) -> float:
+        """The seconds of the evaluations under shifts, by the table."""
+        return self.shifted_images * self.image_seconds + self.shifts * PASS
+
+
+def load_of(config: Config) -> Load:
+    """Tell what each run of an arm is to do."""
+    canonical = science(config)
+    names, severities = config.shift.names, config.shift.severities
+    return Load(canonical, len(names) * len(severities) * len(canonical["train"]["policies"]))
