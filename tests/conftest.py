@@ -1,5 +1,6 @@
 """What all tests share: an environment that is nobody's, an order, and composing in process."""
 
+import gc
 import os
 import random
 import sys
@@ -13,7 +14,7 @@ import pytest
 from fake_results import write_experiment, write_run
 from hypothesis import HealthCheck, settings
 from hypothesis.internal.conjecture import providers
-from remembering import remembering
+from remembering import remembering, remembering_files
 from warm import Warm
 
 from bnbench import CONFIGS, cli
@@ -60,6 +61,9 @@ def pytest_configure() -> None:
         if name in OWN or name.startswith(FAMILIES):
             del os.environ[name]
     sys.dont_write_bytecode = False
+    # a configuration is thousands of objects, and to look for circles among them at every 700th
+    # takes a sixth of the time of tests that compose
+    gc.set_threshold(100_000, 50, 100)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -147,7 +151,7 @@ def read_afresh(tmp_path: Path) -> Iterator[Callable[..., cli.Request]]:
 @pytest.fixture
 def read(read_afresh: Callable[..., cli.Request]) -> Iterator[Callable[..., cli.Request]]:
     """Read a request alike, of shipped files that were composed for a test before this one."""
-    with remembering():
+    with remembering_files(), remembering():
         yield read_afresh
 
 

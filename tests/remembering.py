@@ -3,13 +3,14 @@
 import contextlib
 import pickle
 from collections.abc import Iterator
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 from unittest import mock
 
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
-from hydra._internal.core_plugins.file_config_source import FileConfigSource
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.plugins import Plugins
 from hydra.plugins.config_source import ConfigResult
 from hydra.types import RunMode
 from omegaconf import DictConfig
@@ -19,7 +20,7 @@ from bnbench.request.provenance import RequestSource
 
 # as pickles, of which a copy is made in a quarter of the time that `copy.deepcopy` takes
 composed: dict[Any, bytes] = {}  # by the files that were chosen
-parsed_files: dict[tuple[Path, bytes], bytes] = {}
+parsed_files: dict[tuple[str, bytes], bytes] = {}  # by their place below configs/, and content
 found_damaged: dict[Path, str | None] = {}  # by their folder
 
 
@@ -73,16 +74,20 @@ def remembering() -> Iterator[None]:
 @contextlib.contextmanager
 def remembering_files() -> Iterator[None]:
     """Have Hydra parse each content of a YAML file once; what they make together it composes."""
-    parse = FileConfigSource.load_config
+    Plugins.instance()  # when it finds its plugins it imports their modules anew
+    source = import_module("hydra._internal.core_plugins.file_config_source").FileConfigSource
+    parse = source.load_config
 
-    def load_config(self: FileConfigSource, config_path: str) -> ConfigResult:
+    def load_config(self: Any, config_path: str) -> ConfigResult:
         file = Path(self.path, self._normalize_file_name(config_path))
         if not file.is_file():
             return parse(self, config_path)
-        key = (file, file.read_bytes())
+        key = (config_path, file.read_bytes())
         if key not in parsed_files:
             parsed_files[key] = pickle.dumps(parse(self, config_path))
-        return pickle.loads(parsed_files[key])
+        found: ConfigResult = pickle.loads(parsed_files[key])
+        found.path = f"{self.scheme()}://{self.path}"  # it may have been that of a copy
+        return found
 
-    with mock.patch.object(FileConfigSource, "load_config", load_config):
+    with mock.patch.object(source, "load_config", load_config):
         yield

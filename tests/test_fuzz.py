@@ -80,12 +80,12 @@ def forward(config):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("number", [120])
+@pytest.mark.parametrize("number", [60])
 def test_random_command_lines_are_refused_or_sound(fuzz, folder, number):
     kinds = set()
     for seed in range(number):
         argv = fuzz.command_line(random.Random(seed))
-        with remembering():
+        with remembering_files(), remembering():
             answer = fuzz.ask(argv)
         if seed % ANEW == 0:
             assert fuzz.differences(answer, fuzz.ask(argv)) == [], argv
@@ -146,7 +146,7 @@ def asking_for(file: Path) -> list[str]:
 
 
 @pytest.fixture
-def configs(folder, monkeypatch):
+def copied(folder, monkeypatch):
     """A copy of the YAML files, to be damaged."""
     copy = folder.parent / "configs"
     shutil.copytree(sweep.CONFIGS, copy)
@@ -154,12 +154,19 @@ def configs(folder, monkeypatch):
     return copy
 
 
+@pytest.fixture
+def configs(copied):
+    """Such a copy; a content that was parsed before is not parsed again."""
+    with remembering_files():
+        yield copied
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("number", [100])
-def test_damaged_yaml_is_named_in_the_line_or_harmless(fuzz, folder, configs, number, monkeypatch):
+@pytest.mark.parametrize("number", [40])
+def test_damaged_yaml_is_named_in_the_line_or_harmless(fuzz, folder, copied, number, monkeypatch):
     # the images that files of on_data/ are for; a request is refused without them, whatever it says
     monkeypatch.setattr("bnbench.request.preflight.missing_files", lambda *_: None)
-    files = [file for file in sorted(configs.rglob("*.yaml")) if file.stem not in ELSEWHERE]
+    files = [file for file in sorted(copied.rglob("*.yaml")) if file.stem not in ELSEWHERE]
     kinds, unnamed = set(), []
     for seed in range(number):
         rng = random.Random(seed)
@@ -172,7 +179,7 @@ def test_damaged_yaml_is_named_in_the_line_or_harmless(fuzz, folder, configs, nu
             assert fuzz.differences(answer, fuzz.ask(asking_for(file))) == [], file.read_bytes()
         kinds.add(answer.kind)
         assert not answer.breaches, file.read_bytes()
-        name = str(file.relative_to(configs.parent))
+        name = str(file.relative_to(copied.parent))
         if answer.kind != "accepted" and name not in answer.line:
             unnamed.append((seed, answer.line))
         file.write_bytes(whole)

@@ -146,11 +146,6 @@ def test_hydras_own_conveniences_work(sweep):
     assert "model/mlp" in sweep("--info", "defaults").stdout
 
 
-def interrupted(process, signal_number):
-    process.send_signal(signal_number)
-    return process.wait()
-
-
 def wait_for(condition, process):
     while not condition():
         assert process.poll() is None, process.communicate()
@@ -164,11 +159,11 @@ def workers_of(pid):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
-def test_an_interrupted_sweep_leaves_no_worker_and_is_finished_later(tmp_path, number):
+def test_an_interrupted_sweep_leaves_no_worker_and_is_finished_later(tmp_path):
+    """SIGINT to the leader alone; other signals are in test_crashes.py."""
     command = [
         *TRAIN, f"results={tmp_path}/results", "-m", "norm=none,batchnorm", "seeds=[0]",
-        "data=digits", "train.steps=3000", "track=csv", "hydra.launcher.n_jobs=2",
+        "data=digits", "train.steps=1000", "track=csv", "hydra.launcher.n_jobs=2",
     ]  # fmt: skip
     process = subprocess.Popen(
         command,
@@ -179,17 +174,16 @@ def test_an_interrupted_sweep_leaves_no_worker_and_is_finished_later(tmp_path, n
     )
     wait_for(lambda: len(list(tmp_path.glob("results/runs/*/seed-0/metrics.csv"))) == 2, process)
     workers = workers_of(process.pid)
-    code = interrupted(process, number)
+    process.send_signal(signal.SIGINT)
     output, errors = process.communicate()
-    assert code == (-9 if number == signal.SIGKILL else 130), (output, errors)
+    assert process.returncode == 130, (output, errors)
     deadline = time.monotonic() + 600  # however busy the machine is
     while any(alive(pid) for pid in workers):
         assert time.monotonic() < deadline, "a worker goes on training"
         time.sleep(0.1)
     assert summaries(tmp_path) == []
-    if number == signal.SIGINT:  # what the others leave is finished alike: test_crashes
-        assert subprocess.run(command, capture_output=True).returncode == 0
-        assert len(summaries(tmp_path)) == 2
+    assert subprocess.run(command, capture_output=True).returncode == 0
+    assert len(summaries(tmp_path)) == 2
 
 
 def alive(pid):
@@ -203,7 +197,7 @@ def alive(pid):
 def test_a_killed_worker_costs_no_run(tmp_path):
     command = [
         *TRAIN, f"results={tmp_path}/results", "-m", "norm=none,batchnorm", "seeds=[0,1]",
-        "data=digits", "train.steps=1500", "track=csv", "hydra.launcher.n_jobs=2",
+        "data=digits", "train.steps=500", "track=csv", "hydra.launcher.n_jobs=2",
     ]  # fmt: skip
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     wait_for(lambda: len(list(tmp_path.glob("results/runs/*/seed-0/metrics.csv"))) == 2, process)

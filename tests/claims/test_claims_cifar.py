@@ -105,12 +105,13 @@ def metrics(path):
 @pytest.mark.slow
 @pytest.mark.parametrize("experiment", READ)
 def test_every_net_trains_and_records_what_is_read(read, small_root, experiment):
-    """Two steps of each distinct net at one rate, on small files of CIFAR-10's true format."""
+    """Two steps of each distinct net, thin and at one rate, on small files of the true format."""
     size = 16 if experiment == "claim_ghost" else 4  # two ghosts of 8
     request = read(
         f"experiment={experiment}", "data=cifar10", f"data.root={small_root}", "seeds=[0]",
         "device=cpu", "track=csv", "tune.low=null", "tune.high=null", "optim.base_lr=0.01",
-        f"batch_size={size}", "train.epochs=null", "train.steps=2", "train.eval_points=1",
+        "model.widths=[32,32,32,32,32]", f"batch_size={size}", "train.epochs=null",
+        "train.steps=2", "train.eval_points=1",
         *(["shift.severities=[5]"] if experiment == "claim_shift" else []),
     )  # fmt: skip
     nets = {}

@@ -2,8 +2,6 @@
 
 import json
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -100,33 +98,45 @@ def test_the_index_names_what_is_there(tmp_path):
     assert told["sha256"] == {file: file_digest(tmp_path / file) for file in ("x.gif", "x.png")}
 
 
-FEW_POINTS = """
+SMALL = """
 import sys
+import warnings
+
+warnings.simplefilter("error")
 from bnbench.commands.gallery import main
-from bnbench.gallery import make
+from bnbench.gallery import make, slides
+
 make.GRID, make.COARSE = 7, 5
+whole = slides.film
+slides.film = lambda figure, path, show, durations: whole(figure, path, show, durations[:3])
 sys.exit(main())
 """
 
 
-def gallery(results, *words):
-    """Run the command on tiny nets and planes of few points; its output and exit code."""
-    command = [
-        *(sys.executable, "-W", "error", "-c", FEW_POINTS),
-        *(f"results={results}", "data=synthetic", "device=cpu", "hydra.launcher.n_jobs=1"),
-        *("model.widths=[3,2]", "train.steps=3", "train.eval_points=1"),
-        *("batch_size=8", *words),
-    ]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
-    return subprocess.run(command, capture_output=True, text=True, env=environment)
+@pytest.fixture
+def gallery(warm, tmp_path):
+    """Run the command on tiny nets, planes of few points and films of three frames."""
+    script = tmp_path / "small.py"
+    script.write_text(SMALL)
+
+    def run(results, *words):
+        command = [
+            *(str(script), f"results={results}", "data=synthetic", "device=cpu"),
+            *("hydra.launcher.n_jobs=1", "model.widths=[3,2]", "train.steps=3"),
+            *("train.eval_points=1", "batch_size=8", *words),
+        ]
+        environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+        return warm.run(command, tmp_path, environment, tmp_path / "printed.txt")
+
+    return run
 
 
 @pytest.mark.slow
-def test_a_gallery_from_nothing_and_again(tmp_path):
+def test_a_gallery_from_nothing_and_again(gallery, tmp_path):
     results = tmp_path / "results"
     calm = "optim.base_lr=0.001", "seeds=[0,1]"
-    first = gallery(results, *calm)
-    assert first.returncode == 0, first.stderr
+    status, first = gallery(results, *calm)
+    assert status == 0, first
     folder = results / "gallery" / "synthetic"
     facts = json.loads((folder / "gallery.json").read_text(encoding="utf-8"))
     assert [picture["name"] for picture in facts["pictures"]] == PICTURES
@@ -134,29 +144,28 @@ def test_a_gallery_from_nothing_and_again(tmp_path):
     written = {file: h for picture in facts["pictures"] for file, h in picture["sha256"].items()}
     assert len(written) == 12
     assert all(file_digest(folder / file) == h for file, h in written.items())
-    said = first.stdout.splitlines()
+    said = first.splitlines()
     assert said[-1] == f"gallery: {folder / 'index.md'}"
     assert [line.split()[1] for line in said if line.startswith("[") and "/5]" in line] == PICTURES
-    second = gallery(results, *calm)
-    assert second.returncode == 0, second.stderr
-    assert "0 to train" in second.stdout
-    assert "points of its plane" not in second.stdout
+    status, second = gallery(results, *calm)
+    assert status == 0, second
+    assert "0 to train" in second
+    assert "points of its plane" not in second
     again = json.loads((folder / "gallery.json").read_text(encoding="utf-8"))
     assert again["pictures"] == facts["pictures"]  # the same bytes
     # a bad request is one line, and no picture
-    refused = gallery(tmp_path / "none", "batch_size=0")
-    assert refused.returncode == 2
-    assert len(refused.stderr.splitlines()) == 1
+    status, refused = gallery(tmp_path / "none", "batch_size=0")
+    assert status == 2
+    assert len(refused.splitlines()) == 1
     assert not (tmp_path / "none").exists()
 
 
 @pytest.mark.slow
-def test_pictures_of_runs_that_diverge_are_left_out(tmp_path):
-    some = gallery(tmp_path / "results", "optim.base_lr=1e30", "seeds=[0]")
-    assert some.returncode == 1
-    lines = some.stderr.splitlines()
-    assert len(lines) == 3
-    assert all(line.endswith("diverged, cannot be drawn") for line in lines)
+def test_pictures_of_runs_that_diverge_are_left_out(gallery, tmp_path):
+    status, some = gallery(tmp_path / "results", "optim.base_lr=1e30", "seeds=[0]")
+    assert status == 1
+    left_out = [line for line in some.splitlines() if line.endswith("diverged, cannot be drawn")]
+    assert len(left_out) == 3
     folder = tmp_path / "results" / "gallery" / "synthetic"
     facts = json.loads((folder / "gallery.json").read_text(encoding="utf-8"))
     assert [picture["name"] for picture in facts["pictures"]] == ["two-features"]

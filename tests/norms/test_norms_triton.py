@@ -200,7 +200,7 @@ def test_compiled_kernels_read_16_bytes_at_once_and_use_no_atomics(compiled, las
 
 @pytest.mark.slow
 @pytest.mark.parametrize("dtype", triton_kernel.DTYPES, ids=str)
-@pytest.mark.parametrize(("capability", "wide"), [(80, False), (90, False), (90, True)])
+@pytest.mark.parametrize(("capability", "wide"), [(80, False), (90, True)])
 def test_every_kind_of_input_compiles(compiled, monkeypatch, dtype, capability, wide):
     if wide:
         monkeypatch.setattr(triton_kernel, "WIDE", 0)

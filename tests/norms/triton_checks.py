@@ -17,6 +17,8 @@ from bnbench.norms.kernels import triton_kernel
 EPS = 1e-5
 INTERPRETED = knobs.runtime.interpret
 DEVICE = "cpu" if INTERPRETED else "cuda"
+# (channels last, ReLU); the interpreter takes a second for ten thousand values
+LAYOUTS = [(False, True), (True, False), *([] if INTERPRETED else [(False, False), (True, True)])]
 QUICK = [(9, 3, 1, 1), (2, 3, 5, 5)]
 SLOW = [
     *(
@@ -25,7 +27,7 @@ SLOW = [
         (16, 5),
         (4, 5, 3, 2),
         (2, 3, 7, 7),
-        (3, 300),
+        (3, 90),
         (33, 33),
         (4, 5, 6),
         (2, 3, 1),
@@ -301,9 +303,9 @@ def test_supports():
 
 @pytest.mark.slow
 @pytest.mark.parametrize("shape", [(4, 70, 9, 9), (3, 300), (300, 300), (8, 3, 56, 56)], ids=str)
-@pytest.mark.parametrize("mean", [0.0, 1e4])
+@pytest.mark.parametrize("mean", [1e4] if INTERPRETED else [0.0, 1e4])
 def test_larger_shapes(shape, mean):
-    for last, relu in itertools.product((False, True), repeat=2):
+    for last, relu in LAYOUTS:
         check(*draw(shape, mean=mean, std=1.0, last=last), relu)
 
 
@@ -314,7 +316,7 @@ def test_random_shapes(monkeypatch):
     def pick(low, high):
         return int(torch.randint(low, high, (), generator=generator))
 
-    for _ in range(60):
+    for _ in range(15 if INTERPRETED else 60):
         monkeypatch.setattr(triton_kernel, "TILE", 2 ** pick(6, 10))
         monkeypatch.setattr(triton_kernel, "RUN_BYTES", 2 ** pick(2, 8))
         monkeypatch.setattr(triton_kernel, "PROGRAMS", pick(1, 30))

@@ -4,6 +4,7 @@ import shutil
 
 import hydra
 import pytest
+from remembering import remembering_files
 
 from bnbench import CONFIGS, cli, sweep
 from bnbench.config.checks import RequestError
@@ -25,6 +26,7 @@ def configs(tmp_path, monkeypatch):
 
 def refusal(configs, *overrides):
     with (
+        remembering_files(),
         hydra.initialize_config_dir(str(configs), version_base="1.3", job_name="train"),
         pytest.raises(RequestError) as refused,
     ):

@@ -92,20 +92,20 @@ def send(pids: list[int], number: int) -> bool:
 
 
 WAYS: dict[str, Callable[[int, random.Random], bool]] = {
-    "SIGKILL to the leader": lambda pid, _: send([pid], signal.SIGKILL),
-    "SIGTERM to the leader": lambda pid, _: send([pid], signal.SIGTERM),
-    "SIGINT to the leader": lambda pid, _: send([pid], signal.SIGINT),
-    "Ctrl-C (SIGINT to all)": lambda pid, _: send([pid, *descendants(pid)], signal.SIGINT),
     "SIGKILL to all": lambda pid, _: send([*descendants(pid), pid], signal.SIGKILL),
+    "SIGKILL to the leader": lambda pid, _: send([pid], signal.SIGKILL),
+    "SIGKILL to a wandb-core": lambda pid, rng: send(
+        rng.sample(w := named(pid, "wandb-core"), min(1, len(w))), signal.SIGKILL
+    ),
     "SIGKILL to a worker": lambda pid, rng: send(
         rng.sample(w := named(pid, "LokyProcess"), min(1, len(w))), signal.SIGKILL
     ),
     "SIGTERM to a worker": lambda pid, rng: send(
         rng.sample(w := named(pid, "LokyProcess"), min(1, len(w))), signal.SIGTERM
     ),
-    "SIGKILL to a wandb-core": lambda pid, rng: send(
-        rng.sample(w := named(pid, "wandb-core"), min(1, len(w))), signal.SIGKILL
-    ),
+    "SIGTERM to the leader": lambda pid, _: send([pid], signal.SIGTERM),
+    "SIGINT to the leader": lambda pid, _: send([pid], signal.SIGINT),
+    "Ctrl-C (SIGINT to all)": lambda pid, _: send([pid, *descendants(pid)], signal.SIGINT),
 }
 
 

@@ -52,6 +52,12 @@ WITH_BACKENDS = [name for name in NORMS if hasattr(NORM_CONFIGS[name], "backend"
 NORMS_BY_BACKEND = [(norm, None) for norm in NORMS if norm not in WITH_BACKENDS] + [
     (norm, backend) for norm in WITH_BACKENDS for backend in ("reference", "native")
 ]
+NORMS_BY_NET = [
+    (norm, backend, model)
+    for norm, backend in NORMS_BY_BACKEND
+    for model in ("mlp", "vgg")
+    if not (norm in REFUSE_MLP and model == "mlp")
+]
 
 
 class WaitingError(Exception):
@@ -137,12 +143,12 @@ def take(steps):
     assert watched.reads == 0
 
 
-@pytest.mark.one_in(11)
-@pytest.mark.parametrize("model", MODELS)
-@pytest.mark.parametrize(("norm", "backend"), NORMS_BY_BACKEND)
+@pytest.mark.one_in(6)
+@pytest.mark.parametrize(
+    ("norm", "backend", "model"),
+    [*NORMS_BY_NET, *(("batchnorm", "reference", model) for model in MODELS)],
+)
 def test_a_step_waits_for_nothing(recipe, norm, backend, model):
-    if MODELS[model].spatial_dims == 0 and norm in REFUSE_MLP:
-        return
     take(steps(recipe, build(model, norm, backend)))
 
 
@@ -172,10 +178,8 @@ def reads_of(name, net):
 @pytest.mark.parametrize(
     ("norm", "backend", "model"),
     [
-        (norm, backend, "vgg" if norm in REFUSE_MLP else model)
-        for norm, backend in NORMS_BY_BACKEND
-        for model in ("mlp", "sigmoid_vgg")
-        if not (norm in REFUSE_MLP and model == "mlp")
+        *((norm, back, "vgg" if norm in REFUSE_MLP else "mlp") for norm, back in NORMS_BY_BACKEND),
+        ("batchnorm", "reference", "sigmoid_vgg"),
     ],
 )
 def test_a_probe_reads_once(norm, backend, model, name):
