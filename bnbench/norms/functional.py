@@ -129,10 +129,12 @@ def evaluate(
     """
     dtype = _compute_dtype(x)
     scale = scale_by((_to(dtype, var) + eps).rsqrt(), weight)
-    y = (x - column(_to(dtype, mean), x)) * column(scale, x)
+    y = x - column(_to(dtype, mean), x)
+    is_free = not (torch.is_grad_enabled() or kernels.is_transformed())  # none asks for x - mean
+    y = y.mul_(column(scale, x)) if is_free else y * column(scale, x)
     if bias is not None:
         y += column(bias, x)
-    return _to(x.dtype, y.relu() if relu else y)
+    return _to(x.dtype, y.relu_() if relu else y)
 
 
 def moments(x: Tensor) -> tuple[int, Tensor, Tensor]:

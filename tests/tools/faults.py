@@ -236,8 +236,8 @@ RUNS = (
     ),
     Fault(
         "the last evaluation is on the subset",
-        'val if last else subsets["val"]',
-        'subsets["val"]',
+        'keys |= {"val_all": ("val", sizes["val"])',
+        'keys |= {"val_all": keys["val"]',
         "test_train.py",
     ),
 )
