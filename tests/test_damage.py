@@ -227,7 +227,7 @@ def check_readers(whole: Whole, file: Path) -> None:
 
 
 @pytest.mark.slow
-@settings(deadline=None, derandomize=True, max_examples=60)
+@settings(deadline=None, derandomize=True, max_examples=30)
 @given(name=st.sampled_from([*READ, *READ, *ELSE]), change=changes)
 def test_readers_give_the_same_numbers_or_name_the_file(name, change, whole):
     file = whole.copied(name)
@@ -316,7 +316,7 @@ def put(value, path, new):
 
 
 @pytest.mark.slow
-@settings(deadline=None, derandomize=True, max_examples=40)
+@settings(deadline=None, derandomize=True, max_examples=30)
 @given(name=st.sampled_from(["summary.json", "experiment.json"]), new=VALUES, draw=st.data())
 def test_json_of_the_wrong_type_is_one_line(name, new, draw, whole):
     """As an older version or a hand may have written it: without checksums."""
@@ -334,7 +334,7 @@ CELLS = ("", "x", "nan", "-1", "1.5", "1e999", "[", '["x"]', "done", "..", "a/b"
 
 
 @pytest.mark.slow
-@settings(deadline=None, derandomize=True, max_examples=40)
+@settings(deadline=None, derandomize=True, max_examples=30)
 @given(name=st.sampled_from(["arms.csv", "runs.csv"]), cell=st.sampled_from(CELLS), draw=st.data())
 def test_cells_of_the_wrong_type_are_one_line(name, cell, draw, whole):
     file = whole.copied(name)

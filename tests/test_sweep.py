@@ -159,8 +159,8 @@ def workers_of(pid):
 
 
 @pytest.mark.slow
-def test_an_interrupted_sweep_leaves_no_worker_and_is_finished_later(tmp_path):
-    """SIGINT to the leader alone; other signals are in test_crashes.py."""
+def test_an_interrupted_sweep_leaves_no_worker(tmp_path):
+    """SIGINT to the leader alone; other signals, killed workers and what finishes: test_crashes."""
     command = [
         *TRAIN, f"results={tmp_path}/results", "-m", "norm=none,batchnorm", "seeds=[0]",
         "data=digits", "train.steps=1000", "track=csv", "hydra.launcher.n_jobs=2",
@@ -182,8 +182,6 @@ def test_an_interrupted_sweep_leaves_no_worker_and_is_finished_later(tmp_path):
         assert time.monotonic() < deadline, "a worker goes on training"
         time.sleep(0.1)
     assert summaries(tmp_path) == []
-    assert subprocess.run(command, capture_output=True).returncode == 0
-    assert len(summaries(tmp_path)) == 2
 
 
 def alive(pid):
@@ -191,20 +189,3 @@ def alive(pid):
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except FileNotFoundError:
         return False
-
-
-@pytest.mark.slow
-def test_a_killed_worker_costs_no_run(tmp_path):
-    command = [
-        *TRAIN, f"results={tmp_path}/results", "-m", "norm=none,batchnorm", "seeds=[0,1]",
-        "data=digits", "train.steps=500", "track=csv", "hydra.launcher.n_jobs=2",
-    ]  # fmt: skip
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    wait_for(lambda: len(list(tmp_path.glob("results/runs/*/seed-0/metrics.csv"))) == 2, process)
-    for pid in workers_of(process.pid):
-        if "loky" in Path(f"/proc/{pid}/cmdline").read_text():
-            os.kill(pid, signal.SIGKILL)
-            break
-    output, errors = process.communicate()
-    assert process.returncode == 0, (output, errors)
-    assert len(summaries(tmp_path)) == 4

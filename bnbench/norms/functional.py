@@ -130,7 +130,8 @@ def evaluate(
     dtype = _compute_dtype(x)
     scale = scale_by((_to(dtype, var) + eps).rsqrt(), weight)
     y = x - column(_to(dtype, mean), x)
-    is_free = not (torch.is_grad_enabled() or kernels.is_transformed())  # none asks for x - mean
+    # in place where nothing asks for x - mean
+    is_free = not (torch.is_grad_enabled() or torch.jit.is_tracing() or kernels.is_transformed())
     y = y.mul_(column(scale, x)) if is_free else y * column(scale, x)
     if bias is not None:
         y += column(bias, x)

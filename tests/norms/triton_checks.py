@@ -316,7 +316,7 @@ def test_random_shapes(monkeypatch):
     def pick(low, high):
         return int(torch.randint(low, high, (), generator=generator))
 
-    for _ in range(15 if INTERPRETED else 60):
+    for _ in range(8 if INTERPRETED else 60):
         monkeypatch.setattr(triton_kernel, "TILE", 2 ** pick(6, 10))
         monkeypatch.setattr(triton_kernel, "RUN_BYTES", 2 ** pick(2, 8))
         monkeypatch.setattr(triton_kernel, "PROGRAMS", pick(1, 30))

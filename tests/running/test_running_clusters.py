@@ -282,7 +282,7 @@ def attempts(tmp_path):
 def test_a_node_of_a_ray_cluster_that_dies_costs_no_run(cluster, tmp_path):
     quiet = tmp_path / "quiet"
     quiet.mkdir()
-    arguments = ["-m", "norm=none,batchnorm", *ARMS[2:], "train.steps=1000", "track=default"]
+    arguments = ["-m", "norm=none,batchnorm", *ARMS[2:], "train.steps=500", "track=default"]
     undisturbed = sweep(quiet, *arguments, "hydra.launcher.n_jobs=2")
     output, errors = undisturbed.communicate()
     assert undisturbed.returncode == 0, (output, errors)
