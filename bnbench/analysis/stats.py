@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
-from scipy.stats import t as student_t
+from scipy.special import stdtrit  # scipy.stats, which asks it, takes seconds to import
 
 from bnbench.analysis.load import config_columns, final, finished
 
@@ -44,7 +44,7 @@ def half_width(std: Any, n: Any, level: float = 0.95) -> Any:
 def _quantiles(level: float, size: int) -> np.ndarray:
     """Tabulate `t(n-1, (1+level)/2)` for n = 0 … size-1; NaN below `MIN_SEEDS`."""
     n = np.arange(size)
-    return np.where(n < MIN_SEEDS, np.nan, student_t.ppf((1 + level) / 2, np.maximum(n, 2) - 1))
+    return np.where(n < MIN_SEEDS, np.nan, stdtrit(np.maximum(n, 2) - 1, (1 + level) / 2))
 
 
 def mean_interval(values: Iterable[float], level: float = 0.95) -> Interval:
