@@ -61,8 +61,8 @@ def pytest_configure() -> None:
         if name in OWN or name.startswith(FAMILIES):
             del os.environ[name]
     sys.dont_write_bytecode = False
-    # a configuration is thousands of objects, and to look for circles among them at every 700th
-    # takes a sixth of the time of tests that compose
+    # a configuration is thousands of objects, and to look for reference cycles at every 700th takes
+    # a sixth of the time of tests that compose
     gc.set_threshold(100_000, 50, 100)
 
 

@@ -83,7 +83,7 @@ def test_such_a_run_stands_in_wandb_whole_and_once(tmp_path):
 
 @pytest.mark.slow
 def test_a_tormented_sweep_ends_as_a_calm_one():
-    """By the ways that no test below is about; the tool goes through all of them, for long."""
+    """Killed as a whole, its leader alone, and one of two workers; the tool has more ways."""
     answer = subprocess.run(
         [sys.executable, TORTURE, "--kills", "3", "--single", "1"],
         capture_output=True,

@@ -6,7 +6,9 @@ import random
 import shutil
 import sys
 from functools import partial
+from importlib import import_module
 from pathlib import Path
+from unittest import mock
 
 import pytest
 import torch
@@ -346,6 +348,21 @@ def test_a_memory_of_what_was_composed_changes_no_answer(fuzz, folder):
             with remembering():
                 assert fuzz.differences(fuzz.ask(argv), whole) == []
     assert fuzz.differences(fuzz.ask(["norm=none"]), fuzz.ask(["norm=lrn"]))
+
+
+def test_each_content_of_a_file_is_parsed_once(fuzz, folder, monkeypatch):
+    source = import_module("hydra._internal.core_plugins.file_config_source").FileConfigSource
+    monkeypatch.setattr("remembering.parsed_files", {})
+    with mock.patch.object(
+        source, "load_config", autospec=True, side_effect=source.load_config
+    ) as parse:
+        with remembering_files():
+            first = fuzz.ask(["norm=none"])
+            number = parse.call_count
+            assert fuzz.differences(fuzz.ask(["norm=none"]), first) == []
+        assert parse.call_count == number > 5
+        assert fuzz.differences(fuzz.ask(["norm=none"]), first) == []
+        assert parse.call_count >= 2 * number  # without the memory
 
 
 def test_what_hangs_is_ended(fuzz, folder, monkeypatch):

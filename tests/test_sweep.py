@@ -160,7 +160,7 @@ def workers_of(pid):
 
 @pytest.mark.slow
 def test_an_interrupted_sweep_leaves_no_worker(tmp_path):
-    """SIGINT to the leader alone; other signals, killed workers and what finishes: test_crashes."""
+    """After SIGINT to the leader alone; test_crashes.py has the other signals."""
     command = [
         *TRAIN, f"results={tmp_path}/results", "-m", "norm=none,batchnorm", "seeds=[0]",
         "data=digits", "train.steps=1000", "track=csv", "hydra.launcher.n_jobs=2",

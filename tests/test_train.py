@@ -162,9 +162,8 @@ def test_every_policy_has_its_rows(read, model):
 @pytest.mark.slow
 def test_a_net_without_batchnorm_is_recalibrated(read, monkeypatch):
     """On the training images themselves, to rounding, it is as it was; blurred ones change it."""
-    monkeypatch.setattr(
-        "bnbench.train.TRAIN_SUBSET", SUBSET
-    )  # those that statistics are measured on
+    # as many are evaluated as statistics are measured on
+    monkeypatch.setattr("bnbench.train.TRAIN_SUBSET", SUBSET)
     asked = ["shift=blur", "shift.severities=[5]", "train.policies=[ema,precise,recalibrated]"]
     path = trained(only(read(*CSV, "norm=none", "train.steps=60", *asked)))
     metrics, final = rows(path / "metrics.csv"), summary(path)["metrics"]

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
-from scipy.special import stdtrit  # scipy.stats, which asks it, takes seconds to import
+from scipy.special import stdtrit  # scipy.stats, which asks it, takes a second to import
 
 from bnbench.analysis.load import config_columns, final, finished
 

@@ -130,9 +130,9 @@ def evaluate(
     dtype = _compute_dtype(x)
     scale = scale_by((_to(dtype, var) + eps).rsqrt(), weight)
     y = x - column(_to(dtype, mean), x)
-    # in place where nothing asks for x - mean
-    is_free = not (torch.is_grad_enabled() or torch.jit.is_tracing() or kernels.is_transformed())
-    y = y.mul_(column(scale, x)) if is_free else y * column(scale, x)
+    # gradients and transforms may need x - mean, a trace holds for both; else y takes its memory
+    keep = torch.is_grad_enabled() or torch.jit.is_tracing() or kernels.is_transformed()
+    y = y * column(scale, x) if keep else y.mul_(column(scale, x))
     if bias is not None:
         y += column(bias, x)
     return _to(x.dtype, y.relu_() if relu else y)

@@ -91,6 +91,7 @@ def send(pids: list[int], number: int) -> bool:
     return bool(pids)
 
 
+# the first are tried in `make check`; of the others it has tests of their own
 WAYS: dict[str, Callable[[int, random.Random], bool]] = {
     "SIGKILL to all": lambda pid, _: send([*descendants(pid), pid], signal.SIGKILL),
     "SIGKILL to the leader": lambda pid, _: send([pid], signal.SIGKILL),
@@ -179,7 +180,7 @@ def kill_single(
     folder: Path, number: int, horizon: float, pause: float, rng: random.Random, tally: Tally
 ) -> str:
     """Kill one worker of a sweep of its own and let the sweep end; returns a line about it."""
-    jobs, between, stands = 1 + number % 2, bool(number // 2 % 2), bool(number // 4 % 2)
+    jobs, between, stands = 2 - number % 2, bool(number // 2 % 2), bool(number // 4 % 2)
     for lap in itertools.count():  # a sweep may be over before its moment comes
         results, begun = folder / f"single-{number}-{lap}", time.monotonic()
         process = start(results, jobs)
