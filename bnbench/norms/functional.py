@@ -131,7 +131,8 @@ def evaluate(
     scale = scale_by((_to(dtype, var) + eps).rsqrt(), weight)
     y = x - column(_to(dtype, mean), x)
     # gradients and transforms may need x - mean, a trace holds for both; else y takes its memory
-    keep = torch.is_grad_enabled() or torch.jit.is_tracing() or kernels.is_transformed()
+    traced = torch._C._get_tracing_state() is not None
+    keep = torch.is_grad_enabled() or traced or kernels.is_transformed()
     y = y * column(scale, x) if keep else y.mul_(column(scale, x))
     if bias is not None:
         y += column(bias, x)
