@@ -3,12 +3,12 @@
 import contextlib
 import pickle
 from collections.abc import Iterator
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 from unittest import mock
 
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
+from hydra._internal.sources_registry import SourcesRegistry
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.plugins import Plugins
 from hydra.plugins.config_source import ConfigResult
@@ -71,11 +71,19 @@ def remembering() -> Iterator[None]:
         yield
 
 
+def file_source() -> Any:
+    """Return the class with which Hydra reads files.
+
+    What `import` gives may be another: Hydra imports its plugins anew when it finds them.
+    """
+    Plugins.instance()
+    return SourcesRegistry.instance().resolve("file")
+
+
 @contextlib.contextmanager
 def remembering_files() -> Iterator[None]:
     """Have Hydra parse each content of a YAML file once; what they make together it composes."""
-    Plugins.instance()  # when it finds its plugins it imports their modules anew
-    source = import_module("hydra._internal.core_plugins.file_config_source").FileConfigSource
+    source = file_source()
     parse = source.load_config
 
     def load_config(self: Any, config_path: str) -> ConfigResult:

@@ -6,13 +6,12 @@ import random
 import shutil
 import sys
 from functools import partial
-from importlib import import_module
 from pathlib import Path
 from unittest import mock
 
 import pytest
 import torch
-from remembering import remembering, remembering_files
+from remembering import file_source, remembering, remembering_files
 
 from bnbench import cli, sweep
 from bnbench.config.schema import DATA_SHAPES, NUM_CLASSES
@@ -351,7 +350,7 @@ def test_a_memory_of_what_was_composed_changes_no_answer(fuzz, folder):
 
 
 def test_each_content_of_a_file_is_parsed_once(fuzz, folder, monkeypatch):
-    source = import_module("hydra._internal.core_plugins.file_config_source").FileConfigSource
+    source = file_source()
     monkeypatch.setattr("remembering.parsed_files", {})
     with mock.patch.object(
         source, "load_config", autospec=True, side_effect=source.load_config
