@@ -67,6 +67,7 @@ class Experiment:
     data: str
     report: dict[str, Any]
     tune: dict[str, Any] | None  # what was tuned, where learning rates are found
+    shifts: list[str]  # each with its severity: `contrast-5`
     runs: dict[str, list[int]] = field(default_factory=dict)  # arm id -> seeds
 
 
@@ -175,13 +176,19 @@ def merged(jobs: Iterable[Job]) -> tuple[dict[str, Arm], list[Experiment]]:
     experiments = []
     for key, own in grouped.items():
         report = own[0].asked.config.report
-        experiment = Experiment(*key, report=asdict(report), tune=tuned(own))
+        experiment = Experiment(*key, asdict(report), tuned(own), shifts(own))
         for arm in (arm for job in own for arm in job.arms):
             runs = {*experiment.runs.get(arm.id, []), *arm.config.seeds}
             experiment.runs[arm.id] = sorted(runs)
         check_report(report, [flatten(science(arms[arm].config)) for arm in experiment.runs])
         experiments.append(experiment)
     return arms, experiments
+
+
+def shifts(jobs: Iterable[Job]) -> list[str]:
+    """The shifts that an experiment asks for, each with its severity, whatever others ask for."""
+    asked = [job.asked.config.shift for job in jobs]
+    return list(dict.fromkeys(f"{n}-{s}" for a in asked for n in a.names for s in a.severities))
 
 
 def tuned(jobs: Sequence[Job]) -> dict[str, Any] | None:

@@ -254,6 +254,7 @@ def describe_experiments(
             "finished": finished.isoformat(timespec="seconds") if finished else None,
             "report": experiment.report,
             "tune": experiment.tune,
+            "shifts": experiment.shifts,
         }
         path = experiment_path(request.results, experiment.name, experiment.data)
         write_experiment(path, facts)

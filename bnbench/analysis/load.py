@@ -33,7 +33,6 @@ KEPT = "data.train_images"  # a column of arms that train on a part of the train
 LISTS = ("model.widths", "model.depth", "train.thresholds")
 SCALINGS = set(LrScaling)
 DERIVED = ("epochs", "optim.lr", "hidden_layers")
-CLEAN_POLICIES = ("ema", "none")  # policies whose clean metric is the plain column of runs.csv
 CURVES = {"step": int, "samples": int, "split": str, "layer": str, "metric": str, "value": float}
 SHIFTS = {"shift": str, "severity": int, "policy": str, "metric": str, "value": float}
 
@@ -130,6 +129,12 @@ def config_columns(runs: pd.DataFrame) -> list[str]:
     """List the columns of the science config: no bookkeeping, measured or derived ones."""
     other = {"arm", "seed", "status", "stuck", *MEASURED, *DERIVED}
     return [column for column in map(str, runs) if column not in other and "/" not in column]
+
+
+def settings_of(runs: pd.DataFrame) -> dict[str, dict[str, Any]]:
+    """Read the science config of each arm: arm id -> column -> value."""
+    config = runs.drop_duplicates("arm").set_index("arm")[config_columns(runs)]
+    return {str(arm): {str(key): own[key] for key in own.index} for arm, own in config.iterrows()}
 
 
 def final(runs: pd.DataFrame, key: str) -> pd.Series:

@@ -150,38 +150,75 @@ def comparisons(
     Raises:
         ValueError: the baseline names a column that there is not.
     """
-    config = config_columns(runs)
-    if unknown := sorted(set(baseline) - set(config)):
-        allowed = ", ".join(config)
-        raise ValueError(f"no column {unknown[0]!r} to compare by: expected one of {allowed}")
     ended = finished(runs)
+    pairs = pair_arms(ended, baseline, found=found)
     if ended.empty:
         return pd.DataFrame(columns=COMPARED)
-    arms = ended.drop_duplicates("arm").set_index("arm")
-    chosen = np.logical_and.reduce([_equals(arms[key], want) for key, want in baseline.items()])
-    fixed = [column for column in config if not _free(column, baseline)]
-    settings = arms.groupby(fixed, dropna=False).ngroup()
-    but_rate = arms.groupby([c for c in fixed if c != RATE], dropna=False).ngroup()
-    tuned = arms.index.isin(found)
     accuracy = ended.set_index("seed").groupby("arm", sort=False)[ACCURACY]
     accuracies = {arm: 100 * values for arm, values in accuracy}
     diverged = (ended["status"] == "diverged").groupby(ended["arm"]).sum()
     rows = []
-    for treatment, setting in settings[~chosen].items():
-        mine = accuracies[treatment]
-        equal = settings == setting
-        if treatment in found:
-            equal |= tuned & (but_rate == but_rate[treatment])
-        same = settings.index[chosen & equal]
-        for other in same:
-            pairs = len(mine.index.intersection(accuracies[other].index))
-            difference = paired_difference(mine, accuracies[other], level)
-            rows.append(
-                (treatment, other, *difference, pairs, diverged[treatment], diverged[other])
-            )
-        if same.empty:
+    for treatment, other in pairs:
+        if other is None:
             rows.append((treatment, None, np.nan, np.nan, np.nan, 0, 0, diverged[treatment], 0))
+            continue
+        mine, others = accuracies[treatment], accuracies[other]
+        both = len(mine.index.intersection(others.index))
+        difference = paired_difference(mine, others, level)
+        rows.append((treatment, other, *difference, both, diverged[treatment], diverged[other]))
     return pd.DataFrame(rows, columns=COMPARED)
+
+
+def pair_arms(
+    runs: pd.DataFrame,
+    baseline: Mapping[str, Any],
+    treatment: Mapping[str, Any] | None = None,
+    found: Collection[str] = (),
+) -> list[tuple[str, str | None]]:
+    """Pair each arm with the arms that have the settings of the baseline and are equal elsewhere.
+
+    Args:
+        runs: the runs of the arms, finished or not.
+        baseline: column -> value; what it names may differ, and what depends on that (`_free`).
+        treatment: column -> value, which the other arms have; None for all that are no baseline.
+        found: as in `comparisons`.
+
+    Returns:
+        (treatment, baseline) by arm id; None for the baseline of an arm that has none.
+
+    Raises:
+        ValueError: a column that is named is not there.
+    """
+    config = config_columns(runs)
+    named = {**baseline, **(treatment or {})}
+    if unknown := sorted(set(named) - set(config)):
+        allowed = ", ".join(config)
+        raise ValueError(f"no column {unknown[0]!r} to compare by: expected one of {allowed}")
+    arms = runs.drop_duplicates("arm").set_index("arm")
+    if arms.empty:
+        return []
+    chosen = having(arms, baseline)
+    others = ~chosen & having(arms, treatment or {})
+    fixed = [column for column in config if not _free(column, named)]
+    settings = arms.groupby(fixed, dropna=False).ngroup()
+    but_rate = arms.groupby([c for c in fixed if c != RATE], dropna=False).ngroup()
+    tuned = arms.index.isin(found)
+    pairs: list[tuple[str, str | None]] = []
+    for arm in map(str, settings.index[others]):
+        equal = settings == settings[arm]
+        if arm in found:
+            equal |= tuned & (but_rate == but_rate[arm])
+        same = settings.index[chosen & equal]
+        pairs += [(arm, str(other)) for other in same] or [(arm, None)]
+    return pairs
+
+
+def having(arms: pd.DataFrame, settings: Mapping[str, Any]) -> pd.Series:
+    """Find the rows that have the given values, column -> value."""
+    rows = pd.Series(True, arms.index)
+    for key, want in settings.items():
+        rows &= _equals(arms[key], want)
+    return rows
 
 
 def _free(column: str, baseline: Mapping[str, Any]) -> bool:

@@ -4,11 +4,11 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from bnbench.analysis.load import CLEAN_POLICIES
 from bnbench.analysis.stats import ACCURACY
 from bnbench.claims.records import Measure
 from bnbench.claims.statistics import POINTS, OfRuns, compared, final_metric, gap, rows_of
 from bnbench.claims.study import LackingError, Study, StudyArm
+from bnbench.config.points import CLEAN_POLICIES
 
 
 def shifted(

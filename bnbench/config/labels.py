@@ -111,6 +111,20 @@ NAMES: dict[str, dict[Any, str]] = {  # values whose names in the configuration 
     },
     **dict.fromkeys(("norm.affine", "norm.scale", "norm.bias"), SWITCH),
 }
+LEVELS = {"optim.lr_mult": "×{}", "hidden_layers": "{} hidden layers"}
+SIDES = {  # settings as one side of a comparison
+    ("norm.name", "none"): "without a norm",
+    ("placement", "pre"): "with the norm before the activation",
+    ("placement", "post"): "with the norm after the activation",
+    ("norm.affine", True): "with gamma and beta",
+    ("norm.affine", False): "without gamma and beta",
+    ("data.batches", "frozen"): "with the same batches in every epoch",
+    ("data.batches", "reshuffled"): "with new batches in every epoch",
+    ("data.batches", "two_classes"): "with two classes in each batch",
+    ("train.trainable", "norm"): "with gamma, beta and the head trained",
+    ("train.trainable", "head"): "with the head alone trained",
+    ("optim.lr_end", 0.000001): "with a rate that decays six times as fast",
+}
 TRAINING = "train@batch"  # losses of training steps, in training mode, and metrics of probes
 SELF_EXPLAINING = ("norm.name", "model.name", "optim.name", "placement", "shift")
 
@@ -238,7 +252,7 @@ def duration_label(seconds: float) -> str:
 def arm_words(settings: Mapping[str, Any], columns: Iterable[str]) -> str:
     """Write an arm in words, by some columns; settings that the arm lacks are left out."""
     told = ((column, settings.get(column)) for column in columns)
-    return " · ".join(setting_label(*setting) for setting in told if _is_had(*setting))
+    return " · ".join(setting_label(*setting) for setting in told if is_had(*setting))
 
 
 def telling(settings: Mapping[str, Mapping[str, Any]]) -> list[str]:
@@ -253,12 +267,38 @@ def telling(settings: Mapping[str, Mapping[str, Any]]) -> list[str]:
     values: dict[str, dict[str, set[str]]] = {}  # column -> model -> values
     for own in settings.values():
         for column, value in own.items():
-            if column not in UNTOLD and _is_had(column, value):
+            if column not in UNTOLD and is_had(column, value):
                 models = values.setdefault(column, {})
                 models.setdefault(own["model.name"], set()).add(str(value))
     names = [c for c in FIRST if len(set().union(*values.get(c, {}).values())) > 1]
     varying = [c for c in values if c not in FIRST and max(map(len, values[c].values())) > 1]
     return [*names, *varying] if names or varying else list(FIRST)
+
+
+def level_label(column: str, value: Any) -> str:
+    """Write a setting as a level of a factor: `×5`, `10 hidden layers`, `batch size 16`."""
+    known = LEVELS.get(column)
+    return known.format(value_label(value)) if known else setting_name(column, value)
+
+
+def side_label(settings: Mapping[str, Any]) -> str:
+    """Write what one side of a comparison has: `with BatchNorm`, `after the activation`."""
+    known = (SIDES.get((column, value)) for column, value in settings.items())
+    words = zip(known, settings.items(), strict=True)
+    return ", ".join(
+        phrase or f"{'at' if own[0] in LEVELS else 'with'} {level_label(*own)}"
+        for phrase, own in words
+    )
+
+
+def list_label(words: Iterable[str], last: str = "and") -> str:
+    """Join words as a sentence does: `a, b and c`.
+
+    >>> list_label(["a", "b", "c"]), list_label(["a"])
+    ('a, b and c', 'a')
+    """
+    *first, end = [*words] or [""]
+    return f"{', '.join(first)} {last} {end}" if first else end
 
 
 def arm_labels(settings: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
@@ -267,6 +307,7 @@ def arm_labels(settings: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
     return {arm: arm_words(own, columns) for arm, own in settings.items()}
 
 
-def _is_had(column: str, value: Any) -> bool:
+def is_had(column: str, value: Any) -> bool:
+    """Whether an arm has a setting: a net without norm has no placement."""
     is_nan = isinstance(value, float) and math.isnan(value)
     return value is not None and not is_nan and (column, value) != ("placement", "none")

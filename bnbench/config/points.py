@@ -7,6 +7,7 @@ from statistics import median
 
 SUBSET = 1000  # validation images that curves are drawn on; training images for exact statistics
 TRAIN_SUBSET = 256  # training images that are evaluated
+CLEAN_POLICIES = ("ema", "none")  # the net as it is, with population statistics or without
 LAST = 5  # evaluation points at the end of a run, whose mean tells its accuracy
 
 
@@ -27,6 +28,16 @@ def split_key(key: str) -> tuple[str, str, str]:
     """
     split, metric, layer = (*key.split("/", 2), "", "")[:3]
     return split, metric, layer
+
+
+def shift_key(shift: str, severity: int, policy: str, metric: str) -> str:
+    """Join the names of a number of shifts.csv into its key in tables and W&B.
+
+    >>> shift_key("blur", 3, "ema", "accuracy"), shift_key("blur", 3, "precise", "loss")
+    ('shift/accuracy/blur-3', 'shift@precise/loss/blur-3')
+    """
+    split = "shift" if policy in CLEAN_POLICIES else f"shift@{policy}"
+    return metric_key(split, metric, f"{shift}-{severity}")
 
 
 def evaluation_points(steps: int, evenly: int) -> list[int]:

@@ -56,6 +56,9 @@ SaveWeights = StrEnum("SaveWeights", ["auto", "always", "never"])
 TrackMode = StrEnum("TrackMode", ["online", "offline", "csv"])
 Device = StrEnum("Device", ["auto", "cpu", "cuda"])
 FigureKind = StrEnum("FigureKind", ["curves", "versus", "severity"])
+Statistic = StrEnum(  # that answers an experiment's question, see analysis/answers.py
+    "Statistic", ["difference", "trains", "greatest", "as_good", "kept", "value", "best"]
+)
 
 PROBED = {  # the metrics of each probe, and whether each layer has its own
     Probe.gradients: {"gradient_norm": True, "gradient_growth": False},
@@ -311,10 +314,32 @@ class Comparison:
 
 
 @dataclass
+class AnswerConfig:
+    """One statistic that answers an experiment's question, told in a sentence (docs/answers.md).
+
+    Two arms are compared where one has the settings of `treatment`, the other those of `baseline`,
+    and all else is equal.
+    """
+
+    statistic: Statistic = MISSING
+    metric: str = "test/accuracy"  # of the end of a run
+    treatment: dict[str, Any] = field(default_factory=dict)
+    baseline: dict[str, Any] = field(default_factory=dict)
+    against: str | None = None  # the metric of the baseline, where it is another
+    level: str | None = None  # the column whose values are the levels
+    reference: float | None = None  # trains: the level that others are compared with
+    margin: float = 1.0  # as_good: by how much the treatment may be worse
+    by: list[str] | None = None  # difference: the columns to tell apart; the mean over all others
+    where: str | None = None  # the arms that count: a query
+    parts: list[Panel] | None = None  # what is told apart beside what differs between the pairs
+
+
+@dataclass
 class ReportConfig:
-    """The question of an experiment, with the figures and comparisons that answer it."""
+    """The question of an experiment, with the statistics, figures and comparisons to answer it."""
 
     question: str = MISSING
+    answer: list[AnswerConfig] = MISSING
     figures: list[Figure] = MISSING
     compare: list[Comparison] = MISSING
 

@@ -12,8 +12,9 @@ import pandas as pd
 
 from bnbench.analysis.load import ExperimentData, config_columns, final
 from bnbench.config.labels import POLICIES, metric_label, setting_label
+from bnbench.config.points import CLEAN_POLICIES, shift_key
 from bnbench.dashboard.workspace import STEP, Board, Workspace
-from bnbench.tracking.wandb_keys import PLAIN, RATE, shift_key
+from bnbench.tracking.wandb_keys import RATE
 
 ALWAYS = ("norm.name", "placement")  # what runs are grouped by first
 # what tells arms apart is looked for here first, since it is what people vary on purpose
@@ -174,7 +175,7 @@ def shift_table(
     rows = rows.assign(
         arm=rows["arm"].astype(str),
         shift=rows["shift"].astype(str),
-        policy=policies.where(~policies.isin(PLAIN), ""),
+        policy=policies.where(~policies.isin(CLEAN_POLICIES), ""),
     )
     shifts = list(dict.fromkeys(shift for _, shift in found))
     lines = [

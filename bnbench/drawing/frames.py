@@ -12,7 +12,6 @@ import numpy as np
 import pandas as pd
 
 from bnbench.analysis.load import (
-    CLEAN_POLICIES,
     MEASURED,
     ExperimentData,
     config_columns,
@@ -21,7 +20,7 @@ from bnbench.analysis.load import (
     finished,
 )
 from bnbench.config.labels import ABSENT, is_accuracy, setting_name
-from bnbench.config.points import metric_key, split_key
+from bnbench.config.points import CLEAN_POLICIES, metric_key, split_key
 from bnbench.config.query import parse
 from bnbench.config.schema import MAX_PANELS, MAX_TITLE, Figure
 from bnbench.drawing import style

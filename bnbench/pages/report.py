@@ -1,6 +1,5 @@
 """Write what the experiments found as self-contained pages: one for each, and one for all."""
 
-import json
 import os
 import re
 from collections.abc import Mapping, Sequence
@@ -8,17 +7,16 @@ from contextlib import suppress
 from datetime import datetime
 from functools import partial
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import joblib
-from omegaconf import OmegaConf
-from omegaconf.errors import OmegaConfBaseException
 
 from bnbench.analysis.agreement import read_boards
 from bnbench.analysis.load import ExperimentData, finished, load
 from bnbench.analysis.verdicts import FACTS, read_claims, read_judged
 from bnbench.config.labels import escaped, ranges_label, value_label
-from bnbench.config.schema import MAX_FIGURES, Figure, FigureKind, ReportConfig
+from bnbench.config.report import declared_report
+from bnbench.config.schema import Figure, FigureKind
 from bnbench.drawing.plots import draw
 from bnbench.pages import tables
 from bnbench.pages.claims import PAGE, boards, write_claims
@@ -125,7 +123,7 @@ def _section(experiment: ExperimentData, jobs: int) -> dict[str, Any]:
     reported = experiment.reporting().runs
     some = not finished(reported).empty
     try:
-        declared = _declared(info.get("report") or {})
+        declared = declared_report(info.get("report") or {})
         return {
             **_heading(experiment.name, experiment.data),
             "question": info.get("question") or declared.question,
@@ -149,27 +147,6 @@ def _section(experiment: ExperimentData, jobs: int) -> dict[str, Any]:
         }
     except ValueError as error:
         raise ValueError(f"{experiment.folder / 'experiment.json'}: {error}") from None
-
-
-def _declared(report: dict[str, Any]) -> ReportConfig:
-    """The checked declaration of figures and comparisons out of experiment.json."""
-    given = {key: value for key, value in report.items() if value is not None}
-    if "${" in json.dumps(given):
-        raise ValueError("report: expected values, not interpolations")
-    try:
-        node = OmegaConf.merge(
-            OmegaConf.structured(ReportConfig(question="", figures=[], compare=[])), given
-        )
-        declared = cast(ReportConfig, OmegaConf.to_object(node))
-    except OmegaConfBaseException as error:
-        raise ValueError(f"report.{error.full_key}: {str(error).splitlines()[0]}") from None
-    for part in ("figures", "compare"):
-        if len(getattr(declared, part)) > MAX_FIGURES:
-            raise ValueError(f"report.{part}: expected at most {MAX_FIGURES}")
-    for spec in declared.compare:
-        if not spec.baseline or any(isinstance(value, dict) for value in spec.baseline.values()):
-            raise ValueError("report.compare: expected a baseline of columns and their values")
-    return declared
 
 
 def _slow(experiment: ExperimentData, specs: Sequence[Figure], jobs: int) -> dict[str, Any]:

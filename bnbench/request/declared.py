@@ -3,10 +3,11 @@
 `analysis` finds the same faults in the tables, when all is trained. Nothing here imports pandas.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+import re
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
-from bnbench.config.checks import RequestError
+from bnbench.config.checks import RequestError, as_typed
 from bnbench.config.points import metric_key
 from bnbench.config.query import Kind, kind_of, parse
 from bnbench.config.schema import (
@@ -14,9 +15,12 @@ from bnbench.config.schema import (
     MAX_PANELS,
     MAX_TITLE,
     PROBED,
+    AnswerConfig,
     Figure,
+    Panel,
     Policy,
     ReportConfig,
+    Statistic,
 )
 
 # Columns of the tables that figures are drawn from, beside the settings of the arms.
@@ -28,6 +32,9 @@ BY_KIND = {
     "severity": (*MEASURED, "shift", "severity", "policy", "metric", "value"),
 }
 WORDS = {"arm", "status", "shift", "policy", "metric"}  # columns that are not numbers
+PAIRED = {Statistic.difference, Statistic.greatest, Statistic.as_good, Statistic.kept}
+OF_LEVELS = {Statistic.trains, Statistic.greatest, Statistic.as_good}
+TIME = re.compile(r"(?:steps|samples)_to/0?\.\d{1,9}")  # to a threshold that arms may not watch
 SPLITS = ("train", "val", "val_all", "test")
 METRICS = ("loss", "accuracy")
 
@@ -45,7 +52,7 @@ def check_report(report: ReportConfig, arms: Sequence[Mapping[str, Any]]) -> Non
     settings = {key: [arm.get(key) for arm in arms] for arm in arms for key in arm}
     thresholds = {threshold for arm in arms for threshold in arm["train.thresholds"]}
     known = [*metrics(thresholds), *dict.fromkeys(key for arm in arms for key in probed(arm))]
-    for part in ("figures", "compare"):
+    for part in ("answer", "figures", "compare"):
         if len(getattr(report, part)) > MAX_FIGURES:
             raise RequestError(f"report.{part}: expected at most {MAX_FIGURES}")
     for number, figure in enumerate(report.figures):
@@ -54,9 +61,9 @@ def check_report(report: ReportConfig, arms: Sequence[Mapping[str, Any]]) -> Non
         key = f"report.compare[{number}].baseline"
         if not comparison.baseline:
             raise RequestError(f"{key}={{}}: expected settings such as {{norm.name: none}}")
-        for column in comparison.baseline:
-            if column not in settings:
-                raise RequestError(f"{key}: {column}: expected one of {', '.join(settings)}")
+        check_settings(key, comparison.baseline, settings)
+    for number, answer in enumerate(report.answer):
+        check_answer(f"report.answer[{number}]", answer, settings, known)
 
 
 def metrics(thresholds: Collection[float]) -> list[str]:
@@ -78,6 +85,60 @@ def probed(arm: Mapping[str, Any]) -> list[str]:
         for metric, is_of_layers in PROBED[probe].items()
         for layer in (layers[1:] if is_of_layers else layers[:1])
     ]
+
+
+def check_settings(key: str, asked: Iterable[str], settings: Mapping[str, Any]) -> None:
+    """Refuse settings that no arm has (`RequestError`)."""
+    for column in asked:
+        if column not in settings:
+            raise RequestError(f"{key}: {column}: expected one of {', '.join(settings)}")
+
+
+def check_answer(
+    key: str, answer: AnswerConfig, settings: Mapping[str, Sequence[Any]], known: Sequence[str]
+) -> None:
+    """Refuse a statistic that cannot be computed (`RequestError`)."""
+    statistic, columns = answer.statistic, [*OF_RUNS, *settings]
+    for side in ("treatment", "baseline"):
+        check_settings(f"{key}.{side}", getattr(answer, side), settings)
+    if statistic in PAIRED and not answer.baseline and not answer.against:
+        raise RequestError(f"{key}.baseline={{}}: expected settings such as {{norm.name: none}}")
+    for role in ("metric", "against"):
+        metric = getattr(answer, role)
+        if metric is not None and metric not in known and not TIME.fullmatch(metric):
+            raise RequestError(
+                f"{key}.{role}={metric}: expected a metric, one of {', '.join(known)}"
+            )
+    for column in [answer.level] if statistic in OF_LEVELS else [answer.level or "arm"]:
+        if column not in columns or (column != "arm" and kind(column, settings) == "text"):
+            allowed = ", ".join(c for c in columns if kind(c, settings) != "text")
+            raise RequestError(f"{key}.level={as_typed(column)}: expected one of {allowed}")
+    if not 0 <= answer.margin <= 100:
+        raise RequestError(f"{key}.margin={answer.margin:g}: expected 0 to 100 points")
+    check_settings(f"{key}.by", answer.by or (), settings)
+    if len(answer.parts or ()) > MAX_PANELS:
+        raise RequestError(f"{key}.parts: expected at most {MAX_PANELS}")
+    check_queries(key, answer.where, "parts", answer.parts, settings, columns)
+
+
+def check_queries(
+    key: str,
+    where: str | None,
+    part: str,
+    panels: Sequence[Panel] | None,
+    settings: Mapping[str, Sequence[Any]],
+    columns: Sequence[str],
+) -> None:
+    """Refuse queries of a declaration that have no answer in the tables (`RequestError`)."""
+    queries = {f"{key}.where": where}
+    queries |= {f"{key}.{part}[{n}].where": panel.where for n, panel in enumerate(panels or ())}
+    for place, query in queries.items():
+        try:
+            asked = parse(query, columns) if query else None
+            if asked:
+                asked.check({name: kind(name, settings) for name in asked.names})
+        except RequestError as error:
+            raise RequestError(f"{place}={query}: {error}") from None
 
 
 def check_figure(
@@ -104,15 +165,7 @@ def check_figure(
             )
     if "x" in roles and kind(figure.x, settings) == "text":
         raise RequestError(f"{key}.x={figure.x}: expected a column of numbers")
-    queries = {f"{key}.where": figure.where}
-    queries |= {f"{key}.panels[{n}].where": p.where for n, p in enumerate(figure.panels or ())}
-    for place, query in queries.items():
-        try:
-            asked = parse(query, [*columns, *known]) if query else None
-            if asked:
-                asked.check({name: kind(name, settings) for name in asked.names})
-        except RequestError as error:
-            raise RequestError(f"{place}={query}: {error}") from None
+    check_queries(key, figure.where, "panels", figure.panels, settings, [*columns, *known])
 
 
 def kind(column: str, settings: Mapping[str, Sequence[Any]]) -> Kind | None:

@@ -1,4 +1,4 @@
-"""How a sweep ends on the terminal: the best arm of each experiment, and what to type next."""
+"""How a sweep ends on the terminal: the answer of each experiment, and what to type next."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -6,12 +6,12 @@ from pathlib import Path
 from rich.console import Console
 from rich.text import Text
 
-from bnbench.analysis.best import Best, best_arm
 from bnbench.analysis.stats import MIN_SEEDS
+from bnbench.analysis.summary import ExperimentSummary, summarise
 from bnbench.cli import ADHOC, Experiment, Request
 from bnbench.config.quoting import command, elsewhere, make, shown_path
 from bnbench.config.schema import Augment, Schedule, TrackMode
-from bnbench.pages.best_text import show_best
+from bnbench.pages.answer_text import show_answers
 from bnbench.request.refusal import print_error
 from bnbench.tracking.experiment_dir import experiment_path
 
@@ -31,17 +31,18 @@ def end(
         console: where to print.
         report: the page that was written; None where only the command line of training was used.
     """
-    found: list[Best] = []
+    found: list[ExperimentSummary] = []
     for experiment in request.experiments:
         try:
-            best = best_arm(experiment_path(request.results, experiment.name, experiment.data))
+            path = experiment_path(request.results, experiment.name, experiment.data)
+            summary = summarise(path)
         except (OSError, OverflowError, ValueError) as error:
             print_error(str(error))
             continue
-        found += [best] if best else []
+        found += [summary] if summary else []
     if found:
         console.print()
-        show_best(found, console)
+        show_answers(found, console)
         console.print()
     for word, told in commands(request, argv, failed, report).items():
         line = Text.assemble((f"{word + ':':12} ", "bold"), told)

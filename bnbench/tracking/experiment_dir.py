@@ -10,7 +10,7 @@ import hashlib
 import io
 import json
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,8 +18,9 @@ from typing import Any
 
 from bnbench.config.arms import flatten
 from bnbench.config.labels import count_label
+from bnbench.config.points import shift_key
 from bnbench.config.schema import SCHEMA
-from bnbench.tracking.csv_log import write_table
+from bnbench.tracking.csv_log import read_shifts, write_table
 from bnbench.tracking.run_dir import AGAIN, RunFolder
 from bnbench.tracking.shapes import ARM, EXPERIMENT, SEED
 from bnbench.tracking.stored import (
@@ -222,12 +223,13 @@ def tabulate(results: Path, name: str, data: str) -> RunTable:
     Raises:
         DamagedError: arms.csv or experiment.json is not what the sweep wrote.
     """
-    asked = read_arms(experiment_path(results, name, data))
+    path = experiment_path(results, name, data)
+    asked, shifts = read_arms(path), read_experiment(path).get("shifts") or ()
     rows, damaged = [], []
     for run in asked:
         folder = RunFolder.of(results, run["arm"], int(run["seed"]))
         try:
-            measured = outcome(folder)
+            measured = outcome(folder, shifts)
         except DamagedError as error:
             is_told = isinstance(error, MisplacedError) or AGAIN in str(error)
             damaged.append(f"{error}" if is_told else f"{error}; {AGAIN}")
@@ -269,8 +271,12 @@ def write_runs(results: Path, name: str, data: str) -> Path:
     return file
 
 
-def outcome(folder: RunFolder) -> dict[str, Any]:
+def outcome(folder: RunFolder, shifts: Collection[str] = ()) -> dict[str, Any]:
     """Read the status of a run and, if it is done, its final numbers by column name.
+
+    Args:
+        folder: of the run.
+        shifts: the shifts to tell of those that the run was evaluated under: `contrast-5`.
 
     Raises:
         DamagedError: the summary, metrics.csv or shifts.csv is not what the run wrote.
@@ -284,6 +290,11 @@ def outcome(folder: RunFolder) -> dict[str, Any]:
         **{f"steps_to/{k}": v for k, v in summary["steps_to"].items()},
         **{f"samples_to/{k}": v for k, v in summary["samples_to"].items()},
         **{key: summary[key] for key in ("steps", "samples", "seconds", "parameters")},
+        **{
+            shift_key(shift, severity, policy, metric): float(value)
+            for shift, severity, policy, metric, value in read_shifts(folder, summary)
+            if f"{shift}-{severity}" in shifts
+        },
     }
     cells = {key: "" if value is None else value for key, value in numbers.items()}
     return {"status": summary["status"], "stuck": summary["stuck"], **cells}

@@ -18,6 +18,7 @@ ARM = re.compile(r"[\w-]{1,200}")
 SEED = re.compile(r"[0-9]{1,19}")
 METRIC = re.compile(r"[\w@.+-]{1,100}(/[\w@.+-]{1,100}){1,2}")  # split/metric, or …/layer
 NUMBER = re.compile(r"[0-9]{1,20}(\.[0-9]{1,20})?(e[+-]?[0-9]{1,3})?")  # a threshold, as text
+SHIFT = re.compile(r"[a-z_]{1,40}-[0-9]{1,9}")  # with its severity
 WANDB_ID = re.compile(r"[\w-]{1,64}")  # part of a file's name
 TEXT = (str, None)
 MOMENT = (re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:.+-]{5,30}"), None)
@@ -64,6 +65,7 @@ EXPERIMENT = {
     **dict.fromkeys(("started?", "finished?"), MOMENT),
     "report?": (REPORT, None),
     "tune?": (TUNE, {}, None),
+    "shifts?": ([SHIFT], None),
     "sha256?": ({"arms.csv?": HASH}, None),
 }
 JUDGED = {**CIRCUMSTANCES, "command": str, "started?": MOMENT, "finished?": MOMENT}

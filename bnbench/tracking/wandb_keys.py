@@ -3,23 +3,12 @@
 from collections.abc import Mapping
 from typing import Any
 
-from bnbench.config.points import metric_key
+from bnbench.config.points import shift_key
 from bnbench.config.quantities import peak_rate
 from bnbench.tracking.csv_log import read_shifts
 from bnbench.tracking.run_dir import RunFolder
 
 RATE = "learning_rate"  # in the summary: no single key of the configuration is the rate of an arm
-PLAIN = ("ema", "none")  # the net as it is, with population statistics or without
-
-
-def shift_key(shift: str, severity: int, policy: str, metric: str) -> str:
-    """The summary key of a number of shifts.csv.
-
-    >>> shift_key("blur", 3, "ema", "accuracy"), shift_key("blur", 3, "precise", "loss")
-    ('shift/accuracy/blur-3', 'shift@precise/loss/blur-3')
-    """
-    split = "shift" if policy in PLAIN else f"shift@{policy}"
-    return metric_key(split, metric, f"{shift}-{severity}")
 
 
 def wandb_summary(

@@ -6,9 +6,9 @@ import pytest
 from fake_results import config, row, write_experiment
 from rich.console import Console
 
-from bnbench.analysis.best import best_arm
 from bnbench.analysis.stats import Interval
-from bnbench.pages.best_text import WIDTH, percent, points, show_best
+from bnbench.analysis.summary import summarise
+from bnbench.pages.answer_text import WIDTH, percent, points, show_answers
 from bnbench.pages.report import write_report
 
 T2 = 4.302652729911275  # the 97.5 % quantile of Student's t with two degrees of freedom
@@ -29,7 +29,7 @@ def runs(tree, validation, test, **changes):
 def chosen(results):
     def choose(*arms, **info):
         rows = [run for arm in arms for run in arm]
-        return best_arm(write_experiment(results, "one", rows, **{**COMPARE, **info}))
+        return summarise(write_experiment(results, "one", rows, **{**COMPARE, **info}))
 
     return choose
 
@@ -44,26 +44,27 @@ def test_it_is_chosen_on_validation_and_told_on_test(chosen):
 
     The differences are 0.10, 0.04 and 0.13: squares about 0.09 are 1, 25 and 16 in 1e-4.
     """
-    best = chosen(NONE, PRE, POST)
+    found = chosen(NONE, PRE, POST)
+    best = found.best
     assert (best.arm, best.against) == ("batchnorm · pre", "no norm")
     assert best.validation == pytest.approx(0.9)
     half = T2 * 0.04 / 3**0.5
     assert best.accuracy == pytest.approx((0.84, 0.84 - half, 0.84 + half, 3))
     half = T2 * 100 * (42e-4 / 2) ** 0.5 / 3**0.5
     assert best.difference == pytest.approx((9.0, 9.0 - half, 9.0 + half, 3))
-    assert (best.num_arms, best.num_runs, best.diverged, best.stuck) == (3, 9, 0, 0)
+    assert (found.num_arms, found.num_runs, found.diverged, found.stuck) == (3, 9, 0, 0)
 
 
 def test_an_arm_is_not_better_for_the_runs_that_it_lost(chosen):
     lost = runs(config(placement="post"), [0.99, 0.99, None], [0.99, 0.99, None])
     lost[2]["status"] = "diverged"
-    best = chosen(NONE, PRE, lost)
-    assert best.arm == "batchnorm · pre"
-    assert (best.diverged, best.num_runs, best.failed) == (1, 9, 0)
+    found = chosen(NONE, PRE, lost)
+    assert found.best.arm == "batchnorm · pre"
+    assert (found.diverged, found.num_runs, found.failed) == (1, 9, 0)
 
 
 def test_the_arm_that_others_are_compared_with_may_be_the_best(chosen):
-    best = chosen(runs(config(norm="none"), [0.95] * 3, [0.9] * 3), PRE)
+    best = chosen(runs(config(norm="none"), [0.95] * 3, [0.9] * 3), PRE).best
     assert (best.arm, best.against, best.difference) == ("no norm", None, None)
 
 
@@ -78,7 +79,7 @@ def test_nothing_is_the_best_of_nothing(chosen):
 
 
 def test_words_and_numbers_are_those_of_the_report(chosen, results):
-    best = chosen(NONE, PRE, POST)
+    best = chosen(NONE, PRE, POST).best
     page = write_report(results).page.read_text(encoding="utf-8")
     half = 100 * (best.accuracy.high - best.accuracy.estimate)
     assert f"{100 * best.accuracy.estimate:.2f} ± {half:.2f}" in page
@@ -89,20 +90,21 @@ def test_words_and_numbers_are_those_of_the_report(chosen, results):
 def shown(found, width=None):
     out = io.StringIO()
     options = {"force_terminal": True, "width": width} if width else {}
-    show_best(found, Console(file=out, color_system=None, markup=False, **options))
+    show_answers(found, Console(file=out, color_system=None, markup=False, **options))
     return out.getvalue()
 
 
 @pytest.mark.parametrize("width", [None, 60, 80, 120])
 def test_the_table_fits(chosen, width):
-    best = chosen(NONE, PRE, POST, question="Does [bold]it[/] matter? " * 9)
-    lines = shown([best, best], width).splitlines()
+    found = chosen(NONE, PRE, POST, question="Does [bold]it[/] matter? " * 9)
+    lines = shown([found, found], width).splitlines()
     assert max(len(line.rstrip()) for line in lines) <= min(width or WIDTH, WIDTH)
     assert sum(line.startswith("best     batchnorm · pre") for line in lines) == 2
     assert "84.00 % [74.06, 93.94]" in "\n".join(lines)
     assert any("+9.00 pp [-2.38, +20.38]" in line for line in lines)
     assert any("[bold]it[/]" in line for line in lines)
     assert any("3 arms, 9 runs" in line for line in lines)
+    assert sum("No statistic answers it yet" in line for line in lines) == 2
 
 
 def test_without_a_terminal_there_are_no_colours(chosen):

@@ -20,11 +20,11 @@ from wandb_server import KEY, Received, WandbServer
 from bnbench import CONFIGS, ROOT, cli
 from bnbench.analysis.load import load
 from bnbench.config.arms import arm_id, flatten, science
+from bnbench.config.points import shift_key
 from bnbench.dashboard.specification import keys_logged
 from bnbench.tracking.experiment_dir import experiment_path, write_arms, write_experiment
 from bnbench.tracking.run_dir import RunFolder
 from bnbench.tracking.upload import attempts
-from bnbench.tracking.wandb_keys import shift_key
 from bnbench.tracking.wandb_log import read_records
 from bnbench.train import train_arm
 

@@ -178,3 +178,26 @@ def test_an_editor_may_lay_out_experiment_json_anew(folder):
     file = folder / "experiment.json"
     file.write_text(json.dumps(json.loads(file.read_text()), sort_keys=True), newline="\r\n")
     assert read_experiment(folder) == before
+
+
+def test_shifts_that_an_experiment_asks_for_are_columns(tmp_path, folder, end):
+    """Others that its runs were evaluated under, for another experiment, are not."""
+    run = RunFolder.of(tmp_path, "a", 0)
+    with run.locked():
+        run.begin(SCIENCE)
+        lines = [
+            "shift,severity,policy,metric,value",
+            *("contrast,5,ema,accuracy,0.25", "contrast,5,precise,accuracy,0.5"),
+            *("contrast,1,ema,accuracy,0.75", "blur,5,none,loss,1.5"),
+        ]
+        run.shifts.write_text("\n".join(lines) + "\n")
+        end(run.path)
+    assert not any("shift" in name for name in tabulate(tmp_path, "placement", "digits").header)
+    write_experiment(folder, {"shifts": ["contrast-5", "blur-5"]})
+    first, second, *_ = rows(write_runs(tmp_path, "placement", "digits"))
+    assert {name: value for name, value in first.items() if "shift" in name} == {
+        "shift/accuracy/contrast-5": "0.25",
+        "shift@precise/accuracy/contrast-5": "0.5",
+        "shift/loss/blur-5": "1.5",
+    }
+    assert second["shift/accuracy/contrast-5"] == ""
