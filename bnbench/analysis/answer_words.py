@@ -1,6 +1,7 @@
 """Say what answers an experiment's question: a sentence for each of its statistics."""
 
 import math
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import NamedTuple
@@ -30,10 +31,9 @@ class Told(NamedTuple):
     items: list[str]
 
     @property
-    def findings(self) -> list[tuple[str, str]]:
-        """Each item in two parts: what was found, and the numbers behind it."""
-        parts = (item.partition(" (") for item in self.items)
-        return [(found, f"{bracket}{numbers}") for found, bracket, numbers in parts]
+    def findings(self) -> list[list[str]]:
+        """Each item in parts: what was found, the numbers behind it in brackets, and so on."""
+        return [re.split(r"( \([^)]*\))", item) for item in self.items]
 
     def __str__(self) -> str:
         ends = f": {'; '.join(self.items)}" if self.items else ""

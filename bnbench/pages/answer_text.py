@@ -58,13 +58,16 @@ def _show_told(told: Told, width: int, console: Console) -> None:
     end = ":" if told.items else "."
     for line in textwrap.wrap(f"{told.lead}{end}", width - 2):
         console.print(Text(f"  {line}"), soft_wrap=True)
-    for finding, numbers in told.findings:
-        item = GLUED.sub("\xa0", f"{finding}{numbers}")
-        for number, line in enumerate(textwrap.wrap(item, width - 6)):
-            text = Text(f"{'      ' if number else '    '}{line}".replace("\xa0", " "))
-            if not number:
-                text.stylize("bold", 4, 4 + len(finding))
+    for parts in told.findings:
+        # what a line ends with is in bold or not, as what follows it
+        bold = [letter for n, part in enumerate(parts) for letter in [n % 2 == 0] * len(part)]
+        place = 0
+        for line in textwrap.wrap(GLUED.sub("\xa0", "".join(parts)), width - 6):
+            text = Text("      " if place else "    ")
+            for letter, is_bold in zip(line, bold[place:], strict=False):
+                text.append(letter.replace("\xa0", " "), "bold" if is_bold else "")
             console.print(text, soft_wrap=True)
+            place += len(line) + 1
 
 
 def _best_rows(best: Best) -> list[tuple[str, Text, Text, Text]]:
@@ -112,6 +115,12 @@ def _with_odd(text: Text, summary: ExperimentSummary) -> Text:
         if count := getattr(summary, word):
             text.append(", ").append(f"{count} {word}", f"not dim {style}")
     return text
+
+
+def best_line(best: Best) -> str:
+    """Say which arm is best: `Best by validation accuracy: …, test accuracy 97.21 % […], n = 5.`"""
+    accuracy = f"test accuracy {percent(best.accuracy)}, n = {best.accuracy.n}"
+    return f"Best by validation accuracy: {best.arm}, {accuracy}."
 
 
 def percent(value: Interval) -> str:

@@ -33,8 +33,7 @@ def _picture(answer: Answer) -> dict[str, Any] | None:
     values = [v for rows in panels.values() for _, *sides in rows for v in sides if v is not None]
     if not values or sum(map(len, panels.values())) > MOST:
         return None
-    is_share = is_accuracy(spec.metric) or spec.statistic == Statistic.kept
-    low, high = (0.0, 100.0) if is_share else (min(0.0, *values), max(values) or 1.0)
+    low, high = _ends(spec, values)
     return {
         "words": "share of the test accuracy kept"
         if spec.statistic == Statistic.kept
@@ -61,6 +60,15 @@ def _picture(answer: Answer) -> dict[str, Any] | None:
     }
 
 
+def _ends(spec: AnswerConfig, values: list[float]) -> tuple[float, float]:
+    """The ends of the axis: of accuracies 0 and 100 %, and nearer where differences are told."""
+    if not is_accuracy(spec.metric):
+        return min(0.0, *values), max(values) or 1.0
+    if spec.statistic != Statistic.difference:
+        return 0.0, 100.0
+    return 5.0 * math.floor(min(values) / 5), 5.0 * math.floor(max(values) / 5) + 5
+
+
 def _panels(answer: Answer) -> dict[str, list[tuple[str, float | None, float | None]]]:
     """Sort the rows of a picture into panels by title: label, treatment, baseline."""
     spec, panels = answer.spec, {}
@@ -69,11 +77,12 @@ def _panels(answer: Answer) -> dict[str, list[tuple[str, float | None, float | N
         found: dict[tuple[str, Any], dict[str, float | None]] = {}
         for row in answer.rows:
             found.setdefault((row.label, row.level), {})[row.side] = _value(row.treatment)
-        for (title, level), sides in found.items():
+        for (title, level), sides in sorted(found.items(), key=lambda item: item[0][1]):
             own = panels.setdefault(title, [])
             own.append((level_label(str(spec.level), level), *map(sides.get, words)))
         return panels
-    for row in answer.rows:
+    rows = sorted(answer.rows, key=lambda row: row.level) if spec.level else answer.rows
+    for row in rows:
         sides = _value(row.treatment), _value(row.baseline)
         if row.level is None:
             panels.setdefault("", []).append((row.label, *sides))

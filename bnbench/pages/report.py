@@ -12,6 +12,8 @@ from typing import Any
 import joblib
 
 from bnbench.analysis.agreement import read_boards
+from bnbench.analysis.answers import answers
+from bnbench.analysis.best import best_arm
 from bnbench.analysis.load import ExperimentData, finished, load
 from bnbench.analysis.verdicts import FACTS, read_claims, read_judged
 from bnbench.config.labels import escaped, ranges_label, value_label
@@ -19,6 +21,8 @@ from bnbench.config.report import declared_report
 from bnbench.config.schema import Figure, FigureKind
 from bnbench.drawing.plots import draw
 from bnbench.pages import tables
+from bnbench.pages.answer_text import best_line
+from bnbench.pages.answers import answer_view
 from bnbench.pages.claims import PAGE, boards, write_claims
 from bnbench.pages.render import kept_picture, picture, render
 from bnbench.pages.runs import run_details
@@ -31,6 +35,7 @@ FIGURES = [
     Figure(FigureKind.curves, "Validation accuracy by step", col="model.name"),
     Figure(FigureKind.curves, "Validation accuracy by samples seen", x="samples", col="model.name"),
 ]
+ORDER = ("placement", "lr_mult", "batch_size", "shift", "sigmoid")  # of README
 MANY = 3  # experiments; the figures of fewer are drawn before other processes have started
 ROOT = "../../../"  # of the results, seen from an experiment's own page
 
@@ -50,6 +55,7 @@ def write_report(results: Path, jobs: int = 1) -> Report:
         ValueError: there is no experiment.
     """
     folders, problems = survey(results)
+    folders.sort(key=_place)
     if not folders and not problems:
         raise ValueError(f"{results}: no runs of any experiment there: run `make sweep` first")
     sections = []
@@ -75,6 +81,12 @@ def write_report(results: Path, jobs: int = 1) -> Report:
         problems.append(_line(results / "claims", error))
     problems = list(dict.fromkeys(problems))
     return Report(_write(results / "report.html", sections, claims), problems)
+
+
+def _place(folder: Path) -> tuple[int, Path]:
+    """Sort the experiments as README tells of them, then others by name."""
+    name = folder.parent.name
+    return (ORDER.index(name) if name in ORDER else len(ORDER)), folder
 
 
 def complete_claims(results: Path, problems: list[str]) -> None:
@@ -110,7 +122,8 @@ def _heading(name: str, data: str) -> dict[str, Any]:
     """What the template says about any experiment."""
     folder = f"experiments/{name}/{data}/"
     links = {"folder": folder, "page": f"{folder}report.html", "root": ""}
-    return {"id": f"{name}-{data}", "name": name, "data": data, **links, "problem": None}
+    told = {"name": name, "data": data, "question": "", "problem": None}
+    return {"id": f"{name}-{data}", **told, **links}
 
 
 def _section(experiment: ExperimentData, jobs: int) -> dict[str, Any]:
@@ -127,6 +140,8 @@ def _section(experiment: ExperimentData, jobs: int) -> dict[str, Any]:
         return {
             **_heading(experiment.name, experiment.data),
             "question": info.get("question") or declared.question,
+            "answers": [answer_view(a) for a in answers(experiment, declared.answer)],
+            "best": best_line(best_arm(experiment)) if some and not declared.answer else None,
             "facts": facts(info),
             "command": info.get("command"),
             "num_runs": len(runs),
