@@ -229,7 +229,7 @@ def _greatest(spec: AnswerConfig, rows: Sequence[Row]) -> Told:
             held = [value_label(row.level) for row in levels if _has_trained(row, side)]
             told.append(f"{held[-1] if held else 'none'} {side_label(words)}")
         tried, last = [value_label(row.level) for row in levels], levels[-1]
-        at = f"at {tried[-1]} {_one(last, spec.metric)}"
+        at = f"at {tried[-1]}: {_one(last, spec.metric)}"
         items.append(_labelled(label, f"{list_label(told)}, of {list_label(tried)} tried; {at}"))
     what = column_label(str(spec.level))
     what = f"number of {what}" if what.endswith("s") else what

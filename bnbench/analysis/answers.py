@@ -158,18 +158,23 @@ def _trains(runs: pd.DataFrame, spec: AnswerConfig, found: Collection[str]) -> I
 def _kept(runs: pd.DataFrame, spec: AnswerConfig, found: Collection[str]) -> Iterable[Row]:
     """Compare what is kept of the clean accuracy under each shift at its greatest severity."""
     clean = _numbers(runs, ACCURACY)
-    greatest: dict[str, int] = {}
-    for column in map(str, runs):
-        if column.startswith(UNDER_SHIFT):
-            name, _, severity = column.removeprefix(UNDER_SHIFT).rpartition("-")
-            greatest[name] = max(greatest.get(name, 0), int(severity))
     pairs = _grouped(runs, pair_arms(runs, spec.baseline, spec.treatment, found), spec)
-    for name, severity in greatest.items():
+    for name, severity in greatest_severities(runs).items():
         shift = f"{name}-{severity}"
         shifted = _numbers(runs, UNDER_SHIFT + shift)
         kept = {arm: 100 * shifted[arm] / clean[arm] for arm in shifted}
         for (label, _), own in pairs.items():
             yield _row(runs, label, shift, own, kept, kept, ACCURACY)
+
+
+def greatest_severities(runs: pd.DataFrame) -> dict[str, int]:
+    """Find the greatest severity of each shift that runs were evaluated under."""
+    greatest: dict[str, int] = {}
+    for column in map(str, runs):
+        if column.startswith(UNDER_SHIFT):
+            name, _, severity = column.removeprefix(UNDER_SHIFT).rpartition("-")
+            greatest[name] = max(greatest.get(name, 0), int(severity))
+    return greatest
 
 
 def _values(runs: pd.DataFrame, spec: AnswerConfig, found: Collection[str]) -> Iterable[Row]:

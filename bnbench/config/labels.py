@@ -101,6 +101,7 @@ NAMES: dict[str, dict[Any, str]] = {  # values whose names in the configuration 
         "xavier_sigmoid": "Xavier for sigmoids",
         "gaussian": "Gaussian",
     },
+    "placement": {"pre": "before activation", "post": "after activation"},
     "train.trainable": {ABSENT: "all", "norm": "norms"},
     "shift": {"gaussian_noise": "Gaussian noise", "class_sorted": "sorted by class"},
     "policy": {
@@ -173,15 +174,6 @@ def _list_label(values: list[Any]) -> str:
     return ", ".join(f"{n}×{value}" if n > 1 else str(value) for value, n in groups)
 
 
-def setting_label(column: str, value: Any) -> str:
-    """Write one setting: `batch size 64`, or only the value if it explains itself."""
-    if (column, value) == ("norm.name", "none"):
-        return "no norm"
-    if column in SELF_EXPLAINING:
-        return value_label(value)
-    return f"{column_label(column)} {value_label(value)}"
-
-
 def axis_label(column: str) -> str:
     """Write a column in words with its unit, for an axis."""
     return AXES.get(column, column_label(column))
@@ -252,7 +244,7 @@ def duration_label(seconds: float) -> str:
 def arm_words(settings: Mapping[str, Any], columns: Iterable[str]) -> str:
     """Write an arm in words, by some columns; settings that the arm lacks are left out."""
     told = ((column, settings.get(column)) for column in columns)
-    return " · ".join(setting_label(*setting) for setting in told if is_had(*setting))
+    return " · ".join(level_label(*setting) for setting in told if is_had(*setting))
 
 
 def telling(settings: Mapping[str, Mapping[str, Any]]) -> list[str]:

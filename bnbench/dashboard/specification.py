@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterable, Mapping
 import pandas as pd
 
 from bnbench.analysis.load import ExperimentData, config_columns, final
-from bnbench.config.labels import POLICIES, metric_label, setting_label
+from bnbench.config.labels import POLICIES, level_label, metric_label
 from bnbench.config.points import CLEAN_POLICIES, shift_key
 from bnbench.dashboard.workspace import STEP, Board, Workspace
 from bnbench.tracking.wandb_keys import RATE
@@ -188,7 +188,7 @@ def shift_table(
     for arm, runs in experiment.runs.groupby("arm", sort=False):
         of_arm = rows[rows["arm"] == arm]
         name = " · ".join(
-            setting_label(column, runs[column].iloc[0])
+            level_label(column, runs[column].iloc[0])
             for column in groups
             if column != "placement" or runs[column].iloc[0] != "none"
         )

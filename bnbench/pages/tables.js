@@ -13,9 +13,11 @@ const rowsOf = (part) => [...part.rows].filter((row) => !row.matches(".detail, .
 
 // ---- sorting
 
+const textOf = (cell) => cell.dataset.text ?? cell.textContent.trim();
+
 // What a cell is sorted by: "97.21 ± 0.35" is 97.21, "not reached" beyond all numbers, "–" absent.
 function sortKey(cell, isNumber) {
-  const text = cell.dataset.text ?? cell.textContent.trim();
+  const text = textOf(cell);
   if (text === "–" || text === "") return null;
   if (!isNumber) return text;
   const number = parseFloat(text.replaceAll(",", "").replace("−", "-"));
@@ -48,6 +50,7 @@ function sort(table, column) {
 
 function makeSortable(table) {
   [...table.tHead.rows[0].cells].forEach((header, column) => {
+    header.dataset.text = header.textContent.trim();
     const button = element("button", { type: "button", class: "sort" }, ...header.childNodes);
     button.addEventListener("click", () => sort(table, column));
     header.append(button);
@@ -56,16 +59,51 @@ function makeSortable(table) {
 
 // ---- filtering
 
+// What a row has under a name: the cells of columns and the settings whose names have a word that
+// begins with it: "acc" is test accuracy, "batch" the batch size.
+function valuesOf(table, row, name) {
+  const isNamed = (text) => text.toLowerCase().split(/[^\p{L}\p{N}.]+/u).some((word) => word.startsWith(name));
+  const headers = [...table.tHead.rows[0].cells].map((header) => header.dataset.text ?? header.textContent);
+  const settings = Object.entries(JSON.parse(row.dataset.settings ?? "{}"));
+  return [
+    ...settings.filter(([setting]) => isNamed(setting)).map(([, value]) => value),
+    ...headers.flatMap((header, k) => (isNamed(header) ? [textOf(row.cells[k])] : [])),
+  ];
+}
+
+// The number that a cell begins with, or a setting is.
+const numberIn = (text) => parseFloat(text.replaceAll(",", "").replace("−", "-").replace("×", ""));
+
+const COMPARE = {
+  ">": (a, b) => a > b,
+  "<": (a, b) => a < b,
+  ">=": (a, b) => a >= b,
+  "<=": (a, b) => a <= b,
+  "=": (a, b) => a === b,
+};
+
+// A word that a row has, or a condition such as acc>90, batch<=16 or norm=bn.
+function passes(table, row, text, term) {
+  const [, name, sign, wanted] = term.match(/^([^<>=]+)(>=|<=|=|>|<)(.+)$/) ?? [];
+  if (!sign) return text.includes(term);
+  const number = Number(wanted);
+  return valuesOf(table, row, name).some((value) => {
+    if (!Number.isNaN(number)) return COMPARE[sign](numberIn(value), number);
+    return sign === "=" && value.toLowerCase().includes(wanted);
+  });
+}
+
 function filter(table, query, count) {
-  const words = query.toLowerCase().split(/\s+/).filter(Boolean);
+  const words = query.toLowerCase().replace(/\s*(>=|<=|=|>|<)\s*/g, "$1").split(/\s+/).filter(Boolean);
   let shown = 0;
   let all = 0;
   for (const body of table.tBodies) {
     const family = body.querySelector(".family");
     let own = 0;
     for (const row of rowsOf(body)) {
-      const text = `${family?.textContent ?? ""} ${row.textContent}`.toLowerCase();
-      row.hidden = !words.every((word) => text.includes(word));
+      const settings = Object.values(JSON.parse(row.dataset.settings ?? "{}")).join(" ");
+      const text = `${family?.textContent ?? ""} ${row.textContent} ${settings}`.toLowerCase();
+      row.hidden = !words.every((word) => passes(table, row, text, word));
       own += !row.hidden;
       all += 1;
       if (row.nextElementSibling?.matches(".detail")) row.nextElementSibling.hidden = row.hidden;
@@ -79,10 +117,67 @@ function filter(table, query, count) {
 function makeFilterable(table) {
   const frame = table.closest(".scroll");
   const label = `Filter: ${frame.getAttribute("aria-label")}`;
-  const box = element("input", { type: "search", placeholder: "Filter rows", "aria-label": label });
+  const example = table.matches("[data-runs]") ? "Filter, such as acc>90 norm=bn" : "Filter rows";
+  const box = element("input", { type: "search", placeholder: example, "aria-label": label });
   const count = element("span", { role: "status" });
   box.addEventListener("input", () => filter(table, box.value, count));
-  frame.before(element("div", { class: "filter" }, box, count));
+  const tools = element("div", { class: "filter" }, box, count);
+  if (table.matches(".sortable")) tools.append(copies(table));
+  const more = element("span", { class: "more" }, "more columns →");
+  tools.append(more);
+  frame.before(tools);
+  const look = () => {
+    const isMore = frame.scrollLeft + frame.clientWidth < frame.scrollWidth - 1;
+    more.hidden = !isMore;
+    frame.classList.toggle("cut", isMore);
+  };
+  frame.addEventListener("scroll", look, { passive: true });
+  new ResizeObserver(look).observe(frame);
+}
+
+// ---- copying: the rows that are shown, in their order
+
+function shownCells(table) {
+  const header = [...table.tHead.rows[0].cells].map((cell) => cell.dataset.text ?? cell.textContent.trim());
+  const rows = rowsOf(table.tBodies[0]).filter((row) => !row.hidden);
+  return [header, ...rows.map((row) => [...row.cells].map(textOf))];
+}
+
+const ESCAPES = { "\\": "\\textbackslash{}", "~": "\\textasciitilde{}", "^": "\\textasciicircum{}" };
+const SIGNS = { "±": "$\\pm$", "×": "$\\times$", "∝": "$\\propto$", "∞": "$\\infty$", "·": "$\\cdot$", "−": "$-$", "–": "--" };
+
+function latex(text) {
+  return text.replace(/[\\~^&%$#_{}±×∝∞·−–]/g, (sign) => ESCAPES[sign] ?? SIGNS[sign] ?? `\\${sign}`);
+}
+
+const FORMATS = {
+  CSV: ([...rows]) => rows.map((row) => row.map((cell) => (/[",\n]/.test(cell) ? `"${cell.replaceAll('"', '""')}"` : cell)).join(",")).join("\n") + "\n",
+  Markdown: ([header, ...rows], isNumber) => {
+    const line = (row) => `| ${row.map((cell) => cell.replaceAll("|", "\\|")).join(" | ")} |`;
+    return [line(header), line(isNumber.map((number) => (number ? "---:" : "---"))), ...rows.map(line), ""].join("\n");
+  },
+  LaTeX: ([header, ...rows], isNumber) => {
+    const line = (row) => `${row.map(latex).join(" & ")} \\\\`;
+    const columns = isNumber.map((number) => (number ? "r" : "l")).join("");
+    return [
+      `\\begin{tabular}{${columns}}`, "\\toprule", line(header), "\\midrule", ...rows.map(line), "\\bottomrule", "\\end{tabular}", "",
+    ].join("\n");
+  },
+};
+
+function copies(table) {
+  const group = element("span", { class: "copies" }, "Copy as");
+  for (const [name, format] of Object.entries(FORMATS)) {
+    const button = element("button", { type: "button" }, name);
+    button.addEventListener("click", async () => {
+      const isNumber = [...table.tHead.rows[0].cells].map((cell) => cell.classList.contains("number"));
+      await copy(format(shownCells(table), isNumber));
+      button.textContent = "Copied";
+      setTimeout(() => { button.textContent = name; }, 2000);
+    });
+    group.append(button);
+  }
+  return group;
 }
 
 // ---- what a row rests on
@@ -123,7 +218,7 @@ function pairs(root, runs, treatment, baseline) {
       sides.push(element("span", {}, `${numeral(other, "")} (`, runLink(root, runs, baseline, seed), ")"));
       return [`seed ${seed}`, ...sides, difference === null ? "–" : difference.toFixed(2)];
     });
-  return smallTable(["pair", "treatment (%)", "baseline (%)", "difference (pp)"], rows);
+  return smallTable(["pair", "treatment (%)", "baseline (%)", "difference (points)"], rows);
 }
 
 async function copy(text) {
@@ -159,8 +254,11 @@ function detailOf(row, root, runs) {
   const arms = row.dataset.arms.split(" ");
   const content = element("div", { class: "content" });
   content.append(arms.length > 1 ? pairs(root, runs, ...arms) : runsOfArm(root, runs, arms[0]));
-  content.append(element("p", { class: "note" }, "To train these runs again, beside what is there:"));
-  for (const arm of arms) content.append(commandOf(arm, runs.arms[arm].command));
+  for (const arm of arms) {
+    const name = element("code", {}, arm);
+    content.append(element("p", { class: "note" }, "To train ", name, " again, beside what is there:"));
+    content.append(commandOf(arm, runs.arms[arm].command));
+  }
   const cell = element("td", { colspan: row.cells.length }, content);
   return element("tr", { class: "detail" }, cell);
 }

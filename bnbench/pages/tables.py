@@ -6,15 +6,19 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from bnbench.analysis.load import STATUSES, config_columns, finished
-from bnbench.analysis.stats import Interval, arm_table, comparisons, thresholds
+from bnbench.analysis.answers import UNDER_SHIFT, greatest_severities
+from bnbench.analysis.load import STATUSES, config_columns, final, finished
+from bnbench.analysis.stats import Interval, arm_table, comparisons, mean_interval, thresholds
+from bnbench.config.arms import BATCH_NORMS
 from bnbench.config.labels import (
     ABSENT,
     FIRST,
     UNTOLD,
     arm_words,
     column_label,
-    setting_label,
+    is_had,
+    level_label,
+    name_label,
     value_label,
 )
 from bnbench.drawing.style import NORM_COLOURS, OTHER_NORM, ordered
@@ -23,8 +27,9 @@ from bnbench.drawing.style import NORM_COLOURS, OTHER_NORM, ordered
 class Table(NamedTuple):
     """A table of text: the first `num_words` columns are words, the others are numbers.
 
-    `colours` are those of the rows' norms in the figures, `arms` the arms that each is about:
-    one, or a treatment and its baseline.
+    `colours` are those of the rows' norms in the figures, `arms` the arms that each is about: one,
+    or a treatment and its baseline. `settings` are what rows are filtered by beside their cells,
+    `same` says what was the same in all rows and is no column.
     """
 
     header: list[str]
@@ -32,6 +37,8 @@ class Table(NamedTuple):
     colours: list[str]
     num_words: int
     arms: Sequence[Sequence[str]] = ()
+    settings: Sequence[Mapping[str, str]] = ()
+    same: str = ""
 
 
 def counts(runs: pd.DataFrame) -> dict[str, int]:
@@ -42,56 +49,102 @@ def counts(runs: pd.DataFrame) -> dict[str, int]:
 
 
 def arms(runs: pd.DataFrame) -> Table:
-    """One row per arm that has a result."""
+    """One row per arm that has a result; of shifts the accuracy at the greatest severity."""
     settings = _settings(runs)
-    shown = [*FIRST, *_varying(settings)]
     table = arm_table(runs).set_index("arm").reindex(settings.index)
-    words = ["arm", *map(column_label, shown)]
-    header = [*words, "runs", "test accuracy (%)"]
-    precise = "precise" in table and any(cell.n for cell in table["precise"])
-    header += ["with precise statistics (%)"] if precise else []
-    header += ["diverged", "stuck"]
-    limits = thresholds(runs)
-    header += [f"steps to {float(limit.split('/')[1]):.4g}" for limit in limits] + ["seconds"]
-    rows = []
-    for arm, row in table.iterrows():
-        cells = [str(arm), *map(value_label, settings.loc[str(arm), shown])]
-        cells += [str(row["runs"]), _percent(row["accuracy"], row["runs"])]
-        cells += [_percent(row["precise"], row["runs"])] if precise else []
-        cells += [str(row["diverged"]), str(row["stuck"])]
-        cells += [_steps(row[limit], row[f"{limit} missed"], row["runs"]) for limit in limits]
-        rows.append([*cells, _seconds(row["seconds"])])
+    count = table["runs"]
+    cells = {"test accuracy (%)": list(map(_percent, table["accuracy"], count))}
+    if "precise" in table and any(cell.n for cell in table["precise"]):
+        cells["with precise statistics (%)"] = list(map(_percent, table["precise"], count))
+    cells |= _under_shift(runs, settings.index, count)
+    for limit in thresholds(runs):
+        columns = (table[limit], table[f"{limit} missed"], count)
+        cells[f"steps to {float(limit.split('/')[1]):.4g}"] = list(map(_steps, *columns))
+    cells |= {name: list(map(str, table[name])) for name in ("runs", "diverged", "stuck")}
+    cells["seconds"] = list(map(_seconds, table["seconds"]))
+    words = {"arm": [_name(row) for _, row in _told(settings).iterrows()]}
     about = [[str(arm)] for arm in table.index]
-    return Table(header, rows, _colours(settings), len(words), about)
+    return _table(words, cells, settings, about)
+
+
+def _under_shift(runs: pd.DataFrame, arms: pd.Index, count: pd.Series) -> dict[str, list[str]]:
+    """The columns of accuracies under each shift at its greatest severity."""
+    ended, found = finished(runs), {}
+    for name, severity in greatest_severities(runs).items():
+        values = final(ended, f"{UNDER_SHIFT}{name}-{severity}")
+        means = values.groupby(ended["arm"]).apply(mean_interval).reindex(arms)
+        label = f"{name_label('shift', name)}, severity {severity} (%)"
+        found[label] = list(map(_percent, means, count))
+    return found
 
 
 def compared(runs: pd.DataFrame, baseline: Mapping[str, Any], found: Collection[str] = ()) -> Table:
     """One row per arm and baseline arm: the paired difference of final test accuracies."""
     settings = _settings(runs)
-    telling = settings[[*FIRST, *_varying(settings)]]
+    told = _told(settings)
     table = comparisons(runs, baseline, found)
     place = {arm: number for number, arm in enumerate(settings.index)}
     table = table.sort_values("treatment", key=lambda arm: arm.map(place), kind="stable")
-    rows = [
-        [
-            _name(telling.loc[row["treatment"]]),
-            _difference(telling, row["treatment"], row["baseline"]),
-            _signed(row["estimate"]),
-            f"[{row['low']:+.2f}, {row['high']:+.2f}]" if np.isfinite(row["low"]) else ABSENT,
-            str(row["n"]) if row["n"] == row["pairs"] else f"{row['n']} of {row['pairs']}",
-            f"{row['treatment_diverged']} / {row['baseline_diverged']}",
-        ]
-        for row in table.to_dict("records")
-    ]
-    header = ["treatment", "baseline", "difference (pp)", "95 % interval", "pairs", "diverged"]
+    rows = table.to_dict("records")
+    words = {
+        "treatment": [_name(told.loc[row["treatment"]]) for row in rows],
+        "baseline": [_difference(told, row["treatment"], row["baseline"]) for row in rows],
+    }
+    cells = {
+        "difference (points)": [_signed(row["estimate"]) for row in rows],
+        "95 % interval": [
+            f"[{row['low']:+.2f}, {row['high']:+.2f}]" if np.isfinite(row["low"]) else ABSENT
+            for row in rows
+        ],
+        "pairs": [
+            str(row["n"]) if row["n"] == row["pairs"] else f"{row['n']} of {row['pairs']}"
+            for row in rows
+        ],
+        "diverged": [f"{row['treatment_diverged']} / {row['baseline_diverged']}" for row in rows],
+    }
     pairs = table[["treatment", "baseline"]].to_numpy()
     about = [[str(arm) for arm in pair if pd.notna(arm)] for pair in pairs]
-    return Table(header, rows, _colours(settings.loc[table["treatment"]]), 2, about)
+    return _table(words, cells, settings.loc[table["treatment"]], about)
+
+
+def _table(
+    words: Mapping[str, list[str]],
+    numbers: Mapping[str, list[str]],
+    settings: pd.DataFrame,
+    about: list[list[str]],
+) -> Table:
+    """Make a table; columns that say the same in all rows are told beneath it.
+
+    The first of words and the first of numbers stay: they say what the table is of.
+    """
+    columns = {**words, **numbers}
+    others = [*list(words)[1:], *list(numbers)[1:]]
+    same = {n: columns[n][0] for n in others if len(set(columns[n])) == 1 < len(columns[n])}
+    shown = [name for name in columns if name not in same]
+    return Table(
+        shown,
+        [list(row) for row in zip(*(columns[name] for name in shown), strict=True)],
+        [NORM_COLOURS.get(norm, OTHER_NORM) for norm in settings["norm.name"]],
+        sum(name in shown for name in words),
+        about,
+        [_filtered(row) for _, row in settings[[*FIRST, *_varying(settings)]].iterrows()],
+        ", ".join(f"{name} {value}" for name, value in same.items()),
+    )
+
+
+def _filtered(settings: pd.Series) -> dict[str, str]:
+    """What a row is filtered by: settings by their names, each as configured and in words."""
+    return {
+        column_label(str(column)): f"{value_label(value)} {name_label(str(column), value)}"
+        + (" BN" if value in BATCH_NORMS else "")
+        for column, value in settings.items()
+        if is_had(str(column), value)
+    }
 
 
 def baseline_name(baseline: Mapping[str, Any]) -> str:
     """A baseline in words: `no norm`."""
-    return ", ".join(setting_label(key, value) for key, value in baseline.items())
+    return ", ".join(level_label(key, value) for key, value in baseline.items())
 
 
 def _settings(runs: pd.DataFrame) -> pd.DataFrame:
@@ -114,6 +167,14 @@ def _varying(settings: pd.DataFrame) -> list[str]:
     return [c for c in map(str, settings) if c not in skipped and number[c] > 1]
 
 
+def _told(settings: pd.DataFrame) -> pd.DataFrame:
+    """The settings that tell arms apart: names that vary, and what varies within a model."""
+    had = settings.assign(placement=settings["placement"].replace("none", np.nan))
+    names = [column for column in FIRST if had[column].nunique() > 1]
+    told = [*names, *_varying(settings)]
+    return settings[told or list(FIRST)]
+
+
 def _name(settings: pd.Series) -> str:
     """An arm in words, by what tells it from the others."""
     told = {str(column): value for column, value in settings.items()}
@@ -126,10 +187,6 @@ def _difference(settings: pd.DataFrame, treatment: str, baseline: Any) -> str:
         return "none that is equal elsewhere"
     differs = settings.loc[treatment].astype(str) != settings.loc[baseline].astype(str)
     return _name(settings.loc[baseline][differs])
-
-
-def _colours(settings: pd.DataFrame) -> list[str]:
-    return [NORM_COLOURS.get(norm, OTHER_NORM) for norm in settings["norm.name"]]
 
 
 def _percent(value: Interval, num_runs: int) -> str:
@@ -147,6 +204,8 @@ def _steps(median: float, missed: int, num_runs: int) -> str:
     if np.isnan(median):
         return ABSENT
     text = f"{median:,.0f}" if np.isfinite(median) else "not reached"
+    if missed == num_runs:
+        return text
     return f"{text} ({missed} of {num_runs} not)" if missed else text
 
 

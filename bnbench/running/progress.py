@@ -29,7 +29,7 @@ from bnbench.tracking.stored import DamagedError
 
 POLL_SECONDS = 0.5
 SHOWN = ("val", "", "accuracy")  # what is told of a run that is being trained
-ODD = ("diverged", "stuck")
+ODD = {"diverged": "diverged", "stuck": "stuck at chance"}
 MARGIN = 2  # columns on the right that stay free: there ^C is echoed, and must not begin a line
 WIDEST = 120  # columns, beyond which the picture does not grow
 
@@ -192,7 +192,7 @@ class Watcher:
         known = [accuracy for accuracy, _ in results if accuracy is not None]
         counts = Counter(word for _, odd in results for word in odd)
         reached = f"{len(results)} of {len(runs)} runs"
-        odd = [f"{counts[word]} {word}" for word in ODD if counts[word]]
+        odd = [f"{counts[word]} {words}" for word, words in ODD.items() if counts[word]]
         if self.live.is_started:
             whole = len(results) == len(runs)
             mark = ("✓", "green") if whole else ("✗", "bold red")
@@ -204,11 +204,14 @@ class Watcher:
         else:
             test = [f"test accuracy {100 * mean(known):.1f} %"] if known else []
             left = duration_label(self.time_left(self.running()))
-            line = f"[{place.strip()}] {arm}  {', '.join([reached, *test, *odd])}  ({left} left)"
+            told = ", ".join([reached, *test, *odd])
+            line = f"[{place.strip()}] {self.labels[arm]}: {told} ({left} left)"
             self.console.print(line, highlight=False, markup=False, soft_wrap=True)
 
     def tell_failure(self, run: RunFolder) -> None:
-        """Print on a terminal why a run failed; elsewhere it is told at the end."""
+        """Print why a run failed."""
+        what = f"{self.labels[self.arm_of[run]]}, seed {run.seed}: {self.work.reason(run)}"
         if self.live.is_started:
-            what = f"{self.labels[self.arm_of[run]]}, seed {run.seed}: {self.work.reason(run)}"
             self.console.print(Text.assemble(("✗ failed ", "bold red"), what))
+        else:
+            self.console.print(f"failed: {what}", soft_wrap=True)
