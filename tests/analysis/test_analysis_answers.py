@@ -186,7 +186,7 @@ def test_the_greatest_level_at_which_every_run_trains(answer):
     told = tell(answer(spec, *arms))
     assert told.lead == "Greatest number of hidden layers at which every run trains"
     assert told.items[0].startswith(
-        "6 with BatchNorm and 2 without a norm, of 2, 4 and 6 tried; at 6 no difference shown"
+        "6 with BatchNorm and 2 without a norm, of 2, 4 and 6 tried; at 6: no difference shown"
     )
 
 

@@ -46,7 +46,7 @@ def test_it_is_chosen_on_validation_and_told_on_test(chosen):
     """
     found = chosen(NONE, PRE, POST)
     best = found.best
-    assert (best.arm, best.against) == ("batchnorm · pre", "no norm")
+    assert (best.arm, best.against) == ("BatchNorm · before activation", "no norm")
     assert best.validation == pytest.approx(0.9)
     half = T2 * 0.04 / 3**0.5
     assert best.accuracy == pytest.approx((0.84, 0.84 - half, 0.84 + half, 3))
@@ -59,7 +59,7 @@ def test_an_arm_is_not_better_for_the_runs_that_it_lost(chosen):
     lost = runs(config(placement="post"), [0.99, 0.99, None], [0.99, 0.99, None])
     lost[2]["status"] = "diverged"
     found = chosen(NONE, PRE, lost)
-    assert found.best.arm == "batchnorm · pre"
+    assert found.best.arm == "BatchNorm · before activation"
     assert (found.diverged, found.num_runs, found.failed) == (1, 9, 0)
 
 
@@ -99,7 +99,7 @@ def test_the_table_fits(chosen, width):
     found = chosen(NONE, PRE, POST, question="Does [bold]it[/] matter? " * 9)
     lines = shown([found, found], width).splitlines()
     assert max(len(line.rstrip()) for line in lines) <= min(width or WIDTH, WIDTH)
-    assert sum(line.startswith("best     batchnorm · pre") for line in lines) == 2
+    assert sum(line.startswith("best     BatchNorm · before") for line in lines) == 2
     assert "84.00 % [74.06, 93.94]" in "\n".join(lines)
     assert any("+9.00 pp [-2.38, +20.38]" in line for line in lines)
     assert any("[bold]it[/]" in line for line in lines)
@@ -114,7 +114,7 @@ def test_without_a_terminal_there_are_no_colours(chosen):
 def test_a_single_arm_is_a_line(chosen):
     text = shown([chosen([run | {"stuck": run["seed"] == 1} for run in PRE])])
     assert text == (
-        "mlp · batchnorm · pre: test accuracy 84.00 % [74.06, 93.94] over 3 seeds, "
+        "MLP · BatchNorm · before activation: test accuracy 84.00 % [74.06, 93.94] over 3 seeds, "
         "validation 90.00 %, 1 stuck\n"
     )
 

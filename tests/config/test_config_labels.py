@@ -38,7 +38,7 @@ def test_names_that_all_share_are_left_out(read):
 
 def test_what_an_arm_does_not_have_is_not_told():
     own = {"model.name": "mlp", "norm.name": "none", "placement": "none", "optim.lr_mult": None}
-    assert arm_words(own, own) == "mlp · no norm"
+    assert arm_words(own, own) == "MLP · no norm"
     assert arm_words({"batch_size": float("nan")}, ["batch_size", "norm.name"]) == ""
 
 

@@ -132,7 +132,7 @@ def test_a_figure_passes_where_it_can_be_drawn(experiment):
 )
 def test_a_bad_figure_is_named(change, complaint):
     given = {"kind": FigureKind.versus, "title": "T", "x": "batch_size", "y": "test/loss"}
-    report = ReportConfig("", [Figure(**given | change)], [])
+    report = ReportConfig("", [], [Figure(**given | change)], [])
     with pytest.raises(RequestError, match=r"^report\.figures\[0\]\." + complaint):
         check_report(report, SETTINGS)
 
@@ -148,7 +148,7 @@ def test_a_bad_figure_is_named(change, complaint):
     ],
 )
 def test_a_comparison_passes_where_it_can_be_made(experiment, baseline, passes):
-    report = ReportConfig("", [], [Comparison(baseline)])
+    report = ReportConfig("", [], [], [Comparison(baseline)])
     if passes:
         check_report(report, SETTINGS)
         comparisons(experiment.runs, baseline)
@@ -163,7 +163,7 @@ def test_a_comparison_passes_where_it_can_be_made(experiment, baseline, passes):
 
 def test_a_comparison_with_nothing_is_refused():
     with pytest.raises(RequestError, match=r"baseline=\{\}: expected settings such as"):
-        check_report(ReportConfig("", [], [Comparison({})]), SETTINGS)
+        check_report(ReportConfig("", [], [], [Comparison({})]), SETTINGS)
 
 
 def test_a_probe_is_drawn_where_an_arm_has_it():
@@ -171,10 +171,10 @@ def test_a_probe_is_drawn_where_an_arm_has_it():
     known = [f"gradient_norm/{layer}" for layer in ("1", "2", "3", "head")]
     for metric in (*known, "gradient_growth", "smoothness"):
         figure = Figure(FigureKind.curves, "T", y=f"train@batch/{metric}")
-        check_report(ReportConfig("", [figure], []), arms)
+        check_report(ReportConfig("", [], [figure], []), arms)
         with pytest.raises(RequestError, match=r"y=train@batch/\w+(/\w+)?: expected a metric"):
-            check_report(ReportConfig("", [figure], []), SETTINGS)
+            check_report(ReportConfig("", [], [figure], []), SETTINGS)
     for metric in ("gradient_norm", "gradient_norm/4", "gradient_growth/1", "saturation/1"):
         figure = Figure(FigureKind.curves, "T", y=f"train@batch/{metric}")
         with pytest.raises(RequestError, match=r"y=train@batch/\w+(/\w+)?: expected a metric"):
-            check_report(ReportConfig("", [figure], []), arms)
+            check_report(ReportConfig("", [], [figure], []), arms)

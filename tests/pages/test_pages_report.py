@@ -64,20 +64,21 @@ def test_the_numbers_in_the_tables_are_those_of_a_hand(results, rows):
     write_experiment(results, "batch", rows, report={"figures": [VERSUS], "compare": [BESIDE_NONE]})
     page = Page(write_report(results).page)
     none, bn = page.table("arm")
-    assert (none["arm"], bn["arm"]) == (arm_of(config(norm="none")), arm_of(config()))
+    assert (none["arm"], bn["arm"]) == ("no norm", "BatchNorm")
     # s = 1 point in both arms: half-width 4.302653 / √3 = 2.48
     assert (none["test accuracy (%)"], bn["test accuracy (%)"]) == ("91.00 ± 2.48", "96.00 ± 2.48")
     precise = mean_interval(100 * one["test@precise/accuracy"] for one in rows[3:])
     half = precise.high - precise.estimate
     assert bn["with precise statistics (%)"] == f"{precise.estimate:.2f} ± {half:.2f}"
     assert none["with precise statistics (%)"] == "–"
-    assert (bn["runs"], bn["steps to 0.8"], bn["seconds"]) == ("3", "40", "2.5")
+    same = "The same in every row: steps to 0.8 40, runs 3, diverged 0, stuck 0, seconds 2.5."
+    assert same in page.text
     (pair,) = page.table("treatment")
     # differences 5, 4, 6: mean 5, s = 1
     assert pair == {
-        "treatment": "mlp · batchnorm · pre",
+        "treatment": "BatchNorm",
         "baseline": "no norm",
-        "difference (pp)": "+5.00",
+        "difference (points)": "+5.00",
         "95 % interval": "[+2.52, +7.48]",
         "pairs": "3",
         "diverged": "0 / 0",
@@ -93,22 +94,26 @@ def test_outcomes_are_counted(results, rows):
     words = " ".join(page.text.split())
     assert "9 runs of 2 arms 5 done 1 stuck 1 diverged 1 failed 1 running 1 missing" in words
     none, bn = page.table("arm")
-    assert (none["runs"], none["diverged"], none["stuck"]) == ("3", "1", "1")
+    assert (none["diverged"], none["stuck"], bn["stuck"]) == ("1", "1", "0")
     assert none["test accuracy (%)"] == "91.50 (n = 2)"
     assert none["steps to 0.8"] == "40 (1 of 3 not)"
-    assert bn["runs"] == "3"
+    assert "The same in every row: runs 3, seconds 2.5." in page.text
     (pair,) = page.table("treatment")
     assert (pair["pairs"], pair["diverged"], pair["95 % interval"]) == ("2 of 3", "0 / 1", "–")
 
 
-def test_only_settings_that_tell_arms_apart_are_columns(results):
+def test_rows_are_named_by_what_differs(results):
     rows = [
         write_run(results, config(model, norm, batch_size=size), 0)
         for model, norm, size in [("mlp", "none", 8), ("mlp", "batchnorm", 64), ("vgg", "none", 8)]
     ]
     write_experiment(results, "batch", rows, report={"figures": [VERSUS]})
-    header = list(Page(write_report(results).page).table("arm")[0])
-    assert header[: header.index("runs")] == ["arm", "model", "norm", "placement", "batch size"]
+    named = [row["arm"] for row in Page(write_report(results).page).table("arm")]
+    assert named == [
+        "MLP · no norm · batch size 8",
+        "MLP · BatchNorm · batch size 64",
+        "VGG · no norm · batch size 8",
+    ]
 
 
 def test_text_from_outside_is_escaped(results, rows):
@@ -161,8 +166,8 @@ def test_the_page_for_all_lists_every_experiment(results, rows):
     for name in ("batch", "adhoc"):
         write_experiment(results, name, rows, report={"figures": [VERSUS]})
     page = Page(write_report(results).page)
-    assert [line["experiment"] for line in page.table("experiment")] == ["adhoc", "batch"]
-    assert page.links[:2] == ["#adhoc-digits", "#batch-digits"]
+    heads = [link for link in page.links if link.endswith("-digits")]
+    assert heads == ["#adhoc-digits", "#batch-digits"]
     assert {"adhoc-digits", "batch-digits"} <= set(page.ids)
     assert len(page.images) == 2
     assert (results / "report.html").stat().st_size < MAX_BYTES
@@ -255,10 +260,7 @@ def test_one_bad_experiment_leaves_the_others_their_report(results, rows, harm):
     assert (good / "report.html").exists()
     text = " ".join(Page(page).text.split())
     assert f"since it could not be read. {problem}" in text
-    assert [line[:2] for line in Page(page).tables[0][1:]] == [
-        ["bad", "digits"],
-        ["good", "digits"],
-    ]
+    assert "This experiment could not be read." in text
     assert len(Page(page).images) == 1
 
 
@@ -271,7 +273,7 @@ def test_committed_results_keep_their_runs_csv(results, rows):
     page, problems = write_report(results)
     assert problems == []
     assert (folder / "runs.csv").read_bytes() == before
-    assert Page(page).table("arm")[0]["runs"] == "3"
+    assert "runs 3" in Page(page).text
 
 
 CURVES = {"kind": "curves", "title": "Accuracy by step"}

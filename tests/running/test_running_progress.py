@@ -195,7 +195,7 @@ def test_a_file_gets_no_picture_even_with_colours(arms, end):
     with watcher(arms, console):
         end(arms["one"][0].path)
         end(arms["one"][1].path)
-    assert out.getvalue().startswith("[1/2] one  2 of 2 runs, test accuracy 50.0 %  (")
+    assert out.getvalue().startswith("[1/2] one: 2 of 2 runs, test accuracy 50.0 % (")
     assert "\x1b" not in out.getvalue()
 
 
@@ -241,6 +241,7 @@ def test_a_line_per_arm_where_there_is_no_terminal(arms, end):
         end(arms["one"][1].path, metrics={"test/accuracy": 0.1}, status="diverged")
         end(arms["two"][0].path, metrics={"test/accuracy": 0.25}, stuck=True)
         arms["two"][1].error.write_text("boom")
-    one, two = out.getvalue().splitlines()
-    assert one.startswith("[1/2] one  2 of 2 runs, test accuracy 30.0 %, 1 diverged  (")
-    assert two.startswith("[2/2] two  1 of 2 runs, test accuracy 25.0 %, 1 stuck  (")
+    failed, one, two = out.getvalue().splitlines()
+    assert failed == "failed: two, seed 1: boom"
+    assert one.startswith("[1/2] one: 2 of 2 runs, test accuracy 30.0 %, 1 diverged (")
+    assert two.startswith("[2/2] two: 1 of 2 runs, test accuracy 25.0 %, 1 stuck at chance (")
