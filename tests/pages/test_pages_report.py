@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from fake_results import arm_of, config, row, write_experiment, write_run
+from fake_results import config, row, write_experiment, write_run
 from report_page import Page
 
 from bnbench import ROOT
