@@ -13,6 +13,7 @@ two-sided 95 % Student t intervals over seeds, unadjusted. `answer_words` tells 
 """
 
 import math
+import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -43,6 +44,7 @@ from bnbench.config.query import parse
 from bnbench.config.schema import AnswerConfig, Statistic
 
 UNDER_SHIFT = "shift/accuracy/"  # of the columns that hold accuracies under shifts
+SHIFTED = re.compile(rf"{UNDER_SHIFT}([a-z_]+)-([0-9]{{1,9}})")
 FOLLOWS = {  # columns that a level follows from, and which differ between levels as it does
     "hidden_layers": {"model.depth", "model.widths"},
     "optim.lr": {"optim.base_lr", "optim.lr_mult", "optim.lr_scaling"},
@@ -144,7 +146,7 @@ def _differences(runs: pd.DataFrame, spec: AnswerConfig, found: Collection[str])
 def _trains(runs: pd.DataFrame, spec: AnswerConfig, found: Collection[str]) -> Iterable[Row]:
     """Compare each level with that of reference, for the treatment and for the baseline."""
     numbers = _numbers(runs, spec.metric)
-    for side in (spec.treatment, spec.baseline):
+    for side in [spec.treatment, *([spec.baseline] if spec.baseline else [])]:
         arms = _arms(runs, side).index
         groups = _grouped(runs, [(arm, None) for arm in arms], spec)
         for (label, level), own in groups.items():
@@ -171,9 +173,8 @@ def greatest_severities(runs: pd.DataFrame) -> dict[str, int]:
     """Find the greatest severity of each shift that runs were evaluated under."""
     greatest: dict[str, int] = {}
     for column in map(str, runs):
-        if column.startswith(UNDER_SHIFT):
-            name, _, severity = column.removeprefix(UNDER_SHIFT).rpartition("-")
-            greatest[name] = max(greatest.get(name, 0), int(severity))
+        if found := SHIFTED.fullmatch(column):
+            greatest[found[1]] = max(greatest.get(found[1], 0), int(found[2]))
     return greatest
 
 
@@ -257,7 +258,7 @@ def _numbers(runs: pd.DataFrame, metric: str) -> dict[str, pd.Series]:
     except ValueError:  # what was asked for of these runs does not measure it
         return {}
     values = 100 * values if is_accuracy(metric) else values
-    values = values.map(math.log) if is_time(metric) else values
+    values = values.where(values > 0).map(math.log) if is_time(metric) else values
     values = values.where(np.isfinite(values)).set_axis(ended["seed"])
     return {str(arm): own for arm, own in values.groupby(ended["arm"].to_numpy(), sort=False)}
 
