@@ -11,6 +11,7 @@ import pytest
 from documents import FLAGS, blocks
 
 from bnbench import ROOT
+from bnbench.config.schema import Statistic
 from bnbench.measured.exact import EXACT
 from bnbench.probes import PROBES
 
@@ -150,6 +151,15 @@ def test_the_index_has_every_page():
     index = DOCS / "README.md"
     linked = re.findall(r"\]\(([\w/]+\.md)\)", index.read_text(encoding="utf-8"))
     assert sorted(linked) == sorted(str(p.relative_to(DOCS)) for p in PAGES if p != index)
+
+
+def test_readme_is_read_in_some_minutes():
+    assert len((ROOT / "README.md").read_bytes()) <= 9_400
+
+
+def test_every_statistic_of_answers_has_a_row():
+    text = (DOCS / "answers.md").read_text(encoding="utf-8")
+    assert set(re.findall(r"^\| `(\w+)` \|", text, re.M)) == set(Statistic)
 
 
 def test_every_probe_has_a_section():

@@ -173,6 +173,32 @@ STATISTICS = (
         "analysis",
     ),
 )
+ANSWERS = (
+    Fault(
+        "an answer subtracts the treatment from its baseline",
+        "pairs = [one - other for one, other in zip(ones, others, strict=True)]",
+        "pairs = [other - one for one, other in zip(ones, others, strict=True)]",
+        "analysis/test_analysis_answers.py",
+    ),
+    Fault(
+        "as good as another at chance is as good",
+        "good = [r for r in levels if _has_trained(r) and r.difference.low > -spec.margin]",
+        "good = [r for r in levels if r.difference.low > -spec.margin]",
+        "analysis/test_analysis_answers.py",
+    ),
+    Fault(
+        "the least severity of a shift is told",
+        "greatest[found[1]] = max(greatest.get(found[1], 0), int(found[2]))",
+        "greatest[found[1]] = int(found[2])",
+        "analysis/test_analysis_answers.py",
+    ),
+    Fault(
+        "levels at which some runs train count",
+        "return own is not None and 0 < own.trained == own.ended",
+        "return own is not None and 0 < own.trained",
+        "analysis/test_analysis_answers.py",
+    ),
+)
 RUNS = (
     Fault(
         "two orders of thresholds are two arms",
@@ -241,7 +267,7 @@ RUNS = (
         "test_train.py",
     ),
 )
-FAULTS = (*LAYER, *STATISTICS, *RUNS)
+FAULTS = (*LAYER, *STATISTICS, *ANSWERS, *RUNS)
 
 
 def main() -> int:
