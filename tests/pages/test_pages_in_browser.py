@@ -75,6 +75,8 @@ def results(tmp_path_factory):
             for seed in range(4)
         ]
     report = {"figures": FIGURES, "compare": [{"baseline": {"norm.name": "none"}}]}
+    sides = {"treatment": {"placement": "post"}, "baseline": {"placement": "pre"}}
+    report["answer"] = [{"statistic": "difference", **sides}]
     write_experiment(results, "one", rows, report=report)
     claims = results / "claims" / "digits"
     views = write_folder(
@@ -167,8 +169,8 @@ def test_a_header_sorts_up_and_down(visit, path):
     table.page.keyboard.press("Enter")
     assert column(table, "test accuracy (%)") == up[::-1]
     assert header.get_attribute("aria-sort") == "descending"
-    table.get_by_role("button", name="norm", exact=True).press("Space")
-    assert column(table, "norm") == sorted(column(table, "norm"))
+    table.get_by_role("button", name="arm", exact=True).press("Space")
+    assert column(table, "arm") == sorted(column(table, "arm"))
     assert table.locator("[aria-sort]").count() == 1
 
 
@@ -176,22 +178,130 @@ def test_a_header_sorts_up_and_down(visit, path):
 def test_a_filter_hides_rows_and_says_how_many_are_left(visit, width):
     page = visit(width=width)
     box = page.get_by_role("searchbox", name="Filter: Arms of one")
-    box.fill("batchnorm POST")
-    assert column(arms(page), "norm") == ["batchnorm"]
+    box.fill("batchnorm AFTER")
+    assert column(arms(page), "arm") == ["BatchNorm · after activation"]
     assert page.get_by_role("status").filter(has_text="1 of 4 rows").count() == 1
     box.fill("")
-    assert len(column(arms(page), "norm")) == 4
+    assert len(column(arms(page), "arm")) == 4
     page.get_by_role("searchbox", name="Filter: Scoreboard on digits").fill("refuted")
     board = page.locator("table.scoreboard").first
     assert board.locator("tbody tr:not(.family):visible td:first-child").all_inner_texts() == ["C2"]
+
+
+@pytest.mark.parametrize("width", [1280, 400])
+def test_a_filter_compares_numbers_and_settings(visit, width):
+    page = visit(width=width)
+    table = arms(page)
+    values = {
+        name: float(text.split()[0])
+        for name, text in zip(column(table, "arm"), column(table, "test accuracy (%)"), strict=True)
+    }
+    limit = sorted(values.values())[1]
+    box = page.get_by_role("searchbox", name="Filter: Arms of one")
+    box.fill(f"acc>{limit}")
+    assert column(table, "arm") == [name for name, value in values.items() if value > limit]
+    box.fill(f"acc <= {limit}")  # blanks do not matter
+    assert column(table, "arm") == [name for name, value in values.items() if value <= limit]
+    box.fill("norm=BN")
+    assert column(table, "arm") == ["BatchNorm · before activation", "BatchNorm · after activation"]
+    box.fill("norm=bn placement=post test>50")
+    assert column(table, "arm") == ["BatchNorm · after activation"]
+    for nothing in ("nothing>1", "acc=bn", "norm>1"):
+        box.fill(nothing)
+        assert column(table, "arm") == []
+
+
+def clipboard(page):
+    """What was copied: it is pasted into a text area, which keeps its lines."""
+    page.evaluate("document.body.prepend(document.createElement('textarea'))")
+    area = page.locator("textarea").first
+    area.press("Control+V")
+    text = area.input_value()
+    area.evaluate("item => item.remove()")
+    return text
+
+
+def test_rows_that_are_shown_are_copied_in_three_formats(visit):
+    page = visit()
+    table = arms(page)
+    box = page.get_by_role("searchbox", name="Filter: Arms of one")
+    box.fill("norm=bn")
+    table.locator("th", has_text="test accuracy").get_by_role("button").click()
+    names, values = column(table, "arm"), column(table, "test accuracy (%)")
+    copies = page.locator(".copies").first
+    copied = {}
+    for name in ("CSV", "Markdown", "LaTeX"):
+        copies.get_by_role("button", name=name).press("Enter")
+        copies.get_by_role("button", name="Copied").wait_for()
+        copied[name] = clipboard(page).splitlines()
+        copies.get_by_role("button", name=name).wait_for()
+    assert [line.split(",")[:2] for line in copied["CSV"]] == [
+        ["arm", "test accuracy (%)"],
+        *map(list, zip(names, values, strict=True)),
+    ]
+    assert copied["Markdown"][1].startswith("| --- | ---: |")
+    assert copied["Markdown"][2].startswith(f"| {names[0]} | {values[0]} |")
+    head, top, title, rule, first, second, bottom, end = copied["LaTeX"]
+    assert re.fullmatch(r"\\begin\{tabular\}\{lr+\}", head)
+    assert (top, rule, bottom, end) == (
+        "\\toprule",
+        "\\midrule",
+        "\\bottomrule",
+        "\\end{tabular}",
+    )
+    assert title.startswith(r"arm & test accuracy (\%) & ")
+    for line, name, value in zip((first, second), names, values, strict=True):
+        cells = [name.replace("·", r"$\cdot$"), value.replace("±", r"$\pm$")]
+        assert line.startswith(" & ".join(cells))
+        assert line.endswith(r" \\")
+
+
+def test_the_first_column_stays_and_more_columns_are_told(visit):
+    page = visit(width=400)
+    frame = page.locator(".rows").first
+    frame.scroll_into_view_if_needed()
+    cell = frame.locator("tbody tr td").first
+    more = page.locator(".more").first
+    place = cell.bounding_box()["x"]
+    assert more.is_visible()
+    frame.evaluate("frame => { frame.scrollLeft = frame.scrollWidth; }")
+    more.wait_for(state="hidden")
+    assert cell.bounding_box()["x"] == pytest.approx(place, abs=1)
+    last = frame.locator("tbody tr").first.locator("td").last.bounding_box()
+    assert last["x"] + last["width"] <= 400
+
+
+@pytest.mark.parametrize("path", ["report.html", "experiments/one/digits/report.html"])
+def test_nothing_is_cut_off_on_paper(visit, path):
+    page = visit(path, width=794)  # A4 at 96 dots to the inch
+    page.emulate_media(media="print")
+    assert page.evaluate("document.documentElement.scrollWidth") == 794
+    cut = """() => [...document.querySelectorAll("td, th, p, li")].filter((item) => {
+      const box = item.getBoundingClientRect();
+      return box.width && box.right > 794;
+    }).length"""
+    assert page.evaluate(cut) == 0
+    assert page.locator("details.guide p").is_visible()
+
+
+def test_the_answer_comes_first_and_the_guide_is_folded(visit):
+    page = visit()
+    first = page.locator("main article .lead").first.bounding_box()["y"]
+    assert first < page.locator("main article figure").first.bounding_box()["y"]
+    assert first < page.locator("main article table.sortable").first.bounding_box()["y"]
+    guide = page.locator("details.guide")
+    assert not guide.locator("p").is_visible()
+    guide.locator("summary").press("Enter")
+    assert guide.locator("p").is_visible()
 
 
 def test_a_row_opens_to_its_runs_and_its_command(visit, results):
     page = visit()
     table = arms(page)
     button = table.locator("button.open").nth(1)
-    arm = button.get_attribute("aria-label").removeprefix("Runs of ")
-    button = table.get_by_role("button", name=f"Runs of {arm}")
+    name = button.get_attribute("aria-label")
+    button = table.get_by_role("button", name=name)
+    arm = button.locator("xpath=ancestor::tr").get_attribute("data-arms")
     button.press("Enter")
     assert button.get_attribute("aria-expanded") == "true"
     detail = table.locator("tr.detail")
@@ -199,9 +309,10 @@ def test_a_row_opens_to_its_runs_and_its_command(visit, results):
     assert links == [f"runs/{arm}/seed-{seed}/" for seed in range(4)]
     assert all((results / link).is_dir() for link in links)
     values = [float(text) for text in detail.locator("tbody td:nth-child(3)").all_inner_texts()]
-    shown = table.locator(f"tr[data-arms='{arm}'] td.number").nth(1).inner_text()
+    shown = table.locator(f"tr[data-arms='{arm}'] td.number").first.inner_text()
     assert shown.startswith(f"{sum(values) / 4:.2f} ± ")
-    command = detail.locator("code").inner_text()
+    assert detail.locator(".note code").inner_text() == arm
+    command = detail.locator("pre code").inner_text()
     assert re.search(r"norm=\w+ .*'seeds=\[0,1,2,3\]'", command)
     detail.get_by_role("button", name="Copy").click()
     detail.get_by_role("button", name="Copied").wait_for()
@@ -235,9 +346,9 @@ def test_curves_are_drawn_when_seen_and_shown_arm_by_arm(visit):
     names = page.locator(".legend").first.get_by_role("button")
     assert names.all_inner_texts() == [
         "no norm",
-        "BatchNorm · pre",
-        "BatchNorm · post",
-        "LayerNorm · pre",
+        "BatchNorm · before activation",
+        "BatchNorm · after activation",
+        "LayerNorm · before activation",
     ]
     visible = """() => {
       const shown = document.querySelector(".plot").data.filter((trace) => trace.visible);
@@ -251,7 +362,7 @@ def test_curves_are_drawn_when_seen_and_shown_arm_by_arm(visit):
     names.first.press("Space")
     assert sorted(page.evaluate(visible)) == everything
     names.nth(1).dblclick()
-    assert page.evaluate(visible) == ["BatchNorm · pre"]
+    assert page.evaluate(visible) == ["BatchNorm · before activation"]
     names.nth(1).dblclick()
     assert sorted(page.evaluate(visible)) == everything
 
@@ -262,7 +373,7 @@ def test_hovering_says_arm_step_mean_and_interval(visit):
     plot.scroll_into_view_if_needed()
     place = page.evaluate("""() => {
       const plot = document.querySelector(".plot");
-      const trace = plot.data.find((t) => t.hovertemplate && t.name === "LayerNorm · pre");
+      const trace = plot.data.find((t) => t.hovertemplate && t.name.startsWith("LayerNorm"));
       const { xaxis, yaxis } = plot._fullLayout;
       const box = plot.getBoundingClientRect();
       const k = trace.x.length - 4;
@@ -339,7 +450,7 @@ def test_everything_is_reached_by_tab_and_has_a_name(visit, path):
     drawn(page)
     page.evaluate("window.scrollTo(0, 0); document.activeElement.blur()")
     wanted = page.evaluate("""() => {
-      const all = [...document.querySelectorAll("a[href], button, input")];
+      const all = [...document.querySelectorAll("a[href], button, input, summary")];
       const seen = all.filter((item) => item.checkVisibility());
       seen.forEach((item, k) => { item.dataset.place = k; });
       return seen.map((item) => (item.getAttribute("aria-label") ?? item.textContent).trim());
