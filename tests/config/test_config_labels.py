@@ -29,11 +29,17 @@ def test_what_tells_arms_apart_is_what_the_report_tells(read, name):
 def test_names_that_all_share_are_left_out(read):
     assert set(arm_labels(settings(read("norm=none,batchnorm", multirun=True))).values()) == {
         "no norm",
-        "batchnorm",
+        "BatchNorm",
     }
-    assert list(arm_labels(settings(read("placement=post"))).values()) == ["mlp · batchnorm · post"]
+    assert list(arm_labels(settings(read("placement=post"))).values()) == [
+        "MLP · BatchNorm · after activation"
+    ]
     two = settings(read("norm=none,batchnorm", "placement=pre,post", multirun=True))
-    assert set(arm_labels(two).values()) == {"no norm", "batchnorm · pre", "batchnorm · post"}
+    assert set(arm_labels(two).values()) == {
+        "no norm",
+        "BatchNorm · before activation",
+        "BatchNorm · after activation",
+    }
 
 
 def test_what_an_arm_does_not_have_is_not_told():
