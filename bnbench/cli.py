@@ -31,7 +31,7 @@ from bnbench.request.provenance import RequestSource
 from bnbench.request.refusal import REFUSED, allowed, one_line
 from bnbench.request.tuning import RatePlan, plan
 from bnbench.tracking.experiment_dir import FITTING, fits
-from bnbench.tracking.wandb_environment import asked_mode, check_server
+from bnbench.tracking.wandb_environment import asked, asked_mode, check_server
 
 KEEPING = [SaveWeights.never, SaveWeights.auto, SaveWeights.always]  # the later keeps more
 ADHOC = "adhoc"  # the name of a sweep that no experiment names
@@ -108,7 +108,8 @@ def read(overrides: Sequence[str], multirun: bool, needs_data: bool = True) -> R
         if not isinstance(error, REFUSED) and os.environ.get("HYDRA_FULL_ERROR") == "1":
             raise
         raise RequestError(one_line(error, source)) from error
-    done = {arm.id: replace(arm, overrides=final_overrides(arm)) for arm in arms.values()}
+    named = [asked_by(arm, experiments) for arm in arms.values()]
+    done = {arm.id: replace(arm, overrides=final_overrides(arm)) for arm in named}
     results = Path(next(iter(done.values())).config.results)
     duplicates = sum(len({arm.id for arm in job.arms}) for job in jobs) - len(done)
     found = {job.arms[0].id: job.plan.best is not None for job in jobs if job.plan}
@@ -251,9 +252,11 @@ def tracked(config: Config, job: Sequence[str]) -> Arm:
     keys = {line.split("=")[0].lstrip("+~") for line in job}
     if not keys & {"track", "track.mode"} and (mode := asked_mode()):
         config.track = replace(config.track, mode=mode)
-    for name in ("project", "entity"):
-        value = os.environ.get(f"WANDB_{name.upper()}")
-        if value and f"track.{name}" not in keys:
+    if config.track.experiments:
+        names = as_typed(config.track.experiments)
+        raise RequestError(f"track.experiments={names}: follows from experiment, expected that")
+    for name in ("project", "entity", "tags", "notes"):
+        if f"track.{name}" not in keys and (value := asked(name)):
             config.track = replace(config.track, **{name: value})
     if config.track.mode != TrackMode.csv:
         check_server()
@@ -277,15 +280,25 @@ def united(one: Arm, other: Arm) -> Arm:
     return replace(one, config=config, overrides=[*one.overrides, f"train.save_weights={wish}"])
 
 
+def asked_by(arm: Arm, experiments: Iterable[Experiment]) -> Arm:
+    """An arm that knows the names of the experiments that ask for it."""
+    names = [e.name for e in experiments if e.name != ADHOC and arm.id in e.runs]
+    track = replace(arm.config.track, experiments=names)
+    return replace(arm, config=replace(arm.config, track=track))
+
+
 def final_overrides(arm: Arm) -> list[str]:
     """The overrides that make a worker compose the arm as it was united and resolved here."""
     config = arm.config
     lines = [*arm.overrides, f"seeds={as_typed(config.seeds)}"]
     for key in ("names", "severities"):
         lines.append(f"shift.{key}={as_typed(getattr(config.shift, key))}")
-    for key in ("mode", "project", "entity"):
+    for key in ("mode", "project", "entity", "notes"):
         value = getattr(config.track, key)
-        lines.append(f"track.{key}={as_typed(value) if value is None else repr(str(value))}")
+        lines.append(f"track.{key}={as_typed(value) if value is None else for_hydra(str(value))}")
+    for sign, key in (("", "tags"), ("++", "experiments")):  # no YAML file has the latter
+        texts = map(for_hydra, getattr(config.track, key))
+        lines.append(f"{sign}track.{key}=[{','.join(texts)}]")
     for key, path in (("results", config.results), ("data.root", config.data.root)):
         # a worker may have started in another folder
         lines.append(f"{key}={for_hydra(str(Path(path).absolute()))}")

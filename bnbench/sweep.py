@@ -46,7 +46,7 @@ from bnbench.tracking.experiment_dir import (
     write_experiment,
     write_runs,
 )
-from bnbench.tracking.meta import circumstances, known_meta
+from bnbench.tracking.meta import circumstances, known_meta, note_experiments
 from bnbench.tracking.run_dir import RunFolder
 from bnbench.tracking.stored import DamagedError
 from bnbench.tracking.upload import attempts
@@ -204,6 +204,8 @@ def run(read: Callable[[], cli.Request], command: str) -> Outcome:
     describe_experiments(request, command, started, datetime.now(UTC))
     for experiment in request.experiments:
         write_runs(request.results, experiment.name, experiment.data)
+    for run, arm in work.arm_of.items():
+        note_experiments(run, arm.config.track.experiments)
     outcome = Outcome(request, failures, seconds)
     conclude(outcome, len(todo), console)
     return outcome

@@ -25,6 +25,8 @@ from bnbench.config.arms import derive_seed
 from bnbench.config.points import SUBSET, TRAIN_SUBSET, Scope, crossing, metric_key
 from bnbench.config.recipe import Recipe, resolve
 from bnbench.config.schema import (
+    FAILED,
+    INTERRUPTED,
     NUM_CLASSES,
     ONE_PASS,
     Augment,
@@ -40,12 +42,12 @@ from bnbench.models import MODELS, freeze, initialise, weight_layers
 from bnbench.norms import NORMS, kernels
 from bnbench.probes import PROBES, Batch
 from bnbench.tracking.csv_log import SHIFTS, CsvLog, Point, named_shifts, read_shifts, write_table
-from bnbench.tracking.meta import circumstances
+from bnbench.tracking.meta import circumstances, known_meta, united
 from bnbench.tracking.rebuild import ensure_in_wandb, note_wandb_id
 from bnbench.tracking.run_dir import RunBusyError, RunFolder, State
 from bnbench.tracking.stored import WEIGHTS, DamagedError, opened
 from bnbench.tracking.wandb_keys import wandb_summary
-from bnbench.tracking.wandb_log import FAILED, INTERRUPTED, Identity, WandbLog
+from bnbench.tracking.wandb_log import Identity, WandbLog
 from bnbench.tracking.whole_files import as_json, write_whole
 from bnbench.training.evaluation import (
     Images,
@@ -117,6 +119,11 @@ def complete(recipe: Recipe, seed: int, folder: RunFolder) -> None:
         recipe.arm,
         seed,
         recipe.science,
+        # an earlier attempt may have been for another experiment
+        united(known_meta(folder).get("experiments", []), recipe.experiments),
+        recipe.tags,
+        recipe.notes,
+        circumstances(recipe.results)["git_commit"],
     )
     if folder.state() != State.done and folder.is_pending():
         # its process died between its last number and its end: nothing is to be computed again
@@ -160,6 +167,7 @@ def train_run(
         "device": device_name(run.device),
         "threads": recipe.threads,
         **precision(),
+        **identity.described,
         "wandb_id": wandb_log.id if wandb_log else None,
     }
     write_whole(folder.meta, as_json(meta))

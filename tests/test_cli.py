@@ -11,6 +11,7 @@ from omegaconf import open_dict
 from bnbench import cli
 from bnbench.config.arms import arm_id, science, typed
 from bnbench.config.checks import RequestError
+from bnbench.config.quoting import for_hydra
 from bnbench.config.schema import NORM_CONFIGS, SaveWeights, ShiftName
 from bnbench.request import preflight
 from bnbench.request.compose import plain
@@ -162,6 +163,91 @@ def test_bad_names_from_the_environment_are_refused(read, monkeypatch):
         read()
 
 
+SILENT = ([], None)  # what YAML says of tags and notes
+
+
+@pytest.mark.parametrize(
+    ("typed", "environment", "expected"),
+    [
+        ([], {}, SILENT),
+        ([], {"TAGS": "paper, it's ours", "NOTES": "why, and how"},
+         (["paper", "it's ours"], "why, and how")),
+        ([], {"TAGS": " , ", "NOTES": ""}, SILENT),
+        (["track.tags=[mine]", "track.notes=my own"], {}, (["mine"], "my own")),
+        (["track.tags=[mine]"], {"TAGS": "theirs", "NOTES": "theirs"}, (["mine"], "theirs")),
+        (["track.notes=null"], {"TAGS": "theirs", "NOTES": "theirs"}, (["theirs"], None)),
+        # what is not read is not refused
+        (["track.tags=[]", "track.notes=1e3"], {"TAGS": "a,a", "NOTES": "x" * 1001}, ([], "1e3")),
+        (["track=csv"], {"TAGS": "theirs", "NOTES": "theirs"}, (["theirs"], "theirs")),
+    ],
+)  # fmt: skip
+def test_tags_and_notes_are_typed_or_of_the_environment_or_of_yaml(
+    read, monkeypatch, typed, environment, expected
+):
+    for name, value in environment.items():
+        monkeypatch.setenv(f"WANDB_{name}", value)
+    (arm,) = read(*typed).arms.values()
+    assert (arm.config.track.tags, arm.config.track.notes) == expected
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "told"),
+    [
+        (
+            "TAGS",
+            "a,b,a",
+            "track.tags=[a,b,a]: expected a list of at most 20 distinct tags of 1 to",
+        ),
+        ("TAGS", "failed", "track.tags=[failed]: expected a list of at most 20 distinct tags of 1"),
+        ("TAGS", "${a}", "track.tags=[${a}]: expected a list of at most 20 distinct tags of 1 to"),
+        ("TAGS", "a\nb", "track.tags=[a\\nb]: expected a list of at most 20 distinct tags of 1 to"),
+        ("NOTES", "a: b\n\tc", "track.notes=a: b\\n\\tc: expected null or a text of at most 1,000"),
+        ("NOTES", " ", "track.notes= : expected null or a text of at most 1,000 characters"),
+        ("NOTES", "???", "track.notes=???: expected null or a text of at most 1,000 characters"),
+    ],
+)
+def test_bad_tags_and_notes_of_the_environment_are_one_line(read, monkeypatch, name, value, told):
+    monkeypatch.setenv(f"WANDB_{name}", value)
+    with pytest.raises(RequestError) as refusal:
+        read()
+    assert str(refusal.value).startswith(told)
+    assert str(refusal.value).endswith(f" (from WANDB_{name})")
+    assert str(refusal.value).isprintable()
+
+
+@pytest.mark.parametrize(
+    "notes", ["it's a=b, c", "two\nlines", "ends in \\", "null", "1", "#x: {y}"]
+)
+def test_tags_and_notes_reach_the_worker_whole_and_name_no_other_arm(read, monkeypatch, notes):
+    (plain_arm,) = read().arms
+    tags = ["it's", "a,b", "[c]", "null", "3", "d\\"]
+    monkeypatch.setenv("WANDB_NOTES", notes)
+    request = read(f"track.tags=[{','.join(map(for_hydra, tags))}]")
+    ((arm_name, arm),) = request.arms.items()
+    assert (arm.config.track.tags, arm.config.track.notes) == (tags, notes)
+    assert arm_name == plain_arm == composed(request, arm)
+    track = loader_of().load_sweep_config(request.hydra, arm.overrides).track
+    assert (track.tags, track.notes) == (tags, notes)
+
+
+def test_an_arm_knows_the_experiments_that_ask_for_it(read):
+    small = ("model=mlp", "norm=none", "data=synthetic", "train.steps=2")
+    both = read("experiment=placement,lr_mult", *small)
+    asked = {arm.config.optim.lr_mult: arm for arm in both.arms.values()}
+    assert {rate: arm.config.track.experiments for rate, arm in asked.items()} == {
+        1: ["placement", "lr_mult"],
+        5: ["lr_mult"],
+        30: ["lr_mult"],
+    }
+    for arm in asked.values():
+        assert composed(both, arm) == arm.id
+        worker = loader_of().load_sweep_config(both.hydra, arm.overrides)
+        assert worker.track.experiments == arm.config.track.experiments
+    ((name, alone),) = read(*small).arms.items()  # by hand
+    assert name == asked[1].id
+    assert alone.config.track.experiments == []
+
+
 @pytest.mark.slow
 def test_the_line_says_where_the_value_comes_from(read, monkeypatch):
     monkeypatch.setenv("WANDB_ENTITY", "a/b")
@@ -247,6 +333,27 @@ REFUSED = {
     "hydra.sweeper.params.norm=nope": "hydra.sweeper.params.norm=nope: expected no more of Hydra",
     "track.project=a/b": "track.project=a/b: expected a name of letters",
     "track.project=": "track.project=: expected a name of letters",
+    "track.tags=x": "track.tags=x: expected a list such as [1,2]",
+    "track.tags=[a,b,a]": "track.tags=[a,b,a]: expected a list of at most 20 distinct tags of 1 to "
+    "64 printable characters without ${, other than interrupted and failed",
+    "track.tags=['']": "track.tags=[]: expected a list of at most 20 distinct tags",
+    "track.tags=[interrupted]": "track.tags=[interrupted]: expected a list of at most 20 distinct",
+    f"track.tags=[{'x' * 65}]": f"track.tags=[{'x' * 65}]: expected a list of at most 20 distinct",
+    "track.tags=['a\nb']": "track.tags=[a\\nb]: expected a list of at most 20 distinct tags of 1",
+    f"track.tags={list(range(21))}": "track.tags=[0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17,18,19"
+    ",20]: expected a list of at most 20 distinct tags",
+    "track.tags=[[a]]": "track.tags=[[a]]: ",
+    "track.tags=[null]": "track.tags=[null]: ",
+    "track.tag=[a]": "track.tag: no such key, expected one of entity, mode, notes, project, tags",
+    "track.notes=": "track.notes=: expected null or a text of at most 1,000 characters, in",
+    "track.notes='a\tb'": "track.notes=a\\tb: expected null or a text of at most 1,000 characters",
+    f"track.notes={'x' * 1001}": f"track.notes={'x' * 980}",
+    "track.notes=a,b=c": "track.notes=a,b=c: expected one text (a text with such characters: "
+    "\"track.notes='a,b=c'\")",
+    "track.notes=[a]": "track.notes=[a]: Cannot convert 'ListConfig' to string",
+    "track.experiments=[a]": "track.experiments: no such key, expected one of entity, mode, notes,",
+    "+track.experiments=[a]": "track.experiments=[a]: follows from experiment, expected that",
+    "arms=[{+track.experiments:[a]}]": "track.experiments=[a]: follows from experiment, expected",
     "shift.severities=[]": "shift.severities=[]: expected a non-empty list of distinct integers",
     "norm.backend=gpu": "norm.backend=gpu: expected one of reference",
     "norm=instancenorm": "norm=instancenorm: an MLP has one value per channel, expected a vgg",
@@ -535,6 +642,8 @@ def test_what_spoils_the_explanation_too_is_a_plain_line(read, monkeypatch):
         ),
         (["results=a,b"], "results=a and b: cannot be swept"),
         (["track=csv,online"], "track=csv and online: cannot be swept"),
+        (["track.tags=[a],[b]"], "track.tags=[a] and [b]: cannot be swept, expected one for all"),
+        (["track.notes=a,null"], "track.notes=a and null: cannot be swept, expected one for all"),
         (["device=cpu,auto"], "device=cpu and auto: cannot be swept"),
         (["threads=1,2"], "threads=1 and 2: cannot be swept"),
         (["train.steps=1", "train.epochs=1"], "train.steps=1 train.epochs=1: expected one"),

@@ -91,6 +91,35 @@ def test_a_sweep_trains_what_is_missing_and_only_that(sweep, warm_sweep, tmp_pat
 
 
 @pytest.mark.slow
+def test_a_done_run_of_another_experiment_is_noted_and_not_trained_again(warm_sweep, tmp_path):
+    """Both ask for the MLP without norm at its own rate; the second for more rates."""
+    common = ["model=mlp", "norm=none", "seeds=[0]", *SMOKE[:2], "device=cpu", "track.tags=[mine]"]
+    common += ["track=default", "hydra.launcher.n_jobs=1"]
+    assert warm_sweep("experiment=placement", *common)[0] == 0
+    (path,) = (file.parent for file in summaries(tmp_path))
+    first = {file.name: file.read_bytes() for file in path.iterdir()}
+    meta = json.loads(first.pop("meta.json"))
+    assert (meta["experiments"], meta["tags"]) == (["placement"], ["mine"])
+    _, told = warm_sweep("experiment=lr_mult", *common, "track.tags=[later]")
+    assert "1 done already, 2 to train" in told
+    then = {file.name: file.read_bytes() for file in path.iterdir()}
+    assert json.loads(then.pop("meta.json")) == {
+        **meta,
+        "experiments": ["placement", "lr_mult"],
+        "wandb_lacks": ["lr_mult"],
+    }
+    assert then == first
+    others = [json.loads((file.parent / "meta.json").read_text()) for file in summaries(tmp_path)]
+    told = [(m["experiments"], m["tags"]) for m in others if m["tags"] != ["mine"]]
+    assert told == 2 * [(["lr_mult"], ["later"])]
+    again = path.parent.joinpath("seed-0", "meta.json").stat()
+    warm_sweep("experiment=lr_mult", *common)
+    assert path.joinpath("meta.json").stat() == again
+    attempts = [p for p in tmp_path.glob("results/wandb/*run-*") if not p.is_symlink()]
+    assert len(attempts) == 3
+
+
+@pytest.mark.slow
 def test_a_failed_run_is_told_and_the_rest_is_done(sweep, warm_sweep, tmp_path):
     """A file stands where one run's folder should be; the other runs do not care."""
     arguments = ["-m", "norm=none", "seeds=[0,1]", *SMOKE]

@@ -545,7 +545,7 @@ def test_an_exception_fails_one_run_and_spares_the_rest(read, monkeypatch):
 def test_wandb_holds_the_points_of_metrics_csv(read, monkeypatch):
     """The same set of (step, key, value) in both, read back by W&B's own reader."""
     # what others keep in their environment must not describe, or merge, our runs
-    for name, value in (("RUN_ID", "leak"), ("NOTES", "leak"), ("CONFIG_PATHS", "")):
+    for name, value in (("RUN_ID", "leak"), ("RUN_GROUP", "leak"), ("CONFIG_PATHS", "")):
         monkeypatch.setenv(f"WANDB_{name}", value)
     config = only(read("seeds=[0]", "train.steps=30", "train.eval_points=5", "probes=[gradients]"))
     path = trained(config)

@@ -1,7 +1,7 @@
 """A stand-in for the W&B backend on the loopback address: it keeps what clients send, to count.
 
 It answers what wandb 0.31 asks for a run: GraphQL, the file stream, uploads of files, telemetry;
-and what wandb-workspaces 0.4 asks for a saved workspace.
+what its public API asks to change one; and what wandb-workspaces 0.4 asks for a saved workspace.
 """
 
 import contextlib
@@ -30,8 +30,10 @@ class Received:
 
     name: str = ""
     group: str = ""
+    notes: str = ""
     tags: list[str] = field(default_factory=list)
     config: dict[str, Any] = field(default_factory=dict)
+    internal: dict[str, Any] = field(default_factory=dict)  # of W&B's own, such as defined metrics
     rows: dict[int, dict[str, Any]] = field(default_factory=dict)  # by offset: re-sent, replaced
     sent: int = 0  # row lines received at all: more than rows where an offset came twice
     summary: dict[str, Any] = field(default_factory=dict)
@@ -56,6 +58,7 @@ class WandbServer:
         runs: what it received, by run id; still there when it is dead.
         views: the workspaces that were saved, by id: what was sent of each, the last time.
         unknown: what it had no answer to.
+        asked: how many requests it has taken in.
     """
 
     def __init__(self, behaviour: Behaviour = "answers", after_rows: float = float("inf")):
@@ -64,6 +67,7 @@ class WandbServer:
         self.runs: dict[str, Received] = {}
         self.views: dict[str, dict[str, Any]] = {}
         self.unknown: list[str] = []
+        self.asked = 0
         self.dead = threading.Event()
         self.lock = threading.Lock()
         self.http = Http(self)
@@ -87,6 +91,7 @@ class WandbServer:
         with self.lock:
             if self.dead.is_set():
                 raise ConnectionAbortedError
+            self.asked += 1
             if path == "/graphql":
                 return self.graphql(json.loads(body))
             if stream := re.fullmatch(r"/files/[^/]+/[^/]+/([^/]+)/file_stream", path):
@@ -111,6 +116,10 @@ class WandbServer:
                 if given.get("id") not in (None, *self.views):
                     return {"data": None, "errors": [{"message": "no such view"}]}
                 data = {"upsertView": self.save_view(given)}
+            case "Run":
+                found = given["name"] in self.runs
+                run = {"projectId": "1", **self.bucket(given)} if found else None
+                data = {"project": {"run": run}}
             case "UpsertBucket":
                 data = {"upsertBucket": self.upsert(given)}
             case "RunResumeStatus":
@@ -134,15 +143,21 @@ class WandbServer:
 
     def upsert(self, given: dict[str, Any]) -> dict[str, Any]:
         """Make a run, or change what describes it; what is not given stays."""
+        # the public API knows a run by its id, which is here its name
+        given = {"name": given.get("id"), **given}
         inserted = given["name"] not in self.runs
         run = self.runs.setdefault(given["name"], Received())
-        run.name = given.get("displayName") or run.name
+        run.name = given.get("displayName") or given.get("display_name") or run.name
         run.group = given.get("groupName") or run.group
+        run.notes = given.get("notes") or run.notes
         if given.get("tags") is not None:
             run.tags = given["tags"]
+        if given.get("summaryMetrics"):
+            run.summary = json.loads(given["summaryMetrics"])
         if given.get("config"):
             items = json.loads(given["config"]).items()
             run.config = {key: item["value"] for key, item in items if key != "_wandb"}
+            run.internal = {key: item["value"] for key, item in items if key == "_wandb"}
         return {"bucket": self.bucket(given), "inserted": inserted}
 
     def resume(self, given: dict[str, Any]) -> dict[str, Any] | None:
@@ -163,13 +178,20 @@ class WandbServer:
         """A run as GraphQL has it. The client goes on counting its rows from historyLineCount."""
         run = self.runs[given["name"]]
         entity = {"id": "entity", "name": given.get("entity") or ENTITY}
+        config = {key: {"value": value} for key, value in (run.config | run.internal).items()}
         return {
             "id": given["name"],
             "name": given["name"],
             "displayName": run.name,
-            "config": json.dumps({key: {"value": value} for key, value in run.config.items()}),
+            "config": json.dumps(config),
             "tags": run.tags,
-            "project": {"id": "project", "name": given["project"], "entity": entity},
+            "notes": run.notes,
+            "group": run.group,
+            "jobType": "train",
+            "description": None,
+            "state": "finished" if run.complete else "running",
+            "summaryMetrics": json.dumps(run.summary),
+            "project": {"id": "project", "name": given.get("project"), "entity": entity},
             "historyLineCount": len(run.rows),
         }
 

@@ -10,6 +10,7 @@ from bnbench.config.schema import (
     BATCH_NORMS,
     DATA_SHAPES,
     DATA_SIZES,
+    MARKS,
     MLPS,
     NUM_CLASSES,
     SPATIAL_NORMS,
@@ -46,6 +47,9 @@ MAX_SEED = 2**63 - 1  # the largest integer of a column in a table of results
 MAX_EXTEND = 20  # half decades
 RATES = (1e-9, 1e9)  # lowest and highest rate to search: beyond them no net trains
 MAX_PATH = 1000  # characters; a path is cut off by the system at some 4,000 bytes
+MAX_TAG = 64  # characters; W&B takes no more
+MAX_TAGS = 20
+MAX_NOTES = 1000  # characters
 
 Rule = tuple[Callable[[Any], bool], str]
 POSITIVE: Rule = (lambda v: math.isfinite(v) and v > 0, "a finite number > 0")
@@ -100,6 +104,26 @@ HALF_DECADE: Rule = (
 SEEDS = distinct(SEED[0], "integers >= 0 and < 2^63", least=1)
 NAME = re.compile(r"[A-Za-z0-9_.-]+( +[A-Za-z0-9_.-]+)*")  # of a W&B project or entity
 WORDS = "a name of letters, digits, spaces and any of _ . -"
+
+
+def is_line(text: Any, most: int) -> bool:
+    """Whether a value is a text in one line that a worker reads as it is."""
+    is_text = isinstance(text, str) and bool(text.strip()) and text.isprintable()
+    return is_text and len(text) <= most and "${" not in text and text != "???"
+
+
+TAGS: Rule = (
+    lambda v: (
+        len(v) == len(set(v)) <= MAX_TAGS
+        and all(is_line(tag, MAX_TAG) and tag not in MARKS for tag in v)
+    ),
+    f"a list of at most {MAX_TAGS} distinct tags of 1 to {MAX_TAG} printable characters without "
+    f"${{, other than {' and '.join(MARKS)}",
+)
+NOTES: Rule = (
+    lambda v: len(v) <= MAX_NOTES and is_line(v.replace("\n", " "), MAX_NOTES),
+    f"a text of at most {MAX_NOTES:,} characters, in printable lines without ${{",
+)
 RULES: dict[str, Rule] = {
     "model.widths": COUNTS,
     "model.depth": COUNTS,
@@ -135,6 +159,8 @@ RULES: dict[str, Rule] = {
     "shift.severities": distinct(lambda v: 1 <= v <= 5, "integers from 1 to 5", least=1),
     "track.project": (lambda v: bool(NAME.fullmatch(v)), WORDS),
     "track.entity": (lambda v: v is None or bool(NAME.fullmatch(v)), f"null or {WORDS}"),
+    "track.tags": TAGS,
+    "track.notes": null_or(NOTES),
     "shift.names": distinct(lambda v: True, "shifts"),
     "batch_size": COUNT,
     "train.steps": null_or(up_to(MAX_STEPS)),

@@ -27,6 +27,9 @@ class Recipe:
     track: TrackMode  # where runs are logged beside metrics.csv, in `project` of `entity`
     project: str
     entity: str | None
+    experiments: list[str]  # that ask for the arm
+    tags: list[str]  # of the user's own, and `notes`: what W&B runs are described by
+    notes: str | None
     threads: int  # of the CPU
     device: str  # `cpu`, `cuda` or `auto`
     data: str  # the name of the data set, whose files lie in `data_root`
@@ -72,6 +75,9 @@ def resolve(config: Config) -> Recipe:
         track=config.track.mode,
         project=config.track.project,
         entity=config.track.entity,
+        experiments=config.track.experiments,
+        tags=config.track.tags,
+        notes=config.track.notes,
         threads=config.threads,
         device=config.device,
         data=data.name,

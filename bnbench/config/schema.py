@@ -28,6 +28,7 @@ DATA_SHAPES = {  # channels, height, width
 }
 NUM_CLASSES = 10  # of every data set above
 TUNED_BATCH = 64  # the batch size at which base_lr is tuned and lr_scaling is 1
+MARKS = INTERRUPTED, FAILED = "interrupted", "failed"  # tags of W&B runs that are not done
 
 DataName = StrEnum("DataName", list(DATA_SIZES))
 ModelName = StrEnum("ModelName", ["mlp", "sigmoid_mlp", "vgg", "sigmoid_vgg", "vgg11", "vgg16"])
@@ -272,6 +273,9 @@ class TrackConfig:
     mode: TrackMode = MISSING
     project: str = MISSING
     entity: str | None = MISSING
+    tags: list[str] = MISSING  # of its W&B run, beside those that bnbench gives it
+    notes: str | None = MISSING
+    experiments: list[str] = field(default_factory=list)  # that ask for the arm; never typed
 
 
 MAX_TITLE = 200  # characters; the title names the file of the figure

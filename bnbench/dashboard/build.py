@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from bnbench.analysis.load import ExperimentData, finished, load
+from bnbench.analysis.summary import summarise
 from bnbench.dashboard import workspace
 from bnbench.dashboard.specification import keys_logged, specify
 from bnbench.tracking.run_dir import RunFolder
@@ -123,7 +124,9 @@ def build(folder: Path, attempts: Iterable[Attempt]) -> Built:
         raise ValueError(f"{name}: no run is finished (make sweep EXP={experiment.name})")
     if runs.absent == runs.number:
         raise ValueError(f"{name}: no run was logged to W&B here ({FROM_CSV} does it from CSV)")
-    made = specify(experiment, keys_logged(experiment))
+    summary = summarise(folder)
+    answer = [str(told) for told in summary.answers] if summary else []
+    made = specify(experiment, keys_logged(experiment), answer)
     file = results / "dashboards" / f"{experiment.name}-{experiment.data}.json"
     make_folder(file.parent, 1)
     write_whole(file, as_json(workspace.viewspec(made)), 1)

@@ -6,7 +6,7 @@ Keys are written as in `workspace`.
 """
 
 import re
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 import pandas as pd
 
@@ -46,12 +46,15 @@ def keys_logged(experiment: ExperimentData) -> set[str]:
     return {f"{kind}:{name}" for kind, names in kinds.items() for name in names}
 
 
-def specify(experiment: ExperimentData, logged: Collection[str]) -> Workspace:
+def specify(
+    experiment: ExperimentData, logged: Collection[str], answer: Sequence[str]
+) -> Workspace:
     """Make the workspace of an experiment: what it varied decides which sections there are.
 
     Args:
         experiment: without the runs that learning rates were tuned on.
         logged: the keys that its W&B runs have.
+        answer: the sentences that answer the experiment's question.
 
     Raises:
         ValueError: a panel would be empty for a key that no run has.
@@ -65,7 +68,7 @@ def specify(experiment: ExperimentData, logged: Collection[str]) -> Workspace:
     # the nets as they are, under each shift at its greatest severity
     hardest = [keys[-1] for (policy, _), keys in shifts.items() if not policy]
     results = ["summary:test/accuracy", "summary:test/loss", *hardest]
-    board.text("About", "What this compares", about(experiment))
+    board.text("About", "What this compares", about(experiment, answer))
     add_curves(board, logged)
     if rate:
         add_points(board, "Learning rate", rate[0], "the learning rate")
@@ -111,11 +114,12 @@ def varies(runs: pd.DataFrame, column: str) -> bool:
     return bool(runs.groupby("model.name")[column].nunique().max() > 1)
 
 
-def about(experiment: ExperimentData) -> str:
-    """Write what is asked, how it was run and how the panels are to be read."""
+def about(experiment: ExperimentData, answer: Sequence[str]) -> str:
+    """Write what is asked, the answer, how it was run and how the panels are to be read."""
     runs, info = experiment.runs, experiment.info
     lines = [
         info.get("question") or f"The experiment {experiment.name}.",
+        *answer,
         # not the command of experiment.json, which may hold paths of the machine
         f"Experiment `{experiment.name}` on `{experiment.data}`: {runs['arm'].nunique()} arms, "
         f"{len(runs)} runs.",

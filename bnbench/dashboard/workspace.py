@@ -19,10 +19,11 @@ from wandb_workspaces import expr
 from wandb_workspaces.reports.v2.interface import ParallelCoordinatesPlotColumn
 from wandb_workspaces.workspaces import Workspace
 
+from bnbench.config.schema import MARKS
 from bnbench.tracking.wandb_environment import own_environment
-from bnbench.tracking.wandb_log import FAILED, INTERRUPTED
 
 STEP = "Step"  # W&B's own count, which is the training step: not a key of ours
+DESCRIBED = ("tags:__ALL__", "run:notes")  # W&B's own columns of the table of runs
 SHOWN = 100  # lines that W&B draws in a panel at most, unless told otherwise
 COLUMNS = 2  # panels beside each other
 ROWS = 3
@@ -156,11 +157,11 @@ class Board:
             runset_settings=ws.RunsetSettings(
                 filters=expr.And(
                     *(expr.Config(_stored(name)).isin(list(chosen[name])) for name in chosen),
-                    expr.Tags().notin([INTERRUPTED, FAILED]),
+                    expr.Tags().notin([*MARKS]),
                 ),
                 groupby=[expr.Config(name) for name in settings],
                 order=[expr.Ordering(expr.Summary(by), ascending=False)],
-                pinned_columns=["run:displayName", *map(_column, columns)],
+                pinned_columns=["run:displayName", *map(_column, columns), *DESCRIBED],
             ),
         )
         made._internal_runset_id = _fixed_id(self.name, "runs")

@@ -115,8 +115,11 @@ def check_request(
     configs: Sequence[Config], bases: Sequence[DictConfig], needs_data: bool = True
 ) -> None:
     """Refuse what only the whole request or the machine can tell (`RequestError`)."""
-    for key in ("results", "device", "threads", "track"):
+    for key in ("results", "device", "threads"):
         check_same(key, [getattr(config, key) for config in configs])
+    for key in ("mode", "project", "entity", "tags", "notes"):
+        name = "track" if key == "mode" else f"track.{key}"
+        check_same(name, [getattr(config.track, key) for config in configs])
     for name in sorted({config.data.name for config in configs}):
         roots = [config.data.root for config in configs if config.data.name == name]
         check_same("data.root", roots)
@@ -163,7 +166,7 @@ def check_backend(config: Config) -> None:
 def check_same(key: str, values: Sequence[Any]) -> None:
     """Refuse values of a key that are not all the same (`RequestError`)."""
     if any(value != values[0] for value in values):
-        several = " and ".join(dict.fromkeys(str(getattr(v, "mode", v)) for v in values))
+        several = " and ".join(dict.fromkeys(map(as_typed, values)))
         raise RequestError(f"{key}={several}: cannot be swept, expected one for all arms")
 
 

@@ -21,7 +21,8 @@ MAPPINGS = (  # what holds keys itself; parents first
     *("hydra", "hydra.sweeper", "hydra.sweeper.params", "hydra.launcher"),
     *(f.name for f in fields(Config) if is_dataclass(f.type) or get_origin(f.type) is dict),
 )
-VARIABLES = {f"track.{name}": f"WANDB_{name.upper()}" for name in ("mode", "project", "entity")}
+FOLLOWED = ("mode", "project", "entity", "tags", "notes")
+VARIABLES = {f"track.{name}": f"WANDB_{name.upper()}" for name in FOLLOWED}
 
 
 @dataclass
@@ -59,7 +60,7 @@ class RequestSource:
         nothing tells which of them was meant otherwise.
         """
         lost = re.search(r"Interpolation key '([^']+)' not found", line)
-        match = re.match(r"(.+?)(?:=(.*?))?: ", line)  # a damaged key may hold anything else
+        match = re.match(r"(.+?)(?:=(.*?))?: ", line, re.S)  # a damaged key may hold anything else
         use = re.compile(rf"\$\{{[^}}]*{re.escape(lost[1])}" if lost else r"(?!)")
         if match is None or any(map(use.search, self.overrides)):
             return ""

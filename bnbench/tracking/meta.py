@@ -1,19 +1,21 @@
-"""The circumstances of a run: code, versions, device. No host or user name, no key."""
+"""What meta.json says of a run: code, versions, device, what asks for it. No host, no key."""
 
 import importlib.metadata
 import os
 import shutil
 import subprocess
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from bnbench import ROOT
 from bnbench.config.schema import SCHEMA
-from bnbench.tracking.run_dir import RunFolder
+from bnbench.tracking.run_dir import RunBusyError, RunFolder
 from bnbench.tracking.shapes import META
 from bnbench.tracking.stored import DamagedError
-from bnbench.tracking.whole_files import read_object
+from bnbench.tracking.whole_files import as_json, read_object, write_whole
 
 PACKAGES = ("torch", "torchvision", "hydra-core", "wandb", "numpy", "scikit-learn", "pandas")
 GIT_SECONDS = 60  # a network disk may be slow
@@ -108,3 +110,33 @@ def known_meta(run: RunFolder) -> dict[str, Any]:
         return read_meta(run)
     except DamagedError:
         return {}
+
+
+def united(one: Iterable[str], other: Iterable[str]) -> list[str]:
+    """Unite two lists of names, each name once."""
+    return list(dict.fromkeys([*one, *other]))
+
+
+def note_experiments(run: RunFolder, names: Sequence[str]) -> None:
+    """Add experiments that ask for a run to its meta.json, if it was trained without them.
+
+    `wandb_lacks` lists those that its W&B run is to be tagged with at the next `sync`. A run that
+    another process trains or evaluates now is left alone.
+    """
+    meta = known_meta(run)
+    if not meta or {*names} <= {*meta.get("experiments", [])}:
+        return
+    with suppress(RunBusyError, DamagedError), run.locked():
+        meta = read_meta(run)
+        known = meta.get("experiments", [])
+        lacks = united(meta.get("wandb_lacks", []), [name for name in names if name not in known])
+        facts = {**meta, "experiments": united(known, names), "wandb_lacks": lacks}
+        write_whole(run.meta, as_json(facts))
+
+
+def forget_lacking(run: RunFolder, names: Sequence[str]) -> None:
+    """Take experiments that a W&B run is tagged with out of what it lacks."""
+    with suppress(RunBusyError, DamagedError), run.locked():
+        meta = read_meta(run)
+        lacks = [name for name in meta.get("wandb_lacks", []) if name not in names]
+        write_whole(run.meta, as_json({**meta, "wandb_lacks": lacks}))

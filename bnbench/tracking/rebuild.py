@@ -1,6 +1,7 @@
 """Rebuild a W&B run from the files of a run: CSV is the record, W&B its mirror."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from bnbench.tracking.csv_log import read_points
@@ -10,11 +11,14 @@ from bnbench.tracking.wandb_keys import wandb_summary
 from bnbench.tracking.wandb_log import Identity, WandbLog, is_whole
 from bnbench.tracking.whole_files import as_json, write_whole
 
+FROM_META = ("experiments", "tags", "notes", "git_commit")
+
 
 def rebuild(run: RunFolder, identity: Identity, summary: Mapping[str, Any]) -> bool:
     """Log a trained run to a new W&B run and note its id in meta.json.
 
-    W&B then shows the times of the rebuilding.
+    What meta.json says of the run describes it, whatever the identity says. W&B shows the times of
+    the rebuilding.
 
     Returns:
         Whether W&B has the whole run.
@@ -23,7 +27,8 @@ def rebuild(run: RunFolder, identity: Identity, summary: Mapping[str, Any]) -> b
         DamagedError: metrics.csv is not what the run wrote; one line that names the file.
     """
     points = read_points(run, summary)
-    log = WandbLog(identity)
+    meta = known_meta(run)
+    log = WandbLog(replace(identity, **{key: meta[key] for key in FROM_META if key in meta}))
     note_wandb_id(run, log.id)  # first, so that a killed attempt is known and can be redone
     for step, samples, point in points:
         log.write(step, samples, point)
@@ -46,5 +51,7 @@ def ensure_in_wandb(run: RunFolder, identity: Identity, summary: Mapping[str, An
 
 
 def note_wandb_id(run: RunFolder, wandb_id: str | None) -> None:
-    """Write the id of a run's W&B run into meta.json; None for no W&B run."""
-    write_whole(run.meta, as_json({**known_meta(run), "wandb_id": wandb_id}))
+    """Write the id of a run's new W&B run, which lacks nothing, into meta.json; None for none."""
+    meta = known_meta(run)
+    meta.pop("wandb_lacks", None)
+    write_whole(run.meta, as_json({**meta, "wandb_id": wandb_id}))

@@ -19,6 +19,9 @@ SEED = re.compile(r"[0-9]{1,19}")
 METRIC = re.compile(r"[\w@.+-]{1,100}(/[\w@.+-]{1,100}){1,2}")  # split/metric, or …/layer
 NUMBER = re.compile(r"[0-9]{1,20}(\.[0-9]{1,20})?(e[+-]?[0-9]{1,3})?")  # a threshold, as text
 SHIFT = re.compile(r"[a-z_]{1,40}-[0-9]{1,9}")  # with its severity
+NAME = re.compile(r"[^\x00-\x1f\x7f-\x9f]{1,120}")  # of an experiment
+TAG = re.compile(r"[^\x00-\x1f\x7f-\x9f]{1,64}")
+NOTES = (re.compile(r"[^\x00-\x09\x0b-\x1f\x7f-\x9f]{0,1000}"), None)
 WANDB_ID = re.compile(r"[\w-]{1,64}")  # part of a file's name
 TEXT = (str, None)
 MOMENT = (re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:.+-]{5,30}"), None)
@@ -52,6 +55,10 @@ META = {
     "matmul_precision?": str,
     "tf32?": bool,
     "wandb_id?": (WANDB_ID, None),
+    "experiments?": [NAME],
+    "wandb_lacks?": [NAME],  # experiments that the W&B run is not tagged with yet
+    "tags?": [TAG],
+    "notes?": NOTES,
 }
 SCALAR = (str, float, bool, None)
 REPORT = {  # the report checks `figures` against `schema.Figure`

@@ -3,7 +3,8 @@
 `wandb sync` uploads, but its exit code says nothing, it appends to an earlier upload of the same
 id, takes a run in training for a whole one, and stops at an empty file. So it is given only ended,
 readable runs of which no server has a part, and success is read from the marker files that it
-leaves. Other done runs are logged anew from their CSV files.
+leaves. Other done runs are logged anew from their CSV files. Experiments that asked for a run after
+it had ended are added to what the server has of it.
 """
 
 import io
@@ -24,7 +25,7 @@ from bnbench.config.arms import arm_id
 from bnbench.config.schema import SCHEMA, TrackMode
 from bnbench.config.yaml_bounds import check_flat
 from bnbench.tracking import wandb_log
-from bnbench.tracking.meta import known_meta, read_meta
+from bnbench.tracking.meta import forget_lacking, known_meta, read_meta
 from bnbench.tracking.rebuild import rebuild
 from bnbench.tracking.run_dir import RunBusyError, RunFolder, State
 from bnbench.tracking.shapes import ARM, SEED
@@ -33,6 +34,8 @@ from bnbench.tracking.wandb_environment import KEPT
 from bnbench.tracking.wandb_file import cut_torn_end, is_readable
 from bnbench.tracking.wandb_log import (
     Identity,
+    account,
+    add_experiments,
     describe,
     mark,
     mark_interrupted,
@@ -165,7 +168,42 @@ def sync(results: Path) -> tuple[list[Attempt], list[Attempt], list[str]]:
             except (RunBusyError, ValueError) as error:
                 complaints.append(str(error))
     unsent = [attempt for attempt in [*whole, *again] if attempt not in sent]
-    return sent, unsent, complaints
+    return sent, unsent, complaints + tag_later(found)
+
+
+def tag_later(found: Sequence[Attempt]) -> list[str]:
+    """Tag the W&B runs that a server has with the experiments that asked for them later.
+
+    Returns:
+        A line for each run with which it cannot be done, or for all of them.
+    """
+    lacking = [
+        (attempt, attempt.run, names)
+        for attempt in found
+        if attempt.run
+        and attempt.is_sent
+        and (meta := known_meta(attempt.run)).get("wandb_id") == attempt.id
+        and (names := meta.get("wandb_lacks"))
+    ]
+    if not lacking:
+        return []
+    told = f"{len(lacking)} W&B runs are not tagged with an experiment that asked for them later"
+    try:
+        if (login := account()) is None:
+            return [f"{told}: this machine is not logged in (.venv/bin/wandb login)"]
+    except Exception as error:  # wandb raises kinds of its own and those of its sockets
+        return [f"{told}: {describe(error)}"]
+    complaints = []
+    for attempt, run, names in lacking:
+        try:
+            facts = read_facts(attempt.file) or {}
+            place = facts.get("entity") or login[1], facts.get("project") or PROJECT
+            add_experiments(*place, attempt.id, names)  # or it was deleted there
+            forget_lacking(run, names)
+        except Exception as error:
+            words = f"not tagged with {', '.join(names)} on the server"
+            complaints.append(f"{attempt.folder}: {words} ({describe(error)})")
+    return complaints
 
 
 def wandb_sync(group: Sequence[Attempt]) -> list[str]:

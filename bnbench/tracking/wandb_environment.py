@@ -20,7 +20,10 @@ MODES = {  # of WANDB_MODE; wandb keeps the last two for programs from before 20
     "dryrun": TrackMode.offline,
 }
 YES, NO = ("1", "true", "yes", "on"), ("", "0", "false", "no", "off")
-FOLLOWED = ("WANDB_MODE", "WANDB_DISABLED", "WANDB_PROJECT", "WANDB_ENTITY")
+FOLLOWED = (
+    *("WANDB_MODE", "WANDB_DISABLED", "WANDB_PROJECT", "WANDB_ENTITY"),
+    *("WANDB_TAGS", "WANDB_NOTES"),
+)
 # whom to talk to and with which key, and where W&B keeps what is of no run
 KEPT = {
     "WANDB_API_KEY",
@@ -60,6 +63,14 @@ def asked_mode() -> TrackMode | None:
     return MODES[mode] if mode else None
 
 
+def asked(name: str) -> str | list[str]:
+    """Read what the environment says of `track.<name>`; nothing where it is silent."""
+    text = os.environ.get(f"WANDB_{name.upper()}", "")
+    if name != "tags":
+        return text
+    return [tag for piece in text.split(",") if (tag := piece.strip())]
+
+
 def check_server() -> None:
     """Refuse a WANDB_BASE_URL that is no address (`RequestError`)."""
     url = os.environ.get("WANDB_BASE_URL", "")
@@ -78,14 +89,18 @@ def not_followed(environment: Mapping[str, str]) -> list[str]:
 
 
 @contextmanager
-def own_environment(results: Path | None = None) -> Iterator[None]:
+def own_environment(results: Path | None = None, folder: str | None = None) -> Iterator[None]:
     """Hide from W&B the variables that would describe a run.
 
     W&B's own error reports are off: they hold a process up for seconds where nobody answers. Where
     its cache cannot be written, it would log to the terminal instead: there is one in the results.
+
+    Args:
+        results: the results folder, where a run is logged.
+        folder: for the folders that W&B makes of a run that it is asked about.
     """
     hidden = {k: v for k, v in os.environ.items() if k.startswith("WANDB_") and k not in KEPT}
-    own = {"WANDB_ERROR_REPORTING": "false"}
+    own = {"WANDB_ERROR_REPORTING": "false", **({"WANDB_DIR": folder} if folder else {})}
     if results and not has_cache():
         own["WANDB_CACHE_DIR"] = str((results / "wandb" / ".cache").absolute())
         hidden |= {k: v for k, v in os.environ.items() if k == "WANDB_CACHE_DIR"}

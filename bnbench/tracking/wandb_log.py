@@ -10,7 +10,7 @@ import secrets
 import shutil
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,8 +18,9 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from bnbench import __version__
+from bnbench.config.checks import MAX_TAG
 from bnbench.config.points import metric_key
-from bnbench.config.schema import TrackMode
+from bnbench.config.schema import FAILED, INTERRUPTED, MARKS, TrackMode
 from bnbench.tracking.csv_log import Point
 from bnbench.tracking.stored import WANDB, DamagedError, check_folder, content
 from bnbench.tracking.wandb_environment import own_environment
@@ -29,7 +30,6 @@ from bnbench.tracking.whole_files import plain
 if TYPE_CHECKING:
     from wandb import Run, Settings
 
-INTERRUPTED, FAILED = "interrupted", "failed"  # tags
 START_SECONDS, END_SECONDS = 5, 10  # what a server that does not answer may cost
 BUSY_SECONDS = 60  # what W&B's own process may need on a busy machine, where no server is asked
 WRITTEN_SECONDS = 0.005  # between looks at a file that W&B is still writing
@@ -48,11 +48,37 @@ class Identity:
     arm: str
     seed: int
     science: Mapping[str, Any]
+    experiments: Sequence[str] = ()  # that ask for the arm
+    tags: Sequence[str] = ()  # the user's own
+    notes: str | None = None
+    git_commit: str | None = None  # of the code
 
     @property
     def name(self) -> str:
         """The name that W&B shows."""
         return f"{self.arm}/seed-{self.seed}"
+
+    @property
+    def described(self) -> dict[str, Any]:
+        """What meta.json has of it, from which the W&B run can be made anew."""
+        return {
+            "experiments": [*self.experiments],
+            "tags": [*self.tags],
+            "notes": self.notes,
+        }
+
+    @property
+    def all_tags(self) -> list[str]:
+        """The tags that W&B shows: what the run is, what asks for it, and the user's own."""
+        arm = plain(self.science)
+        kinds = (arm["model"]["name"], arm["norm"]["name"], arm["placement"], arm["data"]["name"])
+        tags = dict.fromkeys([*kinds, *map(as_tag, self.experiments), *self.tags])
+        return [tag for tag in tags if tag not in MARKS]
+
+
+def as_tag(experiment: str) -> str:
+    """The tag of an experiment, whose name may be longer than W&B takes."""
+    return experiment[:MAX_TAG]
 
 
 class WandbLog:
@@ -146,7 +172,6 @@ def start(identity: Identity) -> "Run":
     global unreachable
     import wandb
 
-    science = plain(identity.science)
     options: dict[str, Any] = {
         "id": secrets.token_hex(8),
         "resume": "never",
@@ -156,17 +181,14 @@ def start(identity: Identity) -> "Run":
         "name": identity.name,
         "group": identity.arm,
         "job_type": "train",
-        "tags": [
-            science["model"]["name"],
-            science["norm"]["name"],
-            science["placement"],
-            science["data"]["name"],
-            INTERRUPTED,
-        ],
+        "tags": [*identity.all_tags, INTERRUPTED],
+        "notes": identity.notes,
         "config": {
-            **science,
+            **plain(identity.science),
             "arm": identity.arm,
             "seed": identity.seed,
+            "experiments": [*identity.experiments],
+            "git_commit": identity.git_commit,
             "bnbench_version": __version__,
         },
     }
@@ -313,6 +335,33 @@ def mark_interrupted(facts: Mapping[str, Any]) -> None:
             settings=lean(START_SECONDS, END_SECONDS),
         )
         run.finish()
+
+
+def add_experiments(entity: str, project: str, wandb_id: str, names: Sequence[str]) -> bool:
+    """Tag a run that the server has with experiments, and add them to its configuration.
+
+    Returns:
+        False where the server has no such run any more.
+
+    Raises:
+        Exception: the server does not do it; wandb raises kinds of its own.
+    """
+    import wandb
+    from wandb.apis.public.runs import RunNotFoundError
+    from wandb.errors import CommError
+
+    with TemporaryDirectory() as folder, own_environment(folder=folder):
+        try:
+            run = wandb.Api(timeout=START_SECONDS).run(f"{entity}/{project}/{wandb_id}")
+        except CommError as error:
+            if isinstance(error.exc, RunNotFoundError):
+                return False
+            raise
+        run.tags.extend(tag for tag in map(as_tag, names) if tag not in {*run.tags, *MARKS})
+        known = run.config.get("experiments", [])
+        run.config["experiments"] = [*known, *(name for name in names if name not in known)]
+        run.update()
+    return True
 
 
 def account() -> tuple[str, str] | None:

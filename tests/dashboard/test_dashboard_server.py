@@ -19,6 +19,7 @@ from wandb_server import KEY, Received, WandbServer
 
 from bnbench import CONFIGS, ROOT, cli
 from bnbench.analysis.load import load
+from bnbench.analysis.summary import summarise
 from bnbench.config.arms import arm_id, flatten, science
 from bnbench.config.points import shift_key
 from bnbench.dashboard.specification import keys_logged
@@ -36,6 +37,19 @@ ASKED = [
     *("norm=none,batchnorm", "placement=pre,post", "optim.lr_mult=1,5", "batch_size=16,32"),
     *("shift=blur", "shift.severities=[1,5]"),
 ]
+
+REPORT = {
+    "question": "Does it all show?",
+    "answer": [
+        {
+            "statistic": "difference",
+            "treatment": {"norm.name": "batchnorm"},
+            "baseline": {"norm.name": "none"},
+        }
+    ],
+    "figures": [],
+    "compare": [],
+}
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +72,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
             runs += [(arm_id(plain), seed, plain) for seed in arm.config.seeds]
     path = experiment_path(results, "all", "synthetic")
     write_arms(path, runs)
-    write_experiment(path, {"question": "Does it all show?"})
+    write_experiment(path, {"question": REPORT["question"], "report": REPORT})
     return results
 
 
@@ -118,7 +132,9 @@ def has(run: Received, kind: str, name: str) -> bool:
         first, value, *rest = name.split(".")
         assert value == "value"
         return ".".join((first, *rest)) in flatten(run.config)
-    return (kind, name) == ("run", "displayName")
+    if (kind, name) == ("tags", "__ALL__"):
+        return bool(run.tags)
+    return (kind, name) in {("run", "displayName"), ("run", "notes")}  # those may be empty
 
 
 def selected(server: WandbServer, spec: dict) -> list[Received]:
@@ -156,6 +172,12 @@ def test_a_saved_workspace_shows_what_the_server_has(results: Path) -> None:
     assert (view["entityName"], view["projectName"]) == ("someone", "bnbench")
     spec = json.loads(view["spec"])
     assert spec == json.loads((results / "dashboards/all-synthetic.json").read_text())
+    summary = summarise(experiment_path(results, "all", "synthetic"))
+    assert summary
+    (answer,) = map(str, summary.answers)
+    assert answer.startswith("Test accuracy with BatchNorm rather than without a norm")
+    (about,) = panels(spec)["About"]
+    assert about["config"]["value"].split("\n\n")[1:3] == ["Does it all show?", answer]
 
     runs = selected(server, spec)
     arms = experiment_path(results, "all", "synthetic") / "arms.csv"

@@ -15,6 +15,7 @@ from bnbench.tracking.whole_files import as_json
 
 GOLDEN = ROOT / "tests" / "golden" / "dashboard.json"
 REFERENCE = ROOT / "results" / "reference" / "experiments"
+ANSWER = ["Test accuracy with BatchNorm: 0.5 points higher.", "It holds under blur."]
 SHIFTED = [("blur", 1), ("blur", 5), ("invert", 1), ("invert", 5)]
 
 
@@ -63,7 +64,7 @@ def made() -> ExperimentData:
 
 
 def specified(experiment: ExperimentData) -> dict:
-    return viewspec(specify(experiment, keys_logged(experiment)))
+    return viewspec(specify(experiment, keys_logged(experiment), ANSWER))
 
 
 def sections(spec: dict) -> dict:
@@ -76,7 +77,7 @@ def shipped(name: str) -> dict:
     """An experiment that the suite ships; its curves are not kept, so their keys are added."""
     experiment = load(REFERENCE / name / "digits").reporting()
     curves = {key for key in keys_logged(made()) if not key.startswith("summary:shift")}
-    return viewspec(specify(experiment, keys_logged(experiment) | curves))
+    return viewspec(specify(experiment, keys_logged(experiment) | curves, []))
 
 
 def golden() -> str:
@@ -95,6 +96,22 @@ def test_the_same_dashboard_is_the_same_bytes():
 def test_nothing_of_the_machine_is_in_it():
     """The command of experiment.json may hold paths, and with them a user's name."""
     assert "somebody" not in golden()
+
+
+def test_the_description_opens_with_the_question_and_its_answer():
+    (about,) = sections(specified(made()))["About"]
+    _, *told = about["value"].split("\n\n")
+    assert told[:3] == ["Which layer is best?", *ANSWER]
+
+
+def test_the_table_of_runs_shows_their_tags_and_notes_and_selects_by_arm():
+    (runset,) = specified(made())["section"]["runSets"]
+    assert runset["runFeed"]["columnOrder"][-2:] == ["tags:__ALL__", "run:notes"]
+    first, seeds, marks = runset["filters"]["filters"]
+    assert [part["key"]["name"] for part in (first, seeds, marks)] == [
+        *("arm.value", "seed.value", "tags")
+    ]
+    assert marks["value"] == ["interrupted", "failed"]
 
 
 def test_convergence_is_by_images_and_by_step():
@@ -160,7 +177,7 @@ def test_a_key_that_no_run_has_is_refused(kind, key, where):
     experiment = made()
     logged = keys_logged(experiment) - {f"{kind}:{key}"}
     with pytest.raises(ValueError, match="which no run of it has") as refused:
-        specify(experiment, logged)
+        specify(experiment, logged, [])
     assert str(refused.value) == (
         f"made on digits: {where} shows the {kind} key {key}, which no run of it has"
     )

@@ -57,6 +57,8 @@ def refusal(configs, *overrides):
         (ON_DATA, "# @package _global_", "", ICS),
         ("experiment/claim_ics.yaml", "# @package _global_", "", ICS[:1]),
         ("track/csv.yaml", "mode: csv", "mode: csv\nmoed: csv", ("track=csv",)),
+        ("track/csv.yaml", "tags: []", "tags: [a, a]", ("track=csv",)),
+        ("track/default.yaml", "notes: null", "notes: [a]", ()),
         # a value that a later file sets again
         (ON_DATA, "train: {steps: 781}", "train: {steps: -1}", ICS),
         ("train/default.yaml", "eval_points: 50", "eval_points: 0", ()),

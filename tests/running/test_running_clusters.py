@@ -122,7 +122,9 @@ def test_any_folder_reaches_a_worker_whole(folder):
     config = types.SimpleNamespace(
         seeds=[0],
         shift=types.SimpleNamespace(names=[], severities=[1]),
-        track=types.SimpleNamespace(mode="csv", project="p", entity=None),
+        track=types.SimpleNamespace(
+            mode="csv", project="p", entity=None, notes=None, tags=[], experiments=[]
+        ),
         results=str(where),
         data=types.SimpleNamespace(root=str(where)),
     )

@@ -224,6 +224,7 @@ REAL = (
     "report.question='What is it?' report.compare=[{baseline:{norm.name:none}}]",
     "report.figures=[{kind:versus,title:T,x:batch_size,y:test/loss,where:'batch_size > 2'}]",
     "results=here track.project='my project' data.root=there threads=2 probes=[]",
+    "experiment=shift track.tags=[paper,'a,b'] track.notes=why seeds=[0]",
 )
 
 

@@ -10,16 +10,18 @@ import json
 import os
 import subprocess
 import sys
+from copy import deepcopy
 from pathlib import Path
 
 import pytest
 from wandb_server import KEY, WandbServer
 
-from bnbench import ROOT
+from bnbench import ROOT, __version__
 from bnbench.config.arms import arm_id, science
 from bnbench.tracking import wandb_log
+from bnbench.tracking.meta import note_experiments, read_meta
 from bnbench.tracking.run_dir import RunFolder, State
-from bnbench.tracking.upload import attempts, sync
+from bnbench.tracking.upload import attempts, read_science, sync, upload_from_csv
 from bnbench.tracking.wandb_environment import FOLLOWED
 from bnbench.tracking.wandb_file import BLOCK, cut_torn_end, records
 from bnbench.train import train_arm
@@ -377,3 +379,149 @@ def test_the_key_is_in_no_file(train, mode, tmp_path, capfd):
     assert len(files) > 10
     assert not [path for path in files if KEY.encode() in path.read_bytes()]
     assert KEY not in "".join(capfd.readouterr())
+
+
+OF_PLACEMENT = ("experiment=placement", "model=mlp", "norm=none", "seeds=[0]")
+TAGS = ["mlp", "none", "synthetic", "placement", "paper", "it's ours"]
+SAID = {
+    "WANDB_TAGS": "paper, mlp,it's ours",
+    "WANDB_NOTES": "why\nand how",
+    "WANDB_MODE": "offline",
+}
+
+
+def test_what_describes_a_run_stands_in_its_wandb_file_and_in_meta_json(train):
+    results, (path,) = train(*OF_PLACEMENT, **SAID)
+    (attempt,) = attempts(results)
+    runs = [r.run for r in wandb_log.read_records(attempt.file) if r.run.run_id]
+    assert list(runs[0].tags) == [*TAGS, "interrupted"]
+    assert list(runs[-1].tags) == TAGS
+    assert {run.notes for run in runs} == {"why\nand how"}
+    told = {item.key: json.loads(item.value_json) for item in runs[0].config.update}
+    facts = read_meta(RunFolder(path))
+    assert {key: told.pop(key) for key in ("arm", "seed", "experiments", "git_commit")} == {
+        "arm": path.parent.name,
+        "seed": 0,
+        "experiments": ["placement"],
+        "git_commit": facts["git_commit"],
+    }
+    assert told.pop("bnbench_version") == __version__
+    told.pop("_wandb", None)
+    assert told == read_science(RunFolder(path))
+    assert (facts["experiments"], facts["tags"], facts["notes"]) == (
+        *(["placement"], ["paper", "mlp", "it's ours"], "why\nand how"),
+    )
+    assert "wandb_lacks" not in facts
+
+
+def description(run):
+    """What a server has of a run beside its points."""
+    return run.name, run.group, run.notes, run.tags, run.config, run.internal["_wandb"]["m"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("mode", ["offline", "csv"])
+def test_a_run_rebuilt_from_csv_is_described_as_it_was(train, talk_to, monkeypatch, mode):
+    results, (path,) = train(*OF_PLACEMENT, f"track.mode={mode}", **SAID)
+    with WandbServer() as server:
+        talk_to(server)
+        assert sync(results)[1:] == ([], [])
+        earlier = deepcopy([*server.runs.values()])
+        monkeypatch.setenv("WANDB_TAGS", "of another day")
+        old = next(iter(attempts(results)), None)
+        assert upload_from_csv(RunFolder(path), None, None, results, old)
+        *replaced, again = server.runs.values()
+    assert all("interrupted" in run.tags for run in replaced)
+    assert len(earlier) == (mode == "offline")
+    assert again.tags == TAGS
+    assert again.config["experiments"] == ["placement"]
+    assert again.config["git_commit"] == meta(path)["git_commit"]
+    for run in earlier:
+        assert description(run) == description(again)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("was_sent", [True, False])
+def test_a_done_run_that_another_experiment_asks_for_is_tagged_at_the_next_sync(
+    train, talk_to, was_sent
+):
+    results, (path,) = train(*OF_PLACEMENT, **SAID)
+    written_before = {p.name: p.read_bytes() for p in path.iterdir() if p.name != "meta.json"}
+    with WandbServer() as server:
+        talk_to(server)
+        if was_sent:
+            assert sync(results)[1:] == ([], [])
+            (run,) = server.runs.values()
+            before = deepcopy(run)
+            assert run.tags == TAGS
+        note_experiments(RunFolder(path), ["placement", "lr_mult"])
+        assert meta(path)["experiments"] == ["placement", "lr_mult"]
+        assert meta(path)["wandb_lacks"] == ["lr_mult"]
+        assert sync(results)[1:] == ([], [])
+        ((name, run),) = server.runs.items()
+        assert name == meta(path)["wandb_id"]
+        assert run.tags == [*TAGS, "lr_mult"]
+        assert run.config["experiments"] == ["placement", "lr_mult"]
+        assert meta(path)["wandb_lacks"] == []
+        assert_points_once(server, path)
+        if was_sent:
+            before.tags, before.config = run.tags, run.config
+            assert run == before
+        asked = server.asked
+        assert sync(results) == ([], [], [])
+        assert server.asked == asked
+        assert server.unknown == []
+    assert {p.name: p.read_bytes() for p in path.iterdir() if p.name != "meta.json"} == (
+        written_before
+    )
+
+
+def assert_points_once(server, path):
+    run = server.runs[meta(path)["wandb_id"]]
+    assert arrived(server, path) == written(path)
+    assert run.sent == len(run.rows)
+    assert (run.complete, run.exit_code, run.notes) == (True, 0, "why\nand how")
+
+
+@pytest.mark.slow
+def test_a_tag_that_cannot_be_sent_is_told_and_sent_later(train, talk_to, monkeypatch):
+    monkeypatch.setattr(wandb_log, "START_SECONDS", 3)
+    results, (path,) = train(*OF_PLACEMENT, **SAID)
+    with WandbServer() as server:
+        talk_to(server)
+        assert sync(results)[1:] == ([], [])
+        note_experiments(RunFolder(path), ["lr_mult"])
+        server.behaviour = "refuses"
+        sent, unsent, (line,) = sync(results)
+        assert (sent, unsent) == ([], [])
+        assert line.startswith("1 W&B runs are not tagged with an experiment that asked for them ")
+        assert "\n" not in line
+        server.behaviour = "answers"
+        assert sync(results) == ([], [], [])
+        (run,) = server.runs.values()
+        assert run.tags == [*TAGS, "lr_mult"]
+        note_experiments(RunFolder(path), ["shift"])
+        server.runs.clear()  # somebody has deleted it there
+        assert sync(results) == ([], [], [])
+        assert meta(path)["wandb_lacks"] == []
+        assert server.runs == {}
+
+
+def test_a_run_that_is_asked_for_again_or_in_other_hands_keeps_its_meta_json(tmp_path):
+    run = RunFolder.of(tmp_path, "arm", 0)
+    note_experiments(run, ["a"])
+    assert not run.path.exists()
+    run.path.mkdir(parents=True)
+    run.meta.write_text('{"experiments": ["a"], "wandb_id": "x"}')
+    before = run.meta.stat()
+    for names in ([], ["a"]):
+        note_experiments(run, names)
+    with run.locked():
+        note_experiments(run, ["b"])
+    assert run.meta.stat() == before
+    run.meta.write_text('{"experiments": [3]}')
+    note_experiments(run, ["b"])
+    assert run.meta.read_text() == '{"experiments": [3]}'
+    run.meta.write_text('{"wandb_id": "x"}')  # as older versions wrote it
+    note_experiments(run, ["b", "c"])
+    assert read_meta(run) == {"wandb_id": "x", "experiments": ["b", "c"], "wandb_lacks": ["b", "c"]}
