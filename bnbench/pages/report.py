@@ -20,6 +20,7 @@ from bnbench.config.schema import Figure, FigureKind
 from bnbench.drawing.plots import draw
 from bnbench.pages import tables
 from bnbench.pages.claims import PAGE, boards, judged_boards, write_claims
+from bnbench.pages.claims_markdown import write_markdown
 from bnbench.pages.render import kept_picture, picture, render
 from bnbench.pages.runs import run_details
 from bnbench.pages.up_to_date import Report, unless_known
@@ -72,6 +73,7 @@ def write_report(results: Path, jobs: int = 1) -> Report:
         complete_claims(results, problems)
         judged = judged_boards(results, problems)
         claims = boards(results, judged)
+        write_markdown(results, judged)
     except Exception as error:  # likewise
         problems.append(_line(results / "claims", error))
     problems = list(dict.fromkeys(problems))
