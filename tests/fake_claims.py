@@ -15,6 +15,7 @@ PARTS = ["claim", "part", "role", "statistic", *NUMBERS]
 PARTS += ["p_confirm", "p_refute", "detectable", "censored", "verdict"]
 EVIDENCE = ["part", "role", "seed", "value", "treatment", "baseline"]
 EVIDENCE += ["treatment_arm", "baseline_arm", "bound"]
+EVIL = "<script>alert('&')</script> [red]"
 HALF = {0.95: 2.262, 0.90: 1.833}  # of t with 9 degrees of freedom
 
 
@@ -95,3 +96,41 @@ def write_folder(folder: Path, claims) -> list[ClaimView]:
     pd.DataFrame(parts, columns=PARTS).to_csv(folder / "parts.csv", index=False)
     write_views(folder, views)
     return views
+
+
+def view(name, family="Convergence", **words) -> ClaimView:
+    """The words of a made-up claim."""
+    return ClaimView(
+        name, family, f"Sentence of {name}.", f"Source of {name}", "The rule.", **words
+    )
+
+
+def five_claims(path: Path) -> Path:
+    """Write five claims: exact, confirmed, refuted by its second part, underpowered, not run."""
+    claims = [
+        (view("E1", "Exact"), "confirmed", [("y", "largest error", 4.03e-16, "<=", 1e-10)], ""),
+        (
+            view("C1", traps=("A trap.",), caveats=("A caveat.",)),
+            "confirmed",
+            [
+                part(
+                    "a", "confirmed", 0.9, ratio=True, sesoi=(1.5, None), statistic="ratio of steps"
+                )
+            ],
+            True,
+        ),
+        (
+            view("C2"),
+            "refuted",
+            [
+                part("first", "confirmed", 3.0, sesoi=(1, None), unit="pp"),
+                part("second", "refuted", -3.0, sesoi=(1, None), unit="pp", label="Second"),
+                part("beside", "", 0.4, role="reading", unit="pp"),
+            ],
+            False,  # which says nothing of a claim that is decided
+        ),
+        (view("C3"), "inconclusive", [part("a", "inconclusive", 0.2, sesoi=(1, None))], False),
+        (view("P4", "Placement", reason="it needs a GPU."), "not run here", [], ""),
+    ]
+    write_folder(path, claims)
+    return path

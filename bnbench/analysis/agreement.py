@@ -5,13 +5,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from bnbench.analysis.verdict_table import DECIDED
 from bnbench.analysis.verdict_words import row_texts
 from bnbench.analysis.verdicts import TRAINING, JudgedClaim, read_claims
 from bnbench.config.labels import count_label
 from bnbench.tracking.stored import DamagedError
 
 Boards = Mapping[str, Sequence[JudgedClaim]]  # data set -> its claims
-DECIDED = {"confirmed", "refuted"}
 
 
 class Disagreement(NamedTuple):

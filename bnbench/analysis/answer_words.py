@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
-from bnbench.analysis.answers import Answer, Row, Side, is_time
+from bnbench.analysis.answers import Answer, AnswerRow, Side, is_time
 from bnbench.analysis.stats import ACCURACY, MIN_SEEDS, Interval
 from bnbench.config.labels import (
     column_label,
@@ -55,7 +55,7 @@ def _lacking(spec: AnswerConfig) -> str:
     return f"Nothing to compare, since no arm is {side_label(spec.treatment or spec.baseline)}"
 
 
-def _difference(spec: AnswerConfig, rows: Sequence[Row]) -> Told:
+def _difference(spec: AnswerConfig, rows: Sequence[AnswerRow]) -> Told:
     """`Test accuracy with BatchNorm rather than without a norm: MLP: 0.56 points lower (…)`."""
     metric = metric_words(spec.metric)
     if spec.against:
@@ -78,7 +78,7 @@ def _rather(one: str, other: str) -> str:
     return " ".join([*a[:start], inner, *a[len(a) - end :]])
 
 
-def _compared(spec: AnswerConfig, rows: Sequence[Row]) -> list[str]:
+def _compared(spec: AnswerConfig, rows: Sequence[AnswerRow]) -> list[str]:
     """Tell each comparison; of many, how many came out how, and the largest."""
     if len(rows) <= MANY:
         return [_labelled(row.label, _one(row, spec.metric)) for row in rows]
@@ -91,10 +91,10 @@ def _compared(spec: AnswerConfig, rows: Sequence[Row]) -> list[str]:
     return items
 
 
-def sorted_out(rows: Sequence[Row], metric: str) -> Mapping[str, list[Row]]:
+def sorted_out(rows: Sequence[AnswerRow], metric: str) -> Mapping[str, list[AnswerRow]]:
     """Sort comparisons by what they show: more, less, no difference, or too little to tell."""
     more, less = ("faster", "slower") if is_time(metric) else ("higher", "lower")
-    found: dict[str, list[Row]] = {more: [], less: [], UNDECIDED: [], "too few runs": []}
+    found: dict[str, list[AnswerRow]] = {more: [], less: [], UNDECIDED: [], "too few runs": []}
     for row in rows:
         if row.difference.n < MIN_SEEDS:
             word = "too few runs"
@@ -116,7 +116,7 @@ def _effect(difference: Interval, metric: str) -> float:
     return math.log(difference.estimate) if is_time(metric) else difference.estimate
 
 
-def _one(row: Row, metric: str) -> str:
+def _one(row: AnswerRow, metric: str) -> str:
     """`0.56 points lower (97.2 % against 97.8 %; 95 % interval -1.10 to -0.01, n = 5)`."""
     mine, other = row.treatment, row.baseline
     assert other is not None
@@ -181,7 +181,7 @@ def _diverged(mine: Side, other: Side) -> str:
     return f"diverged: {' against '.join(counts)}"
 
 
-def _trains(spec: AnswerConfig, rows: Sequence[Row]) -> Told:
+def _trains(spec: AnswerConfig, rows: Sequence[AnswerRow]) -> Told:
     """`Compared with ×1: MLP with BatchNorm: ×5 trains, 0.67 points lower (…), ×30 does not`."""
     items = []
     named = [replace(row, label=f"{row.label} {row.side}".strip()) for row in rows]
@@ -194,20 +194,20 @@ def _trains(spec: AnswerConfig, rows: Sequence[Row]) -> Told:
     return Told(lead, items)
 
 
-def _by_label(rows: Sequence[Row]) -> Iterator[tuple[str, list[Row]]]:
+def _by_label(rows: Sequence[AnswerRow]) -> Iterator[tuple[str, list[AnswerRow]]]:
     """Group comparisons by what tells them apart, each with its levels in ascending order."""
     for label in dict.fromkeys(row.label for row in rows):
         own = [row for row in rows if row.label == label]
         yield label, sorted(own, key=lambda row: row.level)
 
 
-def _has_trained(row: Row, side: str = "treatment") -> bool:
+def _has_trained(row: AnswerRow, side: str = "treatment") -> bool:
     """Whether every run of a side has trained."""
     own: Side | None = getattr(row, side)
     return own is not None and 0 < own.trained == own.ended
 
 
-def _level(row: Row, spec: AnswerConfig) -> str:
+def _level(row: AnswerRow, spec: AnswerConfig) -> str:
     level, side = level_label(str(spec.level), row.level), row.treatment
     if not side.ended:
         return f"{level} has no result"
@@ -220,7 +220,7 @@ def _level(row: Row, spec: AnswerConfig) -> str:
     return f"{level} trains, {_change(row.difference, spec.metric)}"
 
 
-def _greatest(spec: AnswerConfig, rows: Sequence[Row]) -> Told:
+def _greatest(spec: AnswerConfig, rows: Sequence[AnswerRow]) -> Told:
     """`Greatest depth at which every run trains: 10 with BatchNorm, 3 without a norm …`."""
     items = []
     for label, levels in _by_label(rows):
@@ -236,7 +236,7 @@ def _greatest(spec: AnswerConfig, rows: Sequence[Row]) -> Told:
     return Told(f"Greatest {what} at which every run trains", items)
 
 
-def _as_good(spec: AnswerConfig, rows: Sequence[Row]) -> Told:
+def _as_good(spec: AnswerConfig, rows: Sequence[AnswerRow]) -> Told:
     """`Smallest batch size at which BatchNorm is as good as GroupNorm: equal epochs: 16 (…)`."""
     items = []
     for label, levels in _by_label(rows):
@@ -258,7 +258,7 @@ def _as_good(spec: AnswerConfig, rows: Sequence[Row]) -> Told:
     )
 
 
-def _kept(spec: AnswerConfig, rows: Sequence[Row]) -> Told:
+def _kept(spec: AnswerConfig, rows: Sequence[AnswerRow]) -> Told:
     """`Share of the test accuracy kept …: MLP: under contrast (severity 5) 41 % against 97 % …`."""
     items = []
     for label, shifts in _by_label(rows):
@@ -282,7 +282,7 @@ def _or(value: float, other: float) -> float:
     return value if math.isfinite(value) else other
 
 
-def _value(spec: AnswerConfig, rows: Sequence[Row]) -> Told:
+def _value(spec: AnswerConfig, rows: Sequence[AnswerRow]) -> Told:
     """`Growth of the gradient per layer: BatchNorm: 1.21 (95 % interval 1.19 to 1.23, n = 10)`."""
     told = [row for row in rows if row.difference.n]
     lead = capital(metric_words(spec.metric))
@@ -296,7 +296,7 @@ def _value(spec: AnswerConfig, rows: Sequence[Row]) -> Told:
     return Told(lead, items)
 
 
-def _best(spec: AnswerConfig, rows: Sequence[Row]) -> Told:
+def _best(spec: AnswerConfig, rows: Sequence[AnswerRow]) -> Told:
     """`Best by validation accuracy: MLP: base learning rate 0.1, test accuracy 97.2 % (…)`."""
     metric = metric_words(spec.metric)
     items = [
@@ -336,7 +336,7 @@ def capital(text: str) -> str:
     return text[:1].upper() + text[1:]
 
 
-SENTENCES: dict[Statistic, Callable[[AnswerConfig, Sequence[Row]], Told]] = {
+SENTENCES: dict[Statistic, Callable[[AnswerConfig, Sequence[AnswerRow]], Told]] = {
     Statistic.difference: _difference,
     Statistic.trains: _trains,
     Statistic.greatest: _greatest,

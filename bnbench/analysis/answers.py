@@ -75,7 +75,7 @@ class Side:
 
 
 @dataclass(frozen=True)
-class Row:
+class AnswerRow:
     """One comparison of an answer.
 
     Attributes:
@@ -101,7 +101,7 @@ class Answer:
     """A statistic of an experiment, with the numbers that its sentence tells."""
 
     spec: AnswerConfig
-    rows: list[Row]
+    rows: list[AnswerRow]
 
 
 def answers(experiment: ExperimentData, specs: Sequence[AnswerConfig]) -> list[Answer]:
@@ -114,7 +114,7 @@ def answers(experiment: ExperimentData, specs: Sequence[AnswerConfig]) -> list[A
     return [Answer(spec, list(_rows(runs, spec, experiment.found))) for spec in specs]
 
 
-def _rows(runs: pd.DataFrame, spec: AnswerConfig, found: Collection[str]) -> Iterable[Row]:
+def _rows(runs: pd.DataFrame, spec: AnswerConfig, found: Collection[str]) -> Iterable[AnswerRow]:
     statistic = {
         Statistic.trains: _trains,
         Statistic.kept: _kept,
@@ -132,7 +132,9 @@ def _where(runs: pd.DataFrame, query: str | None) -> pd.DataFrame:
     return runs[parse(query, list(map(str, runs))).rows(runs)] if query else runs
 
 
-def _differences(runs: pd.DataFrame, spec: AnswerConfig, found: Collection[str]) -> Iterable[Row]:
+def _differences(
+    runs: pd.DataFrame, spec: AnswerConfig, found: Collection[str]
+) -> Iterable[AnswerRow]:
     """Compare treatment and baseline, at each level where there are some."""
     treated, base = (_numbers(runs, key) for key in (spec.metric, spec.against or spec.metric))
     if spec.baseline:
@@ -143,7 +145,7 @@ def _differences(runs: pd.DataFrame, spec: AnswerConfig, found: Collection[str])
         yield _row(runs, label, level, own, treated, base, spec.metric)
 
 
-def _trains(runs: pd.DataFrame, spec: AnswerConfig, found: Collection[str]) -> Iterable[Row]:
+def _trains(runs: pd.DataFrame, spec: AnswerConfig, found: Collection[str]) -> Iterable[AnswerRow]:
     """Compare each level with that of reference, for the treatment and for the baseline."""
     numbers = _numbers(runs, spec.metric)
     for side in [spec.treatment, *([spec.baseline] if spec.baseline else [])]:
@@ -157,7 +159,7 @@ def _trains(runs: pd.DataFrame, spec: AnswerConfig, found: Collection[str]) -> I
             yield row if others else replace(row, baseline=None)
 
 
-def _kept(runs: pd.DataFrame, spec: AnswerConfig, found: Collection[str]) -> Iterable[Row]:
+def _kept(runs: pd.DataFrame, spec: AnswerConfig, found: Collection[str]) -> Iterable[AnswerRow]:
     """Compare what is kept of the clean accuracy under each shift at its greatest severity."""
     clean = _numbers(runs, ACCURACY)
     pairs = _grouped(runs, pair_arms(runs, spec.baseline, spec.treatment, found), spec)
@@ -178,17 +180,17 @@ def greatest_severities(runs: pd.DataFrame) -> dict[str, int]:
     return greatest
 
 
-def _values(runs: pd.DataFrame, spec: AnswerConfig, found: Collection[str]) -> Iterable[Row]:
+def _values(runs: pd.DataFrame, spec: AnswerConfig, found: Collection[str]) -> Iterable[AnswerRow]:
     """Summarise a metric of each arm."""
     numbers = _numbers(runs, spec.metric)
     arms = [(arm, None) for arm in _arms(runs, spec.treatment).index]
     for (label, level), own in _grouped(runs, arms, spec).items():
         values = [numbers.get(arm, EMPTY) for arm, _ in own]
         side = _side(runs, [arm for arm, _ in own], values, spec.metric)
-        yield Row(label, level, side, None, mean_interval(_mean(values)))
+        yield AnswerRow(label, level, side, None, mean_interval(_mean(values)))
 
 
-def _best(runs: pd.DataFrame, spec: AnswerConfig, found: Collection[str]) -> Iterable[Row]:
+def _best(runs: pd.DataFrame, spec: AnswerConfig, found: Collection[str]) -> Iterable[AnswerRow]:
     """Choose the arm by validation, where a run without a number counts as 0."""
     ended = finished(runs)
     if ended.empty:
@@ -197,7 +199,9 @@ def _best(runs: pd.DataFrame, spec: AnswerConfig, found: Collection[str]) -> Ite
     settings = settings_of(runs)
     words = arm_words(settings[arm], telling(settings))
     values = _numbers(runs, spec.metric).get(arm, EMPTY)
-    yield Row("", words, _side(runs, [arm], [values], spec.metric), None, mean_interval(values))
+    yield AnswerRow(
+        "", words, _side(runs, [arm], [values], spec.metric), None, mean_interval(values)
+    )
 
 
 def _row(
@@ -208,14 +212,16 @@ def _row(
     treated: Mapping[str, pd.Series],
     base: Mapping[str, pd.Series],
     metric: str,
-) -> Row:
+) -> AnswerRow:
     """Compare the arms of some pairs by their numbers, in the mean over pairs."""
     arms, others = [arm for arm, _ in pairs], [arm for _, arm in pairs if arm]
     ones = [treated.get(arm, EMPTY) for arm in arms]
     twos = [base.get(arm, EMPTY) for arm in others]
     sides = _side(runs, arms, ones, metric), _side(runs, others, twos, metric)
     is_paired = len(ones) == len(twos)
-    return Row(label, level, *sides, _difference(ones, twos, metric) if is_paired else NOTHING)
+    return AnswerRow(
+        label, level, *sides, _difference(ones, twos, metric) if is_paired else NOTHING
+    )
 
 
 def _arms(runs: pd.DataFrame, settings: Mapping[str, Any]) -> pd.DataFrame:

@@ -5,19 +5,24 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from bnbench.analysis.verdict_table import VERDICT_TABLE, VERDICTS
 from bnbench.analysis.verdicts import (
     IDENTITY,
     PROBLEM,
     TRAINING,
-    VERDICTS,
     JudgedClaim,
     PartView,
     records,
 )
 from bnbench.config.labels import ABSENT, count_label
 
-SYMBOLS = dict(zip(VERDICTS, "✓✗?–", strict=True))  # colour alone would not tell verdicts apart
-COLOURS = dict(zip(VERDICTS, ("#00704f", "#b3400a", "#5a4b9c", "#5a6570"), strict=True))
+SYMBOLS = {name: look.symbol for name, look in VERDICT_TABLE.items()}
+COLOURS = {name: look.light for name, look in VERDICT_TABLE.items()}  # of figures, on white
+KINDS = {  # of claims, in the order in which they are told, with what settles those without runs
+    TRAINING: "",
+    PROBLEM: "measured on made-up numbers",
+    IDENTITY: "settled by arithmetic",
+}
 
 
 def verdict_label(verdict: str) -> str:
@@ -31,11 +36,27 @@ def tally(claims: Iterable[JudgedClaim]) -> str:
     >>> tally([])
     'no claims'
     """
-    told = [
-        f"{kind}: {', '.join(f'{number[name]} {name}' for name in VERDICTS if number[name])}"
-        for kind, number in counts(claims).items()
-    ]
+    told = [f"{kind}: {counted(number)}" for kind, number in counts(claims).items()]
     return "\n".join(told) or "no claims"
+
+
+def counted(number: Mapping[str, int]) -> str:
+    """Say how often each verdict was given: `9 confirmed, 8 refuted`."""
+    return ", ".join(f"{number[name]} {name}" for name in VERDICTS if number.get(name))
+
+
+def by_kind(claims: Iterable[JudgedClaim]) -> dict[str, list[JudgedClaim]]:
+    """Sort claims by kind, those about training first; a kind without claims is left out."""
+    found: dict[str, list[JudgedClaim]] = {kind: [] for kind in KINDS}
+    for claim in claims:
+        found[claim.kind].append(claim)
+    return {kind: own for kind, own in found.items() if own}
+
+
+def fold_line(kind: str, claims: Iterable[JudgedClaim]) -> str:
+    """Say in one line what became of the claims of a kind that needs no runs."""
+    number = Counter(str(claim.row["verdict"]) for claim in claims)
+    return f"{_capital(kind)}, {KINDS[kind]}: {counted(number)}"
 
 
 def counts(claims: Iterable[JudgedClaim]) -> dict[str, Counter[str]]:
@@ -44,10 +65,10 @@ def counts(claims: Iterable[JudgedClaim]) -> dict[str, Counter[str]]:
     This is the one place where claims are counted: an identity or a problem that needs no runs
     says nothing of training, and is the same on every data set.
     """
-    number = {kind: Counter[str]() for kind in (TRAINING, PROBLEM, IDENTITY)}
-    for claim in claims:
-        number[claim.kind][claim.row["verdict"]] += 1
-    return {kind: counter for kind, counter in number.items() if counter}
+    return {
+        kind: Counter(str(claim.row["verdict"]) for claim in own)
+        for kind, own in by_kind(claims).items()
+    }
 
 
 def numbers(values: Iterable[float], ratio: bool = False, signed: bool = False) -> list[str]:
@@ -109,12 +130,17 @@ def sesoi_words(part: PartView, row: Mapping[str, Any]) -> str:
     if math.isnan(low) and math.isnan(high):
         return ABSENT
     if math.isnan(high):
-        return f"above {with_unit(_plain(low), part)}"
+        return f"above {bound_words(part, low)}"
     if math.isnan(low):
-        return f"below {with_unit(_plain(high), part)}"
+        return f"below {bound_words(part, high)}"
     if low == -high:
-        return f"within ±{with_unit(_plain(high), part)}"
-    return f"{_plain(low)} to {with_unit(_plain(high), part)}"
+        return f"within ±{bound_words(part, high)}"
+    return f"{_plain(low)} to {bound_words(part, high)}"
+
+
+def bound_words(part: PartView, value: float) -> str:
+    """Write a declared number in the unit of its part: `1.5×`, `−5 pp`."""
+    return with_unit(_plain(value), part)
 
 
 def _plain(value: float) -> str:
@@ -163,6 +189,23 @@ def row_texts(claim: JudgedClaim) -> dict[str, str]:
 
 def found(claim: JudgedClaim) -> str:
     """Write the evidence behind the verdict in plain words and numbers."""
+    text = row_texts(claim)
+    interval = f" ({text['level']} interval, n = {text['n']})" if text["level"] else ""
+    numbers = f": {text['estimate']}{interval}"
+    return " ".join(filter(None, (lead(claim), measured(claim, numbers))))
+
+
+def measured(claim: JudgedClaim, numbers: str = "") -> str:
+    """Write what was measured, and what would confirm; empty where there is no estimate of it."""
+    text = row_texts(claim)
+    if claim.row["verdict"] == "not run here" or claim.is_exact or text["estimate"] == ABSENT:
+        return ""
+    needed = "" if text["sesoi"] == ABSENT else f"; to confirm: {text['sesoi']}"
+    return f"{_capital(text['measure'])}{numbers}{needed}."
+
+
+def lead(claim: JudgedClaim) -> str:
+    """Write how the verdict follows from the parts, or why there is none; may be empty."""
     verdict, number = claim.row["verdict"], len(claim.deciding)
     if verdict == "not run here":
         return _capital(claim.view.reason)
@@ -174,14 +217,8 @@ def found(claim: JudgedClaim) -> str:
     if number > 1 and verdict == "confirmed":
         words.append(f"All {number} parts hold.")
     elif number > 1:
-        counted = Counter(row["verdict"] for row in claim.deciding)
-        told = [f"{counted[name]} {name}" for name in VERDICTS if counted[name]]
-        words.append(f"All {number} parts must hold, of which {', '.join(told)}.")
-    text = row_texts(claim)
-    if text["estimate"] != ABSENT:
-        interval = f" ({text['level']} interval, n = {text['n']})" if text["level"] else ""
-        needed = "" if text["sesoi"] == ABSENT else f"; to confirm: {text['sesoi']}"
-        words.append(f"{_capital(text['measure'])}: {text['estimate']}{interval}{needed}.")
+        parts = Counter(str(row["verdict"]) for row in claim.deciding)
+        words.append(f"All {number} parts must hold, of which {counted(parts)}.")
     return " ".join(words)
 
 

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple, cast
 import pandas as pd
 
 from bnbench.analysis.long_csv import read_table
+from bnbench.analysis.verdict_table import DECIDED, VERDICTS
 from bnbench.tracking.shapes import CLAIM, CLAIM_ID, JUDGED, checked, parsed
 from bnbench.tracking.stored import DamagedError, content
 from bnbench.tracking.whole_files import read_object, write_whole
@@ -22,7 +23,6 @@ from bnbench.tracking.whole_files import read_object, write_whole
 DEPTH = 2  # below the results folder: claims/<data>
 FACTS = "judged.json"  # command, commit, versions, device
 WORDS = "claims.json"
-VERDICTS = ("confirmed", "refuted", "inconclusive", "not run here")
 PROBLEMS = ("least_squares", "linear_net", "two_branches")  # measured without runs, like `exact`
 TRAINING, PROBLEM, IDENTITY = "claims about training", "problems without runs", "identities"
 NUMBERS = (
@@ -116,8 +116,11 @@ class JudgedClaim(NamedTuple):
 
     @property
     def is_underpowered(self) -> bool:
-        """Whether the smallest detectable effect exceeds the smallest effect of interest."""
-        return str(self.row["powered"]) == "False"
+        """Whether a claim is undecided, and could only have shown effects beyond its smallest.
+
+        A decided claim has shown its effect, or that there is none of that size, whatever n was.
+        """
+        return self.row["verdict"] not in DECIDED and str(self.row["powered"]) == "False"
 
     @property
     def is_adjusted_away(self) -> bool:

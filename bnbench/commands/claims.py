@@ -100,6 +100,8 @@ def judged(argv: list[str]) -> int:
     from bnbench.claims.pages import write_page
     from bnbench.measured.files import measure
     from bnbench.pages import report
+    from bnbench.pages.claims import judged_boards
+    from bnbench.pages.claims_markdown import write_markdown
     from bnbench.pages.scoreboard_text import show_scoreboard
 
     measure(results, data, default_jobs("cpu"))
@@ -116,8 +118,11 @@ def judged(argv: list[str]) -> int:
     damaged: list[str] = []
     others = read_boards([folder for folder in folders if folder.name != data], damaged)
     page = write_page(verdicts, study, terms, others)
-    problems = report.write_report(results).problems if (results / "experiments").exists() else []
-    problems = list(dict.fromkeys([*damaged, *problems]))
+    if (results / "experiments").exists():
+        damaged += report.write_report(results).problems
+    else:  # all that was asked for needs no runs
+        write_markdown(results, judged_boards(results, damaged))
+    problems = list(dict.fromkeys(damaged))
     board = read_claims(study.folder)
     show_scoreboard(board, page)
     if others:

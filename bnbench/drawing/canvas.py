@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Canvas
 
+from bnbench.analysis.verdict_table import VERDICT_TABLE
 from bnbench.analysis.verdict_words import COLOURS, verdict_label
 from bnbench.analysis.verdicts import JudgedClaim
 from bnbench.drawing.layout import entitle
@@ -13,7 +14,7 @@ WIDTH = 8.4
 ROW, PANEL, HEAD = 0.5, 0.75, 0.35  # inches
 REGION = "#dff0e9"
 READING = "#7a848e"
-MARKERS = {"confirmed": "o", "refuted": "X", "inconclusive": "D"}  # a verdict has its own shape
+MARKERS = {name: look.marker for name, look in VERDICT_TABLE.items()}
 NUM_TOLD = 8  # parts in an alternative text; the rest is in the table
 
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from bnbench.analysis.answer_words import metric_words, tell
-from bnbench.analysis.answers import Answer, Row, Side, is_time
+from bnbench.analysis.answers import Answer, AnswerRow, Side, is_time
 from bnbench.config.labels import is_accuracy, level_label, name_label, side_label, value_label
 from bnbench.config.schema import AnswerConfig, Statistic
 from bnbench.drawing.style import NORM_COLOURS, OTHER_NORM
@@ -91,7 +91,7 @@ def _panels(answer: Answer) -> dict[str, list[tuple[str, float | None, float | N
     return panels
 
 
-def _level(spec: AnswerConfig, row: Row) -> str:
+def _level(spec: AnswerConfig, row: AnswerRow) -> str:
     if spec.statistic == Statistic.kept:
         return name_label("shift", row.level.rpartition("-")[0])
     return value_label(row.level) if spec.level else str(row.level)

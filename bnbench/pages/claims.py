@@ -1,17 +1,24 @@
 """Write what became of the claims as one self-contained page, and as a section for the report."""
 
+import os
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from itertools import groupby
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from bnbench.analysis.agreement import Boards, read_boards
 from bnbench.analysis.agreement import section as agreement
+from bnbench.analysis.verdict_table import VERDICTS
 from bnbench.analysis.verdict_words import (
+    KINDS,
+    by_kind,
     estimate_words,
     exact_words,
-    found,
+    fold_line,
+    lead,
+    measured,
     p_words,
     row_texts,
     sesoi_words,
@@ -22,6 +29,7 @@ from bnbench.analysis.verdict_words import (
 from bnbench.analysis.verdict_words import numbers as digits
 from bnbench.analysis.verdicts import (
     DEPTH,
+    WORDS,
     ClaimView,
     JudgedClaim,
     read_claims,
@@ -32,6 +40,7 @@ from bnbench.analysis.verdicts import (
 from bnbench.config.labels import ABSENT
 from bnbench.drawing.claims import forest
 from bnbench.drawing.plots import Drawing
+from bnbench.pages.intervals import interval_picture
 from bnbench.pages.render import kept_picture, picture, render
 from bnbench.pages.tables import Table
 from bnbench.tracking.experiment_dir import schema_note
@@ -68,13 +77,17 @@ def write_claims(
     write_views(folder, views)
     claims = read_claims(folder)
     sections = [
-        _section(folder, claim, (drawings or {}).get(claim.view.id, ())) for claim in claims
+        _section(folder, claim, (drawings or {}).get(claim.view.id, ()))
+        for own in by_kind(claims).values()
+        for claim in own
     ]
+    both = {folder.name: claims, **(others or {})}
+    shown = board(folder, claims)
     page = render(
         "claims.html.j2",
         title=f"bnbench: claims on {folder.name}",
-        board=_board(folder, claims),
-        agreement=agreement({folder.name: claims, **(others or {})}),
+        board=shown,
+        agreement=with_links(agreement(both), shown["links"]),
         sections=sections,
         facts=facts or {},
     )
@@ -82,35 +95,82 @@ def write_claims(
     return folder / PAGE
 
 
-def boards(results: Path, problems: list[str]) -> dict[str, Any]:
-    """What the page over everything says of the claims: each scoreboard, and where they disagree.
+def judged_boards(results: Path, problems: list[str]) -> Boards:
+    """Read the scoreboards of a results folder.
 
     Args:
         results: the results folder.
         problems: gets a line for each data set whose files are damaged, and which is left out.
     """
     folders = sorted(path.parent for path in results.glob("claims/*/scoreboard.csv"))
-    read = read_boards([folder for folder in folders if (folder / PAGE).exists()], problems)
-    scoreboards = [
-        _board(results / "claims" / data, claims) | {"page": f"claims/{data}/{PAGE}"}
-        for data, claims in read.items()
+    # a board without words is being judged, or was stopped before it had a page
+    told = [one for one in folders if any(os.path.lexists(one / name) for name in (WORDS, PAGE))]
+    return read_boards(told, problems)
+
+
+def boards(results: Path, judged: Boards) -> dict[str, Any]:
+    """What the page over everything says of the claims: each scoreboard, and where they disagree.
+
+    Args:
+        results: the results folder.
+        judged: its scoreboards; those without a page of their own are left out.
+    """
+    paged = {
+        data: claims
+        for data, claims in judged.items()
+        if (results / "claims" / data / PAGE).exists()
+    }
+    shown = [
+        board(results / "claims" / data, claims, f"claims/{quote(data)}/{PAGE}")
+        for data, claims in paged.items()
     ]
-    return {"boards": scoreboards, "agreement": agreement(read)}
+    links = {name: link for one in reversed(shown) for name, link in one["links"].items()}
+    return {"boards": shown, "agreement": with_links(agreement(paged), links)}
 
 
-def _board(folder: Path, claims: Sequence[JudgedClaim]) -> dict[str, Any]:
-    """The tally and the rows of the scoreboard, by family."""
+def board(folder: Path, claims: Sequence[JudgedClaim], page: str = "") -> dict[str, Any]:
+    """Give what the templates say of a scoreboard.
+
+    Args:
+        folder: of the data set.
+        claims: its claims.
+        page: the page of the claims, as seen from the page that shows the scoreboard; empty for
+            the same page.
+
+    Returns:
+        data, page, tally, note (of another schema), command (one that repeats a claim), links (of
+        ids), and kinds: those about training first. A kind has its name, the line behind which it
+        is folded (empty for claims about training), and families of rows.
+    """
     note = ""
     with suppress(FileNotFoundError):
         note = schema_note(read_judged(folder))
-    groups = groupby(claims, key=lambda claim: claim.view.family)
-    families = [(family, [_row(claim) for claim in group]) for family, group in groups]
+    kinds = by_kind(claims)
+    ordered = [claim for own in kinds.values() for claim in own]
     return {
         "data": folder.name,
+        "page": page,
         "tally": tally(claims),
         "note": f"Judged on runs of {note}." if note else "",
-        "families": families,
+        "command": next((claim.row["command"] for claim in ordered if claim.row["command"]), ""),
+        "links": {claim.view.id: f"{page}#{claim.view.id}" for claim in ordered},
+        "kinds": [
+            {
+                "name": kind,
+                "fold": fold_line(kind, own) if KINDS[kind] else "",
+                "families": [
+                    (family, [_row(claim) for claim in group])
+                    for family, group in groupby(own, key=lambda claim: claim.view.family)
+                ],
+            }
+            for kind, own in kinds.items()
+        ],
     }
+
+
+def with_links(found: dict[str, Any] | None, links: Mapping[str, str]) -> dict[str, Any] | None:
+    """Add where ids lead to the section on several data sets."""
+    return found and found | {"links": links}
 
 
 def _row(claim: JudgedClaim) -> dict[str, Any]:
@@ -119,7 +179,9 @@ def _row(claim: JudgedClaim) -> dict[str, Any]:
         "id": claim.view.id,
         "sentence": claim.view.sentence,
         "verdict": verdict,
+        "rank": VERDICTS.index(verdict),
         "underpowered": claim.is_underpowered,
+        "is_exact": claim.is_exact,
         **row_texts(claim),
     }
 
@@ -141,8 +203,11 @@ def _section(folder: Path, claim: JudgedClaim, extra: Sequence[Drawing]) -> dict
     has_evidence = (folder / "evidence" / f"{name}.csv").exists()
     return {
         **_row(claim),
+        "kind": claim.kind,
         "view": claim.view,
-        "found": found(claim),
+        "told": measured(claim),
+        "lead": lead(claim),
+        "intervals": interval_picture(claim),
         "facts": _facts(claim),
         "figures": figures,
         "parts": _exact_parts(claim) if claim.is_exact else _parts(claim),

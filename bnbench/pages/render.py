@@ -18,10 +18,12 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 from PIL import Image
 
+from bnbench.analysis.verdict_table import VERDICT_TABLE
 from bnbench.analysis.verdict_words import verdict_label
 from bnbench.config.labels import count_label
 from bnbench.drawing import style
 from bnbench.drawing.plots import Drawing
+from bnbench.pages.mentions import linked
 from bnbench.tracking.stored import PICTURE, DamagedError, content, is_file
 
 HERE = Path(__file__).parent
@@ -51,6 +53,9 @@ def _pages() -> Environment:
     pages.policies["json.dumps_kwargs"] = {"separators": (",", ":"), "allow_nan": False}
     pages.filters["count"] = count_label
     pages.filters["verdict"] = verdict_label
+    pages.filters["linked"] = linked
+    pages.globals["verdicts"] = VERDICT_TABLE
+    pages.globals["verdict_css"] = _verdict_css
     pages.globals["text"] = _text
     pages.globals["plotly"] = _plotly
     return pages
@@ -60,6 +65,20 @@ def _pages() -> Environment:
 def _text(file: str) -> Markup:
     """A file of this folder as it is."""
     return Markup((HERE / file).read_text(encoding="utf-8"))
+
+
+@cache
+def _verdict_css() -> Markup:
+    """The colour of each verdict, by day and by night, for what has its class."""
+    rules = {
+        colour: "\n".join(
+            f".{name.replace(' ', '-')} {{ --own: {getattr(look, colour)}; }}"
+            for name, look in VERDICT_TABLE.items()
+        )
+        for colour in ("light", "dark")
+    }
+    night = f"@media (prefers-color-scheme: dark) {{\n{rules['dark']}\n}}\n"
+    return Markup(f"{rules['light']}\n{night}")
 
 
 @cache

@@ -23,7 +23,8 @@ from bnbench.drawing.plots import draw
 from bnbench.pages import tables
 from bnbench.pages.answer_text import best_line
 from bnbench.pages.answers import answer_view
-from bnbench.pages.claims import PAGE, boards, write_claims
+from bnbench.pages.claims import PAGE, boards, judged_boards, write_claims
+from bnbench.pages.claims_markdown import write_markdown
 from bnbench.pages.render import kept_picture, picture, render
 from bnbench.pages.runs import run_details
 from bnbench.pages.up_to_date import Report, unless_known
@@ -71,13 +72,15 @@ def write_report(results: Path, jobs: int = 1) -> Report:
             problems.append(_line(folder, error))
             section = {**_heading(name, data), "problem": problems[-1], "figures": []}
         sections.append(section)
+    claims = None
     try:
         with suppress(FileNotFoundError):
             check_folder(results / "claims", 1)
         complete_claims(results, problems)
-        claims = boards(results, problems)
+        judged = judged_boards(results, problems)
+        claims = boards(results, judged)
+        write_markdown(results, judged)
     except Exception as error:  # likewise
-        claims = None
         problems.append(_line(results / "claims", error))
     problems = list(dict.fromkeys(problems))
     return Report(_write(results / "report.html", sections, claims), problems)

@@ -9,11 +9,18 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from bnbench.analysis.verdict_words import row_texts, tally, verdict_label
-from bnbench.analysis.verdicts import JudgedClaim
+from bnbench.analysis.verdict_table import VERDICT_TABLE
+from bnbench.analysis.verdict_words import (
+    KINDS,
+    by_kind,
+    fold_line,
+    row_texts,
+    tally,
+    verdict_label,
+)
+from bnbench.analysis.verdicts import IDENTITY, JudgedClaim
 from bnbench.config.quoting import shown_path
 
-STYLES = {"confirmed": "green", "refuted": "red", "inconclusive": "magenta", "not run here": "dim"}
 WIDTH = 110  # where no terminal says how wide it is, and no wider where one does
 
 
@@ -22,7 +29,8 @@ def show_scoreboard(
 ) -> None:
     """Print the verdicts by family, the tally, where the report is, and how to repeat a claim.
 
-    Without a terminal there is no colour, and a width of 110 columns.
+    Claims about training stand first; what became of the identities is told in a line. Without a
+    terminal there is no colour, and a width of 110 columns.
     """
     console = console or Console(highlight=False)
     width = min(console.width, WIDTH) if console.is_terminal else WIDTH
@@ -32,16 +40,27 @@ def show_scoreboard(
     table.add_column("verdict", no_wrap=True)
     table.add_column(Text("estimate [interval]"), max_width=32)
     table.add_column("n", justify="right", no_wrap=True)
-    for family, group in groupby(claims, key=lambda claim: claim.view.family):
+    kinds = by_kind(claims)
+    identities = kinds.pop(IDENTITY, [])
+    for kind, own in kinds.items():
+        for family, group in groupby(own, key=lambda claim: claim.view.family):
+            table.add_section()
+            heading = f"{family}: {kind}" if KINDS[kind] else family
+            table.add_row("", Text(heading, style="bold"))
+            for claim in group:
+                table.add_row(*_cells(claim))
+    if identities:
         table.add_section()
-        table.add_row("", Text(family, style="bold"))
-        for claim in group:
-            table.add_row(*_cells(claim))
+        table.add_row("", Text(fold_line(IDENTITY, identities), style="bold"))
+        for claim in identities:
+            if claim.row["verdict"] != "confirmed":  # a layer that breaks an identity is news
+                table.add_row(*_cells(claim))
     # Text, never markup: sentences may have brackets. No wrapping: paths and commands are copied.
     console.print(table, width=width, crop=False)
     console.print(Text(tally(claims), style="bold"), soft_wrap=True)
     console.print(Text(f"report: {shown_path(report)}"), soft_wrap=True)
-    commands = [claim.row["command"] for claim in claims if claim.row["command"]]
+    shown = [*(claim for own in kinds.values() for claim in own), *identities]
+    commands = [claim.row["command"] for claim in shown if claim.row["command"]]
     if commands:
         console.print(Text(f"repeat a claim, for example: {commands[0]}"), soft_wrap=True)
 
@@ -49,7 +68,7 @@ def show_scoreboard(
 def _cells(claim: JudgedClaim) -> list[Text]:
     verdict = claim.row["verdict"]
     text = row_texts(claim)
-    told = Text(verdict_label(verdict), style=STYLES[verdict])
+    told = Text(verdict_label(verdict), style=VERDICT_TABLE[verdict].terminal)
     if claim.is_underpowered:
         told.append("\n  underpowered", style="dim")
     estimate = f"{text['estimate']} {text['sesoi']}" if claim.is_exact else text["estimate"]

@@ -36,7 +36,10 @@ function sort(table, column) {
   for (const other of headers) other.removeAttribute("aria-sort");
   header.setAttribute("aria-sort", isUp ? "ascending" : "descending");
   const isNumber = header.classList.contains("number");
-  const body = table.tBodies[0];
+  for (const body of table.tBodies) sortRows(body, column, isNumber, isUp); // inside each family
+}
+
+function sortRows(body, column, isNumber, isUp) {
   const keyed = rowsOf(body).map((row) => [sortKey(row.cells[column], isNumber), row]);
   keyed.sort(([a], [b]) => {
     if (a === null || b === null) return (a === null) - (b === null); // absent: always last
@@ -290,5 +293,35 @@ for (const pre of document.querySelectorAll("main pre")) {
   mark.replaceWith(copyable(pre));
 }
 for (const table of document.querySelectorAll("table[data-runs]")) makeOpenable(table);
-for (const table of document.querySelectorAll("table.sortable")) makeSortable(table);
+for (const table of document.querySelectorAll("table.sortable, table.scoreboard")) makeSortable(table);
 for (const table of document.querySelectorAll("table.sortable, table.scoreboard")) makeFilterable(table);
+
+// ---- folded parts: a link to what is in one opens it, and paper shows them all
+
+function reveal(hash) {
+  const target = hash.length > 1 && document.getElementById(decodeURIComponent(hash.slice(1)));
+  if (!target) return;
+  let isHidden = false;
+  for (let fold = target.closest("details"); fold; fold = fold.parentElement.closest("details")) {
+    isHidden ||= !fold.open;
+    fold.open = true;
+  }
+  if (isHidden) target.scrollIntoView();
+}
+
+document.addEventListener("click", (event) => {
+  const link = event.target.closest?.('a[href^="#"]');
+  if (link) reveal(link.hash); // also where the address has this hash already
+});
+window.addEventListener("hashchange", () => reveal(location.hash));
+reveal(location.hash);
+
+let opened = [];
+window.addEventListener("beforeprint", () => {
+  opened = [...document.querySelectorAll("details:not([open])")];
+  for (const fold of opened) fold.open = true;
+});
+window.addEventListener("afterprint", () => {
+  for (const fold of opened) fold.open = false;
+  opened = [];
+});

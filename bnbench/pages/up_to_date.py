@@ -26,7 +26,7 @@ READ = ("experiments", "claims", "runs")  # folders of the results that the repo
 LARGEST = 2**30  # bytes of a file; whether a report on more is up to date is not asked
 DEEPEST = 4  # folders between the results folder and a file that the report reads
 WRITTEN = re.compile(
-    r"report\.html|(experiments/[^/]+/[^/]+|claims/[^/]+)"
+    r"report\.html|claims/README\.md|(experiments/[^/]+/[^/]+|claims/[^/]+)"
     r"/(report\.html|runs\.csv|claims\.json|figures(/[^/]+)?)"
 )
 PACKAGES = ("jinja2", "matplotlib", "numpy", "omegaconf", "pandas", "pillow", "scipy", "seaborn")

@@ -8,28 +8,25 @@ import math
 from pathlib import Path
 
 import pytest
-from fake_claims import part, write_folder
+from fake_claims import EVIL, five_claims, part, view, write_folder
 from fake_results import config, write_experiment, write_run
 from report_page import Page
 from rich.console import Console
 
 from bnbench.analysis import verdict_words as claim_words
+from bnbench.analysis.verdict_table import VERDICT_TABLE, VERDICTS
 from bnbench.analysis.verdict_words import estimate_words, numbers, sesoi_words, tally
 from bnbench.analysis.verdicts import ClaimView, PartView, kind_of, read_claims
+from bnbench.pages import intervals
+from bnbench.pages import render as page_render
 from bnbench.pages.claims import write_claims
+from bnbench.pages.intervals import interval_picture
 from bnbench.pages.report import write_report
 from bnbench.pages.scoreboard_text import show_scoreboard
 
-EVIL = "<script>alert('&')</script> [red]"
 TALLY = """\
 claims about training: 1 confirmed, 1 refuted, 1 inconclusive, 1 not run here
 identities: 1 confirmed"""
-
-
-def view(name, family="Convergence", **words):
-    return ClaimView(
-        name, family, f"Sentence of {name}.", f"Source of {name}", "The rule.", **words
-    )
 
 
 def row(estimate, low, high, **sesoi):
@@ -37,45 +34,14 @@ def row(estimate, low, high, **sesoi):
     return {"estimate": estimate, "ci_low": low, "ci_high": high, **sesoi}
 
 
-def judge(path):
-    """Write five claims: exact, confirmed, refuted by its second part, underpowered, not run."""
-    claims = [
-        (view("E1", "Exact"), "confirmed", [("y", "largest error", 4.03e-16, "<=", 1e-10)], ""),
-        (
-            view("C1", traps=("A trap.",), caveats=("A caveat.",)),
-            "confirmed",
-            [
-                part(
-                    "a", "confirmed", 0.9, ratio=True, sesoi=(1.5, None), statistic="ratio of steps"
-                )
-            ],
-            True,
-        ),
-        (
-            view("C2"),
-            "refuted",
-            [
-                part("first", "confirmed", 3.0, sesoi=(1, None), unit="pp"),
-                part("second", "refuted", -3.0, sesoi=(1, None), unit="pp", label="Second"),
-                part("beside", "", 0.4, role="reading", unit="pp"),
-            ],
-            True,
-        ),
-        (view("C3"), "inconclusive", [part("a", "inconclusive", 0.2, sesoi=(1, None))], False),
-        (view("P4", "Placement", reason="it needs a GPU."), "not run here", [], ""),
-    ]
-    write_folder(path, claims)
-    return path
-
-
 @pytest.fixture
 def folder(results):
-    return judge(results / "claims" / "digits")
+    return five_claims(results / "claims" / "digits")
 
 
 @pytest.fixture(scope="module")
 def page(tmp_path_factory):
-    folder = judge(tmp_path_factory.mktemp("claims") / "digits")
+    folder = five_claims(tmp_path_factory.mktemp("claims") / "digits")
     return written(folder, facts={"Commit": "0123456789ab"})
 
 
@@ -84,14 +50,20 @@ def written(folder, **given):
 
 
 def scoreboard(page):
-    header, *rows = page.tables[0]
-    return {cells[0]: dict(zip(header, cells, strict=True)) for cells in rows if len(cells) > 1}
+    """The rows of all kinds of claims by id, in the order of the page."""
+    boards = [table for table in page.tables if table[0][:3] == ["id", "claim", "verdict"]]
+    return {
+        cells[0]: dict(zip(header, cells, strict=True))
+        for header, *rows in boards
+        for cells in rows
+        if len(cells) > 1
+    }
 
 
 def test_the_scoreboard_says_what_was_claimed_what_was_found_and_how_sure(page):
     assert f"{TALLY}\n" in page.text
     rows = scoreboard(page)
-    assert list(rows) == ["E1", "C1", "C2", "C3", "P4"]
+    assert list(rows) == ["C1", "C2", "C3", "P4", "E1"]  # claims about training first
     assert rows["C1"]["claim"] == "Sentence of C1."
     assert rows["C1"]["verdict"] == "✓ confirmed"
     own = read_claims(page.path.parent)[1].headline
@@ -106,6 +78,69 @@ def test_the_scoreboard_says_what_was_claimed_what_was_found_and_how_sure(page):
         "–",
         "–",
     ]
+
+
+def test_only_an_undecided_claim_is_underpowered(page):
+    """C2 is refuted, and would have shown larger effects alone; C3 is undecided."""
+    told = {
+        name: "underpowered" in " ".join(row.values()) for name, row in scoreboard(page).items()
+    }
+    assert told == {"C1": False, "C2": False, "C3": True, "P4": False, "E1": False}
+    # what the word means, and of C3 row, estimate and evidence
+    assert page.text.count("underpowered") == 4
+
+
+def test_what_needs_no_runs_is_folded_after_the_claims_about_training(page):
+    html = page.path.read_text(encoding="utf-8")
+    for place in ("<header>", "<main>"):  # the scoreboard, and the claims one by one
+        own = html[html.index(place) :].partition("Identities, settled by arithmetic: 1 confirmed")
+        assert "Sentence of C1." in own[0]
+        assert "Sentence of E1." not in own[0]
+        assert "Sentence of E1." in own[2]
+        assert own[0].rstrip().endswith("<summary>")
+
+
+def test_one_screen_has_sentence_verdict_estimate_picture_and_command(page):
+    """What stands outside the fold of C1, between its heading and its evidence."""
+    html = page.path.read_text(encoding="utf-8")
+    section = html[html.index('<article id="C1"') :].partition("Evidence of C1")[0]
+    own = read_claims(page.path.parent)[1].headline
+    for words in (
+        "Sentence of C1.", 'class="verdict confirmed">✓ confirmed', "make claims ARGS=C1",
+        f"{own['estimate']:.2f}× [", "n = 10, 95 % interval, unadjusted",
+        'role="img"', 'class="bar"', "to confirm: above 1.5×", ">1.5×</span>",
+    ):  # fmt: skip
+        assert words in section
+    assert "The rule." not in section
+    assert html.count('class="bar"') == 1 + 2 + 1  # C2 has two parts that decide, its reading none
+
+
+def test_every_mention_of_an_id_is_a_link(results):
+    words = view("C1", caveats=("See C2 and N3.",), traps=("C2 <b>",))
+    words = ClaimView(**words.__dict__ | {"sentence": "As C2, C1 holds.", "rule": "That of C2."})
+    given = [part("a", "confirmed", 3.0, sesoi=(1, None))]
+    write_folder(
+        results, [(words, "confirmed", given, True), (view("C2"), "confirmed", given, True)]
+    )
+    page = written(results)
+    mentioned = page.path.read_text(encoding="utf-8").count('<a href="#C2">C2</a>')
+    # its row and heading; the sentence in row and section, rule, trap, caveat
+    assert mentioned == 2 + 2 + 3
+    assert page.text.count("N3") == 1
+    assert "#N3" not in page.links
+
+
+def test_one_table_has_the_words_colours_and_meanings_of_verdicts(page):
+    html = page.path.read_text(encoding="utf-8")
+    assert set(VERDICT_TABLE) == set(VERDICTS)
+    for name, look in VERDICT_TABLE.items():
+        assert look.meaning in page.text
+        for colour in (look.light, look.dark):
+            assert f".{name.replace(' ', '-')} {{ --own: {colour}; }}" in html
+    colours = {colour for look in VERDICT_TABLE.values() for colour in (look.light, look.dark)}
+    sheet = (Path(page_render.__file__).parent / "page.css").read_text(encoding="utf-8")
+    rules = "".join(line for line in sheet.splitlines() if "--own" in line)
+    assert not any(colour in rules for colour in colours)
 
 
 def test_a_refuted_claim_shows_the_part_that_refutes_it(page):
@@ -124,7 +159,7 @@ def test_a_section_has_all_that_the_verdict_rests_on(page):
     text = " ".join(page.text.split())
     for words in (
         "Source of C1", "The rule.", "A trap.", "A caveat.", "make claims ARGS=C1", "claim_C1",
-        "p, Holm-adjusted0.0012", "Smallest detectable effect0.800×", "n10 seeds",
+        "p, Holm-adjusted0.0012", "Smallest detectable effect0.800×", "n10 seeds", "n = 10",
         "(95 % interval, unadjusted)", "evidence/C1.csv", "P4 Placement", "It needs a GPU.",
         "All 2 parts must hold, of which 1 confirmed, 1 refuted.",
         "These data decide neither way.", "0123456789ab", "1 number kept the bound",
@@ -177,7 +212,7 @@ def test_the_report_over_everything_begins_with_the_claims(results, folder):
     page = Page(write_report(results).page)
     assert page.text.index(TALLY) < page.text.index("How to read this")
     assert "claims/digits/report.html#C1" in page.links
-    assert list(scoreboard(page)) == ["E1", "C1", "C2", "C3", "P4"]
+    assert list(scoreboard(page)) == ["C1", "C2", "C3", "P4", "E1"]
     for link in page.links:
         assert link.startswith("#") or (results / link.partition("#")[0]).exists()
 
@@ -193,11 +228,11 @@ def test_claims_that_are_kept_without_their_page_get_it_from_their_tables(result
     (folder / "judged.json").write_text(json.dumps(facts))
     assert write_report(results).problems == []
     page = Page(folder / "report.html")
-    assert list(scoreboard(page)) == ["E1", "C1", "C2", "C3", "P4"]
+    assert list(scoreboard(page)) == ["C1", "C2", "C3", "P4", "E1"]
     assert "0123456789ab" in page.text
     alts = [image["alt"] for image in page.images]
-    assert alts[2] == "C1, further. Drawn earlier, from runs that are not in these results."
-    assert base64.b64decode(page.images[2]["src"].partition(",")[2]) == further
+    assert alts[1] == "C1, further. Drawn earlier, from runs that are not in these results."
+    assert base64.b64decode(page.images[1]["src"].partition(",")[2]) == further
     assert len(alts) == 5
 
 
@@ -209,6 +244,60 @@ def test_damaged_words_leave_the_report_the_rest(results, folder):
     page, (problem,) = write_report(results)
     assert "claims.json: damaged" in problem
     assert Page(page).images
+
+
+def picture_of(results, *parts, verdict="confirmed"):
+    write_folder(results, [(view("C1"), verdict, list(parts), True)])
+    return interval_picture(read_claims(results)[0])
+
+
+def test_the_picture_of_an_interval_has_each_number_in_its_place(results):
+    one = part("a", "confirmed", 3.0, sesoi=(1, None), unit="pp")
+    (row,) = picture_of(results, one)["rows"]
+    low, high = one["row"]["ci_low"], one["row"]["ci_high"]
+    size = high * (1 + 2 * intervals.MARGIN)  # the axis begins at no difference, less its margin
+    places = [100 * (high * intervals.MARGIN + value) / size for value in (0, 1, low, high)]
+    (left, width), (region, rest) = row["bar"], row["region"]
+    given = [row["nothing"], region, left, left + width]
+    assert given == pytest.approx(places, abs=0.02)
+    assert region + rest == pytest.approx(100)
+    assert row["marks"] == [(region, "1 pp"), (row["nothing"], "0 pp")]
+
+
+def test_parts_that_measure_the_same_share_an_axis_and_others_do_not(results):
+    same = [part(name, "confirmed", mean, sesoi=(1, None)) for name, mean in (("a", 2), ("b", 9))]
+    other = part("c", "confirmed", 0.7, ratio=True, sesoi=(1.5, None), statistic="ratio")
+    picture = picture_of(results, *same, other)
+    first, second, third = picture["rows"]
+    assert first["nothing"] == second["nothing"]
+    assert first["at"] < 30 < 50 < third["at"]  # both about 2, on axes up to 9 and to 2
+    assert first["at"] < second["at"]
+    assert [text for _, text in third["marks"]] == ["1.5×", "1×"]
+    assert "c: " in picture["alt"]
+    assert picture["more"] == 0
+
+
+def test_a_picture_has_the_deciding_part_first_and_leaves_many_to_the_evidence(results):
+    parts = [part(f"p{n}", "confirmed", 3.0, sesoi=(1, None), label=f"Part {n}") for n in range(6)]
+    picture = picture_of(results, *parts, part("x", "refuted", 0, label="X"), verdict="refuted")
+    assert [row["label"] for row in picture["rows"]] == ["X", "Part 0", "Part 1", "Part 2"]
+    assert picture["more"] == 3
+
+
+@pytest.mark.parametrize("odd", [math.nan, math.inf, -math.inf, 1e308, -1e308, 0.0])
+def test_odd_numbers_have_no_place_or_a_finite_one(results, odd):
+    for ratio in (False, True):
+        one = part("a", "confirmed", 3.0, sesoi=(1, None), ratio=ratio)
+        for column in ("estimate", "ci_low", "ci_high", "sesoi_low", "sesoi_high"):
+            picture = picture_of(results, one | {"row": one["row"] | {column: odd}})
+            for row in picture["rows"] if picture else []:
+                places = [row["at"], *(row["bar"] or ()), *(row["region"] or ())]
+                assert all(map(math.isfinite, places))
+
+
+def test_a_claim_without_a_sample_has_no_picture(folder):
+    claims = {claim.view.id: claim for claim in read_claims(folder)}
+    assert [name for name, claim in claims.items() if not interval_picture(claim)] == ["E1", "P4"]
 
 
 def test_a_claim_without_words_or_with_an_unknown_verdict_is_refused(folder):
@@ -239,7 +328,7 @@ def test_the_terminal_has_the_verdicts_by_family_and_what_to_do_next(folder):
     lines = text.splitlines()
     assert "\x1b" not in text
     assert max(map(len, lines)) <= 110
-    order = ["Exact", "E1", "Convergence", "C1", "C2", "C3", "Placement", "P4"]
+    order = ["Convergence", "C1", "C2", "C3", "Placement", "P4", "Identities, settled by"]
     starts = [next(n for n, line in enumerate(lines) if line.strip().startswith(w)) for w in order]
     assert starts == sorted(starts)
     assert "estimate [interval]" in text
@@ -249,7 +338,7 @@ def test_the_terminal_has_the_verdicts_by_family_and_what_to_do_next(folder):
     assert lines[-4:] == [
         *TALLY.splitlines(),
         "report: results/report.html",
-        "repeat a claim, for example: make claims ARGS=E1",
+        "repeat a claim, for example: make claims ARGS=C1",
     ]
 
 

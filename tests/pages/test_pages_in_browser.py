@@ -10,11 +10,10 @@ from pathlib import Path
 import fake_results
 import hydra
 import pytest
-from fake_claims import part, write_folder
+from fake_claims import part, view, write_folder
 from fake_results import write_experiment, write_run
 
 from bnbench import CONFIGS, cli
-from bnbench.analysis.verdicts import ClaimView
 from bnbench.config.arms import arm_id, science
 from bnbench.pages.claims import write_claims
 from bnbench.pages.report import write_report
@@ -79,18 +78,24 @@ def results(tmp_path_factory):
     report["answer"] = [{"statistic": "difference", **sides}]
     write_experiment(results, "one", rows, report=report)
     claims = results / "claims" / "digits"
-    views = write_folder(
-        claims,
-        [
-            (
-                ClaimView(name, "Convergence", f"Sentence of {name}.", "Ioffe", "The rule."),
-                verdict,
-                [part("a", verdict, mean, sesoi=(1, None), unit="pp")],
-                True,
-            )
-            for name, verdict, mean in (("C1", "confirmed", 3.0), ("C2", "refuted", -3.0))
-        ],
-    )
+    given = [
+        (
+            view(name, family, caveats=("It is not C2.",)),
+            verdict,
+            [part(label, verdict, mean, sesoi=(1, None), unit="pp") for label, mean in parts],
+            False,
+        )
+        for name, family, verdict, *parts in (
+            ("C1", "Convergence", "confirmed", ("a", 3.0)),
+            ("C2", "Convergence", "refuted", ("a", -3.0)),
+            ("C3", "Convergence", "inconclusive", ("a", 1.0)),
+            ("M1", "Mechanism", "confirmed", ("a", 5.0)),
+            ("M2", "Mechanism", "confirmed", ("a", 2.0), ("b", 30.0)),
+        )
+    ]
+    identity = [("y", "largest error", 4.03e-16, "<=", 1e-10)]
+    given.insert(0, (view("E1", "Exact"), "confirmed", identity, ""))
+    views = write_folder(claims, given)
     write_claims(claims, views)
     assert write_report(results).problems == []
     return results
@@ -109,15 +114,16 @@ def visit(browser, results):
     """Open a page of the results; at the end nothing may have gone wrong or been asked for."""
     contexts, troubles = [], []
 
-    def visit(path="report.html", width=1280, scheme="light", script=True):
+    def visit(path="report.html", width=1280, scheme="light", script=True, height=900):
         context = browser.new_context(
-            viewport={"width": width, "height": 900},
+            viewport={"width": width, "height": height},
             color_scheme=scheme,
             java_script_enabled=script,
         )
         contexts.append(context)
         page = context.new_page()
-        url = (results / path).as_uri()
+        file, _, place = path.partition("#")
+        url = (results / file).as_uri()
         page.on("console", lambda message: troubles.append(message.text))
         page.on("pageerror", lambda error: troubles.append(str(error)))
         page.on(
@@ -126,7 +132,7 @@ def visit(browser, results):
                 asked.url.startswith((url, "data:", "blob:")) or troubles.append(asked.url)
             ),
         )
-        page.goto(url)
+        page.goto(f"{url}#{place}" if place else url)
         return page
 
     yield visit
@@ -420,6 +426,7 @@ def test_day_and_night_can_be_read(visit, path):
     for scheme in ("light", "dark"):
         page.emulate_media(color_scheme=scheme)
         page.wait_for_timeout(300)  # plots are drawn anew
+        page.evaluate("for (const one of document.querySelectorAll('details')) one.open = true")
         contrast, where = page.evaluate(CONTRAST)
         assert contrast >= 4.5, where
         ink = "document.querySelector('.plot .xtick text')?.style.fill"
@@ -437,11 +444,87 @@ def test_day_and_night_can_be_read(visit, path):
 def test_a_phone_scrolls_in_one_direction(visit, path, scheme):
     page = visit(path, width=400, scheme=scheme)
     drawn(page)
-    for button in page.locator("button.open").all():
+    for button in page.locator("button.open, summary").all():
         button.click()
     width = page.evaluate("document.documentElement.scrollWidth")
     assert width == 400
     assert page.evaluate(CONTRAST)[0] >= 4.5
+
+
+CLAIMS = "claims/digits/report.html"
+
+
+@pytest.mark.parametrize("path", ["report.html", CLAIMS])
+def test_headers_of_the_scoreboard_sort_inside_each_family(visit, path):
+    page = visit(path)
+    table = page.locator("table.scoreboard").first
+
+    def rows():
+        return table.locator("tbody tr").evaluate_all(
+            "rows => rows.map((row) => row.cells[0].textContent)"
+        )
+
+    assert rows() == ["Convergence", "C1", "C2", "C3", "Mechanism", "M1", "M2"]
+    header = table.get_by_role("columnheader", name="estimate [interval]")
+    header.get_by_role("button").press("Enter")  # C2 is below zero
+    assert rows() == ["Convergence", "C2", "C3", "C1", "Mechanism", "M2", "M1"]
+    assert header.get_attribute("aria-sort") == "ascending"
+    header.get_by_role("button").click()
+    assert rows() == ["Convergence", "C1", "C3", "C2", "Mechanism", "M1", "M2"]
+    table.get_by_role("columnheader", name="verdict").get_by_role("button").click()
+    assert rows() == ["Convergence", "C1", "C2", "C3", "Mechanism", "M1", "M2"]
+
+
+def test_a_link_opens_what_it_leads_into(visit):
+    page = visit(CLAIMS)
+    claim = page.locator("article#E1")
+    assert not claim.is_visible()
+    fold = page.locator("header details.fold")
+    fold.locator("summary").press("Enter")
+    fold.get_by_role("link", name="E1", exact=True).click()
+    assert claim.is_visible()
+    assert 0 <= claim.bounding_box()["y"] < 900  # it was scrolled to
+    page.locator("main details.kind > summary").click()
+    assert not claim.is_visible()
+    fold.get_by_role("link", name="E1", exact=True).click()  # the address has the hash already
+    assert claim.is_visible()
+
+
+def test_the_report_leads_into_the_folds_of_the_claims(visit, results):
+    page = visit()
+    page.locator("details.fold summary").first.click()
+    link = page.get_by_role("link", name="E1", exact=True).get_attribute("href")
+    assert visit(link).locator("article#E1").is_visible()
+
+
+def test_evidence_unfolds_by_keyboard(visit):
+    page = visit(CLAIMS)
+    fold = page.locator("article#C1 details")
+    assert not fold.locator("img").is_visible()
+    for key, is_open in (("Enter", True), ("Space", False)):
+        fold.locator("summary").press(key)
+        assert fold.locator("img").is_visible() == is_open
+
+
+def test_a_claim_is_one_screen(visit):
+    page = visit(CLAIMS, height=800)
+    for claim in page.locator("article.claim:visible").all():
+        box = claim.bounding_box()
+        assert box["height"] < 800
+        assert claim.locator(".verdict").first.is_visible()
+        assert claim.locator(".intervals .bar").first.is_visible()
+        assert claim.locator("pre").is_visible()
+
+
+@pytest.mark.parametrize("script", [True, False])
+def test_paper_shows_what_is_folded(visit, script):
+    page = visit(CLAIMS, script=script)
+    assert not page.locator("article#E1").is_visible()
+    page.emulate_media(media="print")
+    for item in ("article#E1", "article#E1 img", "article#C1 dl", "article#M2 table", ".verdicts"):
+        assert page.locator(item).first.is_visible(), item
+    page.emulate_media(media="screen")
+    assert not page.locator("article#E1").is_visible()
 
 
 @pytest.mark.parametrize("path", ["report.html", "claims/digits/report.html"])
