@@ -143,6 +143,7 @@ def loaded_by(names):
     return dict(map(json.loads, answer.stdout.splitlines()))
 
 
+@pytest.mark.slow
 def test_the_light_half_imports_without_torch_and_a_sweep_starts_without_pandas():
     loaded = loaded_by(LIGHT)
     assert loaded["sweep"] == loaded["cli"] == []

@@ -247,6 +247,7 @@ def test_the_same_sweep_gives_back_the_same_bytes(name, change, whole):
     assert same(contents(whole.copy)[2:], whole.contents[2:])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("change", [("flip", 0.6, b""), ("cut", 0.9, b""), ("replace", 0, b"PK")])
 def test_damaged_weights_evaluate_nothing(change, whole):
     """A flipped bit passes torch.load, and would change what later shifts measure."""

@@ -189,6 +189,7 @@ def test_damaged_yaml_is_named_in_the_line_or_harmless(fuzz, folder, copied, num
     assert list(folder.iterdir()) == []
 
 
+@pytest.mark.slow
 @pytest.mark.one_in(4)
 @pytest.mark.parametrize("file", ["experiment/placement", "on_data/fashion_mnist/claim_ema"])
 @pytest.mark.parametrize(

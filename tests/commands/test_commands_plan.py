@@ -128,6 +128,7 @@ def test_a_long_list_is_cut_where_it_says_so(told):
     assert sum("learning rate multiplier" in line for line in told(many, "--all")) == 40
 
 
+@pytest.mark.slow
 def test_an_arm_of_two_experiments_is_counted_once(capsys, tmp_path):
     words = ["experiment=placement,lr_mult", f"results={tmp_path}/results", "--seconds=0"]
     assert plan.main(words) == 0

@@ -109,6 +109,7 @@ def test_so_has_any_other(pasted, words):
     assert pasted([command([pasted.program, *words])]) == [words]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("target", ["status", "report", "sync", "dashboard"])
 def test_make_hands_a_folder_on_whole(pasted, target):
     """One line of bash with all the folders: each is read by bash, make and make's shell."""

@@ -156,6 +156,7 @@ def weighted(model):
     return convolutions, [m for m in model.modules() if isinstance(m, nn.BatchNorm2d)]
 
 
+@pytest.mark.slow
 @pytest.mark.one_in(2)
 @pytest.mark.parametrize("training", [True, False])
 def test_vgg11_is_torchvision_s_with_the_bias_moved(training):

@@ -186,6 +186,7 @@ def test_examples(module):
     assert doctest.testmod(sys.modules[f"bnbench.norms.{module}"]).failed == 0
 
 
+@pytest.mark.slow
 def test_a_layer_compiles_into_one_graph():
     ours, theirs = pair(4)
     x = torch.randn(4, 5, 3, 3)

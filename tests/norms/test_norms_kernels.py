@@ -426,6 +426,7 @@ def test_cpp_operators_refuse_what_they_cannot_read():
         torch.ops.bnbench.backward(dy, x, None, None, *vectors, EPS, False)
 
 
+@pytest.mark.slow
 @pytest.mark.one_in(4)
 @needs_cpp
 @pytest.mark.parametrize("kind", ["BatchNorm2d", "BatchNormReLU2d"])

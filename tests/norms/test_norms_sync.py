@@ -147,6 +147,7 @@ def found(tmp_path_factory):
     return [torch.load(folder / f"{rank}.pt", weights_only=False) for rank in range(WORLD)]
 
 
+@pytest.mark.slow
 @pytest.mark.one_in(4)
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_processes_equal_one_process_with_the_joined_batch(found, case):

@@ -77,6 +77,7 @@ CHANGES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
 def test_a_report_is_written_anew_where_something_changed(results, written, change):
     change(results)
@@ -119,6 +120,7 @@ def test_pages_of_a_stranger_are_never_taken_for_ours(results, written, tmp_path
     assert written == [other]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("text", ["", "[1]", "{", '{"a": NaN, "b": [{}]}', "[" * 100_000, "\0"])
 def test_a_damaged_memory_is_none(results, written, cache, text):
     for file in cache.iterdir():
@@ -160,6 +162,7 @@ def test_what_is_trained_while_a_report_is_written_is_in_the_next_one(
     assert up_to_date._remembered(results) == {}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("has_home", [True, False])
 def test_nothing_is_remembered_without_a_place_for_it(results, folder, monkeypatch, has_home):
     def home():
@@ -197,6 +200,7 @@ def drawn(monkeypatch):
     return calls
 
 
+@pytest.mark.slow
 def test_figures_are_drawn_only_where_their_experiment_changed(results, folder, monkeypatch):
     """The page is the same as from an empty memory, whichever figures were kept."""
     rows = [write_run(results, config(), seed) for seed in range(3)]
@@ -219,6 +223,7 @@ def test_figures_are_drawn_only_where_their_experiment_changed(results, folder, 
     assert set(calls) <= {"two"}
 
 
+@pytest.mark.slow
 def test_processes_draw_the_same_bytes(results, monkeypatch):
     rows = [write_run(results, config(), seed) for seed in range(3)]
     titles = [{**VERSUS, "title": f"Accuracy {n}"} for n in range(2)]

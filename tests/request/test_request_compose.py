@@ -45,6 +45,7 @@ def test_a_value_is_set_once(read):
     assert {arm.config.tune.extend for arm in arms.values()} == {3}
 
 
+@pytest.mark.slow
 def test_a_group_may_be_missing_where_each_job_chooses_one(tmp_path):
     shutil.copytree(CONFIGS, tmp_path / "configs")
     file = tmp_path / "configs" / "config.yaml"

@@ -242,6 +242,7 @@ def test_a_wandb_process_that_dies_costs_no_point(train, monkeypatch, talk_to, c
         assert_whole_and_once(server, paths)
 
 
+@pytest.mark.slow
 def test_a_run_that_fails_is_marked_failed(read, monkeypatch):
     def fails(run, record):
         record(1, {("train@batch", "", "loss"): 2.5})
@@ -365,6 +366,7 @@ def test_the_records_of_a_wandb_file_are_those_that_wandb_reads(train):
     assert attempt.file.read_bytes() == content[: ends[-2]]
 
 
+@pytest.mark.slow
 @pytest.mark.one_in(4)
 @pytest.mark.parametrize(
     "mode", ["offline", *(pytest.param(m, marks=SLOW) for m in ("online", "refused"))]

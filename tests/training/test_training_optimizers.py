@@ -65,6 +65,7 @@ def test_steps_are_those_of_torch_to_the_bit(name, options, decay, dtype):
     assert torch.equal(before["3.weight"], ours[3].weight)
 
 
+@pytest.mark.slow
 def test_a_step_imports_neither_dynamo_nor_scikit_learn():
     """Each would be a second of every worker's start, as long as torch itself."""
     code = (
