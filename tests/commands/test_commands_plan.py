@@ -108,7 +108,7 @@ def test_a_plan_of_what_is_there_and_what_is_not(told, tmp_path, finish):
     assert lines[0].startswith("Times: 2 finished runs in results, 1 net guessed from the others")
     assert "adhoc on synthetic: 2 arms, 4 runs" in lines
     assert any(re.fullmatch(r" +2/2 +– +no norm", line) for line in lines)
-    assert any(re.fullmatch(r" +0/2 +0:00 +batchnorm", line) for line in lines)
+    assert any(re.fullmatch(r" +0/2 +0:00 +BatchNorm", line) for line in lines)
     assert "2 arms, 4 runs: 2 done, 2 to train in 40 steps" in lines
     assert lines[-1].startswith("about 0:05 with ")  # the start of a worker
 
@@ -125,7 +125,7 @@ def test_a_long_list_is_cut_where_it_says_so(told):
     lines = told(many, "seeds=[0]")
     assert len(lines) < 30
     assert any(re.fullmatch(r" +… +0:0\d +20 more arms \(--all lists them\)", x) for x in lines)
-    assert sum("learning rate multiplier" in line for line in told(many, "--all")) == 40
+    assert sum("×" in line for line in told(many, "--all")) == 40
 
 
 @pytest.mark.slow

@@ -127,9 +127,9 @@ def test_the_table_of_shifts_by_hand():
     table, *_ = sections(specified(made()))["Shift"]
     header, _, first, *rest = table["value"].splitlines()[4:]
     assert header == "| arm | statistics | no shift | blur | invert |"
-    name = "no norm · learning rate multiplier 1 · batch size 64"
+    name = "no norm · ×1 · batch size 64"
     assert first == f"| {name} | as trained | 90.1 ± 0.1 | 60.1 ± 0.1 | 60.1 ± 0.1 |"
-    assert [line.split(" | ")[1] for line in rest if "batchnorm" in line] == [
+    assert [line.split(" | ")[1] for line in rest if "BatchNorm" in line] == [
         *("as trained", "precise statistics") * 5
     ]
 

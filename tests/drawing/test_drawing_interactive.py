@@ -25,7 +25,7 @@ def test_a_line_is_the_mean_of_an_arm_with_its_interval(make):
     experiment = make((config(norm="none"), 3, 0), (config(placement="post"), 3, 0))
     data = drawn(experiment)
     none, post = data["lines"]
-    assert (none["name"], post["name"]) == ("no norm", "BatchNorm · post")
+    assert (none["name"], post["name"]) == ("no norm", "BatchNorm · after activation")
     assert (none["arm"], none["colour"], none["dash"]) == (
         arm_of(config(norm="none")),
         "#4d4d4d",
