@@ -65,10 +65,16 @@ function tracesOf(figure) {
       marker: { color: colour, symbol: line.marker ?? "circle", size: line.marker ? 7 : 1.3 * line.dots },
       error_y: figure.bars && line.low ? barsOf(line, colour) : {},
     };
-    if (mode) traces.push({ ...common, ...hover, ...look, x: line.x, y: line.y, mode });
+    if (mode) traces.push({ ...common, ...hover, ...look, x: placesOf(figure, line), y: line.y, mode });
     if (line.diverged) traces.push({ ...common, ...endsOf(figure, line, hover, colour) });
   }
   return traces;
+}
+
+// Marks at one value of x stand side by side; on a phone twice as far apart as in the image.
+function placesOf(figure, { x, told }) {
+  if (!told || figure.plot.clientWidth >= NARROW) return x;
+  return x.map((place, k) => figure.logx ? place * (place / told[k]) : 2 * place - told[k]);
 }
 
 // The intervals at the points; a point without one has no bar.
@@ -82,7 +88,7 @@ function endsOf(figure, line, hover, color) {
   const from = line.width ? line.x.length - 1 : 0;
   const [low, high] = figure.range;
   const y = line.y.slice(from).map((value) => Math.min(Math.max(value ?? low, low), high));
-  const place = { x: line.x.slice(from), y, text: hover.text.slice(from) };
+  const place = { x: placesOf(figure, line).slice(from), y, text: hover.text.slice(from) };
   return { ...hover, ...place, mode: "markers", marker: { symbol: "x", size: 9, color }, cliponaxis: false };
 }
 
