@@ -56,7 +56,7 @@ def scale(ax: Axes, values: np.ndarray, spec: Figure) -> None:
         ax.xaxis.set_major_formatter(EngFormatter(sep=""))
         if spec.logx and values.max() > 10 * values.min() > 0:  # else they are what is labelled
             ax.xaxis.set_minor_locator(NullLocator())
-    elif len(values) <= MAX_TICKS:
+    elif ticked(values, spec) is not None:
         widest = max(len(PLAIN(value)) for value in values) * letter("small")
         some = int(ax.bbox.width / ax.figure.dpi / (widest + GAP))
         ax.xaxis.set_major_locator(FixedLocator(list(values), nbins=max(some, 1)))
@@ -74,6 +74,11 @@ def scale(ax: Axes, values: np.ndarray, spec: Figure) -> None:
     elif is_accuracy(spec.y):
         low, high = ax.get_ylim()
         ax.set_ylim(max(low, -2), min(high, 102))
+
+
+def ticked(values: np.ndarray, spec: Figure) -> np.ndarray | None:
+    """Choose the values of x that get a tick each; None where there are none such."""
+    return values if spec.kind != "curves" and len(values) <= MAX_TICKS else None
 
 
 def fit(ax: Axes, y: pd.Series) -> None:

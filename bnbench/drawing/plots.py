@@ -86,7 +86,8 @@ def draw(spec: Figure, experiment: ExperimentData) -> Drawing | None:
         title = f"{spec.title}{layout.HARD}·{layout.HARD}{data_set}"
         layout.inscribe(canvas, axes, across, spec, drawn_label(title), note, handles)
         titles = [title for title, _ in panels]
-        data = curves(spec, lines, titles, across, differ, is_geometric)
+        ticks = [layout.ticked(np.unique(part["x"]), spec) for _, part in panels]
+        data = curves(spec, lines, titles, ticks, across, differ, is_geometric)
     caption = caption_text(spec, note, differ, frame)
     return Drawing(canvas, spec.title, caption, alt_text(spec, hues, panels), data)
 
@@ -117,7 +118,7 @@ def _dodged(lines: Sequence[Line], logx: bool) -> list[Line]:
         for place, (ax, line, look) in enumerate(own):
             right = (place - (len(own) - 1) / 2) * min(DODGE, 5 * DODGE / len(own)) * span
             x = line["x"] * np.exp(right) if logx else line["x"] + right
-            moved.append((ax, line.assign(x=x), look))
+            moved.append((ax, line.assign(x=x, told=line["x"]), look))
     return moved
 
 

@@ -1,5 +1,5 @@
 "use strict";
-// Curves to hover over, zoom into and show arm by arm, drawn where a figure scrolls into view.
+// Figures to hover over, zoom into and show line by line, drawn where they scroll into view.
 // The image of the figure stays for print, and wherever this cannot run.
 
 const dark = matchMedia("(prefers-color-scheme: dark)");
@@ -40,7 +40,7 @@ function tracesOf(figure) {
       name: line.name,
       visible: !figure.hidden.has(line.name),
     };
-    if (line.low) {
+    if (line.low && !figure.bars) {
       // a point without an interval has a band of no height
       const low = line.low.map((value, k) => value ?? line.y[k]);
       const high = line.high.map((value, k) => value ?? line.y[k]);
@@ -57,31 +57,52 @@ function tracesOf(figure) {
       });
     }
     const hover = { text: line.x.map((_, k) => hoverText(figure, line, k)), hovertemplate: "%{text}<extra></extra>" };
-    const width = line.low ? line.width : 0.9;
+    const isMarked = line.marker || line.dots;
+    const mode = [line.width && "lines", isMarked && "markers"].filter(Boolean).join("+");
     const dash = line.dash.map((length) => `${length * 2}px`).join(",") || "solid";
-    traces.push({ ...common, ...hover, x: line.x, y: line.y, mode: "lines", line: { color: colour, width, dash } });
-    if (line.diverged) traces.push({ ...common, ...endOf(figure, line, hover, colour) });
+    const look = {
+      line: { color: colour, width: line.width, dash },
+      marker: { color: colour, symbol: line.marker ?? "circle", size: line.marker ? 7 : 1.3 * line.dots },
+      error_y: figure.bars && line.low ? barsOf(line, colour) : {},
+    };
+    if (mode) traces.push({ ...common, ...hover, ...look, x: placesOf(figure, line), y: line.y, mode });
+    if (line.diverged) traces.push({ ...common, ...endsOf(figure, line, hover, colour) });
   }
   return traces;
 }
 
-// Where a diverged run ended, or left the axes.
-function endOf(figure, line, hover, color) {
-  const last = line.x.length - 1;
+// Marks at one value of x stand side by side; on a phone twice as far apart as in the image.
+function placesOf(figure, { x, told }) {
+  if (!told || figure.plot.clientWidth >= NARROW) return x;
+  return x.map((place, k) => figure.logx ? place * (place / told[k]) : 2 * place - told[k]);
+}
+
+// The intervals at the points; a point without one has no bar.
+function barsOf(line, color) {
+  const [array, arrayminus] = [line.high, line.low].map((end) => end.map((value, k) => value === null ? null : Math.abs(value - line.y[k])));
+  return { type: "data", symmetric: false, array, arrayminus, color, thickness: 1.3, width: 3 };
+}
+
+// Where a diverged run ended, or left the axes; of values without a line each is the end of a run.
+function endsOf(figure, line, hover, color) {
+  const from = line.width ? line.x.length - 1 : 0;
   const [low, high] = figure.range;
-  const y = Math.min(Math.max(line.y[last], low), high);
-  const place = { x: [line.x[last]], y: [y], text: [hover.text[last]] };
+  const y = line.y.slice(from).map((value) => Math.min(Math.max(value ?? low, low), high));
+  const place = { x: placesOf(figure, line).slice(from), y, text: hover.text.slice(from) };
   return { ...hover, ...place, mode: "markers", marker: { symbol: "x", size: 9, color }, cliponaxis: false };
 }
 
+const at = (value, k) => Array.isArray(value) ? value[k] : value;
+
 function hoverText(figure, line, k) {
-  const words = [`<b>${escaped(line.name)}</b>`, escaped(line.arm)];
-  words.push(`${escaped(figure.x)} ${line.x[k].toLocaleString("en")}`);
-  let value = `${escaped(figure.y)} <b>${line.y[k]}</b>`;
-  if (line.low && line.low[k] !== null) value += ` [${line.low[k]}, ${line.high[k]}]`;
-  words.push(value);
+  const isNarrow = figure.plot.clientWidth < NARROW;
+  const words = [`<b>${isNarrow ? wrapped(line.name) : escaped(line.name)}</b>`, escaped(at(line.arm, k))];
+  words.push(`${escaped(figure.x)} ${(line.told ?? line.x)[k].toLocaleString("en", { maximumSignificantDigits: 15 })}`);
+  words.push(isNarrow ? `${wrapped(figure.y)}<br>` : `${escaped(figure.y)} `);
+  words.push(`${words.pop()}<b>${line.y[k] ?? "not finite"}</b>`);
+  if (line.low && line.low[k] !== null) words.push(`${words.pop()} [${line.low[k]}, ${line.high[k]}]`);
   const outcome = line.diverged ? ", diverged" : "";
-  words.push(line.seed === undefined ? `n = ${line.n[k]} seeds` : `seed ${line.seed}${outcome}`);
+  words.push(line.n ? `n = ${line.n[k]} seed${line.n[k] > 1 ? "s" : ""}` : `seed ${at(line.seed, k)}${outcome}`);
   return words.join("<br>");
 }
 
@@ -93,23 +114,25 @@ function draw(figure) {
 
 // ---- the legend: a button for each name
 
-function swatch(line) {
+function swatch(figure, line) {
+  const shape = (name, looks) => {
+    const item = document.createElementNS("http://www.w3.org/2000/svg", name);
+    for (const [look, value] of Object.entries(looks)) item.setAttribute(look, value);
+    return item;
+  };
+  const mark = shape("svg", { width: 26, height: 10, "aria-hidden": "true" });
   const dash = line.dash.map((length) => length * 2).join(" ");
-  const mark = document.createElementNS("http://www.w3.org/2000/svg", "svg");
-  mark.setAttribute("width", 26);
-  mark.setAttribute("height", 10);
-  mark.setAttribute("aria-hidden", "true");
-  const stroke = document.createElementNS("http://www.w3.org/2000/svg", "path");
-  const look = { stroke: legible(line.colour), "stroke-width": 3, "stroke-dasharray": dash || "none" };
-  for (const [name, value] of Object.entries({ d: "M0 5H26", ...look })) stroke.setAttribute(name, value);
-  mark.append(stroke);
+  const colour = legible(line.colour);
+  const width = line.marker ? 2 : 3;
+  mark.append(shape("path", { d: "M0 5H26", stroke: colour, "stroke-width": width, "stroke-dasharray": dash || "none" }));
+  if (line.marker) mark.append(shape("path", { d: figure.outlines[line.marker], fill: colour, transform: "translate(13 5) scale(7)" }));
   return mark;
 }
 
 function legendOf(figure) {
   const legend = element("div", { class: "legend", role: "group", "aria-label": "Lines to show" });
   for (const [name, line] of figure.named) {
-    const button = element("button", { type: "button", "aria-pressed": "true" }, swatch(line), name);
+    const button = element("button", { type: "button", "aria-pressed": "true" }, swatch(figure, line), name);
     const show = () => {
       for (const [other, item] of figure.buttons) item.setAttribute("aria-pressed", String(!figure.hidden.has(other)));
       draw(figure);
@@ -127,19 +150,21 @@ function legendOf(figure) {
     figure.buttons.set(name, button);
     legend.append(button);
   }
+  if (figure.lines.some((line) => line.diverged)) legend.append(element("span", {}, "× diverged run"));
   return legend;
 }
 
-// ---- from an image to curves, and back
+// ---- from an image to a plot, and back
 
-const HINT = "Point at a line for its arm, mean and interval. A name above hides and shows its lines; "
+const HINT = "Point at a line or a mark for its arm, mean and interval. A name above hides and shows its lines; "
   + "double-click it to see them alone. Drag to zoom, double-click to see all again.";
 
 function makeLive(source) {
   const holder = source.closest("figure");
   const still = holder.querySelector(".card");
   const figure = JSON.parse(source.textContent);
-  figure.named = new Map(figure.lines.map((line) => [line.name, line]));
+  figure.named = new Map();
+  for (const line of figure.lines) if (!figure.named.has(line.name)) figure.named.set(line.name, line);
   figure.hidden = new Set();
   figure.buttons = new Map();
   figure.plot = element("div", { class: "plot", role: "img", "aria-label": still.querySelector("img").alt });
@@ -148,7 +173,7 @@ function makeLive(source) {
   const other = element("button", { type: "button", class: "switch" }, "Show as image");
   other.addEventListener("click", () => {
     const isLive = holder.classList.toggle("curved");
-    other.textContent = isLive ? "Show as image" : "Show as curves";
+    other.textContent = isLive ? "Show as image" : "Show as plot";
     if (isLive) draw(figure);
   });
   still.before(live);
@@ -171,7 +196,7 @@ if (window.DecompressionStream && window.IntersectionObserver) {
   figures[0].plot.after(element("p", { class: "note" }, HINT));
   const again = () => {
     for (const figure of figures) {
-      for (const [name, button] of figure.buttons) button.firstChild.replaceWith(swatch(figure.named.get(name)));
+      for (const [name, button] of figure.buttons) button.firstChild.replaceWith(swatch(figure, figure.named.get(name)));
       if (figure.isDrawn && figure.plot.clientWidth) draw(figure);
     }
   };

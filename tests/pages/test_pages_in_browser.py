@@ -11,7 +11,7 @@ import fake_results
 import hydra
 import pytest
 from fake_claims import part, view, write_folder
-from fake_results import write_experiment, write_run
+from fake_results import SHIFTS, run_folder, write_csv, write_experiment, write_run
 
 from bnbench import CONFIGS, cli
 from bnbench.config.arms import arm_id, science
@@ -33,6 +33,7 @@ FIGURES = [
     {"kind": "curves", "title": "Accuracy by step", "logx": True},
     {"kind": "curves", "title": "Loss by step", "y": "val/loss", "logx": True, "logy": True},
     {"kind": "versus", "title": "Accuracy & rate", "x": "optim.lr_mult", "y": "test/accuracy"},
+    {"kind": "severity", "title": "Accuracy under shift"},
 ]
 # the least contrast of text with what is behind it, over all visible elements that have text
 CONTRAST = """() => {
@@ -59,6 +60,17 @@ CONTRAST = """() => {
 }"""
 
 
+def shifted(tree):
+    """Rows of shifts.csv: three shifts; a net with batch normalisation under two policies."""
+    policies = ("ema", "precise") if tree["norm"]["name"] == "batchnorm" else ("ema",)
+    return [
+        (shift, severity, policy, "accuracy", 0.9 - 0.01 * severity * (1 + (policy == "precise")))
+        for shift in ("blur", "contrast", "gaussian_noise")
+        for severity in range(1, 6)
+        for policy in policies
+    ]
+
+
 @pytest.fixture(scope="module")
 def results(tmp_path_factory):
     """Results of real arms with made-up runs, and a claim."""
@@ -73,6 +85,9 @@ def results(tmp_path_factory):
             for tree in trees
             for seed in range(4)
         ]
+        for tree in trees:
+            for seed in range(4):
+                write_csv(run_folder(results, tree, seed) / "shifts.csv", SHIFTS, shifted(tree))
     report = {"figures": FIGURES, "compare": [{"baseline": {"norm.name": "none"}}]}
     sides = {"treatment": {"placement": "post"}, "baseline": {"placement": "pre"}}
     report["answer"] = [{"statistic": "difference", **sides}]
@@ -348,7 +363,7 @@ def test_curves_are_drawn_when_seen_and_shown_arm_by_arm(visit):
     page = visit("experiments/one/digits/report.html")
     assert page.locator(".plot").last.locator(".main-svg").count() == 0
     plots = drawn(page)
-    assert plots.count() == 2
+    assert plots.count() == len(FIGURES)
     names = page.locator(".legend").first.get_by_role("button")
     assert names.all_inner_texts() == [
         "no norm",
@@ -373,27 +388,83 @@ def test_curves_are_drawn_when_seen_and_shown_arm_by_arm(visit):
     assert sorted(page.evaluate(visible)) == everything
 
 
-def test_hovering_says_arm_step_mean_and_interval(visit):
-    page = visit("experiments/one/digits/report.html")
-    plot = drawn(page).first
+def hover(page, figure, trace, point):
+    """Point at one point of a plot, and give what is said there."""
+    plot = page.locator(".plot").nth(figure)
     plot.scroll_into_view_if_needed()
-    place = page.evaluate("""() => {
-      const plot = document.querySelector(".plot");
-      const trace = plot.data.find((t) => t.hovertemplate && t.name.startsWith("LayerNorm"));
-      const { xaxis, yaxis } = plot._fullLayout;
-      const box = plot.getBoundingClientRect();
-      const k = trace.x.length - 4;
-      const [x, y] = [xaxis.l2p(Math.log10(trace.x[k])), yaxis.l2p(trace.y[k])];
-      return [box.x + xaxis._offset + x, box.y + yaxis._offset + y];
-    }""")
+    place = plot.evaluate(
+        """(plot, [want, k]) => {
+          const trace = plot.data.find((t) => t.hovertemplate && [t.name, t.mode].includes(want));
+          const box = plot.getBoundingClientRect();
+          const [x, y] = ["x", "y"].map((letter) => {
+            const axis = trace[`${letter}axis`].replace(letter, `${letter}axis`);
+            const { _offset, d2p } = plot._fullLayout[axis];
+            return _offset + d2p(trace[letter].at(k));
+          });
+          return [box.x + x, box.y + y];
+        }""",
+        [trace, point],
+    )
     page.mouse.move(*place)
-    label = page.locator(".hoverlayer .hovertext")
+    label = plot.locator(".hoverlayer .hovertext")
     label.wait_for()
-    text = label.text_content()
-    assert re.search(r"mlp-\w+-\w+-[0-9a-f]{8}", text)
-    assert re.search(r"training step 32", text)
-    assert re.search(r"validation accuracy \(%\) [\d.]+ \[[\d.]+, [\d.]+\]", text)
-    assert re.search(r"n = [34] seeds", text)
+    inside, own = label.locator("text.nums").bounding_box(), plot.bounding_box()
+    assert own["x"] <= inside["x"]
+    assert inside["x"] + inside["width"] <= own["x"] + own["width"]
+    return label.text_content()
+
+
+@pytest.mark.parametrize("width", [1280, 400])
+def test_hovering_says_arm_place_mean_and_interval(visit, width):
+    page = visit("experiments/one/digits/report.html", width=width)
+    drawn(page)
+    measured = r" \(%\) ?[\d.]+ \[[\d.]+, [\d.]+\]n = [34] seeds"
+    arm = r"mlp-\w+-\w+-[0-9a-f]{8}"
+    text = hover(page, 0, "LayerNorm · before activation", -4)
+    assert re.search(rf"LayerNorm.*{arm}training step 32validation accuracy{measured}", text)
+    text = hover(page, 2, "LayerNorm · before activation", 0)
+    assert re.search(rf"LayerNorm.*{arm}learning rate multiplier 1test accuracy{measured}", text)
+    text = hover(page, 3, "BatchNorm · statistics precise · before activation", 2)
+    assert re.search(rf"BatchNorm.*{arm}severity of the shift 2test accuracy{measured}", text)
+    text = hover(page, 2, "markers", 0)
+    assert re.search(
+        rf"no norm{arm}learning .* 1test accuracy \(%\) ?not finiteseed 3, diverged", text
+    )
+
+
+@pytest.mark.parametrize("width", [1280, 400])
+def test_labels_of_plots_are_neither_cut_nor_over_each_other(visit, width):
+    page = visit("experiments/one/digits/report.html", width=width)
+    for plot in drawn(page).all():
+        troubles = plot.evaluate("""(plot) => {
+          const outer = plot.getBoundingClientRect();
+          const labels = ".xtick text, .ytick text, .annotation, .g-xtitle, .g-ytitle";
+          const texts = [...plot.querySelectorAll(labels)].filter((item) => item.textContent);
+          const boxes = texts.map((item) => item.getBoundingClientRect());
+          const over = (a, b) => Math.min(a.right, b.right) - Math.max(a.left, b.left) > 1
+            && Math.min(a.bottom, b.bottom) - Math.max(a.top, b.top) > 1;
+          const isOut = (a) => a.left < outer.left || a.right > outer.right
+            || a.top < outer.top || a.bottom > outer.bottom;
+          return texts.filter((_, k) => isOut(boxes[k])
+            || boxes.slice(k + 1).some((other) => over(boxes[k], other)))
+            .map((item) => item.textContent);
+        }""")
+        assert troubles == []
+    titles = [box.bounding_box() for box in page.locator(".plot").last.locator(".annotation").all()]
+    assert len(titles) == 3
+    sides = {round(box["x"] + box["width"] / 2) for box in titles}
+    assert max(sides) - min(sides) < 3 if width == 400 else len(sides) == 3
+    assert len({round(box["y"]) for box in titles}) == (3 if width == 400 else 1)
+
+
+@pytest.mark.parametrize("script", [True, False])
+def test_an_image_is_as_wide_as_a_phone(visit, script):
+    page = visit("experiments/one/digits/report.html", width=400, script=script)
+    for button in page.locator(".switch").all():
+        button.click()
+    for card in page.locator(".card").all():
+        assert card.evaluate("(card) => card.scrollWidth - card.clientWidth") == 0
+        assert card.locator("img").bounding_box()["width"] > 330
 
 
 def test_curves_give_way_to_the_image_on_demand_and_on_paper(visit):
@@ -404,7 +475,7 @@ def test_curves_give_way_to_the_image_on_demand_and_on_paper(visit):
     assert (image.is_visible(), plot.is_visible()) == (False, True)
     figure.get_by_role("button", name="Show as image").press("Enter")
     assert (image.is_visible(), plot.is_visible()) == (True, False)
-    figure.get_by_role("button", name="Show as curves").press("Enter")
+    figure.get_by_role("button", name="Show as plot").press("Enter")
     assert (image.is_visible(), plot.is_visible()) == (False, True)
     page.emulate_media(media="print")
     assert (image.is_visible(), plot.is_visible()) == (True, False)
@@ -413,7 +484,7 @@ def test_curves_give_way_to_the_image_on_demand_and_on_paper(visit):
 def test_without_scripts_it_is_a_page_of_tables_and_images(visit):
     page = visit(script=False)
     assert all(image.is_visible() for image in page.locator("img").all())
-    assert page.locator("img").count() == 3
+    assert page.locator("img").count() == len(FIGURES)
     assert arms(page).locator("tbody tr").count() == 4
     assert page.locator("button, input").count() == 0
 
