@@ -302,7 +302,7 @@ def test_nothing_is_cut_off_on_paper(visit, path):
       return box.width && box.right > 794;
     }).length"""
     assert page.evaluate(cut) == 0
-    assert page.locator("details.guide p").is_visible()
+    assert page.locator("main details.guide p").is_visible()
 
 
 def test_the_answer_comes_first_and_the_guide_is_folded(visit):
@@ -310,7 +310,7 @@ def test_the_answer_comes_first_and_the_guide_is_folded(visit):
     first = page.locator("main article .lead").first.bounding_box()["y"]
     assert first < page.locator("main article figure").first.bounding_box()["y"]
     assert first < page.locator("main article table.sortable").first.bounding_box()["y"]
-    guide = page.locator("details.guide")
+    guide = page.locator("main details.guide")
     assert not guide.locator("p").is_visible()
     guide.locator("summary").press("Enter")
     assert guide.locator("p").is_visible()
