@@ -160,7 +160,7 @@ def test_sigmoid(told):
         greatest = {}
         for norm in ("batchnorm", "none"):
             own = {"model__name": "sigmoid_mlp", "norm__name": norm, "optim__lr_mult": mult}
-            runs = {k: rows("sigmoid", model__depth=f"[{k}]", **own) for k in (3, 6, 10)}
+            runs = {k: rows("sigmoid", model__depth=str([1] * k), **own) for k in (3, 6, 10)}
             deep = [k for k, found in runs.items() if all(trained(found))]
             greatest[norm] = max(deep, default="none")
         words = f"{greatest['batchnorm']} with BatchNorm and {greatest['none']} without a norm"
