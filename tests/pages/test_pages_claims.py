@@ -204,13 +204,13 @@ def test_text_from_outside_is_escaped(results):
 
 
 @pytest.mark.slow
-def test_the_report_over_everything_begins_with_the_claims(results, folder):
+def test_the_report_over_everything_ends_with_the_claims(results, folder):
     write_experiment(results, "one", [write_run(results, config(), 0)])
     before = Page(write_report(results).page)
     assert "Claims" not in before.text  # judged, but without a page to lead to
     written(folder)
     page = Page(write_report(results).page)
-    assert page.text.index(TALLY) < page.text.index("How to read this")
+    assert page.text.index(TALLY) > page.text.index("How to read this")
     assert "claims/digits/report.html#C1" in page.links
     assert list(scoreboard(page)) == ["C1", "C2", "C3", "P4", "E1"]
     for link in page.links:
