@@ -30,11 +30,10 @@ from bnbench.request.preflight import check_base, check_request
 from bnbench.request.provenance import RequestSource
 from bnbench.request.refusal import REFUSED, allowed, one_line
 from bnbench.request.tuning import RatePlan, plan
-from bnbench.tracking.experiment_dir import FITTING, fits
+from bnbench.tracking.experiment_dir import ADHOC, FITTING, fits
 from bnbench.tracking.wandb_environment import asked, asked_mode, check_server
 
 KEEPING = [SaveWeights.never, SaveWeights.auto, SaveWeights.always]  # the later keeps more
-ADHOC = "adhoc"  # the name of a sweep that no experiment names
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from bnbench.analysis.answers import Answer, AnswerRow, Side, is_time
 from bnbench.config.labels import is_accuracy, level_label, name_label, side_label, value_label
 from bnbench.config.schema import AnswerConfig, Statistic
 from bnbench.drawing.style import NORM_COLOURS, OTHER_NORM
+from bnbench.pages.answer_text import GLUED
 
 MOST = 24  # rows of a picture; a longer one is no small picture
 COLOURS = ("#0072b2", "#767676")  # of a treatment and its baseline that are no norms
@@ -24,7 +25,8 @@ def answer_view(answer: Answer) -> dict[str, Any]:
             treatment and baseline stand from 0 to 100 (None for nowhere), with their numbers.
     """
     told = tell(answer)
-    return {"lead": told.lead, "findings": told.findings, "picture": _picture(answer)}
+    findings = [[GLUED.sub("\xa0", part) for part in parts] for parts in told.findings]
+    return {"lead": told.lead, "findings": findings, "picture": _picture(answer)}
 
 
 def _picture(answer: Answer) -> dict[str, Any] | None:

@@ -17,6 +17,7 @@ from bnbench.analysis.best import best_arm
 from bnbench.analysis.load import ExperimentData, finished, load
 from bnbench.analysis.verdicts import FACTS, read_claims, read_judged
 from bnbench.config.labels import escaped, ranges_label, value_label
+from bnbench.config.quoting import make
 from bnbench.config.report import declared_report
 from bnbench.config.schema import Figure, FigureKind
 from bnbench.drawing.plots import draw
@@ -28,7 +29,7 @@ from bnbench.pages.claims_markdown import write_markdown
 from bnbench.pages.render import kept_picture, picture, render
 from bnbench.pages.runs import run_details
 from bnbench.pages.up_to_date import Report, unless_known
-from bnbench.tracking.experiment_dir import schema_note, survey, write_runs
+from bnbench.tracking.experiment_dir import ADHOC, schema_note, survey, write_runs
 from bnbench.tracking.stored import DEPTH, check_folder
 from bnbench.tracking.whole_files import write_whole
 
@@ -125,7 +126,9 @@ def _heading(name: str, data: str) -> dict[str, Any]:
     """What the template says about any experiment."""
     folder = f"experiments/{name}/{data}/"
     links = {"folder": folder, "page": f"{folder}report.html", "root": ""}
+    again = make("sweep", EXP=name, DATA="" if data == "digits" else data)
     told = {"name": name, "data": data, "question": "", "problem": None}
+    told["again"] = None if name == ADHOC else again
     return {"id": f"{name}-{data}", **told, **links}
 
 

@@ -8,12 +8,12 @@ from rich.text import Text
 
 from bnbench.analysis.stats import MIN_SEEDS
 from bnbench.analysis.summary import ExperimentSummary, summarise
-from bnbench.cli import ADHOC, Experiment, Request
+from bnbench.cli import Experiment, Request
 from bnbench.config.quoting import command, elsewhere, make, shown_path
 from bnbench.config.schema import Augment, Schedule, TrackMode
 from bnbench.pages.answer_text import show_answers
 from bnbench.request.refusal import print_error
-from bnbench.tracking.experiment_dir import experiment_path
+from bnbench.tracking.experiment_dir import ADHOC, experiment_path
 
 PYTHON = ".venv/bin/python"
 VARIABLES = {"experiment": "EXP", "data": "DATA", "seeds": "SEEDS"}  # of make

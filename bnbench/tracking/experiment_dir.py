@@ -34,6 +34,7 @@ from bnbench.tracking.stored import (
 )
 from bnbench.tracking.whole_files import checksum, read_object, write_whole
 
+ADHOC = "adhoc"  # the name of a sweep that no experiment names
 LONGEST = 120  # characters of the name of an experiment
 FITTING = f"a name of one line in UTF-8, of at most {LONGEST} characters"
 
