@@ -15,6 +15,8 @@ COLUMNS = {
     "samples": "training samples seen",
     "norm.name": "norm",
     "model.name": "model",
+    "model.widths": "widths",
+    "model.depth": "depth",
     "optim.name": "optimiser",
     "optim.base_lr": "base learning rate",
     "optim.lr": "learning rate",
