@@ -19,6 +19,7 @@ from bnbench.config.labels import (
     is_had,
     level_label,
     name_label,
+    telling,
     value_label,
 )
 from bnbench.drawing.style import NORM_COLOURS, OTHER_NORM, ordered
@@ -168,11 +169,9 @@ def _varying(settings: pd.DataFrame) -> list[str]:
 
 
 def _told(settings: pd.DataFrame) -> pd.DataFrame:
-    """The settings that tell arms apart: names that vary, and what varies within a model."""
-    had = settings.assign(placement=settings["placement"].replace("none", np.nan))
-    names = [column for column in FIRST if had[column].nunique() > 1]
-    told = [*names, *_varying(settings)]
-    return settings[told or list(FIRST)]
+    """The settings that tell arms apart."""
+    arms = {str(arm): {str(key): own[key] for key in own.index} for arm, own in settings.iterrows()}
+    return settings[telling(arms)]
 
 
 def _name(settings: pd.Series) -> str:

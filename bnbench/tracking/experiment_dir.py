@@ -293,7 +293,9 @@ def outcome(folder: RunFolder, shifts: Collection[str] = ()) -> dict[str, Any]:
         **{key: summary[key] for key in ("steps", "samples", "seconds", "parameters")},
         **{
             shift_key(shift, severity, policy, metric): float(value)
-            for shift, severity, policy, metric, value in read_shifts(folder, summary)
+            for shift, severity, policy, metric, value in (
+                read_shifts(folder, summary) if shifts else ()
+            )
             if f"{shift}-{severity}" in shifts
         },
     }
