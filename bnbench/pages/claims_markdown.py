@@ -176,8 +176,9 @@ def _disagreement(told: Mapping[str, Any]) -> list[str]:
 
 def _side(side: Mapping[str, Any], anchor: str) -> str:
     weak = ", underpowered" if side["underpowered"] else ""
-    numbers = f"{side['estimate']}; to confirm: {side['sesoi']}; n = {side['n']}"
-    return f"[{verdict_label(side['verdict'])}](#{anchor}){weak}<br>{plain(numbers)}"
+    numbers = plain(f"{side['estimate']}; to confirm: {side['sesoi']}")
+    verdict = f"[{verdict_label(side['verdict'])}](#{anchor}){weak}"
+    return f"{verdict}<br>{numbers}; n&nbsp;=&nbsp;{plain(str(side['n']))}"
 
 
 def _anchor(*words: str) -> str:
