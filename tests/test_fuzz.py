@@ -163,7 +163,7 @@ def configs(copied):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("number", [40])
+@pytest.mark.parametrize("number", [28])
 def test_damaged_yaml_is_named_in_the_line_or_harmless(fuzz, folder, copied, number, monkeypatch):
     # the images that files of on_data/ are for; a request is refused without them, whatever it says
     monkeypatch.setattr("bnbench.request.preflight.missing_files", lambda *_: None)

@@ -17,8 +17,8 @@ def test_mutated_results_folders_are_data(tmp_path, monkeypatch):
     mutate = importlib.util.module_from_spec(specification)
     monkeypatch.setitem(sys.modules, "mutate", mutate)
     specification.loader.exec_module(mutate)
-    tally = mutate.run(tmp_path, examples=range(40), seed=13)
+    tally = mutate.run(tmp_path, examples=range(24), seed=13)
     assert tally.breaches == []
-    assert tally.examples == 40
-    assert tally.exits["report 1"] > 8  # most mutations are seen
-    assert tally.exits["report 0"] > 8  # and many are no harm
+    assert tally.examples == 24
+    assert tally.exits["report 1"] > 4  # most mutations are seen
+    assert tally.exits["report 0"] > 4  # and many are no harm

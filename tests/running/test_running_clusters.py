@@ -260,6 +260,15 @@ def training(tmp_path):
     return [path for path in begun if not (path.parent / "summary.json").exists()]
 
 
+def trainer(curve):
+    """The process that has a curve open."""
+    for file in Path("/proc").glob("[0-9]*/fd/*"):
+        with suppress(OSError):
+            if file.readlink() == curve:
+                return int(file.parts[2])
+    raise AssertionError(f"nobody trains {curve}")
+
+
 def wait_for(condition, process):
     deadline = time.monotonic() + PATIENCE
     while not condition():
@@ -292,7 +301,12 @@ def test_a_node_of_a_ray_cluster_that_dies_costs_no_run(cluster, tmp_path):
     address, nodes = cluster()
     where = ["hydra/launcher=ray", f"hydra.launcher.ray.init.address={address}"]
     process = sweep(tmp_path, *arguments, *where)
+    # a node may take longer to begin than the other takes for its job, which is held until then
+    wait_for(lambda: training(tmp_path), process)
+    first = trainer(training(tmp_path)[0])
+    os.kill(first, signal.SIGSTOP)
     wait_for(lambda: len(training(tmp_path)) == 2, process)
+    os.kill(first, signal.SIGCONT)
     print("kill", file=nodes.stdin, flush=True)
     assert nodes.stdout.readline() == "killed\n"
     output, errors = process.communicate()
