@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Callable, Collection, Iterator
 from contextlib import closing, suppress
 from dataclasses import dataclass
-from functools import cache, partial
+from functools import lru_cache, partial
 from io import BytesIO
 from pathlib import Path
 from statistics import fmean
@@ -205,8 +205,14 @@ def train_run(
 def build(recipe: Recipe, seed: int) -> Run:
     """Build the untrained net of a run, its weights drawn from the seed, and load its data."""
     device = device_of(recipe)
+    drawn_from = seed if recipe.split_seed is None else recipe.split_seed
     dataset, splits = prepared(
-        recipe.data, recipe.data_root, recipe.split_seed, recipe.train_images, device
+        recipe.data,
+        recipe.data_root,
+        drawn_from,
+        recipe.train_images,
+        device,
+        stratified=recipe.split_seed is None,
     )
     return assemble(recipe, seed, device, dataset, splits)
 
@@ -222,12 +228,18 @@ def device_name(device: torch.device) -> str:
     return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
 
 
-@cache
+@lru_cache(maxsize=2)  # of runs with splits of their own, only the last ones are kept in memory
 def prepared(
-    name: str, root: Path, split_seed: int, train_images: int | None, device: torch.device
+    name: str,
+    root: Path,
+    split_seed: int,
+    train_images: int | None,
+    device: torch.device,
+    *,
+    stratified: bool,
 ) -> tuple[Dataset, dict[str, Images]]:
-    """A data set and its normalised splits on the device; loaded once per process."""
-    dataset = load(name, root, split_seed, train_images)
+    """A data set and its normalised splits on the device; kept for the next run."""
+    dataset = load(name, root, split_seed, train_images, stratified=stratified)
     splits = {
         split: (normalised(dataset, images, device), labels.to(device))
         for split, (images, labels) in (

@@ -23,6 +23,7 @@ from bnbench.config.arms import arm_id, flatten, science
 from bnbench.config.points import SUBSET
 from bnbench.config.recipe import resolve
 from bnbench.config.schema import PROBED, Probe
+from bnbench.data.datasets import load
 from bnbench.data.fingerprint import tensor_digest
 from bnbench.models import freeze
 from bnbench.norms.population import POLICIES
@@ -376,6 +377,27 @@ def test_fingerprints_are_equal_where_arms_share_and_only_there(read, model):
         config = only(read(*one_step, change))
         other = summary(trained(config, config.seeds[0]))["fingerprint"]
         assert {key for key in other if other[key] != prints[0][key]} == differing, change
+
+
+def test_runs_draw_their_splits_from_their_seeds_where_asked_and_arms_share_them(read):
+    """Training, validation and test images, and the shifts of these, are others for each seed."""
+    asked = [*CSV, "train.steps=1", "data.split_seed=per_seed", "seeds=[3,4]", "shift=invert"]
+    request = read(*asked, "norm=none,batchnorm", "shift.severities=[1]", multirun=True)
+    prints = []
+    for arm in request.arms.values():
+        assert arm.config.data.split_seed == "per_seed"
+        for seed in (3, 4):
+            path = trained(arm.config, seed)
+            prints.append(summary(path)["fingerprint"]["splits"])
+            run = build(resolve(arm.config), seed)
+            drawn = load("digits", Path(), seed, stratified=True)
+            assert drawn.fingerprint["splits"] == prints[-1]
+            assert torch.equal(run.dataset.test.images, drawn.test.images)
+            images, labels = run.splits["test"]
+            assert torch.equal(images, drawn.normalise(drawn.test.images))
+            assert torch.equal(labels, drawn.test.labels)
+    assert prints[:2] == prints[2:]
+    assert prints[0] != prints[1]
 
 
 def test_the_fingerprint_is_of_what_training_starts_from(read):

@@ -26,6 +26,7 @@ COLUMNS = {
     "train.trainable": "trained parameters",
     "policy": "statistics",
     "data.batches": "batches",
+    "data.split_seed": "split of the images",
     "model.activation": "activation",
     "model.dropout": "dropout",
     "model.init": "initial weights",
@@ -107,6 +108,7 @@ NAMES: dict[str, dict[Any, str]] = {  # values whose names in the configuration 
     "optim.lr_scaling": {"none": "fixed", "linear": "∝ batch", "sqrt": "∝ √batch"},
     "placement": {"pre": "before activation", "post": "after activation"},
     "train.trainable": {ABSENT: "all", "norm": "norms"},
+    "data.split_seed": {"per_seed": "of each seed"},
     "shift": {"gaussian_noise": "Gaussian noise", "class_sorted": "sorted by class"},
     "policy": {
         "ema": "EMA",

@@ -13,7 +13,7 @@ from bnbench.config.arms import (
     science,
 )
 from bnbench.config.points import Scope, evaluation_points, scopes
-from bnbench.config.schema import Config, PolicyPoints, SaveWeights, TrackMode
+from bnbench.config.schema import PER_SEED, Config, PolicyPoints, SaveWeights, TrackMode
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Recipe:
     device: str  # `cpu`, `cuda` or `auto`
     data: str  # the name of the data set, whose files lie in `data_root`
     data_root: Path
-    split_seed: int  # what the split into training, validation and test images is drawn from
+    split_seed: int | None  # what the splits are drawn from; None for the seed of each run
     train_images: int | None  # how many training images are kept; None for all
     batches: str  # how images are put into batches: see `data.batches.batch_indices`
     augment: str  # the random change of a batch's images, or `none`
@@ -82,7 +82,7 @@ def resolve(config: Config) -> Recipe:
         device=config.device,
         data=data.name,
         data_root=Path(data.root),
-        split_seed=data.split_seed,
+        split_seed=None if data.split_seed == PER_SEED else int(data.split_seed),
         train_images=data.train_images,
         batches=data.batches,
         augment=data.augment,

@@ -27,6 +27,7 @@ DATA_SHAPES = {  # channels, height, width
     "synthetic": (1, 32, 32),
 }
 NUM_CLASSES = 10  # of every data set above
+PER_SEED = "per_seed"  # each run draws its splits, test images too, from its own seed
 TUNED_BATCH = 64  # the batch size at which base_lr is tuned and lr_scaling is 1
 MARKS = INTERRUPTED, FAILED = "interrupted", "failed"  # tags of W&B runs that are not done
 
@@ -224,7 +225,7 @@ class DataConfig:
 
     name: DataName = MISSING
     root: str = MISSING
-    split_seed: int = MISSING
+    split_seed: int | str = MISSING  # a seed, or `PER_SEED`
     train_images: int | None = MISSING  # how many to train on, from the first on; null for all
     augment: Augment = MISSING
     batches: Batches = MISSING

@@ -1,12 +1,12 @@
-"""The data sets as whole tensors in memory, split once and for all by a seed of their own.
+"""The data sets as whole tensors in memory, split by a seed.
 
 digits: Alpaydin & Kaynak (1998), as in scikit-learn; fashion_mnist: Xiao et al. (2017); mnist:
 LeCun et al. (1998); cifar10: Krizhevsky (2009); synthetic: made here, for tests and smoke runs.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import cache, cached_property, partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -84,16 +84,19 @@ def from_files(name: str, root: Path) -> tuple[Tensor, Tensor]:
 
 
 def digits(root: Path) -> tuple[Tensor, Tensor]:
-    """Load 1,797 handwritten digits of 8×8 pixels and 17 grey levels; comes with scikit-learn.
+    """Load 1,797 handwritten digits of 8×8 pixels and 17 grey levels; comes with scikit-learn."""
+    table = _digits_table()
+    return (table[:, :-1] / 16).float().view(-1, 1, 8, 8), table[:, -1].long()
 
-    Its file is read here: importing scikit-learn would take as long as importing torch.
-    """
+
+@cache  # it takes a tenth of a second, and runs with splits of their own ask for it each time
+def _digits_table() -> Tensor:
+    """Read the file of the digits: importing scikit-learn takes as long as importing torch."""
     scikit_learn = find_spec("sklearn")
     assert scikit_learn
     assert scikit_learn.origin
     file = Path(scikit_learn.origin).parent / "datasets" / "data" / "digits.csv.gz"
-    table = torch.from_numpy(np.loadtxt(file, delimiter=","))
-    return (table[:, :-1] / 16).float().view(-1, 1, 8, 8), table[:, -1].long()
+    return torch.from_numpy(np.loadtxt(file, delimiter=","))
 
 
 def synthetic(root: Path) -> tuple[Tensor, Tensor]:
@@ -119,18 +122,27 @@ DATASETS: dict[str, Callable[[Path], tuple[Tensor, Tensor]]] = {
 }
 
 
-def load(name: str, root: Path, split_seed: int, train_images: int | None = None) -> Dataset:
+def load(
+    name: str,
+    root: Path,
+    split_seed: int,
+    train_images: int | None = None,
+    *,
+    stratified: bool = False,
+) -> Dataset:
     """Load a data set and split it; the same seed always gives the same split.
 
-    An official test set is kept as it is and the rest is permuted into training and validation;
-    where there is none (digits, synthetic), all of it is permuted into the three splits.
+    An official test set is kept as it is and the rest is drawn into training and validation; where
+    there is none (digits, synthetic), all of it is drawn into the three splits.
 
     Args:
         name: a key of `DATASETS`.
         root: the folder that holds the data sets kept in files.
-        split_seed: the seed of the split, apart from the seeds of runs.
+        split_seed: the seed of the split.
         train_images: how many of the training images to keep, the first of them; None for all. The
             other splits are the same, and the kept images give mean and deviation.
+        stratified: whether each class has its share of every split (`stratified_splits`), instead
+            of as many images as a permutation of all gives it.
 
     Returns:
         The data set; sizes are those of `bnbench.config.schema.DATA_SIZES`.
@@ -147,15 +159,47 @@ def load(name: str, root: Path, split_seed: int, train_images: int | None = None
         raise ValueError(f"unknown data set {name!r}; known are {', '.join(DATASETS)}")
     pixels, labels = DATASETS[name](root)
     sizes = DATA_SIZES[name]
-    num_free = len(labels) - (sizes[-1] if name in FILES else 0)
+    free = list(sizes[:-1] if name in FILES else sizes)  # the sizes of the splits that are drawn
     generator = torch.Generator().manual_seed(derive_seed(split_seed, "split"))
-    order = torch.cat(
-        [torch.randperm(num_free, generator=generator), torch.arange(num_free, len(labels))]
-    )
+    if stratified:
+        drawn = stratified_splits(labels[: sum(free)], free, generator)
+    else:
+        drawn = torch.randperm(sum(free), generator=generator).split(free)
+    order = torch.cat([*drawn, torch.arange(sum(free), len(labels))])
     train, val, test = (Split(raw(pixels[i]), labels[i]) for i in order.split(list(sizes)))
     train = Split(*(part[:train_images] for part in train))
     std, mean = torch.std_mean(train.images, dim=(0, 2, 3), correction=0)
     return Dataset(train, val, test, NUM_CLASSES, mean, std, mirrored=name in MIRRORED)
+
+
+def stratified_splits(
+    labels: Tensor, sizes: Sequence[int], generator: torch.Generator
+) -> list[Tensor]:
+    """Draw disjoint splits at random, of each of which every class has its share.
+
+    Images are put in order by class, at random within a class, and every k-th is drawn from a
+    random start on (systematic sampling): every image is as likely as any other, and a class is
+    within one image of its share of those that were left.
+
+    Args:
+        labels: (N,).
+        sizes: of the splits; they add up to N.
+        generator: what they are drawn from.
+
+    Returns:
+        The indices of each split's images, in random order.
+    """
+    order = torch.randperm(len(labels), generator=generator)
+    left = order[labels[order].argsort(stable=True)]
+    splits: list[Tensor] = []
+    for size in reversed(sizes):
+        start = torch.rand((), dtype=torch.float64, generator=generator)
+        places = ((torch.arange(size) + start) * len(left) / max(1, size)).long()
+        is_drawn = torch.zeros(len(left), dtype=torch.bool)
+        is_drawn[places] = True
+        splits.append(left[is_drawn][torch.randperm(size, generator=generator)])
+        left = left[~is_drawn]
+    return splits[::-1]
 
 
 def raw(pixels: Tensor) -> Tensor:

@@ -3,10 +3,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from sklearn.datasets import load_digits
 
 from bnbench.config.schema import DATA_SHAPES, DATA_SIZES, NUM_CLASSES
-from bnbench.data.datasets import DATASETS, Dataset, load
+from bnbench.data.datasets import DATASETS, Dataset, load, stratified_splits
 from bnbench.data.files import FILES, DataError
 
 EMBEDDED = sorted(DATA_SIZES.keys() - FILES.keys())
@@ -83,6 +85,54 @@ def test_the_official_test_set_is_kept(name, small, small_root):
     assert rows(images, labels) == rows(expected, small.labels)
     assert not np.array_equal(labels, small.labels)  # the rest is permuted
     assert dataset.mirrored == (name != "mnist")
+
+
+@given(
+    counts=st.lists(st.integers(0, 40), min_size=1, max_size=5),
+    shares=st.lists(st.integers(0, 9), min_size=2, max_size=4).filter(any),
+    seed=st.integers(0, 99),
+)
+def test_stratified_splits_hold_each_image_once_and_each_class_in_its_share(counts, shares, seed):
+    labels = torch.repeat_interleave(torch.arange(len(counts)), torch.tensor(counts))
+    labels = labels[torch.randperm(len(labels), generator=torch.Generator().manual_seed(seed))]
+    sizes = [len(labels) * share // sum(shares) for share in shares]
+    sizes[0] += len(labels) - sum(sizes)
+    splits = stratified_splits(labels, sizes, torch.Generator().manual_seed(seed))
+    assert [len(split) for split in splits] == sizes
+    assert sorted(torch.cat(splits).tolist()) == list(range(len(labels)))
+    left = torch.tensor(counts)  # the last split is drawn first, of all
+    for split in reversed(splits):
+        share = left * len(split) / max(1, left.sum())
+        drawn = labels[split].bincount(minlength=len(counts))
+        assert (drawn - share).abs().max() < 1 + 1e-6
+        left = left - drawn
+
+
+def test_every_image_is_as_likely_in_a_stratified_split_and_in_any_place_of_it():
+    labels = torch.arange(30) % 3
+    draws = torch.Generator().manual_seed(0)
+    splits = [stratified_splits(labels, (20, 5, 5), draws) for _ in range(1000)]
+    for number, size in ((0, 20), (1, 5), (2, 5)):
+        drawn = torch.stack([split[number] for split in splits])
+        # binomial counts: six standard deviations
+        assert (drawn.flatten().bincount(minlength=30) - 1000 * size / 30).abs().max() < 6 * 15
+        first = drawn[:, 0].bincount(minlength=30)
+        assert (first - 1000 / 30).abs().max() < 6 * 5.7
+
+
+def test_a_stratified_split_is_a_function_of_its_seed_and_keeps_an_official_test_set(small_root):
+    first, again, other = (load("digits", Path(), s, stratified=True) for s in (3, 3, 4))
+    assert first.fingerprint == again.fingerprint != other.fingerprint
+    assert first.fingerprint["overlap"] == 0
+    assert first.fingerprint["splits"] != load("digits", Path(), 3).fingerprint["splits"]
+    assert (
+        tuple(map(len, (first.train.labels, first.val.labels, first.test.labels)))
+        == (DATA_SIZES["digits"])
+    )
+    assert rows(*everything(first)) == rows(*everything(other))
+    drawn, plain = (load("mnist", small_root, 0, stratified=s) for s in (True, False))
+    assert torch.equal(drawn.test.images, plain.test.images)
+    assert not torch.equal(drawn.val.images, plain.val.images)
 
 
 def test_normalised_training_images_have_mean_0_and_variance_1(small_root):
