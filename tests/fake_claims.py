@@ -9,10 +9,11 @@ from bnbench.analysis.verdicts import ClaimView, PartView, write_views
 
 EXACT = ["part", "statistic", "estimate", "direction", "bound"]
 NUMBERS = ["estimate", "ci_low", "ci_high", "ci_level", "n", "sesoi_low", "sesoi_high"]
-SCOREBOARD = ["claim", "verdict", "statistic", *NUMBERS]
-SCOREBOARD += ["p_holm", "powered", "experiment", "command"]
+SCOREBOARD = ["claim", "verdict", "distance", "statistic", *NUMBERS]
+SCOREBOARD += ["p_holm", "power", "experiment", "command"]
 PARTS = ["claim", "part", "role", "statistic", *NUMBERS]
-PARTS += ["p_confirm", "p_refute", "detectable", "censored", "verdict"]
+P = ["p_confirmed", "p_contrary", "p_smaller", "p_none"]
+PARTS += [*P, "detectable", "censored", "verdict"]
 EVIDENCE = ["part", "role", "seed", "value", "treatment", "baseline"]
 EVIDENCE += ["treatment_arm", "baseline_arm", "bound"]
 EVIL = "<script>alert('&')</script> [red]"
@@ -38,8 +39,8 @@ def part(
         "row": {
             "part": name, "role": role, "statistic": statistic, "estimate": estimate,
             "ci_low": low, "ci_high": high, "ci_level": level, "n": n, "sesoi_low": sesoi[0],
-            "sesoi_high": sesoi[1], "p_confirm": 0.0004 if verdict == "confirmed" else 0.31,
-            "p_refute": 0.0002 if verdict == "refuted" else 0.4, "detectable": 0.8,
+            "sesoi_high": sesoi[1], "p_confirmed": 0.0004 if verdict == "confirmed" else 0.31,
+            "p_contrary": 0.0002 if verdict == "contrary" else 0.4, "detectable": 0.8,
             "censored": len([b for b in bounds if b]), "verdict": verdict,
         },
     }  # fmt: skip
@@ -48,13 +49,13 @@ def part(
 def write_folder(folder: Path, claims) -> list[ClaimView]:
     """Write scoreboard.csv, parts.csv, evidence/ and claims.json.
 
-    Each claim is (view, verdict, parts, powered); its parts are those of `part`, or for an exact
+    Each claim is (view, verdict, parts, power); its parts are those of `part`, or for an exact
     claim rows of (part, statistic, estimate, direction, bound).
     """
     (folder / "evidence").mkdir(parents=True, exist_ok=True)
     scoreboard, parts, views = [], [], []
-    for view, verdict, given, powered in claims:
-        row = {"claim": view.id, "verdict": verdict, "powered": powered}
+    for view, verdict, given, power in claims:
+        row = {"claim": view.id, "verdict": verdict, "power": power}
         row |= {"experiment": f"claim_{view.id}", "command": f"make claims ARGS={view.id}"}
         if given and isinstance(given[0], tuple):
             table = pd.DataFrame(given, columns=EXACT)
@@ -67,7 +68,9 @@ def write_folder(folder: Path, claims) -> list[ClaimView]:
             head = (of_verdict or [given[0]["row"]])[0]
             row |= {key: head[key] for key in SCOREBOARD if key in head and key != "verdict"}
             row["statistic"] = f"{head['part']}: {head['statistic']}"
-            row["p_holm"] = 0.0012 if verdict != "inconclusive" else 0.31
+            row["p_holm"] = 0.0012 if verdict != "undecided" else 0.31
+            limits = [limit for limit in (head["sesoi_low"], head["sesoi_high"]) if limit]
+            row["distance"] = min((abs(row["estimate"] - b) for b in limits), default=None)
             parts += [{"claim": view.id} | one["row"] for one in given]
             evidence = [
                 (
@@ -106,9 +109,9 @@ def view(name, family="Convergence", **words) -> ClaimView:
 
 
 def five_claims(path: Path) -> Path:
-    """Write five claims: exact, confirmed, refuted by its second part, underpowered, not run."""
+    """Write five claims: exact, confirmed, contrary by its second part, underpowered, not run."""
     claims = [
-        (view("E1", "Exact"), "confirmed", [("y", "largest error", 4.03e-16, "<=", 1e-10)], ""),
+        (view("E1", "Exact"), "confirmed", [("y", "largest error", 4.03e-16, "<=", 1e-10)], None),
         (
             view("C1", traps=("A trap.",), caveats=("A caveat.",)),
             "confirmed",
@@ -117,20 +120,20 @@ def five_claims(path: Path) -> Path:
                     "a", "confirmed", 0.9, ratio=True, sesoi=(1.5, None), statistic="ratio of steps"
                 )
             ],
-            True,
+            0.95,
         ),
         (
             view("C2"),
-            "refuted",
+            "contrary",
             [
                 part("first", "confirmed", 3.0, sesoi=(1, None), unit="pp"),
-                part("second", "refuted", -3.0, sesoi=(1, None), unit="pp", label="Second"),
+                part("second", "contrary", -3.0, sesoi=(1, None), unit="pp", label="Second"),
                 part("beside", "", 0.4, role="reading", unit="pp"),
             ],
-            False,  # which says nothing of a claim that is decided
+            0.4,  # which says nothing of a claim that is decided
         ),
-        (view("C3"), "inconclusive", [part("a", "inconclusive", 0.2, sesoi=(1, None))], False),
-        (view("P4", "Placement", reason="it needs a GPU."), "not run here", [], ""),
+        (view("C3"), "undecided", [part("a", "undecided", 0.2, sesoi=(1, None))], 0.4),
+        (view("P4", "Placement", reason="it needs a GPU."), "not run here", [], None),
     ]
     write_folder(path, claims)
     return path

@@ -75,7 +75,7 @@ def claim(folder: Path) -> None:
         part("a", "confirmed", 0.9, ratio=True, sesoi=(1.5, None)),
         part("b", "confirmed", 2.0, unit="pp"),
     ]
-    write_folder(folder, [(ClaimView("C1", "F", "BN helps.", "X"), "confirmed", parts, True)])
+    write_folder(folder, [(ClaimView("C1", "F", "BN helps.", "X"), "confirmed", parts, 0.9)])
     style.save(forest(read_claims(folder)[0]).canvas, folder / "C1")
 
 

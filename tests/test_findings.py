@@ -25,9 +25,12 @@ NUMBERS_OF = {
     PROBLEM: re.compile(r"(\d+) (?:problems without runs|个无需运行的问题)"),
     TRAINING: re.compile(r"(\d+) (?:claims about training|条关于训练的论断)"),
 }
+WORDS = ("confirmed", "smaller than claimed", "no effect", "contrary", "undecided")
+IN_CHINESE = ("证实", "小于所称", "无效应", "相反", "未决")
 TALLY = re.compile(  # of claims about training
-    r"(\d+) (?:are )?confirmed, (\d+) refuted(?:,| and) (\d+) inconclusive"
-    r"|(\d+) 条证实、(\d+) 条推翻、(\d+) 条无定论"
+    "(?:,| and) ".join(rf"(\d+) {word}" for word in WORDS)
+    + "|"
+    + "、".join(rf"(\d+) 条{word}" for word in IN_CHINESE)
 )
 BOARDS = sorted(REFERENCE.glob("*/scoreboard.csv"))
 PARTS = pd.concat([pd.read_csv(board.parent / "parts.csv") for board in BOARDS])
@@ -90,10 +93,9 @@ def test_the_counts_of_a_page_are_those_of_the_scoreboards(page):
     text = " ".join(page.read_text(encoding="utf-8").replace("*", "").split())
     told = [tuple(int(n) for n in numbers if n) for numbers in TALLY.findall(text)]
     kept = [counts(read_claims(board.parent)) for board in BOARDS]
-    verdicts = ("confirmed", "refuted", "inconclusive")
-    assert told == [tuple(count[TRAINING][name] for name in verdicts) for count in kept]
+    assert told == [tuple(count[TRAINING][name] for name in WORDS) for count in kept]
     for count in kept:
-        judged = {kind: sum(number[name] for name in verdicts) for kind, number in count.items()}
+        judged = {kind: sum(number[name] for name in WORDS) for kind, number in count.items()}
         assert {
             kind: {int(number) for number in pattern.findall(text)}
             for kind, pattern in NUMBERS_OF.items()

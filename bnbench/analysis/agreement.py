@@ -20,8 +20,7 @@ class Disagreement(NamedTuple):
     Attributes:
         id: of the claim.
         sentence: the claim itself.
-        is_contrary: whether one data set confirms and another refutes the claim; else only some
-            data sets decide it.
+        is_contrary: whether data sets decide the claim differently; else only some decide it.
         sides: data set -> `verdict`, `underpowered`, and the texts of `verdict_words.row_texts`.
     """
 
@@ -52,7 +51,7 @@ def disagreements(boards: Boards) -> list[Disagreement]:
         if len(verdicts) > 1:
             sentence = next(iter(sides.values())).view.sentence
             texts = {data: _side(claim) for data, claim in sides.items()}
-            found.append(Disagreement(name, sentence, verdicts >= DECIDED, texts))
+            found.append(Disagreement(name, sentence, len(verdicts & DECIDED) > 1, texts))
     return sorted(found, key=lambda one: not one.is_contrary)
 
 
@@ -76,7 +75,7 @@ def summary(boards: Boards) -> str:
     contrary = sum(one.is_contrary for one in found)
     told = []
     if contrary:
-        told.append(f"{count_label(contrary, 'claim')} confirmed on one and refuted on another")
+        told.append(f"{count_label(contrary, 'claim')} decided differently")
     if alone := len(found) - contrary:
         told.append(f"{count_label(alone, 'claim')} decided on one alone")
     among = f"{count_label(len(shared), 'claim')} about training judged on more than one"

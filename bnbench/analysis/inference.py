@@ -118,6 +118,29 @@ def detectable(std: float, n: int, alpha: float = 0.025, power: float = POWER) -
     return std / math.sqrt(n) * float(noncentrality)
 
 
+def power_of(effect: float, std: float, n: int, alpha: float = 0.025) -> float:
+    """Compute the probability that a one-sided t test finds an effect beyond its bound.
+
+    Args:
+        effect: the true distance of the mean from the bound.
+        std: standard deviation of the paired differences.
+        n: number of pairs.
+        alpha: of the test.
+
+    Returns:
+        The power; NaN below `MIN_SEEDS` pairs.
+
+    >>> round(power_of(detectable(2.0, 10), 2.0, 10), 6)
+    0.8
+    """
+    if n < MIN_SEEDS or not math.isfinite(std):
+        return math.nan
+    if std == 0:
+        return float(effect > 0)
+    critical = student_t.ppf(1 - alpha, n - 1)
+    return float(nct.sf(critical, n - 1, effect / std * math.sqrt(n)))
+
+
 class LogSteps(NamedTuple):
     """A contrast of log steps per seed, and the direction in which each value is censored.
 

@@ -34,17 +34,26 @@ VERDICT_TABLE = {
         "The effect is surely where the claim needs it: beyond the smallest effect of interest, or "
         "within the bounds of no difference.",
     ),
-    "refuted": VerdictLook(
-        *("✗", "#b3400a", "#ff9a62", "red", "X", True),
-        "The effect is surely elsewhere: absent, contrary, of the claimed sign and too small, or "
-        "beyond the bounds of no difference.",
+    "smaller than claimed": VerdictLook(
+        *("↓", "#7a5200", "#e3b45a", "yellow", "v", True),
+        "The effect surely has the claimed sign, and surely is below the smallest effect of "
+        "interest.",
     ),
-    "inconclusive": VerdictLook(
+    "no effect": VerdictLook(
+        *("=", "#1f5c99", "#83b8ee", "blue", "P", True),
+        "The effect is surely smaller than the smallest effect of interest, whatever its sign.",
+    ),
+    "contrary": VerdictLook(
+        *("✗", "#b3400a", "#ff9a62", "red", "X", True),
+        "The effect surely has the other sign; or, where no effect or a level is claimed, surely "
+        "lies beyond the bounds.",
+    ),
+    "undecided": VerdictLook(
         *("?", "#5a4b9c", "#b5a8f0", "magenta", "D", False),
-        "The data decide neither way; underpowered where n is too small to show such an effect.",
+        "The data show none of these; underpowered where n is too small to show such an effect.",
     ),
     "not run here": VerdictLook(
-        *("–", "#5a6570", "#9ba6b1", "dim", "s", False),
+        *("–", "#5a6570", "#9ba6b1", "dim", ".", False),
         "These results have no runs of it.",
     ),
 }

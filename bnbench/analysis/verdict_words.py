@@ -3,6 +3,7 @@
 import math
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from bnbench.analysis.verdict_table import VERDICT_TABLE, VERDICTS
@@ -212,14 +213,23 @@ def lead(claim: JudgedClaim) -> str:
     if claim.is_exact:
         return _found_exact(claim)
     words = []
-    if verdict == "inconclusive":
-        words.append("These data decide neither way.")
+    if verdict == "undecided":
+        words.append(f"These data decide nothing{_distance(claim)}.")
     if number > 1 and verdict == "confirmed":
         words.append(f"All {number} parts hold.")
     elif number > 1:
         parts = Counter(str(row["verdict"]) for row in claim.deciding)
         words.append(f"All {number} parts must hold, of which {counted(parts)}.")
     return " ".join(words)
+
+
+def _distance(claim: JudgedClaim) -> str:
+    """Say how far an estimate is from the nearest bound: `; the estimate is 0.3 pp from …`."""
+    if math.isnan(claim.row["distance"]):
+        return ""
+    part = claim.part(claim.headline["part"])
+    far = with_unit(numbers([claim.row["distance"]])[0], replace(part, ratio=False))
+    return f": the estimate is {far} from the nearest bound"
 
 
 def _found_exact(claim: JudgedClaim) -> str:

@@ -27,17 +27,18 @@ PROBLEMS = ("least_squares", "linear_net", "two_branches")  # measured without r
 TRAINING, PROBLEM, IDENTITY = "claims about training", "problems without runs", "identities"
 NUMBERS = (
     *("estimate", "ci_low", "ci_high", "ci_level", "n", "sesoi_low", "sesoi_high"),
-    *("p_holm", "p_confirm", "p_refute", "detectable", "censored", "interest"),
+    *("p_holm", "power", "distance"),
+    *("interest", "p_confirmed", "p_contrary", "p_smaller", "p_none", "detectable", "censored"),
     *("seed", "value", "treatment", "baseline"),
 )
-SCOREBOARD = ("claim", "verdict", "statistic", *NUMBERS[:8], "powered", "experiment", "command")
-PARTS = ("claim", "part", "role", "statistic", *NUMBERS[:7], *NUMBERS[8:12], "verdict")
+SCOREBOARD = ("claim", "verdict", "statistic", *NUMBERS[:10], "experiment", "command")
+PARTS = ("claim", "part", "role", "statistic", *NUMBERS[:7], *NUMBERS[11:17], "verdict")
+POWER = 0.8  # at which a claim's test would find its smallest effect of interest often enough
 EVIDENCE = ("role", "seed", "value", "treatment", "baseline", "bound")
 EXACT = ("statistic", "estimate", "direction", "bound", "holds")
 WORDS_OF = {  # column -> allowed words
     "role": {"verdict", "reading"},
     "direction": {"<=", ">="},
-    "powered": {"True", "False", "nan"},
     "holds": {"True", "False"},
 }
 TEXT = ("claim", "part", "role", "statistic", "verdict", "experiment", "command", "direction")
@@ -120,14 +121,14 @@ class JudgedClaim(NamedTuple):
 
         A decided claim has shown its effect, or that there is none of that size, whatever n was.
         """
-        return self.row["verdict"] not in DECIDED and str(self.row["powered"]) == "False"
+        return self.row["verdict"] not in DECIDED and bool(self.row["power"] < POWER)
 
     @property
     def is_adjusted_away(self) -> bool:
         """Whether the parts alone would decide the claim, but the adjustment leaves it open."""
         verdicts = set(self.parts.loc[self.parts["role"] == "verdict", "verdict"])
-        decided = "refuted" in verdicts or verdicts == {"confirmed"}
-        return self.row["verdict"] == "inconclusive" and decided
+        decided = bool(verdicts & (DECIDED - {"confirmed"})) or verdicts == {"confirmed"}
+        return self.row["verdict"] == "undecided" and decided
 
     def part(self, name: str) -> PartView:
         """The view of a part; a part without one is labelled by its name."""

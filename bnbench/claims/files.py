@@ -21,15 +21,15 @@ from bnbench.tracking.csv_log import write_table
 from bnbench.tracking.stored import make_folder
 
 SCOREBOARD = [
-    *("claim", "verdict", "statistic", "estimate", "ci_low", "ci_high", "ci_level", "n"),
-    *("sesoi_low", "sesoi_high", "p_holm", "powered", "experiment", "command"),
+    *("claim", "verdict", "distance", "statistic", "estimate", "ci_low", "ci_high", "ci_level"),
+    *("n", "sesoi_low", "sesoi_high", "p_holm", "power", "experiment", "command"),
 ]
 PARTS = [
     *("claim", "part", "role", "statistic", "estimate", "ci_low", "ci_high", "ci_level", "n"),
-    *("sesoi_low", "sesoi_high", "interest", "p_confirm", "p_refute", "detectable", "censored"),
-    "verdict",
+    *("sesoi_low", "sesoi_high", "interest", "p_confirmed", "p_contrary", "p_smaller", "p_none"),
+    *("detectable", "censored", "verdict"),
 ]
-OF_P = {"claim": str, "role": str, "p_confirm": float, "p_refute": float}  # columns of PARTS
+P = [f"p_{kind}" for kind in PValues._fields]  # columns of PARTS
 EVIDENCE = [
     *("part", "role", "seed", "value", "treatment", "baseline"),
     *("treatment_arm", "baseline_arm", "bound"),
@@ -66,26 +66,32 @@ def scoreboard_row(verdict: Verdict, data: str) -> list[Any]:
     interval is the number itself.
     """
     claim, decisive = verdict.claim, verdict.decisive
-    start = [claim.id, verdict.verdict]
+    start: list[Any] = [claim.id, verdict.verdict]
     end = ["+".join(claim.experiments), command(claim.id, data) if claim.experiments else ""]
     if verdict.exact is not None:
         broken = verdict.exact[~verdict.exact["holds"]]
         row = (broken if len(broken) else verdict.exact).iloc[0]
         number, bound = float(row["estimate"]), float(row["bound"])
         limits = [bound, math.nan] if row["direction"] == ">=" else [math.nan, bound]
-        numbers = [number, number, number, math.nan, 1, *limits, math.nan]
-        return [*start, row["statistic"], *map(cell, numbers), "true", *end]
+        numbers = [number, number, number, math.nan, 1, *limits, math.nan, math.nan]
+        return [*start, cell(distance(number, limits)), row["statistic"], *map(cell, numbers), *end]
     if decisive is None:
-        return [*start, *[""] * 10, *end]
+        return [*start, *[""] * 11, *end]
+    estimate, *interval = shown_interval(decisive)
+    limits = shown_bounds(decisive.part)
     return [
         *start,
+        cell(distance(estimate, limits)),
         f"{decisive.name}: {decisive.part.statistic}",
-        *map(cell, [*shown_interval(decisive), decisive.level, decisive.interval.n]),
-        *map(cell, shown_bounds(decisive.part)),
-        cell(verdict.p_holm),
-        "true" if verdict.powered else "false",
+        *map(cell, [estimate, *interval, decisive.level, decisive.interval.n, *limits]),
+        *map(cell, (verdict.p_holm, verdict.power)),
         *end,
     ]
+
+
+def distance(estimate: float, limits: Iterable[float]) -> float:
+    """Compute how far an estimate lies from the nearest bound, in the unit of both."""
+    return min(abs(estimate - limit) for limit in limits if not math.isnan(limit))
 
 
 def part_row(claim: str, part: PartResult) -> list[Any]:
@@ -95,8 +101,7 @@ def part_row(claim: str, part: PartResult) -> list[Any]:
         *map(cell, [*shown_interval(part), part.level, part.interval.n]),
         *map(cell, shown_bounds(part.part)),
         cell(back_transformed(part.part, part.part.distance)) if part.part.target else "",
-        *map(cell, (part.p_confirm, part.p_refute, back_transformed(part.part, part.detectable))),
-        cell(part.censored),
+        *map(cell, (*part.p, back_transformed(part.part, part.detectable), part.censored)),
         part.verdict,
     ]
 
@@ -108,12 +113,13 @@ def p_values(folder: Path) -> dict[str, PValues]:
         DamagedError: parts.csv cannot be read as a table of p-values.
     """
     try:
-        table = read_table(folder / "parts.csv", DEPTH, usecols=list(OF_P), dtype=OF_P)
+        types = {"claim": str, "role": str} | dict.fromkeys(P, float)
+        table = read_table(folder / "parts.csv", DEPTH, usecols=list(types), dtype=types)
     except FileNotFoundError:
         return {}
     deciding = table[table["role"] == "verdict"]
     return {
-        str(claim): p_of_parts(list(rows["p_confirm"]), list(rows["p_refute"]))
+        str(claim): p_of_parts([PValues(*row) for row in rows[P].to_numpy().tolist()])
         for claim, rows in deciding.groupby("claim")
     }
 

@@ -1,20 +1,21 @@
 """From the numbers of every seed to verdicts (docs/statistics.md).
 
-    part    a one-sided t test against its bound, in both directions; TOST for `Between`; the exact
-            binomial test for shares
+    part    a one-sided t test against its bound; where it does not confirm the claim, further ones
+            tell whether the effect has the other sign, is smaller than claimed, or is none; TOST
+            for `Between`; the exact binomial test for shares
     claim   confirmed where all its parts are, so that its p-value is the greatest of the parts';
-            refuted where any part is, so that its p-value is the smallest of the parts' times
-            their number (Bonferroni)
-    family  Holm's adjustment over all claims of a data set, for each direction by itself; a claim
+            any other verdict where any part has it, so that its p-value is the smallest of the
+            parts' times their number (Bonferroni)
+    family  Holm's adjustment over all claims of a data set, for each verdict by itself; a claim
             that was not run or cannot be tested counts as p = 1, so that the others' verdicts do
             not depend on it
 
-A verdict needs p < 0.025, or p < 0.05 where every part tests equivalence. A claim that is below
-only before the adjustment is inconclusive.
+A verdict needs p < 0.025, or p < 0.05 to confirm where every part tests equivalence. A claim that
+is below only before the adjustment is undecided.
 """
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -28,26 +29,42 @@ from bnbench.claims.study import LackingError, Study
 
 ALPHA, ALPHA_BETWEEN = 0.025, 0.05
 LEVEL = 0.95  # of intervals; 1 - 2 alpha where the claim states equivalence
-CONFIRMED, REFUTED, INCONCLUSIVE, NOT_RUN = (
-    *("confirmed", "refuted", "inconclusive"),
-    "not run here",
-)
+CONFIRMED, UNDECIDED, NOT_RUN = "confirmed", "undecided", "not run here"
 
 
 class PValues(NamedTuple):
-    """The p-values of a claim, in both directions and unadjusted; NaN where there is no test."""
+    """The unadjusted p-values of a part or a claim, one for each verdict; NaN without a test.
 
-    confirm: float
-    refute: float
+    Attributes:
+        confirmed: that the mean lies beyond the bound, or between the bounds.
+        contrary: that the effect has the other sign, or lies beyond the bounds of no difference.
+        smaller: that the effect has the claimed sign and does not reach the bound.
+        none: that the effect is nearer to 0 than the smallest of interest, on either side.
+    """
+
+    confirmed: float = math.nan
+    contrary: float = math.nan
+    smaller: float = math.nan
+    none: float = math.nan
+
+
+# in the order in which they are asked for: one effect may be surely negative and surely small
+VERDICT_OF = {
+    "confirmed": CONFIRMED,
+    "contrary": "contrary",
+    "smaller": "smaller than claimed",
+    "none": "no effect",
+}
 
 
 @dataclass(frozen=True)
 class PartResult:
     """The estimate and p-values of one part, in the unit that is tested.
 
-    `p_confirm` and `p_refute` are unadjusted, NaN where bounds or too few seeds forbid the test;
-    a p-value below `alpha` decides. `censored` counts the seeds whose value is only a bound, or
-    missing.
+    `p` is unadjusted, NaN where bounds or too few seeds forbid the test; to confirm, a p-value
+    below `alpha` decides. `power` is the probability that the test confirms an effect that lies
+    `ClaimPart.distance` beyond the bound, or in the middle of the bounds. `censored` counts the
+    seeds whose value is only a bound, or missing.
     """
 
     name: str
@@ -55,10 +72,10 @@ class PartResult:
     rows: pd.DataFrame
     interval: Interval
     level: float
-    p_confirm: float
-    p_refute: float
+    p: PValues
     alpha: float
     detectable: float
+    power: float
     censored: int
 
     @property
@@ -66,12 +83,7 @@ class PartResult:
         """The verdict on this part alone, before any adjustment; empty for a reading."""
         if self.part.target is None:
             return ""
-        return _verdict(self.p_confirm, self.p_refute, self.alpha)
-
-    @property
-    def powered(self) -> bool:
-        """Whether the smallest detectable effect is within the smallest effect of interest."""
-        return self.detectable <= self.part.distance
+        return _verdict(self.p, self.alpha)
 
 
 @dataclass(frozen=True)
@@ -79,9 +91,9 @@ class Verdict:
     """A judged claim: its verdict and the numbers behind it.
 
     `decisive` is the part that settles the verdict: of a confirmed claim the least certain part, of
-    a refuted claim the most certainly refuted part, else the part farthest from confirmation.
-    `reason` says why there is no verdict. `exact` holds the numbers of an exact claim beside their
-    bounds, which decide without a test.
+    an undecided one the part farthest from confirmation, else the part that most certainly has the
+    verdict. `power` is the least of its parts'. `reason` says why there is no verdict. `exact`
+    holds the numbers of an exact claim beside their bounds, which decide without a test.
     """
 
     claim: Claim
@@ -89,7 +101,7 @@ class Verdict:
     verdict: str
     decisive: PartResult | None
     p_holm: float
-    powered: bool
+    power: float
     reason: str = ""
     exact: pd.DataFrame | None = None
 
@@ -118,15 +130,15 @@ def judge(
         except LackingError as error:
             measured.append((claim, (), str(error)))
     p_values = [
-        p_of(parts) if parts else (elsewhere or {}).get(claim.id, PValues(math.nan, math.nan))
+        p_of(parts) if parts else (elsewhere or {}).get(claim.id, PValues())
         for claim, parts, _ in measured
     ]
     testable = [bool(claim.verdict_parts) for claim, _, _ in measured]
-    confirm = _family([p.confirm for p in p_values], testable)
-    refute = _family([p.refute for p in p_values], testable)
+    by_kind = [_family(of_kind, testable) for of_kind in zip(*p_values, strict=True)]
+    adjusted = zip(*by_kind, strict=True)
     return [
-        exact.get(one[0].id) or _claim_verdict(*one, p_confirm, p_refute)
-        for one, p_confirm, p_refute in zip(measured, confirm, refute, strict=True)
+        exact.get(one[0].id) or _claim_verdict(*one, PValues(*p))
+        for one, p in zip(measured, adjusted, strict=True)
     ]
 
 
@@ -159,10 +171,8 @@ def measure_part(
     is_between = isinstance(part.target, Between)
     level = 1 - 2 * alpha if is_between else LEVEL
     values = list(known)
-    if 2 * bounds.get("none", 0) > len(rows):
-        p_confirm = p_refute = math.nan
-    else:
-        p_confirm, p_refute = _p_values(part, values, set(bounds.index))
+    says_nothing = 2 * bounds.get("none", 0) > len(rows)
+    p = PValues() if says_nothing else _p_values(part, values, set(bounds.index))
     finite = bool(np.isfinite(values).all())
     std = float(known.std(ddof=1)) if len(values) >= MIN_SEEDS and finite else math.nan
     if part.scale == "share":
@@ -173,16 +183,16 @@ def measure_part(
     else:
         interval = Interval(math.nan, math.nan, math.nan, len(values))
     # an effect of zero passes both tests of TOST with the power where it passes each with more
-    power = (1 + inference.POWER) / 2 if is_between else inference.POWER
-    detectable = inference.detectable(std, len(values), alpha, power)
+    needed = (1 + inference.POWER) / 2 if is_between else inference.POWER
+    detectable = inference.detectable(std, len(values), alpha, needed)
+    power = inference.power_of(part.distance, std, len(values), alpha)
+    power = max(0.0, 2 * power - 1) if is_between else power
     censored = len(rows) - int(bounds.get("", 0))
-    return PartResult(
-        name, part, rows, interval, level, p_confirm, p_refute, alpha, detectable, censored
-    )
+    return PartResult(name, part, rows, interval, level, p, alpha, detectable, power, censored)
 
 
 def _p_values(part: ClaimPart, values: list[float], bounds: set[str]) -> PValues:
-    """Compute the p-values for the target and for its contrary.
+    """Compute the p-values of a part.
 
     A value that is a lower bound may stand for a larger one, so it cannot show a low mean.
     """
@@ -197,39 +207,73 @@ def _p_values(part: ClaimPart, values: list[float], bounds: set[str]) -> PValues
 
     match part.target:
         case None:
-            return PValues(math.nan, math.nan)
+            return PValues()
         case Above(low) if is_share:
             n, successes = len(values), int(sum(values))
-            confirm = inference.p_share_above(successes, n, low)
-            return PValues(confirm, inference.p_share_above(n - successes, n, 1 - low))
+            fewer = inference.p_share_above(n - successes, n, 1 - low)
+            return PValues(inference.p_share_above(successes, n, low), fewer)
         case Above(low):
-            return PValues(above(low), below(low))
+            return _directed(part, low, 1, above, below)
         case Below(high):
-            return PValues(below(high), above(high))
+            return _directed(part, high, -1, below, above)
         case Between(low, high):
             is_exact = bounds.isdisjoint({"at most", "at least"})
-            confirm = inference.p_between(values, low, high) if is_exact else math.nan
-            return PValues(confirm, p_of_parts([], [above(high), below(low)]).refute)
+            inside = inference.p_between(values, low, high) if is_exact else math.nan
+            return PValues(inside, least_of([above(high), below(low)]))
+
+
+def _directed(
+    part: ClaimPart,
+    bound: float,
+    sign: int,
+    beyond: Callable[[float], float],
+    short_of: Callable[[float], float],
+) -> PValues:
+    """Compute the p-values of a part that claims an effect of one sign.
+
+    Where the bound lies on the other side of no effect, as in "at most 0.3 pp more", or there is no
+    such value, whatever does not reach it is contrary.
+
+    Args:
+        part: the part.
+        bound: its bound.
+        sign: 1 for an effect above it, -1 for one below.
+        beyond: the p-value that the mean lies beyond a number, in the direction of the claim.
+        short_of: the p-value that it lies on the other side.
+    """
+    if part.null is None or sign * (bound - part.null) < 0:
+        return PValues(beyond(bound), short_of(bound))
+    margin = abs(bound - part.null) or part.distance
+    none = greatest_of([beyond(part.null - sign * margin), short_of(part.null + sign * margin)])
+    smaller = [math.nan if bound == part.null else beyond(part.null), short_of(bound)]
+    return PValues(beyond(bound), short_of(part.null), greatest_of(smaller), none)
 
 
 def p_of(parts: Iterable[PartResult]) -> PValues:
     """Combine the p-values of the deciding parts into those of their claim."""
-    deciding = [part for part in parts if part.part.target]
-    return p_of_parts([part.p_confirm for part in deciding], [part.p_refute for part in deciding])
+    return p_of_parts([part.p for part in parts if part.part.target])
 
 
-def p_of_parts(confirm: Sequence[float], refute: Sequence[float]) -> PValues:
+def p_of_parts(parts: Sequence[PValues]) -> PValues:
     """Combine the p-values of parts into those of a claim that needs all parts.
 
-    To confirm: the greatest p-value, NaN where a part has none. To refute: the smallest p-value
-    times the number of parts.
+    To confirm: the greatest p-value, NaN where a part has none. Else: `least_of` the parts.
     """
-    no_part = not confirm or any(map(math.isnan, confirm))
-    known = [p for p in refute if not math.isnan(p)]
-    return PValues(
-        math.nan if no_part else max(confirm),
-        min(1.0, len(refute) * min(known)) if known else math.nan,
-    )
+    if not parts:
+        return PValues()
+    confirmed, *others = zip(*parts, strict=True)
+    return PValues(greatest_of(confirmed), *map(least_of, others))
+
+
+def greatest_of(p_values: Sequence[float]) -> float:
+    """Compute the p-value that all of several tests succeed: the greatest, NaN where one is."""
+    return math.nan if any(map(math.isnan, p_values)) else max(p_values)
+
+
+def least_of(p_values: Sequence[float]) -> float:
+    """Compute the p-value that any of several tests succeeds: the smallest times their number."""
+    known = [p for p in p_values if not math.isnan(p)]
+    return min(1.0, len(p_values) * min(known)) if known else math.nan
 
 
 def _family(p_values: Sequence[float], testable: Sequence[bool]) -> list[float]:
@@ -242,37 +286,38 @@ def _family(p_values: Sequence[float], testable: Sequence[bool]) -> list[float]:
     return [a if not math.isnan(p) else math.nan for a, p in zip(adjusted, p_values, strict=True)]
 
 
-def _verdict(p_confirm: float, p_refute: float, alpha: float) -> str:
-    if p_confirm < alpha:
+def _verdict(p: PValues, alpha: float) -> str:
+    """Choose the verdict: the first of `VERDICT_OF` whose p-value is small enough."""
+    if p.confirmed < alpha:
         return CONFIRMED
-    return REFUTED if p_refute < ALPHA else INCONCLUSIVE
+    return next((VERDICT_OF[kind] for kind, one in p._asdict().items() if one < ALPHA), UNDECIDED)
 
 
 def _claim_verdict(
-    claim: Claim, parts: tuple[PartResult, ...], reason: str, p_confirm: float, p_refute: float
+    claim: Claim, parts: tuple[PartResult, ...], reason: str, adjusted: PValues
 ) -> Verdict:
     deciding = [part for part in parts if part.part.target]
     if not deciding:
-        return Verdict(claim, parts, NOT_RUN, None, math.nan, False, reason)
-    alpha = min(part.alpha for part in deciding)
-    verdict = _verdict(p_confirm, p_refute, alpha)
-    if verdict == REFUTED:
-        decisive = min(deciding, key=lambda part: _or(part.p_refute, 2))
-        p_holm = p_refute
+        return Verdict(claim, parts, NOT_RUN, None, math.nan, math.nan, reason)
+    verdict = _verdict(adjusted, min(part.alpha for part in deciding))
+    if verdict in (CONFIRMED, UNDECIDED):
+        decisive = max(deciding, key=lambda part: _or(part.p.confirmed, 2))
     else:
-        decisive = max(deciding, key=lambda part: _or(part.p_confirm, 2))
-        known = [p for p in (p_confirm, p_refute) if not math.isnan(p)]
-        p_holm = p_confirm if verdict == CONFIRMED else min(known, default=math.nan)
-    powered = all(part.powered for part in deciding)
-    return Verdict(claim, parts, verdict, decisive, float(p_holm), powered, reason)
+        (kind,) = (kind for kind, word in VERDICT_OF.items() if word == verdict)
+        decisive = min(deciding, key=lambda part: _or(getattr(part.p, kind), 2))
+    of_verdict = (p for kind, p in adjusted._asdict().items() if VERDICT_OF[kind] == verdict)
+    known = [p for p in adjusted if not math.isnan(p)]
+    p_holm = next(of_verdict, min(known, default=math.nan))
+    power = min((part.power for part in deciding), key=lambda one: _or(one, -1))
+    return Verdict(claim, parts, verdict, decisive, float(p_holm), power, reason)
 
 
 def _exact_verdict(claim: Claim, table: pd.DataFrame) -> Verdict:
     rows = table[table["claim"] == claim.id]
     if rows.empty:
         raise LackingError(f"{claim.id} was not measured")
-    verdict = CONFIRMED if rows["holds"].all() else REFUTED
-    return Verdict(claim, (), verdict, None, math.nan, True, exact=rows)
+    verdict = CONFIRMED if rows["holds"].all() else VERDICT_OF["contrary"]
+    return Verdict(claim, (), verdict, None, math.nan, math.nan, exact=rows)
 
 
 def _or(p: float, other: float) -> float:

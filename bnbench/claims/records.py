@@ -16,19 +16,19 @@ Scale = Literal["linear", "log", "share"]
 
 
 class Above(NamedTuple):
-    """Confirmed where the mean lies above `low`; refuted where it lies below."""
+    """Confirmed where the mean lies above `low`."""
 
     low: float
 
 
 class Below(NamedTuple):
-    """Confirmed where the mean lies below `high`; refuted where it lies above."""
+    """Confirmed where the mean lies below `high`."""
 
     high: float
 
 
 class Between(NamedTuple):
-    """Confirmed where the mean lies between the bounds (TOST); refuted where it lies outside."""
+    """Confirmed where the mean lies between the bounds (TOST)."""
 
     low: float
     high: float
@@ -49,8 +49,10 @@ class ClaimPart:
         scale: `log` where `value` is the logarithm of a ratio, and the ratio is shown; `share`
             where `value` is 0 or 1, and the share of ones is tested.
         interest: the smallest effect of interest as a distance, in the unit of `value`: the part is
-            underpowered where only larger effects are detectable. By default the distance of the
-            bound from 0.
+            underpowered where such an effect would be missed too often. By default the distance of
+            the bound from 0.
+        null: the value where there is no effect, in the unit of `value`; None where the number is a
+            level, such as an accuracy, which has no such value.
     """
 
     statistic: str
@@ -58,6 +60,7 @@ class ClaimPart:
     target: Target | None = None
     scale: Scale = "linear"
     interest: float | None = None
+    null: float | None = 0.0
 
     @property
     def distance(self) -> float:
@@ -71,7 +74,7 @@ class ClaimPart:
 
 @dataclass(frozen=True)
 class Claim:
-    """A sentence about batch normalisation, with the numbers that confirm or refute it.
+    """A sentence about batch normalisation, with the numbers that decide on it.
 
     Attributes:
         id: as in the literature review of the project: E1 … D6.
@@ -80,7 +83,7 @@ class Claim:
         experiments: the files of configs/experiment/ whose runs are read; or `exact`, or the names
             of problems, which are measured without runs.
         protocol: nets, data, seeds and budget, in a line.
-        rule: the condition for confirmed or refuted, in words.
+        rule: the condition for confirmed, in words.
         parts: name -> part. Every part with a target is needed.
         traps: sources of unfairness in such a comparison, and the remedy for each.
         caveats: conclusions that the verdict does not allow.

@@ -38,7 +38,7 @@ def bounds(claim: JudgedClaim) -> Drawing:
             top, bottom = place - 0.4, place + 0.4
             ax.fill_betweenx([top, bottom], *ends, color=REGION, linewidth=0, zorder=0)
             ax.vlines(bound, top, bottom, color=COLOURS["confirmed"], linewidth=1.6)
-            verdict = "confirmed" if row["holds"] else "refuted"
+            verdict = "confirmed" if row["holds"] else "contrary"
             look = {"markersize": 8, "markeredgecolor": "white", "gid": "mean", "zorder": 4}
             ax.plot(size, place, MARKERS[verdict], color=COLOURS[verdict], **look)
             text = f"{SYMBOLS[verdict]} {' '.join(exact_words(row))}"

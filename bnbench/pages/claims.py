@@ -1,5 +1,6 @@
 """Write what became of the claims as one self-contained page, and as a section for the report."""
 
+import math
 import os
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -48,7 +49,8 @@ from bnbench.tracking.whole_files import write_whole
 
 PAGE = "report.html"
 PART_COLUMNS = ["part", "verdict", "to confirm", "estimate [interval]", "level", "n"]
-PART_NUMBERS = ["p (confirm)", "p (refute)", "smallest detectable effect", "bounds"]
+OF_P = ["confirmed", "contrary", "smaller", "none"]
+PART_NUMBERS = [*(f"p ({kind})" for kind in OF_P), "smallest detectable effect", "bounds"]
 EXACT_COLUMNS = ["part", "what is measured", "measured", "bound", "kept"]
 
 
@@ -230,19 +232,18 @@ def _facts(claim: JudgedClaim) -> dict[str, str]:
             "Estimate": f"{text['estimate']}{level}",
             "n": f"{text['n']} seeds",
             "p, Holm-adjusted": p_words(row["p_holm"]),
-            "Smallest detectable effect": _detectable(claim),
+            "Power": _power(claim),
         }
     facts["Experiment"] = row["experiment"]
     absent = ("", ABSENT, f"{ABSENT} seeds", f"{ABSENT}, to confirm")
     return {term: words for term, words in facts.items() if words not in absent}
 
 
-def _detectable(claim: JudgedClaim) -> str:
-    row = claim.headline
-    words = _effect(claim, row) if "detectable" in row else ABSENT
-    if claim.is_underpowered:
-        words += ", more than the smallest effect of interest: underpowered"
-    return words
+def _power(claim: JudgedClaim) -> str:
+    if math.isnan(power := claim.row["power"]):
+        return ABSENT
+    words = f"{100 * power:.0f} % to confirm an effect beyond the bound by the smallest of interest"
+    return f"{words}: underpowered" if claim.is_underpowered else words
 
 
 def _effect(claim: JudgedClaim, row: Mapping[str, Any]) -> str:
@@ -262,7 +263,7 @@ def _parts(claim: JudgedClaim) -> Table | None:
             [
                 *(part.label, verdict, sesoi_words(part, row)),
                 *(estimate_words(part, row), level, _count(row["n"])),
-                *(p_words(row["p_confirm"]), p_words(row["p_refute"])),
+                *(p_words(row[f"p_{kind}"]) for kind in OF_P),
                 *(_effect(claim, row), _count(row["censored"])),
             ]
         )

@@ -8,7 +8,7 @@ from bnbench.analysis.agreement import disagreements, read_boards, section, summ
 from bnbench.analysis.verdicts import ClaimView
 from bnbench.pages.claims import write_claims
 
-RUN = ("confirmed", "refuted", "inconclusive")
+RUN = ("confirmed", "contrary", "undecided")
 
 
 def folder(path, **verdicts):
@@ -22,7 +22,7 @@ def folder(path, **verdicts):
         parts = [part("a", verdict, 3.0, sesoi=(1, None), unit="pp")] if verdict in RUN else []
         if name == "E1":
             parts = [("y", "largest error", 4e-16, "<=", 1e-10)]
-        claims.append((view, verdict, parts, bool(parts) or ""))
+        claims.append((view, verdict, parts, 0.9 if parts else None))
     path.mkdir(parents=True)
     write_folder(path, claims)
     return path
@@ -34,9 +34,9 @@ def two(tmp_path):
         tmp_path / "claims/digits",
         E1="confirmed",
         C1="confirmed",
-        C2="inconclusive",
-        C3="refuted",
-        C4="refuted",
+        C2="undecided",
+        C3="contrary",
+        C4="contrary",
         C5="not run here",
     )
     fashion = folder(
@@ -46,7 +46,7 @@ def two(tmp_path):
         C2="confirmed",
         C3="confirmed",
         C4="not run here",
-        C5="refuted",
+        C5="contrary",
     )
     return [digits, fashion]
 
@@ -56,7 +56,7 @@ def test_contradictions_come_before_claims_that_one_leaves_open(two):
     assert [(one.id, one.is_contrary) for one in found] == [("C3", True), ("C2", False)]
     sides = found[0].sides
     assert {data: side["verdict"] for data, side in sides.items()} == {
-        "digits": "refuted",
+        "digits": "contrary",
         "fashion_mnist": "confirmed",
     }
 
@@ -64,7 +64,7 @@ def test_contradictions_come_before_claims_that_one_leaves_open(two):
 def test_one_line_counts_them(two):
     assert summary(read_boards(two)) == (
         "digits and fashion_mnist agree on 1 of 3 claims about training judged on more than one: "
-        "1 claim confirmed on one and refuted on another, 1 claim decided on one alone."
+        "1 claim decided differently, 1 claim decided on one alone."
     )
 
 
@@ -92,11 +92,11 @@ def test_the_page_shows_both_sides(two):
     boards = read_boards(two)
     views = [claim.view for claim in boards["fashion_mnist"]]
     page = Page(write_claims(two[1], views, others={"digits": boards["digits"]}))
-    assert "1 claim confirmed on one and refuted on another" in page.text
+    assert "1 claim decided differently" in page.text
     (table,) = (table for table in page.tables if "on digits" in table[0])
     assert table[0] == ["id", "claim", "on fashion_mnist", "on digits"]
     assert [row[0] for row in table[1:]] == ["C3", "C2"]
     assert table[1][1] == "C3 <is> so."
-    for cell, verdict in zip(table[1][2:], ("✓ confirmed", "✗ refuted"), strict=True):
+    for cell, verdict in zip(table[1][2:], ("✓ confirmed", "✗ contrary"), strict=True):
         assert verdict in cell
         assert "to confirm: above 1 pp" in cell

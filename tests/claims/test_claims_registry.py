@@ -9,6 +9,7 @@ from omegaconf import OmegaConf
 
 from bnbench import CONFIGS
 from bnbench.analysis.load import load
+from bnbench.analysis.verdict_table import VERDICTS
 from bnbench.claims import files
 from bnbench.claims.registry.table import CLAIMS, ON_DATA, PROBLEMS, claims_on, experiments
 from bnbench.claims.study import FIRST_TUNING_SEED, LackingError, Study
@@ -160,7 +161,7 @@ def test_the_committed_scoreboard_is_of_this_registry(data):
     parts = pd.read_csv(REFERENCE / data / "parts.csv", dtype=str, keep_default_na=False)
     for name, claim in claims.items():
         row, own = board.loc[name], parts[parts["claim"] == name]
-        assert row["verdict"] in ("confirmed", "refuted", "inconclusive", "not run here")
+        assert row["verdict"] in VERDICTS
         assert (row["verdict"] == "not run here") == bool(claim.reason)
         deciding = own[own["role"] == "verdict"].set_index("part")
         assert set(deciding.index) == set(claim.verdict_parts)

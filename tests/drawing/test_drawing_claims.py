@@ -23,7 +23,7 @@ def judged(tmp_path):
     """A claim of the given parts as read back from its files."""
 
     def claim(verdict, *parts):
-        write_folder(tmp_path, [(ClaimView("C1", "F", "BN helps.", "X"), verdict, parts, True)])
+        write_folder(tmp_path, [(ClaimView("C1", "F", "BN helps.", "X"), verdict, parts, 0.9)])
         return read_claims(tmp_path)[0]
 
     return claim
@@ -94,7 +94,7 @@ def test_bounds_are_arrows_and_a_pair_without_information_is_counted_not_drawn(j
     [((1.5, None), 1.5, None), ((None, -1.0), None, -1.0), ((-1.0, 1.0), -1.0, 1.0)],
 )
 def test_what_would_confirm_is_shaded_from_the_sesoi_on(judged, sesoi, left, right):
-    (ax,) = forest(judged("inconclusive", part("a", "inconclusive", 0.5, sesoi=sesoi))).canvas.axes
+    (ax,) = forest(judged("undecided", part("a", "undecided", 0.5, sesoi=sesoi))).canvas.axes
     low, high = ax.get_xlim()
     assert regions(ax) == [(low if left is None else left, high if right is None else right)]
     assert edges(ax) == [end for end in sesoi if end is not None]
@@ -112,7 +112,7 @@ def test_each_row_has_the_region_of_its_own_sesoi(judged):
     assert regions(ax) == [(ax.get_xlim()[0], -5), (-1, 1)]
 
 
-@pytest.mark.parametrize("verdict", ["confirmed", "refuted", "inconclusive"])
+@pytest.mark.parametrize("verdict", ["confirmed", "contrary", "undecided"])
 def test_a_verdict_is_a_word_a_symbol_and_a_shape_beside_its_colour(judged, verdict):
     reading = part("r", "", 1.0, role="reading")
     ax = forest(judged(verdict, part("a", verdict, 1.0), reading)).canvas.axes[0]
@@ -133,10 +133,10 @@ def test_a_verdict_is_a_word_a_symbol_and_a_shape_beside_its_colour(judged, verd
 @pytest.mark.parametrize(
     ("verdict", "parts", "noted"),
     [
-        ("inconclusive", ["confirmed", "confirmed"], True),
-        ("inconclusive", ["refuted", "inconclusive"], True),
-        ("inconclusive", ["confirmed", "inconclusive"], False),
-        ("refuted", ["refuted", "confirmed"], False),
+        ("undecided", ["confirmed", "confirmed"], True),
+        ("undecided", ["contrary", "undecided"], True),
+        ("undecided", ["confirmed", "undecided"], False),
+        ("contrary", ["contrary", "confirmed"], False),
         ("confirmed", ["confirmed", "confirmed"], False),
     ],
 )
@@ -172,13 +172,13 @@ def test_readings_come_after_what_decides(judged):
 def test_missing_numbers_are_no_marks(judged):
     two, lost = part("a", "", 1.0, n=2), part("b", "", 1.0)
     lost["row"] |= dict.fromkeys(["estimate", "ci_low", "ci_high", "n"], np.nan)
-    drawing = forest(judged("inconclusive", two, lost))
+    drawing = forest(judged("undecided", two, lost))
     (ax,) = drawing.canvas.axes
     (mean,) = marks(ax, "mean")
     assert mean.get_xdata() == pytest.approx([two["row"]["estimate"]])
     assert not [c for c in ax.collections if hasattr(c, "get_segments")]  # no interval at n = 2
     assert "n = 2" in ax.texts[1].get_text()
-    assert forest(judged("inconclusive", lost)) is None
+    assert forest(judged("undecided", lost)) is None
     assert forest(judged("not run here")) is None
 
 
@@ -198,7 +198,7 @@ def test_exact_numbers_stand_beside_their_bounds_and_zero_at_the_left(judged):
         ("sign", "gap", -0.7, "<=", -0.5),
         ("lost", "error", 2e-3, "<=", 1e-5),
     ]
-    (ax,) = forest(judged("refuted", *rows)).canvas.axes
+    (ax,) = forest(judged("contrary", *rows)).canvas.axes
     numbers = [mark.get_xdata()[0] for mark in marks(ax, "mean")]
     (zero,) = [
         tick for tick, word in zip(ax.get_xticks(), ax.get_xticklabels(), strict=True)

@@ -88,7 +88,7 @@ def test_a_legend_of_settings_with_long_names_wraps(make):
 def test_a_claim_with_long_words_stays_on_its_canvas(tmp_path):
     parts = [part(name, "confirmed", 1.0) for name in ("gaussian_noise and all of the others", "b")]
     view = ClaimView("C1", "Speed", LONG * 2, "says", "rule", "what", (PartView("b", "b"),))
-    write_folder(tmp_path, [(view, "confirmed", parts, True)])
+    write_folder(tmp_path, [(view, "confirmed", parts, 0.9)])
     canvas = forest(read_claims(tmp_path)[0]).canvas
     check(canvas)
     assert canvas.axes[0].get_yticklabels()[0].get_text().startswith("Gaussian noise")

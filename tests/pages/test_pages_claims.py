@@ -25,7 +25,7 @@ from bnbench.pages.report import write_report
 from bnbench.pages.scoreboard_text import show_scoreboard
 
 TALLY = """\
-claims about training: 1 confirmed, 1 refuted, 1 inconclusive, 1 not run here
+claims about training: 1 confirmed, 1 contrary, 1 undecided, 1 not run here
 identities: 1 confirmed"""
 
 
@@ -70,7 +70,7 @@ def test_the_scoreboard_says_what_was_claimed_what_was_found_and_how_sure(page):
     low, middle, high = (f"{own[key]:.2f}" for key in ("ci_low", "estimate", "ci_high"))
     assert rows["C1"]["estimate [interval]"] == f"{middle}× [{low}, {high}]ratio of steps"
     assert (rows["C1"]["n"], rows["C1"]["to confirm"]) == ("10", "above 1.5×")
-    assert rows["C3"]["verdict"] == "? inconclusiveunderpowered"
+    assert rows["C3"]["verdict"] == "? undecidedunderpowered"
     assert rows["E1"]["estimate [interval]"] == "4e-16largest error"
     assert (rows["E1"]["n"], rows["E1"]["to confirm"]) == ("exact", "≤ 1e-10")
     assert [rows["P4"][key] for key in ("verdict", "n", "to confirm")] == [
@@ -81,7 +81,7 @@ def test_the_scoreboard_says_what_was_claimed_what_was_found_and_how_sure(page):
 
 
 def test_only_an_undecided_claim_is_underpowered(page):
-    """C2 is refuted, and would have shown larger effects alone; C3 is undecided."""
+    """C2 is contrary, and would have shown larger effects alone; C3 is undecided."""
     told = {
         name: "underpowered" in " ".join(row.values()) for name, row in scoreboard(page).items()
     }
@@ -119,9 +119,7 @@ def test_every_mention_of_an_id_is_a_link(results):
     words = view("C1", caveats=("See C2 and N3.",), traps=("C2 <b>",))
     words = ClaimView(**words.__dict__ | {"sentence": "As C2, C1 holds.", "rule": "That of C2."})
     given = [part("a", "confirmed", 3.0, sesoi=(1, None))]
-    write_folder(
-        results, [(words, "confirmed", given, True), (view("C2"), "confirmed", given, True)]
-    )
+    write_folder(results, [(words, "confirmed", given, 0.9), (view("C2"), "confirmed", given, 0.9)])
     page = written(results)
     mentioned = page.path.read_text(encoding="utf-8").count('<a href="#C2">C2</a>')
     # its row and heading; the sentence in row and section, rule, trap, caveat
@@ -151,7 +149,7 @@ def test_a_refuted_claim_shows_the_part_that_refutes_it(page):
 
 def test_a_verdict_that_no_part_has_shows_the_first_part(results):
     one = part("a", "confirmed", 0.9, ratio=True, sesoi=(1.5, None))
-    write_folder(results, [(view("C1"), "inconclusive", [one], True)])
+    write_folder(results, [(view("C1"), "undecided", [one], 0.9)])
     assert scoreboard(written(results))["C1"]["to confirm"] == "above 1.5×"
 
 
@@ -159,11 +157,11 @@ def test_a_section_has_all_that_the_verdict_rests_on(page):
     text = " ".join(page.text.split())
     for words in (
         "Source of C1", "The rule.", "A trap.", "A caveat.", "make claims ARGS=C1", "claim_C1",
-        "p, Holm-adjusted0.0012", "Smallest detectable effect0.800×", "n10 seeds", "n = 10",
+        "p, Holm-adjusted0.0012", "Power95 % to confirm", "n10 seeds", "n = 10",
         "(95 % interval, unadjusted)", "evidence/C1.csv", "P4 Placement", "It needs a GPU.",
-        "All 2 parts must hold, of which 1 confirmed, 1 refuted.",
-        "These data decide neither way.", "0123456789ab", "1 number kept the bound",
-        "0.800, more than the smallest effect of interest: underpowered",
+        "All 2 parts must hold, of which 1 confirmed, 1 contrary.",
+        "These data decide nothing: the estimate is ", "0123456789ab", "1 number kept the bound",
+        "40 % to confirm an effect beyond the bound by the smallest of interest: underpowered",
     ):  # fmt: skip
         assert words in text
     assert "make claims ARGS=P4" not in text
@@ -173,7 +171,7 @@ def test_the_table_of_parts_has_readings_too(page):
     (table,) = [t for t in page.tables if len(t) == 4 and t[0][0] == "part"]
     assert [cells[:3] for cells in table[1:]] == [
         ["first", "✓ confirmed", "above 1 pp"],
-        ["Second", "✗ refuted", "above 1 pp"],
+        ["Second", "✗ contrary", "above 1 pp"],
         ["beside", "reading", "–"],
     ]
 
@@ -195,7 +193,7 @@ def test_every_link_leads_somewhere_and_every_image_is_told(page):
 def test_text_from_outside_is_escaped(results):
     words = ClaimView("C1", EVIL, EVIL, EVIL, EVIL, EVIL, traps=(EVIL,), caveats=(EVIL,))
     given = [part("a", "confirmed", 1.0, statistic=EVIL, label=EVIL, unit=EVIL)]
-    write_folder(results, [(words, "confirmed", given, True)])
+    write_folder(results, [(words, "confirmed", given, 0.9)])
     page = written(results, facts={EVIL: EVIL})
     assert page.scripts == [{}]  # the page's own
     assert page.text.count(EVIL) > 12
@@ -247,7 +245,7 @@ def test_damaged_words_leave_the_report_the_rest(results, folder):
 
 
 def picture_of(results, *parts, verdict="confirmed"):
-    write_folder(results, [(view("C1"), verdict, list(parts), True)])
+    write_folder(results, [(view("C1"), verdict, list(parts), 0.9)])
     return interval_picture(read_claims(results)[0])
 
 
@@ -279,7 +277,7 @@ def test_parts_that_measure_the_same_share_an_axis_and_others_do_not(results):
 
 def test_a_picture_has_the_deciding_part_first_and_leaves_many_to_the_evidence(results):
     parts = [part(f"p{n}", "confirmed", 3.0, sesoi=(1, None), label=f"Part {n}") for n in range(6)]
-    picture = picture_of(results, *parts, part("x", "refuted", 0, label="X"), verdict="refuted")
+    picture = picture_of(results, *parts, part("x", "contrary", 0, label="X"), verdict="contrary")
     assert [row["label"] for row in picture["rows"]] == ["X", "Part 0", "Part 1", "Part 2"]
     assert picture["more"] == 3
 

@@ -72,7 +72,7 @@ def test_it_has_what_the_page_has(readme):
     places = [text.index(words) for words in order]
     assert places == sorted(places)
     (row,) = [line for line in text.splitlines() if line.startswith("| [C3]")]
-    assert "?&nbsp;inconclusive<br>underpowered" in row
+    assert "?&nbsp;undecided<br>underpowered" in row
     assert text.count("underpowered") == 2  # there, and where the word is explained
     for words in ("All 2 parts must hold", "make claims ARGS=C1", "It needs a GPU."):
         assert words in text
@@ -85,7 +85,7 @@ def test_text_from_outside_is_no_markdown(results):
     words = ClaimView("C1", bad, bad, bad, bad, bad, traps=(bad,), caveats=(bad,))
     given = [part("a", "confirmed", 1.0, statistic=bad, label=bad, unit="pp")]
     for data in ("digits", "a [b](c) |d|"):
-        write_folder(results / "claims" / data, [(words, "refuted", given, True)])
+        write_folder(results / "claims" / data, [(words, "contrary", given, 0.9)])
     page = written(results)
     text = page.read_text(encoding="utf-8")
     assert "<script" not in text

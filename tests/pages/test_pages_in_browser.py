@@ -98,18 +98,18 @@ def results(tmp_path_factory):
             view(name, family, caveats=("It is not C2.",)),
             verdict,
             [part(label, verdict, mean, sesoi=(1, None), unit="pp") for label, mean in parts],
-            False,
+            0.4,
         )
         for name, family, verdict, *parts in (
             ("C1", "Convergence", "confirmed", ("a", 3.0)),
-            ("C2", "Convergence", "refuted", ("a", -3.0)),
-            ("C3", "Convergence", "inconclusive", ("a", 1.0)),
+            ("C2", "Convergence", "contrary", ("a", -3.0)),
+            ("C3", "Convergence", "undecided", ("a", 1.0)),
             ("M1", "Mechanism", "confirmed", ("a", 5.0)),
             ("M2", "Mechanism", "confirmed", ("a", 2.0), ("b", 30.0)),
         )
     ]
     identity = [("y", "largest error", 4.03e-16, "<=", 1e-10)]
-    given.insert(0, (view("E1", "Exact"), "confirmed", identity, ""))
+    given.insert(0, (view("E1", "Exact"), "confirmed", identity, None))
     views = write_folder(claims, given)
     write_claims(claims, views)
     assert write_report(results).problems == []
@@ -204,7 +204,7 @@ def test_a_filter_hides_rows_and_says_how_many_are_left(visit, width):
     assert page.get_by_role("status").filter(has_text="1 of 4 rows").count() == 1
     box.fill("")
     assert len(column(arms(page), "arm")) == 4
-    page.get_by_role("searchbox", name="Filter: Scoreboard on digits").fill("refuted")
+    page.get_by_role("searchbox", name="Filter: Scoreboard on digits").fill("contrary")
     board = page.locator("table.scoreboard").first
     assert board.locator("tbody tr:not(.family):visible td:first-child").all_inner_texts() == ["C2"]
 

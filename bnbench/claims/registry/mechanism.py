@@ -327,7 +327,7 @@ def growth(
     """The factor by which gradients grow from layer to layer in a net of claim_growth."""
     where = {"norm.name": norm, "model.activation": activation, "batch_size": batch_size}
     measure = at_start(StudyArm("claim_growth", where, None), "train@batch/gradient_growth")
-    return ClaimPart("factor per layer", measure, target, interest=interest)
+    return ClaimPart("factor per layer", measure, target, interest=interest, null=None)
 
 
 GROWTH = math.sqrt(math.pi / (math.pi - 1))  # 1.2112, Yang et al. 2019, for BN and ReLU

@@ -83,7 +83,7 @@ def accuracy(
     arm: StudyArm, target: Target | None = None, interest: float | None = None
 ) -> ClaimPart:
     """Declare the test accuracy of an arm, in %."""
-    return ClaimPart("test accuracy (%)", level(arm), target, interest=interest)
+    return ClaimPart("test accuracy (%)", level(arm), target, interest=interest, null=None)
 
 
 def good_rates(treatment: StudyArm, baseline: StudyArm) -> ClaimPart:
