@@ -42,7 +42,7 @@ def tally(claims: Iterable[JudgedClaim]) -> str:
 
 
 def counted(number: Mapping[str, int]) -> str:
-    """Say how often each verdict was given: `9 confirmed, 8 refuted`."""
+    """Say how often each verdict was given: `9 confirmed, 5 contrary`."""
     return ", ".join(f"{number[name]} {name}" for name in VERDICTS if number.get(name))
 
 

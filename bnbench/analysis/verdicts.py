@@ -244,7 +244,9 @@ def _read(path: Path, needed: Sequence[str], depth: int = DEPTH + 1) -> pd.DataF
         if is_evidence:
             needed = (*needed, *(EXACT if "holds" in table else EVIDENCE))
         if lacking := [column for column in needed if column not in table]:
-            raise ValueError(f"no column {', '.join(lacking)}")
+            is_older = "powered" in table or "p_refute" in table  # its verdicts have other words
+            words = "judged by an older version: make claims judges it anew"
+            raise ValueError(words if is_older else f"no column {', '.join(lacking)}")
         texts = [key for key in TEXT if key in table]
         texts += (
             ["bound"] if "seed" in table else []

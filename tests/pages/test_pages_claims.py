@@ -141,7 +141,7 @@ def test_one_table_has_the_words_colours_and_meanings_of_verdicts(page):
     assert not any(colour in rules for colour in colours)
 
 
-def test_a_refuted_claim_shows_the_part_that_refutes_it(page):
+def test_a_contrary_claim_shows_the_part_that_makes_it_so(page):
     rows = scoreboard(page)
     assert rows["C2"]["estimate [interval]"].startswith("−")
     assert rows["C2"]["estimate [interval]"].endswith("(Second)")
@@ -241,6 +241,16 @@ def test_damaged_words_leave_the_report_the_rest(results, folder):
     (folder / "claims.json").write_text('[{"id": "C1"}]')
     page, (problem,) = write_report(results)
     assert "claims.json: damaged" in problem
+    assert Page(page).images
+
+
+def test_a_board_of_older_verdicts_is_told_in_one_line(results, folder):
+    write_experiment(results, "one", [write_run(results, config(), 0)])
+    written(folder)
+    board = folder / "scoreboard.csv"
+    board.write_text(board.read_text().replace("power,", "powered,", 1))
+    page, (problem,) = write_report(results)
+    assert problem == f"{board}: judged by an older version: make claims judges it anew"
     assert Page(page).images
 
 
