@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from bnbench.analysis.verdict_table import DECIDED
-from bnbench.analysis.verdict_words import row_texts
+from bnbench.analysis.verdict_words import beside, row_texts
 from bnbench.analysis.verdicts import TRAINING, JudgedClaim, read_claims
 from bnbench.config.labels import count_label
 from bnbench.tracking.stored import DamagedError
@@ -21,7 +21,8 @@ class Disagreement(NamedTuple):
         id: of the claim.
         sentence: the claim itself.
         is_contrary: whether data sets decide the claim differently; else only some decide it.
-        sides: data set -> `verdict`, `underpowered`, and the texts of `verdict_words.row_texts`.
+        sides: data set -> `verdict`, what stands `beside` it, and the texts of
+            `verdict_words.row_texts`.
     """
 
     id: str
@@ -56,7 +57,7 @@ def disagreements(boards: Boards) -> list[Disagreement]:
 
 
 def _side(claim: JudgedClaim) -> dict[str, Any]:
-    told = {"verdict": claim.row["verdict"], "underpowered": claim.is_underpowered}
+    told = {"verdict": claim.row["verdict"], "beside": beside(claim)}
     return {**told, **row_texts(claim)}
 
 

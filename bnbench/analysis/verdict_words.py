@@ -214,7 +214,7 @@ def lead(claim: JudgedClaim) -> str:
         return _found_exact(claim)
     words = []
     if verdict == "undecided":
-        words.append(f"These data decide nothing{_distance(claim)}.")
+        words.append("These data decide nothing.")
     if number > 1 and verdict == "confirmed":
         words.append(f"All {number} parts hold.")
     elif number > 1:
@@ -223,13 +223,14 @@ def lead(claim: JudgedClaim) -> str:
     return " ".join(words)
 
 
-def _distance(claim: JudgedClaim) -> str:
-    """Say how far an estimate is from the nearest bound: `; the estimate is 0.3 pp from …`."""
-    if math.isnan(claim.row["distance"]):
+def beside(claim: JudgedClaim) -> str:
+    """Write what stands beside an undecided verdict: `0.3 pp from the bound, underpowered`."""
+    if claim.row["verdict"] != "undecided":
         return ""
-    part = claim.part(claim.headline["part"])
-    far = with_unit(numbers([claim.row["distance"]])[0], replace(part, ratio=False))
-    return f": the estimate is {far} from the nearest bound"
+    part, distance = claim.part(claim.headline["part"]), claim.row["distance"]
+    far = with_unit(_plain(float(f"{distance:.2g}")), replace(part, ratio=False))
+    told = [] if math.isnan(distance) else [f"{far} from the bound"]
+    return ", ".join([*told, *(["underpowered"] if claim.is_underpowered else [])])
 
 
 def _found_exact(claim: JudgedClaim) -> str:

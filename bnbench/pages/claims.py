@@ -14,6 +14,7 @@ from bnbench.analysis.agreement import section as agreement
 from bnbench.analysis.verdict_table import VERDICTS
 from bnbench.analysis.verdict_words import (
     KINDS,
+    beside,
     by_kind,
     estimate_words,
     exact_words,
@@ -182,7 +183,7 @@ def _row(claim: JudgedClaim) -> dict[str, Any]:
         "sentence": claim.view.sentence,
         "verdict": verdict,
         "rank": VERDICTS.index(verdict),
-        "underpowered": claim.is_underpowered,
+        "beside": beside(claim),
         "is_exact": claim.is_exact,
         **row_texts(claim),
     }

@@ -115,7 +115,7 @@ def _table(
     for family, own in families:
         rows.append(["", f"**{plain(family)}**", "", "", "", ""])
         for row in own:
-            weak = "<br>underpowered" if row["underpowered"] else ""
+            weak = f"<br>{plain(row['beside'])}" if row["beside"] else ""
             rows.append(
                 [
                     f"[{row['id']}]({links[row['id']]})",
@@ -175,7 +175,7 @@ def _disagreement(told: Mapping[str, Any]) -> list[str]:
 
 
 def _side(side: Mapping[str, Any], anchor: str) -> str:
-    weak = ", underpowered" if side["underpowered"] else ""
+    weak = f", {plain(side['beside'])}" if side["beside"] else ""
     numbers = plain(f"{side['estimate']}; to confirm: {side['sesoi']}")
     verdict = f"[{verdict_label(side['verdict'])}](#{anchor}){weak}"
     return f"{verdict}<br>{numbers}; n&nbsp;=&nbsp;{plain(str(side['n']))}"

@@ -12,6 +12,7 @@ from rich.text import Text
 from bnbench.analysis.verdict_table import VERDICT_TABLE
 from bnbench.analysis.verdict_words import (
     KINDS,
+    beside,
     by_kind,
     fold_line,
     row_texts,
@@ -69,8 +70,8 @@ def _cells(claim: JudgedClaim) -> list[Text]:
     verdict = claim.row["verdict"]
     text = row_texts(claim)
     told = Text(verdict_label(verdict), style=VERDICT_TABLE[verdict].terminal)
-    if claim.is_underpowered:
-        told.append("\n  underpowered", style="dim")
+    if words := beside(claim):
+        told.append("\n  " + words.replace(", ", "\n  "), style="dim")
     estimate = f"{text['estimate']} {text['sesoi']}" if claim.is_exact else text["estimate"]
     return [
         Text(claim.view.id),

@@ -70,7 +70,7 @@ def test_the_scoreboard_says_what_was_claimed_what_was_found_and_how_sure(page):
     low, middle, high = (f"{own[key]:.2f}" for key in ("ci_low", "estimate", "ci_high"))
     assert rows["C1"]["estimate [interval]"] == f"{middle}× [{low}, {high}]ratio of steps"
     assert (rows["C1"]["n"], rows["C1"]["to confirm"]) == ("10", "above 1.5×")
-    assert rows["C3"]["verdict"] == "? undecidedunderpowered"
+    assert rows["C3"]["verdict"] == "? undecided0.85 from the bound, underpowered"
     assert rows["E1"]["estimate [interval]"] == "4e-16largest error"
     assert (rows["E1"]["n"], rows["E1"]["to confirm"]) == ("exact", "≤ 1e-10")
     assert [rows["P4"][key] for key in ("verdict", "n", "to confirm")] == [
@@ -160,7 +160,7 @@ def test_a_section_has_all_that_the_verdict_rests_on(page):
         "p, Holm-adjusted0.0012", "Power95 % to confirm", "n10 seeds", "n = 10",
         "(95 % interval, unadjusted)", "evidence/C1.csv", "P4 Placement", "It needs a GPU.",
         "All 2 parts must hold, of which 1 confirmed, 1 contrary.",
-        "These data decide nothing: the estimate is ", "0123456789ab", "1 number kept the bound",
+        "These data decide nothing.", "0123456789ab", "1 number kept the bound",
         "40 % to confirm an effect beyond the bound by the smallest of interest: underpowered",
     ):  # fmt: skip
         assert words in text

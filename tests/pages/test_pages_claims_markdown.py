@@ -72,7 +72,7 @@ def test_it_has_what_the_page_has(readme):
     places = [text.index(words) for words in order]
     assert places == sorted(places)
     (row,) = [line for line in text.splitlines() if line.startswith("| [C3]")]
-    assert "?&nbsp;undecided<br>underpowered" in row
+    assert "?&nbsp;undecided<br>0.85 from the bound, underpowered" in row
     assert text.count("underpowered") == 2  # there, and where the word is explained
     for words in ("All 2 parts must hold", "make claims ARGS=C1", "It needs a GPU."):
         assert words in text
