@@ -18,6 +18,9 @@ from omegaconf import DictConfig
 from bnbench.request import refusal
 from bnbench.request.provenance import RequestSource
 
+# Hydra imports its plugins anew when it looks for them: before anything is made of their classes
+Plugins.instance()
+
 # as pickles, of which a copy is made in a quarter of the time that `copy.deepcopy` takes
 composed: dict[Any, bytes] = {}  # by the files that were chosen
 parsed_files: dict[tuple[str, bytes], bytes] = {}  # by their place below configs/, and content
@@ -74,9 +77,8 @@ def remembering() -> Iterator[None]:
 def file_source() -> Any:
     """Return the class with which Hydra reads files.
 
-    What `import` gives may be another: Hydra imports its plugins anew when it finds them.
+    What `import` gave before Hydra looked for its plugins is another.
     """
-    Plugins.instance()
     return SourcesRegistry.instance().resolve("file")
 
 

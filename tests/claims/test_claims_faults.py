@@ -91,9 +91,10 @@ CLAIM = Claim(
 def trained(read):
     """Train two arms for a few steps, as a sweep does, in this process: faults can be planted."""
 
-    def run():
+    def run(*overrides):
         request = read(
             *("norm=none,batchnorm", "train=smoke", "track=csv", "device=cpu", "seeds=[0,1,2]"),
+            *overrides,
             multirun=True,
         )
         runs = []
@@ -127,17 +128,18 @@ def test_a_claim_repeated_from_scratch_is_the_same_to_the_byte(trained):
 
 
 @pytest.mark.slow
-def test_validation_images_among_the_test_images_stop_the_report(trained, monkeypatch):
+@pytest.mark.parametrize("split", ["0", "per_seed"])
+def test_validation_images_among_the_test_images_stop_the_report(trained, monkeypatch, split):
     load = datasets.load
 
-    def leaking(*args):
-        data = load(*args)
+    def leaking(*args, **options):
+        data = load(*args, **options)
         images, labels = (torch.cat([t, v[:9]]) for t, v in zip(data.test, data.val, strict=True))
         return dataclasses.replace(data, test=type(data.test)(images, labels))
 
     monkeypatch.setattr(train, "load", leaking)
     with pytest.raises(IntegrityError, match="9 images are in two of its splits"):
-        judge([CLAIM], trained())
+        judge([CLAIM], trained(f"data.split_seed={split}"))
 
 
 @pytest.mark.slow
