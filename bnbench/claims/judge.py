@@ -92,8 +92,9 @@ class Verdict:
 
     `decisive` is the part that settles the verdict: of a confirmed claim the least certain part, of
     an undecided one the part farthest from confirmation, else the part that most certainly has the
-    verdict. `power` is the least of its parts'. `reason` says why there is no verdict. `exact`
-    holds the numbers of an exact claim beside their bounds, which decide without a test.
+    verdict, by itself if there is one. `power` is the least of its parts'. `reason` says why there
+    is no verdict. `exact` holds the numbers of an exact claim beside their bounds, which decide
+    without a test.
     """
 
     claim: Claim
@@ -304,7 +305,9 @@ def _claim_verdict(
         decisive = max(deciding, key=lambda part: _or(part.p.confirmed, 2))
     else:
         (kind,) = (kind for kind, word in VERDICT_OF.items() if word == verdict)
-        decisive = min(deciding, key=lambda part: _or(getattr(part.p, kind), 2))
+        # a part that shows the verdict by itself, before one that shows another beside it
+        alike = [part for part in deciding if part.verdict == verdict] or deciding
+        decisive = min(alike, key=lambda part: _or(getattr(part.p, kind), 2))
     of_verdict = (p for kind, p in adjusted._asdict().items() if VERDICT_OF[kind] == verdict)
     known = [p for p in adjusted if not math.isnan(p)]
     p_holm = next(of_verdict, min(known, default=math.nan))

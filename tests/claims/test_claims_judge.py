@@ -188,6 +188,17 @@ def test_another_verdict_needs_one_part_and_a_level_has_no_smaller_one(study):
     assert [v.decisive.name for v in verdicts] == ["part 1", "part 1", "part 0", "part 0"]
 
 
+def test_the_part_that_is_shown_has_the_verdict_by_itself_where_one_has(study):
+    # surely below 1, and by itself surely above 0, which the adjustment takes back
+    small = [0.08, 0.3, 0.2, 0.1, 0.32]
+    assert only(small, Above(1.0)).verdict == "smaller than claimed"
+    family = [claim(name, part(WIDE, Above(1.0))) for name in "abcd"]
+    two = claim("two", part(small, Above(1.0)), part([*ZERO[:4], 0.4], Above(1.0)))
+    verdict = judge([two, *family], study)[0]
+    assert (verdict.verdict, verdict.decisive.name) == ("no effect", "part 1")
+    assert verdict.parts[0].p.none < verdict.parts[1].p.none
+
+
 def test_where_any_effect_would_do_none_is_one_within_the_smallest_of_interest(study):
     zero, far = part(ZERO, Above(0.0), interest=0.5), part(WIDE, Above(0.0), interest=0.5)
     assert [v.verdict for v in judge([claim("a", zero), claim("b", far)], study)] == [
