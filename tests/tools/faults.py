@@ -132,9 +132,21 @@ STATISTICS = (
     ),
     Fault(
         "one part confirms a claim of several",
-        "math.nan if no_part else max(confirm)",
-        "math.nan if no_part else min(confirm)",
+        "math.nan if any(map(math.isnan, p_values)) else max(p_values)",
+        "math.nan if any(map(math.isnan, p_values)) else min(p_values)",
         "claims",
+    ),
+    Fault(
+        "an effect of the other sign is contrary only beyond the bound",
+        "short_of(part.null), greatest_of(smaller), none)",
+        "short_of(-bound), greatest_of(smaller), none)",
+        "claims/test_claims_judge.py",
+    ),
+    Fault(
+        "splits of a class are drawn from a fixed start",
+        "start = torch.rand((), dtype=torch.float64, generator=generator)",
+        "start = 0.5",
+        "data/test_data_datasets.py",
     ),
     Fault(
         "an upper bound may confirm that something is large",
