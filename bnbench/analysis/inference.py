@@ -21,8 +21,7 @@ from scipy.stats import binomtest, nct
 from scipy.stats import t as student_t
 
 from bnbench.analysis.stats import MIN_SEEDS, Interval
-
-POWER = 0.8  # at which an effect counts as detectable
+from bnbench.analysis.verdicts import POWER
 
 
 def p_above(values: Sequence[float], bound: float) -> float:

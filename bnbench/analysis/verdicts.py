@@ -25,15 +25,16 @@ FACTS = "judged.json"  # command, commit, versions, device
 WORDS = "claims.json"
 PROBLEMS = ("least_squares", "linear_net", "two_branches")  # measured without runs, like `exact`
 TRAINING, PROBLEM, IDENTITY = "claims about training", "problems without runs", "identities"
+P_KINDS = ("confirmed", "contrary", "smaller", "none")  # the verdicts that have p-values
 NUMBERS = (
     *("estimate", "ci_low", "ci_high", "ci_level", "n", "sesoi_low", "sesoi_high"),
     *("p_holm", "power", "distance"),
-    *("interest", "p_confirmed", "p_contrary", "p_smaller", "p_none", "detectable", "censored"),
+    *("interest", *(f"p_{kind}" for kind in P_KINDS), "detectable", "censored"),
     *("seed", "value", "treatment", "baseline"),
 )
 SCOREBOARD = ("claim", "verdict", "statistic", *NUMBERS[:10], "experiment", "command")
 PARTS = ("claim", "part", "role", "statistic", *NUMBERS[:7], *NUMBERS[11:17], "verdict")
-POWER = 0.8  # at which a claim's test would find its smallest effect of interest often enough
+POWER = 0.8  # at which an effect counts as detectable, and below which a claim is underpowered
 EVIDENCE = ("role", "seed", "value", "treatment", "baseline", "bound")
 EXACT = ("statistic", "estimate", "direction", "bound", "holds")
 WORDS_OF = {  # column -> allowed words

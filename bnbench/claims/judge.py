@@ -24,6 +24,7 @@ import pandas as pd
 
 from bnbench.analysis import inference
 from bnbench.analysis.stats import MIN_SEEDS, Interval, mean_interval
+from bnbench.analysis.verdicts import POWER
 from bnbench.claims.records import Above, Below, Between, Claim, ClaimPart
 from bnbench.claims.study import LackingError, Study
 
@@ -184,7 +185,7 @@ def measure_part(
     else:
         interval = Interval(math.nan, math.nan, math.nan, len(values))
     # an effect of zero passes both tests of TOST with the power where it passes each with more
-    needed = (1 + inference.POWER) / 2 if is_between else inference.POWER
+    needed = (1 + POWER) / 2 if is_between else POWER
     detectable = inference.detectable(std, len(values), alpha, needed)
     power = inference.power_of(part.distance, std, len(values), alpha)
     power = max(0.0, 2 * power - 1) if is_between else power

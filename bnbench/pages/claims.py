@@ -31,6 +31,7 @@ from bnbench.analysis.verdict_words import (
 from bnbench.analysis.verdict_words import numbers as digits
 from bnbench.analysis.verdicts import (
     DEPTH,
+    P_KINDS,
     WORDS,
     ClaimView,
     JudgedClaim,
@@ -50,8 +51,7 @@ from bnbench.tracking.whole_files import write_whole
 
 PAGE = "report.html"
 PART_COLUMNS = ["part", "verdict", "to confirm", "estimate [interval]", "level", "n"]
-OF_P = ["confirmed", "contrary", "smaller", "none"]
-PART_NUMBERS = [*(f"p ({kind})" for kind in OF_P), "smallest detectable effect", "bounds"]
+PART_NUMBERS = [*(f"p ({kind})" for kind in P_KINDS), "smallest detectable effect", "bounds"]
 EXACT_COLUMNS = ["part", "what is measured", "measured", "bound", "kept"]
 
 
@@ -264,7 +264,7 @@ def _parts(claim: JudgedClaim) -> Table | None:
             [
                 *(part.label, verdict, sesoi_words(part, row)),
                 *(estimate_words(part, row), level, _count(row["n"])),
-                *(p_words(row[f"p_{kind}"]) for kind in OF_P),
+                *(p_words(row[f"p_{kind}"]) for kind in P_KINDS),
                 *(_effect(claim, row), _count(row["censored"])),
             ]
         )
