@@ -1,9 +1,11 @@
-"""Convergence curves: keys of metrics, steps of points, the step that crosses a threshold."""
+"""Convergence curves: keys of metrics, steps of points, and what a curve comes to."""
 
+import math
 from bisect import bisect_left
 from collections.abc import Sequence
 from enum import IntEnum
-from statistics import median
+from itertools import pairwise, takewhile
+from statistics import fmean, median
 
 SUBSET = 1000  # validation images that curves are drawn on; training images for exact statistics
 TRAIN_SUBSET = 256  # training images that are evaluated
@@ -97,3 +99,44 @@ def crossing(steps: Sequence[float], values: Sequence[float], threshold: float) 
             share = (threshold - smooth[k - 1]) / (value - smooth[k - 1])
             return steps[k - 1] + share * (steps[k] - steps[k - 1])
     return None
+
+
+def restricted_mean(
+    steps: Sequence[float], values: Sequence[float], budget: float, guess: float
+) -> float:
+    """Average a curve over a budget of steps: the area under it, divided by the budget.
+
+    Of accuracies, 1 minus this average is the share of the budget that it takes to reach an
+    accuracy, restricted to the budget (as a restricted mean survival time is) and averaged over all
+    accuracies from 0 to 1. Straight lines join the points; before its first point a curve has its
+    first value. A net that has diverged can but guess: from the last number of a curve that breaks
+    off before the budget, or goes on without numbers, `guess` is taken.
+
+    >>> restricted_mean([10, 20, 40], [0.2, 0.6, 0.8], 40, 0.1)  # (10·0.2 + 10·0.4 + 20·0.7)/40
+    0.5
+    >>> restricted_mean([10, 20], [0.2, math.nan], 40, 0.1)  # (10·0.2 + 30·0.1)/40
+    0.125
+
+    Raises:
+        ValueError: there are no points, a step is beyond the budget, or steps do not grow.
+    """
+    if not steps or not all(a < b for a, b in pairwise([0, *steps])) or steps[-1] > budget:
+        raise ValueError(f"steps {list(steps)}: expected growing ones of (0, {budget}]")
+    known = list(takewhile(lambda point: math.isfinite(point[1]), zip(steps, values, strict=True)))
+    if not known:
+        return guess
+    curve = [(0, known[0][1]), *known]
+    area = sum((b - a) * (v + w) / 2 for (a, v), (b, w) in pairwise(curve))
+    return (area + (budget - curve[-1][0]) * guess) / budget
+
+
+def last_mean(values: Sequence[float], guess: float) -> float:
+    """Average the last five values of a curve: the accuracy of a run whose rate has decayed.
+
+    A run that diverged has fewer, or such as are no numbers: each of these counts as `guess`.
+
+    >>> round(last_mean([0.1, 0.5, 0.6, 0.6, 0.6, 0.7], 0.1), 9)
+    0.6
+    """
+    last = [value if math.isfinite(value) else guess for value in values[-LAST:]]
+    return fmean([*last, *[guess] * (LAST - len(last))])
