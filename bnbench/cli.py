@@ -17,10 +17,10 @@ from hydra.core.override_parser.types import Override
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from bnbench.config.arms import Config, arm_id, flatten, science
+from bnbench.config.arms import Config, arm_id, flatten, fresh_seed, science
 from bnbench.config.checks import RequestError, as_typed, check
 from bnbench.config.quoting import folder, for_hydra, in_quotes, quoted
-from bnbench.config.schema import SaveWeights, TrackMode
+from bnbench.config.schema import SaveWeights, Search, TrackMode
 from bnbench.config.yaml_bounds import check_files
 from bnbench.request.compose import Composer
 from bnbench.request.declared import check_report
@@ -79,18 +79,21 @@ class Request:
     jobs: list[Job]
     duplicates: int  # arms that turned out equal to that of another job
     tuned: int  # arms whose learning rate is to be found
-    found: int  # those of them for which it is
+    found: int  # those of them whose search has ended
     hydra: DictConfig  # the composed configuration that the launcher is made from
     results: Path
 
 
-def read(overrides: Sequence[str], multirun: bool, needs_data: bool = True) -> Request:
+def read(
+    overrides: Sequence[str], multirun: bool, needs_data: bool = True, fresh: bool = False
+) -> Request:
     """The checked request of some Hydra overrides. Hydra must be initialised; no file is written.
 
     Args:
         overrides: as typed.
         multirun: whether a sweep was asked for.
         needs_data: refuse it where the files of its data sets are not there.
+        fresh: report on seeds that the committed results did not use, in the place of those asked.
 
     Raises:
         RequestError: with the one line to show, for every request that cannot be run.
@@ -99,7 +102,7 @@ def read(overrides: Sequence[str], multirun: bool, needs_data: bool = True) -> R
     check_files(source.folder)
     try:
         source.overrides = list(map(quoted, overrides))
-        jobs = list(checked_jobs(source, multirun))
+        jobs = list(checked_jobs(source, multirun, fresh))
         check_request([a.config for job in jobs for a in job.arms], source.bases, needs_data)
         arms, experiments = merged(jobs)
     except Exception as error:
@@ -111,12 +114,16 @@ def read(overrides: Sequence[str], multirun: bool, needs_data: bool = True) -> R
     done = {arm.id: replace(arm, overrides=final_overrides(arm)) for arm in named}
     results = Path(next(iter(done.values())).config.results)
     duplicates = sum(len({arm.id for arm in job.arms}) for job in jobs) - len(done)
-    found = {job.arms[0].id: job.plan.best is not None for job in jobs if job.plan}
+    found: dict[str, bool] = {}
+    for job in jobs:
+        if job.plan:  # equal searches are one
+            key = f"{job.asked.id} {job.asked.config.tune}"
+            found[key] = found.get(key, True) and job.plan.is_found
     numbers = (duplicates, len(found), sum(found.values()))
     return Request(done, experiments, jobs, *numbers, source.bases[0], results)
 
 
-def checked_jobs(source: RequestSource, multirun: bool) -> Iterator[Job]:
+def checked_jobs(source: RequestSource, multirun: bool, fresh: bool = False) -> Iterator[Job]:
     """Every job that is asked for, composed and checked, with the arms that it wants now."""
     parser = OverridesParser.create(config_loader=source.loader)
     parsed = parser.parse_overrides(list(source.overrides))
@@ -142,7 +149,10 @@ def checked_jobs(source: RequestSource, multirun: bool) -> Iterator[Job]:
         number = 0
         for own in list(grid(parser, base, parser.parse_overrides(lines))):
             source.job = own
-            job = planned(name or ADHOC, tracked(compose(own), own))
+            config = compose(own)
+            if fresh:
+                config = replace(config, seeds=list(map(fresh_seed, config.seeds)))
+            job = planned(name or ADHOC, tracked(config, own))
             number += len(job.arms)
             if number > MAX_JOBS:
                 tune = job.asked.config.tune
@@ -160,7 +170,11 @@ def planned(experiment: str, arm: Arm) -> Job:
     arms = []
     for config in configs:
         # a worker composes the ordinary arm at this rate, and finds none itself
-        at = [f"optim.base_lr={as_typed(config.optim.base_lr)}", "tune.low=null", "tune.high=null"]
+        at = [
+            f"optim.base_lr={as_typed(config.optim.base_lr)}",
+            f"data.batches={config.data.batches}",
+            *("tune.low=null", "tune.high=null", f"tune.find={Search.best}"),
+        ]
         arms.append(Arm(arm_id(science(config)), config, [*arm.overrides, *at]))
     return Job(experiment, arm, arms, wanted)
 
@@ -192,14 +206,20 @@ def shifts(jobs: Iterable[Job]) -> list[str]:
 
 
 def tuned(jobs: Sequence[Job]) -> dict[str, Any] | None:
-    """What an experiment tunes: the seeds, the least and largest rate, the arms at a found one.
+    """What an experiment tunes: seeds, least and largest rate, criterion, arms at a found rate.
+
+    The runs of a search for the largest stable rates are reported: they tune nothing.
 
     Raises:
-        RequestError: a job reports on seeds that rates are tuned on.
+        RequestError: a job reports on seeds that rates are tuned on, or two have other criteria.
     """
-    plans = [job.plan for job in jobs if job.plan]
+    best = [job for job in jobs if job.asked.config.tune.find == Search.best]
+    plans = [job.plan for job in best if job.plan]
     if not plans:
         return None
+    by = list(dict.fromkeys(job.asked.config.tune.by for job in best if job.plan))
+    if len(by) > 1:
+        raise RequestError(f"tune.by={' and '.join(by)}: expected one for all arms that are tuned")
     seeds = sorted({seed for wanted in plans for arm in wanted.grid for seed in arm.seeds})
     for reported in (job.asked.config.seeds for job in jobs):
         if both := sorted({*reported} & {*seeds}):
@@ -209,7 +229,8 @@ def tuned(jobs: Sequence[Job]) -> dict[str, Any] | None:
             )
     rates = [arm.optim.base_lr for wanted in plans for arm in wanted.grid]
     found = {arm_id(science(wanted.best)) for wanted in plans if wanted.best}
-    return {"seeds": seeds, "low": min(rates), "high": max(rates), "arms": sorted(found)}
+    ends = {"low": min(rates), "high": max(rates)}
+    return {"seeds": seeds, **ends, "by": str(by[0]), "arms": sorted(found)}
 
 
 def experiment_names(loader: Loader, parsed: Sequence[Override]) -> list[Any]:

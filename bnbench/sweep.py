@@ -52,6 +52,7 @@ from bnbench.tracking.stored import DamagedError
 from bnbench.tracking.upload import attempts
 from bnbench.tracking.wandb_environment import not_followed
 
+FRESH = "seeds=fresh"  # what `make claims` is told for other seeds than the committed results'
 parent: int | None = None  # the process that leads the sweep; None in its workers
 
 
@@ -69,8 +70,13 @@ class Outcome:
         return int(bool(self.failures))
 
 
-def sweep(argv: list[str]) -> Outcome | int:
-    """Run a command line: what became of it, or the exit code where nothing was to be trained."""
+def sweep(argv: list[str], fresh: bool = False) -> Outcome | int:
+    """Run a command line: what became of it, or the exit code where nothing was to be trained.
+
+    Args:
+        argv: the words of the command line.
+        fresh: on seeds that the committed results did not use, as `make claims` can.
+    """
     global parent
     parent = os.getpid()
     parser = argument_parser()
@@ -102,8 +108,9 @@ def sweep(argv: list[str]) -> Outcome | int:
             leading(),
             hydra.initialize_config_dir(str(CONFIGS), job_name="train", version_base="1.3"),
         ):
-            command = shlex.join(["python", "scripts/train.py", *argv])
-            return run(lambda: cli.read(args.overrides, args.multirun), command)
+            words = ["scripts/claims.py", *argv, FRESH] if fresh else ["scripts/train.py", *argv]
+            command = shlex.join(["python", *words])
+            return run(lambda: cli.read(args.overrides, args.multirun, fresh=fresh), command)
     except RequestError as error:
         return print_error(str(error))
     except (OSError, DamagedError) as error:  # a full disk, a folder that is gone, or a link

@@ -27,7 +27,7 @@ from bnbench.config.checks import RequestError
 from bnbench.config.labels import arm_labels, count_label, duration_label
 from bnbench.config.points import SUBSET
 from bnbench.config.quoting import shown_path
-from bnbench.config.schema import Config
+from bnbench.config.schema import Config, Search
 from bnbench.request.refusal import print_error
 from bnbench.running.estimate import START, Estimate, last_end
 from bnbench.running.launch import is_settled, num_workers
@@ -108,13 +108,14 @@ def planned(request: cli.Request) -> dict[str, list[PlannedArm]]:
         runs: dict[tuple[str, int], Load] = {}
         missing = set()
         arms = {arm.id: arm.config for arm in job.arms}
-        if job.plan and job.plan.best is None:
-            arms[f"{job.asked.id} at the rate found"] = config
+        for number, later in enumerate(job.plan.later if job.plan else (), 1):
+            arms[f"{job.asked.id} at a rate to be found, {number}"] = later
         for arm, own in arms.items():
             runs |= dict.fromkeys(((arm, seed) for seed in own.seeds), load_of(own))
             folders = {seed: RunFolder.of(request.results, arm, seed) for seed in own.seeds}
             missing |= {(arm, s) for s, run in folders.items() if not is_settled(run, own)}
-        more = 2 * config.tune.extend * len(config.tune.seeds) if job.plan else 0
+        grows = job.plan and config.tune.find == Search.best
+        more = 2 * config.tune.extend * len(config.tune.seeds) if grows else 0
         name = f"{job.experiment} on {config.data.name}"
         found.setdefault(name, []).append(PlannedArm(config, runs, missing, more))
     return found

@@ -15,6 +15,7 @@ from bnbench.config.schema import (
     NUM_CLASSES,
     PER_SEED,
     SPATIAL_NORMS,
+    TUNING_SEEDS,
     Batches,
     Config,
     EpsNormConfig,
@@ -26,6 +27,7 @@ from bnbench.config.schema import (
     NormConfig,
     OurBatchNormConfig,
     Policy,
+    Search,
     Trainable,
 )
 
@@ -46,6 +48,7 @@ MIN_IMAGES = 1000  # evaluated at once at least, however small the training batc
 MAX_THREADS = 1024
 MAX_SEED = 2**63 - 1  # the largest integer of a column in a table of results
 MAX_EXTEND = 20  # half decades
+MAX_PER_DECADE = 64  # 3.7 % from one rate to the next; seeds differ by more
 RATES = (1e-9, 1e9)  # lowest and highest rate to search: beyond them no net trains
 MAX_PATH = 1000  # characters; a path is cut off by the system at some 4,000 bytes
 MAX_TAG = 64  # characters; W&B takes no more
@@ -178,8 +181,13 @@ RULES: dict[str, Rule] = {
     "probes": distinct(lambda v: True, "probes"),
     "tune.low": null_or(HALF_DECADE),
     "tune.high": null_or(HALF_DECADE),
-    "tune.seeds": SEEDS,
+    "tune.seeds": distinct(
+        TUNING_SEEDS.__contains__,
+        f"integers from {TUNING_SEEDS[0]} to {TUNING_SEEDS[-1]}, on which nothing is reported",
+        least=1,
+    ),
     "tune.extend": up_to(MAX_EXTEND, least=0),
+    "tune.per_decade": up_to(MAX_PER_DECADE),
     "seeds": SEEDS,
     "threads": up_to(MAX_THREADS),
     "results": FOLDER,
@@ -216,13 +224,23 @@ def check_rates(tuned: Any, key: str = "tuned_lr") -> None:
 def check_tune(config: Config) -> None:
     """Refuse a search for a learning rate that cannot be made (`RequestError`)."""
     tune, optim = config.tune, config.optim
+    is_stable = tune.find == Search.stable
     if tune.low is None and tune.high is None:
+        if is_stable:
+            raise RequestError(f"tune.find={tune.find}: expected tune.low and tune.high with it")
         return
     ends = f"tune.low={as_typed(tune.low)} tune.high={as_typed(tune.high)}"
     if tune.low is None or tune.high is None:
         raise RequestError(f"{ends}: expected both or none")
     if tune.low > tune.high:
         raise RequestError(f"{ends}: expected low <= high")
+    if is_stable and tune.low == tune.high:
+        raise RequestError(f"{ends}: expected low < high with tune.find={tune.find}")
+    if is_stable and tune.batches is not None:
+        raise RequestError(
+            f"tune.batches={tune.batches}: expected null with tune.find={tune.find}, whose runs are"
+            " those that are reported"
+        )
     for name, want in (("lr_mult", 1), ("lr_scaling", LrScaling.none)):
         if (value := getattr(optim, name)) != want:
             raise RequestError(
@@ -264,11 +282,13 @@ def check_fit(config: Config) -> None:
         )
     # class sizes vary a little: any two classes have three quarters of two average ones
     of_two = 3 * size // (2 * NUM_CLASSES)
-    if config.data.batches == Batches.two_classes and not 2 <= config.batch_size <= of_two:
-        raise RequestError(
-            f"batch_size={config.batch_size}: expected 2 to {of_two} with data.batches=two_classes,"
-            f" what any two classes of {config.data.name} can fill"
-        )
+    tuned_on = None if config.tune.low is None else config.tune.batches
+    for key, batches in (("data.batches", config.data.batches), ("tune.batches", tuned_on)):
+        if batches == Batches.two_classes and not 2 <= config.batch_size <= of_two:
+            raise RequestError(
+                f"batch_size={config.batch_size}: expected 2 to {of_two} with {key}={batches}, "
+                f"what any two classes of {config.data.name} can fill"
+            )
     weights, values = net_size(model, DATA_SHAPES[config.data.name])
     if weights > MAX_WEIGHTS:
         raise RequestError(

@@ -35,6 +35,8 @@ def expected(key: str) -> str:
 
     >>> expected("batch_size"), expected("placement"), expected("seeds[0]")
     ('an integer >= 1', 'one of pre, post', 'a non-empty list of distinct integers >= 0 and < 2^63')
+    >>> expected("tune.batches"), expected("shift.names").partition(",")[0]
+    ('null or one of reshuffled, frozen, two_classes', 'a list of gaussian_noise')
     """
     key = key.partition("[")[0]
     kind = TYPES.get(key, Any)
@@ -46,7 +48,9 @@ def expected(key: str) -> str:
     for cls in inner:
         if issubclass(cls, Enum):
             names = ", ".join(map(str, cls))
-            return f"one of {names}" if cls is kind else f"a list of {names}"
+            if get_origin(kind) is list:
+                return f"a list of {names}"
+            return f"{'null or ' if NoneType in get_args(kind) else ''}one of {names}"
     if key in RULES or key in OTHERS:
         return RULES[key][1] if key in RULES else OTHERS[key]
     if parts := [name for name in TYPES if name.startswith(f"{key}.")]:

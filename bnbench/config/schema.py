@@ -27,6 +27,7 @@ DATA_SHAPES = {  # channels, height, width
     "synthetic": (1, 32, 32),
 }
 NUM_CLASSES = 10  # of every data set above
+TUNING_SEEDS = range(100, 200)  # runs on these choose learning rates; those on all others report
 PER_SEED = "per_seed"  # each run draws its splits, test images too, from its own seed
 TUNED_BATCH = 64  # the batch size at which base_lr is tuned and lr_scaling is 1
 MARKS = INTERRUPTED, FAILED = "interrupted", "failed"  # tags of W&B runs that are not done
@@ -54,6 +55,8 @@ Probe = StrEnum(  # probes/ and docs/probes.md say what each measures
     "Probe", ["gradients", "activations", "histogram", "drift", "saturation", "ics", "landscape"]
 )
 LrScaling = StrEnum("LrScaling", ["none", "linear", "sqrt"])
+Criterion = StrEnum("Criterion", ["accuracy", "area"])  # that rates are compared by
+Search = StrEnum("Search", ["best", "stable"])  # for a rate
 SaveWeights = StrEnum("SaveWeights", ["auto", "always", "never"])
 TrackMode = StrEnum("TrackMode", ["online", "offline", "csv"])
 Device = StrEnum("Device", ["auto", "cpu", "cuda"])
@@ -259,12 +262,16 @@ class TrainConfig:
 
 @dataclass
 class TuneConfig:
-    """The half decades to search for an arm's learning rate; null where the rate is given."""
+    """The rates to search for an arm's learning rate; null where the rate is given."""
 
     low: float | None = MISSING
     high: float | None = MISSING
     seeds: list[int] = MISSING  # for comparing rates; no result is reported on them
     extend: int = MISSING  # the most half decades to try below low, and above high
+    by: Criterion = MISSING
+    batches: Batches | None = MISSING  # that rates are compared on; null: data.batches
+    find: Search = MISSING  # stable: the largest at which each seed trains, by bisection
+    per_decade: int = MISSING  # rates of the grid that is bisected
 
 
 @dataclass

@@ -38,6 +38,10 @@ FIGURES = [
     Figure(FigureKind.curves, "Validation accuracy by samples seen", x="samples", col="model.name"),
 ]
 ORDER = ("placement", "lr_mult", "batch_size", "shift", "sigmoid")  # of README
+CRITERIA = {  # of tuning, in words
+    "accuracy": ", by the accuracy at the end",
+    "area": ", by the area under the validation curve",
+}
 MANY = 3  # experiments; the figures of fewer are drawn before other processes have started
 ROOT = "../../../"  # of the results, seen from an experiment's own page
 
@@ -220,7 +224,8 @@ def _tuned(tune: dict[str, Any] | None) -> str | None:
     if not tune:
         return None
     low, high = map(value_label, (tune["low"], tune["high"]))
-    return f"tuned on seeds {ranges_label(tune['seeds'])} over half decades from {low} to {high}"
+    words = f"tuned on seeds {ranges_label(tune['seeds'])} over half decades from {low} to {high}"
+    return words + CRITERIA.get(tune.get("by", ""), "")
 
 
 def _moment(text: str | None) -> str | None:

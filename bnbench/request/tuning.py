@@ -1,64 +1,133 @@
-"""Finds an arm's learning rate: first the grid of tuning runs, then the arm at the best rate.
+"""Finds an arm's learning rate: first the runs that tell, then the arm at the rate found.
 
-The rates are half decades. The best is that of the highest mean final validation accuracy over
+The best of the half decades (`tune.find=best`) has the highest mean of the judged statistic over
 `tune.seeds`; where it is the least or the largest that was tried, the next one beyond is tried too.
-What is known is read from the run folders each time: nothing else is kept. Nothing here imports
-torch.
+The largest that is stable (`tune.find=stable`) is bisected for each of the arm's own seeds. What is
+known is read from the run folders each time: nothing else is kept. Nothing here imports torch.
 """
 
 import math
+import os
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from statistics import fmean
 from typing import NamedTuple
 
-from bnbench.config.arms import arm_id, science
-from bnbench.config.checks import half_decades
-from bnbench.config.schema import Config
+from bnbench.config.arms import arm_id, num_steps, science
+from bnbench.config.checks import RequestError, half_decades
+from bnbench.config.points import last_mean, metric_key, restricted_mean
+from bnbench.config.schema import NUM_CLASSES, Config, Criterion, Search
+from bnbench.request.bisection import rate_grid, search
+from bnbench.tracking.csv_log import read_curves
 from bnbench.tracking.run_dir import RunFolder
 from bnbench.tracking.stored import DamagedError
 
-SCORE = "val/accuracy"
+CURVE, WHOLE = ("val", "accuracy"), ("val_all", "accuracy")
+SCORE = metric_key(*CURVE)
+GUESS = 1 / NUM_CLASSES  # the accuracy of a net that has diverged
 ROUNDING = 1e-9  # means that are closer count the same images right
+
+Curve = tuple[Sequence[int], Sequence[float]]  # the steps and values of its points
 
 
 class RatePlan(NamedTuple):
     """The runs that an arm whose learning rate is to be found wants now.
 
     Attributes:
-        grid: the arm at each rate that is tried, on `tune.seeds`.
-        best: the arm at the best of them, on its own seeds; None while a result is missing.
+        grid: the arm at each rate that is tried, on the seeds that it is tried on.
+        best: the arm at the best of them, on its own seeds; None while a result is missing, and
+            where the largest stable rates are to be found: those runs are themselves reported.
+        later: what is wanted when these have results, at rates that are not known yet.
+        is_found: whether the search has ended.
     """
 
     grid: list[Config]
     best: Config | None
+    later: list[Config]
+    is_found: bool
+
+
+class RunResult(NamedTuple):
+    """What the search reads of a run that has a result.
+
+    Attributes:
+        trains: whether it neither diverged nor ended at chance.
+        val: the curve of the validation accuracy.
+        val_all: the accuracies on all validation images, at the last evaluation points.
+    """
+
+    trains: bool
+    val: Curve
+    val_all: Curve
 
 
 def plan(config: Config, results: Path) -> RatePlan:
-    """Plan an arm's runs from the results that are there: its grid, and itself at the best rate.
+    """Plan an arm's runs from the results that are there.
 
     Args:
         config: the arm, with `tune.low` and `tune.high`.
         results: the folder of all results; one that is missing or damaged is wanted again.
+
+    Raises:
+        RequestError: a run that has a result has no curve to judge it by.
     """
-    low, high, extend = config.tune.low, config.tune.high, config.tune.extend
-    assert low is not None
-    assert high is not None
+    is_stable = config.tune.find == Search.stable
+    return stable_rates(config, results) if is_stable else best_rate(config, results)
+
+
+def best_rate(config: Config, results: Path) -> RatePlan:
+    """Plan the arm on a grid of half decades, and at the best of them; see `plan`."""
+    low, high = ends(config)
     below = above = 0  # half decades that are tried beyond the ends
     while True:
         rates = half_decades(low * 10 ** (-below / 2), high * 10 ** (above / 2))
         grid = [tried(config, rate) for rate in rates]
         scores = [score for arm in grid if (score := mean_score(arm, results)) is not None]
         if len(scores) < len(grid):
-            return RatePlan(grid, None)
+            return RatePlan(grid, None, [config], is_found=False)
         best = best_place(scores)
-        if best == 0 and below < extend:
+        if best == 0 and below < config.tune.extend:
             below += 1
-        elif best == len(grid) - 1 and above < extend:
+        elif best == len(grid) - 1 and above < config.tune.extend:
             above += 1
         else:
-            return RatePlan(grid, at_rate(config, rates[best]))
+            return RatePlan(grid, at_rate(config, rates[best]), [], is_found=True)
+
+
+def stable_rates(config: Config, results: Path) -> RatePlan:
+    """Plan the bisection for the largest rate at which each seed of an arm trains; see `plan`."""
+    rates = rate_grid(*ends(config), config.tune.per_decade)
+    arms = [at_rate(config, rate) for rate in rates]
+    ids = [arm_id(science(arm)) for arm in arms]
+
+    def trains(place: int, seed: int) -> bool | None:
+        found = result(RunFolder.of(results, ids[place], seed))
+        return found.trains if found else None
+
+    brackets = {s: search(len(rates), lambda k, s=s: trains(k, s)) for s in config.seeds}
+    seeds: dict[int, list[int]] = {}
+    for seed, bracket in brackets.items():
+        for place in (*bracket.tried, *([] if bracket.middle is None else [bracket.middle])):
+            seeds.setdefault(place, []).append(seed)
+    most = max(bracket.left for bracket in brackets.values())
+    return RatePlan(
+        grid=[replace(arms[place], seeds=seeds[place]) for place in sorted(seeds)],
+        best=None,
+        later=[
+            replace(config, seeds=[s for s, bracket in brackets.items() if bracket.left > rounds])
+            for rounds in range(1, most)
+        ],
+        is_found=not most,
+    )
+
+
+def ends(config: Config) -> tuple[float, float]:
+    """The least and the largest rate to begin with."""
+    assert config.tune.low is not None
+    assert config.tune.high is not None
+    return config.tune.low, config.tune.high
 
 
 def best_place(scores: Sequence[float]) -> int:
@@ -71,34 +140,94 @@ def best_place(scores: Sequence[float]) -> int:
 
 
 def mean_accuracy(accuracies: Iterable[float | None]) -> float:
-    """The mean over seeds, in which what is no number counts as 0.
+    """The mean over seeds, in which what is no number counts as a guess.
 
     >>> mean_accuracy([0.8, math.nan])
-    0.4
+    0.45
     """
-    return fmean(a if a is not None and math.isfinite(a) else 0.0 for a in accuracies)
+    return fmean(a if a is not None and math.isfinite(a) else GUESS for a in accuracies)
+
+
+def score(by: Criterion, val: Curve, val_all: Curve, budget: int) -> float:
+    """Judge a run by its curves; what is no number, or no more there, counts as a guess.
+
+    Args:
+        by: `accuracy` for the mean of the last five evaluations on all validation images, `area`
+            for that under the curve of validation accuracy over the budget.
+        val: the curve of the validation accuracy.
+        val_all: the accuracies on all validation images.
+        budget: the steps that the run was given.
+
+    >>> score(Criterion.accuracy, ([1, 50], [0.2, 0.9]), ([50], [0.9]), 100)  # (0.9 + 4·0.1)/5
+    0.26
+    >>> round(score(Criterion.area, ([20, 50], [0.4, 0.8]), ([50], [0.9]), 100), 9)
+    0.31
+
+    Raises:
+        ValueError: there are no points, or their steps do not grow within the budget.
+    """
+    if by == Criterion.area:
+        return restricted_mean(*val, budget, GUESS)
+    if not val_all[1]:
+        raise ValueError(f"no points of {metric_key(*WHOLE)}")
+    return last_mean(val_all[1], GUESS)
 
 
 def at_rate(config: Config, rate: float) -> Config:
     """The ordinary arm at a learning rate."""
     optim = replace(config.optim, base_lr=rate)
-    return replace(config, optim=optim, tune=replace(config.tune, low=None, high=None))
+    tune = replace(config.tune, low=None, high=None, find=Search.best)
+    return replace(config, optim=optim, tune=tune)
 
 
 def tried(config: Config, rate: float) -> Config:
-    """The arm at a learning rate on the seeds that rates are compared on, without shifts."""
+    """The arm at a learning rate as rates are compared: on their seeds and kind of batches.
+
+    It is evaluated under no shifts.
+    """
+    data = replace(config.data, batches=config.tune.batches or config.data.batches)
     shift = replace(config.shift, names=[])
-    return replace(at_rate(config, rate), seeds=config.tune.seeds, shift=shift)
+    return replace(at_rate(config, rate), seeds=config.tune.seeds, data=data, shift=shift)
 
 
 def mean_score(config: Config, results: Path) -> float | None:
-    """The mean final validation accuracy of an arm's seeds; None where one has no result.
+    """The mean score of an arm over its seeds; None where one has no result.
 
-    A diverged run counts as measured, and what is no number as 0.
+    Raises:
+        RequestError: a run that has a result has no curve to judge it by.
     """
-    arm = arm_id(science(config))
+    arm, budget, scores = arm_id(science(config)), num_steps(config), []
+    for seed in config.seeds:
+        run = RunFolder.of(results, arm, seed)
+        found = result(run)
+        if found is None:
+            return None
+        try:
+            scores.append(score(config.tune.by, found.val, found.val_all, budget))
+        except ValueError as error:
+            raise RequestError(f"{run.metrics}: {error}, by which rates are compared") from error
+    return mean_accuracy(scores)
+
+
+def result(run: RunFolder) -> RunResult | None:
+    """Read the result of a run, once; None where it has none, or a damaged one."""
     try:
-        summaries = [RunFolder.of(results, arm, seed).read_result() for seed in config.seeds]
+        return _result(run, _stamp(run.summary), _stamp(run.metrics))
     except (FileNotFoundError, DamagedError):
         return None
-    return mean_accuracy(summary["metrics"].get(SCORE) for summary in summaries)
+
+
+@cache  # a sweep reads its request once a round, and most runs are as they were
+def _result(run: RunFolder, *_: tuple[int, ...] | None) -> RunResult:
+    summary = run.read_summary()
+    val, val_all = read_curves(run, summary, (CURVE, WHOLE))
+    return RunResult(summary["status"] == "done" and not summary["stuck"], val, val_all)
+
+
+def _stamp(file: Path) -> tuple[int, ...] | None:
+    """What changes with a file's content."""
+    try:
+        facts = os.lstat(file)
+    except OSError:
+        return None
+    return facts.st_mtime_ns, facts.st_size, facts.st_ino

@@ -62,6 +62,26 @@ def read_points(
     return points
 
 
+def read_curves(
+    run: RunFolder, summary: Mapping[str, Any], keys: Iterable[tuple[str, str]]
+) -> list[tuple[list[int], list[float]]]:
+    """Read the curves of some (split, metric) of the whole net from a trained run's metrics.csv.
+
+    Returns:
+        The steps and the values of each; none of either where the run did not measure it.
+
+    Raises:
+        DamagedError: the file is not what the run wrote; one line that names the file.
+    """
+    lines = run.proved(summary, run.metrics).splitlines()
+    curves = []
+    for split, metric in keys:
+        mark = f",{split},,{metric},".encode()
+        rows = [line.split(b",") for line in lines if mark in line]
+        curves.append(([int(row[0]) for row in rows], [float(row[-1]) for row in rows]))
+    return curves
+
+
 def latest(path: Path, key: tuple[str, str, str]) -> tuple[int, float] | None:
     """Find the last step at which a metrics.csv has (split, layer, metric), and the value.
 

@@ -60,12 +60,13 @@ META = {
     "tags?": [TAG],
     "notes?": NOTES,
 }
+CRITERION = frozenset({"accuracy", "area"})
 SCALAR = (str, float, bool, None)
 REPORT = {  # the report checks `figures` against `schema.Figure`
     "question?": TEXT,
     "compare?": ([{"baseline?": ({str: (*SCALAR, [SCALAR])}, None)}], None),
 }
-TUNE = {"seeds": [int], "low": float, "high": float, "arms": [ARM]}
+TUNE = {"seeds": [int], "low": float, "high": float, "by?": CRITERION, "arms": [ARM]}
 EXPERIMENT = {
     **CIRCUMSTANCES,
     **dict.fromkeys(("name?", "data?", "question?", "command?"), TEXT),
@@ -75,13 +76,21 @@ EXPERIMENT = {
     "shifts?": ([SHIFT], None),
     "sha256?": ({"arms.csv?": HASH}, None),
 }
-JUDGED = {**CIRCUMSTANCES, "command": str, "started?": MOMENT, "finished?": MOMENT}
-PROBLEM = {"version": int, "seeds": [int], "sha256": HASHES}
 CLAIM_ID = re.compile(r"[A-Za-z0-9]{1,16}")  # part of files' names
-PART = {"name": str, "label": str, "unit": str, "ratio": bool}
+JUDGED = {
+    **CIRCUMSTANCES,
+    "command": str,
+    "started?": MOMENT,
+    "finished?": MOMENT,
+    "taken?": [CLAIM_ID],  # claims whose evidence is that of the reference
+}
+DECLARATIONS = {CLAIM_ID: {"declaration": HASH, "evidence": HASH}}
+PROBLEM = {"version": int, "seeds": [int], "sha256": HASHES}
+PART = {"name": str, "label": str, "unit": str, "ratio": bool, "sizing?": str}
 CLAIM = {
     "id": CLAIM_ID,
     **dict.fromkeys(("family", "sentence", "says", "rule", "statistic", "reason"), str),
+    **dict.fromkeys(("why_statistic?", "why_bound?", "would_change?", "by_construction?"), str),
     "parts": [PART],
     "traps": [str],
     "caveats": [str],

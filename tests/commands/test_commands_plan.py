@@ -19,8 +19,8 @@ AT_BATCH = sum(10 * (40_000 // size) for size in (2, 4, 16, 64))  # of one run a
 BY_HAND = {
     # 2 norms × 3 rates × 10 seeds, 3 decaying × 5, the net without norm on 3 more
     "claim_rates": (9, 60 + 15 + 3, 78 * EPOCHS_60, 0),
-    # 4 nets × (6 rates × 3 seeds, then 5 seeds at the rate found); 2 rates more at either end
-    "claim_accuracy": (4 * 7, 4 * 23, 4 * 23 * EPOCHS_60, 4 * 4 * 3),
+    # 4 nets × (6 rates × 5 seeds, then 5 seeds at the rate found); 2 rates more at either end
+    "claim_accuracy": (4 * 7, 4 * 35, 4 * 35 * EPOCHS_60, 4 * 4 * 5),
     "claim_ics": (4, 20, 20 * 15_000, 0),
     "claim_landscape": (4, 20, 20 * 15_000, 0),
     "claim_ghost": (5, 25, 25 * 100 * 19, 0),
@@ -139,10 +139,19 @@ def test_an_arm_of_two_experiments_is_counted_once(capsys, tmp_path):
 
 
 def test_a_rate_that_is_to_be_found_is_a_line_with_all_its_runs(told):
-    lines = told("tune.low=0.01", "tune.high=0.1", "tune.seeds=[9]", "seeds=[0,1]")
+    lines = told("tune.low=0.01", "tune.high=0.1", "tune.seeds=[109]", "seeds=[0,1]")
     # three half decades on one seed, then two seeds; one rate more at most at either end
     assert any(re.search(r" 0/5 .*rate to be found$", line) for line in lines)
     assert any(line.startswith("at most 4 runs more") for line in lines)
+
+
+def test_a_bisection_is_counted_with_the_most_runs_that_each_seed_may_take(told, tmp_path):
+    """Of 17 rates, of which some or none train, one is found by 5 runs, ⌈log2(17 + 1)⌉."""
+    words = ("tune.find=stable", "tune.low=0.1", "tune.high=10", "seeds=[0,1,2]")
+    lines = told(*words)
+    assert any(re.search(r" 0/15 .*rate to be found$", line) for line in lines)
+    assert any(line.endswith("15 runs: 0 done, 15 to train in 300 steps") for line in lines)
+    assert not any("more" in line for line in lines)
 
 
 def test_a_net_is_timed_once_for_all_of_its_rates(told):

@@ -5,17 +5,21 @@ import subprocess
 import sys
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from bnbench.config.arms import (
     arm_id,
     derive_seed,
     evaluation_policies,
     flatten,
+    fresh_seed,
     learning_rate,
     num_steps,
     science,
 )
 from bnbench.config.checks import as_typed
+from bnbench.config.schema import TUNING_SEEDS
 
 DEFAULT = "mlp-batchnorm-pre-bbcb5da7"  # the id of the default arm, for as long as the schema holds
 
@@ -214,3 +218,15 @@ def test_flatten_and_shown():
     assert flatten({"a": {"b": {"c": 1}}, "d": [1, 2]}) == {"a.b.c": 1, "d": [1, 2]}
     assert as_typed([0, None, True, 0.5, 2.0, "x"]) == "[0,null,true,0.5,2,x]"
     assert as_typed(0.012345678) == "0.012345678"
+
+
+@given(st.sets(st.integers(0, 1000)))
+def test_fresh_seeds_are_others_and_as_many_and_those_that_tune_stay(seeds):
+    fresh = {seed: fresh_seed(seed) for seed in seeds}
+    assert len(set(fresh.values())) == len(seeds)
+    for seed, other in fresh.items():
+        if seed in TUNING_SEEDS:
+            assert other == seed
+        else:
+            assert other - seed == 200
+            assert other not in TUNING_SEEDS

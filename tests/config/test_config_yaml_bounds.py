@@ -86,12 +86,12 @@ def test_hydra_itself_is_not_asked_about_it_either(configs, capsys, option):
 
 
 def test_what_is_within_the_bounds_is_composed(configs):
-    seeds = "seeds: &few [1, 2]\ntune: {seeds: *few}\n"
+    seeds = "seeds: &few [101, 102]\ntune: {seeds: *few}\n"
     question = "report:\n  question: " + "${report.figures[0].x} " * MAX_INTERPOLATIONS
     (configs / "experiment/mine.yaml").write_text(PACKAGE + seeds + question)
     request = read(configs, "experiment=mine")
     (experiment,) = request.experiments
-    assert [*experiment.runs.values()] == [[1, 2]]
+    assert [*experiment.runs.values()] == [[101, 102]]
     assert experiment.report["question"] == " ".join(["step"] * MAX_INTERPOLATIONS)
 
 

@@ -16,15 +16,20 @@ from hypothesis import strategies as st
 from bnbench import cli
 from bnbench.config.arms import arm_id, science, typed
 from bnbench.config.checks import RequestError, half_decades
-from bnbench.config.schema import TuneConfig
+from bnbench.config.points import evaluation_points, last_mean
+from bnbench.config.schema import TUNING_SEEDS, Batches, Criterion
+from bnbench.request.bisection import rate_grid
+from bnbench.request.bisection import search as search_rates
 from bnbench.request.compose import plain
 from bnbench.request.grid import MAX_JOBS
-from bnbench.request.tuning import at_rate, plan
+from bnbench.request.tuning import GUESS, WHOLE, mean_accuracy, plan, score, tried
 from bnbench.running.launch import Work
 from bnbench.sweep import sweep
 from bnbench.tracking.run_dir import RunFolder
 
+HEADER = "step,samples,split,layer,metric,value\n"
 TUNED = ["norm=none", "tune.low=0.03", "tune.high=0.3"]
+STABLE = ["norm=none", "tune.find=stable", "tune.low=0.1", "tune.high=10", "tune.per_decade=4"]
 
 
 def test_half_decades_are_what_one_would_type():
@@ -42,6 +47,19 @@ def test_half_decades_alternate_between_one_and_three(index, more):
     assert all(2.9 < b / a < 3.4 for a, b in pairwise(rates))
 
 
+STEPS = evaluation_points(320, 10)  # of the default arm on digits
+
+
+def write_result(end, path, accuracy, curve=None, **changes):
+    """The files of a run that ends at an accuracy, with it or another curve all the way."""
+    path.mkdir(parents=True, exist_ok=True)
+    rows = [(step, "val", accuracy if curve is None else curve(step)) for step in STEPS]
+    rows += [(step, "val_all", accuracy) for step in STEPS[-5:]]
+    lines = [f"{step},{64 * step},{split},,accuracy,{value!r}" for step, split, value in rows]
+    (path / "metrics.csv").write_text(HEADER + "".join(f"{line}\n" for line in lines))
+    end(path, **changes)
+
+
 class Search:
     """An arm whose rate is to be found among made-up results."""
 
@@ -49,14 +67,12 @@ class Search:
         self.config, self.results, self.end = config, results, end
 
     def path(self, rate, seed):
-        return RunFolder.of(self.results, arm_id(science(at_rate(self.config, rate))), seed).path
+        return RunFolder.of(self.results, arm_id(science(tried(self.config, rate))), seed).path
 
     def give(self, rate, *accuracies, **changes):
         """The result of a rate: one accuracy per seed."""
         for seed, accuracy in zip(self.config.tune.seeds, accuracies, strict=True):
-            path = self.path(rate, seed)
-            path.mkdir(parents=True, exist_ok=True)
-            self.end(path, metrics={"val/accuracy": accuracy}, **changes)
+            write_result(self.end, self.path(rate, seed), accuracy, **changes)
 
     @property
     def rates(self):
@@ -82,9 +98,9 @@ def search(read, end, tmp_path):
     """A search between two rates, on two seeds of two to report on."""
     (arm,) = read("norm=none", "seeds=[0,1]").arms.values()
 
-    def between(low, high, extend=2):
-        config = replace(arm.config, tune=TuneConfig(low, high, [100, 101], extend))
-        return Search(config, tmp_path / "results", end)
+    def between(low, high, **changes):
+        tune = replace(arm.config.tune, low=low, high=high, **{"seeds": [100, 101], **changes})
+        return Search(replace(arm.config, tune=tune), tmp_path / "results", end)
 
     return between
 
@@ -132,8 +148,7 @@ def test_rounding_does_not_break_a_tie(search):
     """The same number of right images on other seeds: their floating-point means differ."""
     low, high = ([k / 359 for k in right] for right in ((330, 330, 338), (330, 334, 334)))
     assert fmean(low) < fmean(high)
-    one = search(0.03, 0.3)
-    one.config = replace(one.config, tune=TuneConfig(0.01, 0.3, [100, 101, 102], 0))
+    one = search(0.01, 0.3, seeds=[100, 101, 102], extend=0)
     for rate, accuracies in ((0.01, [0.1] * 3), (0.03, low), (0.1, high), (0.3, [0.1] * 3)):
         one.give(rate, *accuracies)
     assert one.best == 0.03
@@ -141,12 +156,14 @@ def test_rounding_does_not_break_a_tie(search):
     assert one.best == 0.1
 
 
-def test_diverged_runs_count_as_measured_and_what_is_no_number_as_nothing(search):
+def test_diverged_runs_count_as_measured_and_what_is_no_number_as_a_guess(search):
     one = search(0.03, 0.3)
     one.give(0.03, 0.4, 0.4)
-    one.give(0.1, 0.5, 0.5)
-    one.give(0.3, 0.9, math.nan, status="diverged")  # 0.45, and 0.9 were it dropped
+    one.give(0.1, 0.52, 0.52)
+    one.give(0.3, 0.9, math.nan, status="diverged")  # 0.5, and 0.9 were it dropped
     assert one.best == 0.1
+    one.give(0.1, 0.48, 0.48)  # more than were it 0
+    assert one.rates[-1] == 1
     one.give(0.1, 0.6, 0.5, status="diverged")
     assert one.best == 0.1
     for rate in (0.03, 0.1, 0.3):
@@ -154,11 +171,110 @@ def test_diverged_runs_count_as_measured_and_what_is_no_number_as_nothing(search
     assert one.rates[0] == 0.01  # nothing is best, and the smallest of equals is an edge
 
 
-@pytest.mark.parametrize("harm", [Path.unlink, lambda file: file.write_text("{")])
-def test_a_result_that_is_gone_or_damaged_is_wanted_again(search, harm):
+def test_the_score_of_a_run_by_hand():
+    def by(criterion, val, val_all):
+        return score(criterion, val, val_all, 100)
+
+    whole = ([10, 60, 70, 80, 90, 100], [0.4, 0.7, 0.7, 0.7, 0.7, 0.7])
+    assert by("accuracy", whole, ([60, 70, 80, 90, 100], [0.6, 0.7, 0.6, 0.7, 0.6])) == (
+        pytest.approx(0.64)
+    )
+    # (10·0.4 + 50·0.55 + 40·0.7)/100
+    assert by("area", whole, ([], [])) == pytest.approx(0.595)
+    # a run that broke off at step 60 has one evaluation of all images, and guesses for the rest
+    broken = ([10, 60], [0.4, 0.7]), ([60], [0.7])
+    assert by("accuracy", *broken) == pytest.approx((0.7 + 4 * GUESS) / 5)
+    assert by("area", *broken) == pytest.approx((10 * 0.4 + 50 * 0.55 + 40 * GUESS) / 100)
+    # and one without numbers is a guess
+    lost = ([10, 60], [math.nan, math.nan]), ([60], [math.nan])
+    assert by("accuracy", *lost) == by("area", *lost) == pytest.approx(GUESS)
+    assert mean_accuracy([0.7, None, math.nan]) == pytest.approx(0.9 / 3)
+
+
+@given(st.floats(0, 1), st.integers(1, 8), st.integers(80, 200))
+def test_a_constant_curve_to_the_end_has_its_value_by_either_criterion(value, number, budget):
+    steps = [budget - 10 * k for k in reversed(range(number))]
+    curve = (steps, [value] * number)
+    ends = ([*range(5)], [value] * 5)
+    for by in Criterion:
+        assert score(by, curve, ends, budget) == pytest.approx(value)
+
+
+def test_a_run_without_the_curve_that_judges_it_cannot_be_compared():
+    for by, val, val_all in (
+        ("accuracy", ([10], [0.5]), ([], [])),
+        ("area", ([], []), ([10], [0.5])),
+        ("area", ([200], [0.5]), ([10], [0.5])),
+        ("area", ([20, 10], [0.5, 0.5]), ([10], [0.5])),
+    ):
+        with pytest.raises(ValueError, match=r"no points|growing"):
+            score(by, val, val_all, 100)
+
+
+def test_the_criterion_decides_which_rate_is_the_best(search):
+    """One rate is quick and ends lower, another slow and ends higher."""
+    landscape = {
+        0.03: {"accuracy": 0.5},
+        0.1: {"accuracy": 0.9, "curve": lambda step: 0.9 if step > 280 else 0.1},
+        0.3: {"accuracy": 0.8},
+        1.0: {"accuracy": 0.5},
+    }
+    for by, best in (("accuracy", 0.1), ("area", 0.3)):
+        one = search(0.03, 1, by=Criterion(by))
+        for rate, told in landscape.items():
+            one.give(rate, *[told["accuracy"]] * 2, curve=told.get("curve"))
+        assert one.best == best
+
+
+def test_rates_may_be_compared_on_another_kind_of_batches_than_is_reported(search):
+    one = search(0.03, 0.3, batches=Batches.frozen)
+    assert {arm.data.batches for arm in plan(one.config, one.results).grid} == {"frozen"}
+    one.follow(near(0.1))
+    found = plan(one.config, one.results)
+    assert found.best.data.batches == "reshuffled"
+    assert (found.best.optim.base_lr, found.best.seeds) == (0.1, [0, 1])
+    ordinary = search(0.03, 0.3)
+    assert plan(ordinary.config, ordinary.results).best is None  # its grid is another
+
+
+def test_a_result_is_read_once_while_its_files_are_as_they_were(search, monkeypatch):
+    one = search(0.03, 0.3)
+    one.follow(near(0.1))
+    read = RunFolder.read_summary
+    asked = []
+    monkeypatch.setattr(RunFolder, "read_summary", lambda run: asked.append(run) or read(run))
+    assert one.best == 0.1
+    assert asked == []
+    one.give(0.3, 0.95, 0.95)
+    assert one.best is None  # an edge
+    assert [run.path for run in asked if run.path.exists()] == [
+        one.path(0.3, seed) for seed in (100, 101)
+    ]
+
+
+def test_a_result_that_cannot_be_compared_is_one_line(search, read):
+    one = search(0.03, 0.3)
+    one.follow(near(0.1))
+    path = one.path(0.1, 101)
+    (path / "metrics.csv").write_text(HEADER + "320,20480,val,,accuracy,0.5\n")
+    one.end(path)
+    with pytest.raises(RequestError) as refusal:
+        read("norm=none", "tune.low=0.03", "tune.high=0.3", "tune.seeds=[100,101]")
+    assert str(refusal.value).startswith(f"{path / 'metrics.csv'}: no points of val_all/accuracy")
+
+
+def altered(file):
+    file.write_text(file.read_text().replace("accuracy,0.", "accuracy,0.1"))
+
+
+@pytest.mark.parametrize("file", ["summary.json", "metrics.csv"])
+@pytest.mark.parametrize("harm", [Path.unlink, lambda file: file.write_text("{"), altered])
+def test_a_result_that_is_gone_or_damaged_is_wanted_again(search, file, harm):
+    if (file, harm) == ("summary.json", altered):
+        return  # it holds no accuracy
     one = search(0.03, 0.3)
     one.follow(near(0.03))
-    harm(one.path(0.1, 101) / "summary.json")
+    harm(one.path(0.1, 101) / file)
     assert (one.rates, one.best) == ([0.03, 0.1, 0.3], None)
     one.give(0.1, 0.7, 0.7)
     assert (one.rates, one.best) == ([0.01, 0.03, 0.1, 0.3], 0.03)
@@ -169,15 +285,14 @@ def fill(request, landscape, end):
     for arm in request.arms.values():
         for seed in arm.config.seeds:
             path = RunFolder.of(request.results, arm.id, seed).path
-            path.mkdir(parents=True, exist_ok=True)
-            end(path, metrics={"val/accuracy": landscape(arm.config.optim.base_lr)})
+            write_result(end, path, landscape(arm.config.optim.base_lr))
 
 
 @pytest.mark.slow
 def test_a_request_wants_the_grid_and_then_the_arm_at_the_best_rate(read, end):
     request = read(*TUNED, "seeds=[0,1]", "shift=blur")
     assert [arm.config.optim.base_lr for arm in request.arms.values()] == [0.03, 0.1, 0.3]
-    assert {tuple(arm.config.seeds) for arm in request.arms.values()} == {(100, 101, 102)}
+    assert {tuple(arm.config.seeds) for arm in request.arms.values()} == {tuple(range(100, 105))}
     assert not any(arm.config.shift.names for arm in request.arms.values())
     assert (request.tuned, request.found, request.duplicates) == (1, 0, 0)
     fill(request, near(0.1), end)
@@ -186,13 +301,23 @@ def test_a_request_wants_the_grid_and_then_the_arm_at_the_best_rate(read, end):
     (ordinary,) = read("norm=none", "optim.base_lr=0.1", "seeds=[0,1]").arms
     (experiment,) = request.experiments
     assert [seeds for arm, seeds in experiment.runs.items() if arm != ordinary] == [
-        [100, 101, 102]
+        [100, 101, 102, 103, 104]
     ] * 2
-    assert experiment.runs[ordinary] == [0, 1, 100, 101, 102]
+    assert experiment.runs[ordinary] == [0, 1, 100, 101, 102, 103, 104]
     assert experiment.tune == {
-        "seeds": [100, 101, 102], "low": 0.03, "high": 0.3, "arms": [ordinary]
+        "seeds": [100, 101, 102, 103, 104], "low": 0.03, "high": 0.3, "by": "accuracy",
+        "arms": [ordinary],
     }  # fmt: skip
     assert request.arms[ordinary].config.shift.names == ["blur"]
+
+
+def composed(request, arm):
+    """What a worker composes of the overrides that it is sent."""
+    loader = GlobalHydra.instance().config_loader()
+    config = loader.load_sweep_config(request.hydra, arm.overrides)
+    assert config.hydra.sweep.subdir == arm.id
+    del config._content["hydra"]
+    return typed(plain(config))
 
 
 @pytest.mark.slow
@@ -200,17 +325,31 @@ def test_a_worker_composes_the_ordinary_arm_and_finds_nothing_itself(read, end):
     for _ in range(2):
         request = read(*TUNED, "optim=adam", "seeds=[4,2]")
         for arm in request.arms.values():
-            config = GlobalHydra.instance().config_loader().load_sweep_config(
-                request.hydra, arm.overrides
-            )  # fmt: skip
-            assert config.hydra.sweep.subdir == arm.id
-            del config._content["hydra"]
-            again = typed(plain(config))
+            again = composed(request, arm)
             assert arm_id(science(again)) == arm.id
             assert again.seeds == arm.config.seeds
             assert again.tune.low is again.tune.high is None
         fill(request, near(0.1), end)
     assert request.found == 1
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("search", [[*TUNED, "tune.batches=two_classes"], STABLE])
+def test_a_worker_composes_what_a_search_tries(read, end, search):
+    """Batches of two classes while rates are compared, then the arm's own; bisected rates."""
+    kinds = []
+    for _ in range(2):
+        request = read(*search, "data.batches=frozen", "seeds=[4,2]")
+        for arm in request.arms.values():
+            again = composed(request, arm)
+            assert arm_id(science(again)) == arm.id
+            assert again.seeds == arm.config.seeds
+            kinds.append((again.data.batches, again.seeds[0] in TUNING_SEEDS))
+        fill(request, near(0.1), end)
+    tunes = "tune.batches=two_classes" in search
+    assert (
+        set(kinds) == {("two_classes", True), ("frozen", False)} if tunes else {("frozen", False)}
+    )
 
 
 @pytest.mark.slow
@@ -230,7 +369,8 @@ def test_equal_searches_are_one_and_arms_may_have_their_own(read):
     # an ordinary arm at a rate that is tried is the same arm
     request = read("arms=[{tune.low:0.1,tune.high:0.3},{optim.base_lr:0.3}]")
     (experiment,) = request.experiments
-    assert list(experiment.runs.values()) == [[100, 101, 102], [0, 1, 2, 100, 101, 102]]
+    tuning = [100, 101, 102, 103, 104]
+    assert list(experiment.runs.values()) == [tuning, [0, 1, 2, *tuning]]
     assert request.duplicates == 1
 
 
@@ -239,6 +379,93 @@ def test_a_net_without_a_rate_in_the_table_can_be_tuned(read):
         read("~tuned_lr.sgd.mlp.digits")
     request = read("~tuned_lr.sgd.mlp.digits", *TUNED)
     assert [arm.config.optim.base_lr for arm in request.arms.values()] == [0.03, 0.1, 0.3]
+
+
+class Bisection:
+    """A request for the largest stable rates, of seeds that each fail above a rate of its own."""
+
+    def __init__(self, read, end, limits):
+        self.read, self.end, self.limits = read, end, limits
+        self.overrides = [*STABLE, f"seeds={[*limits]}".replace(" ", "")]
+
+    def now(self):
+        """Rate -> seeds that are asked for, and whether all is found."""
+        request = self.read(*self.overrides)
+        rates = {arm.config.optim.base_lr: arm.config.seeds for arm in request.arms.values()}
+        return rates, request.found == request.tuned
+
+    def follow(self, *outcomes):
+        """Give what is asked for until all is found; how many rounds it took."""
+        rounds = 0
+        while not (told := self.now())[1]:
+            rounds += 1
+            for arm in self.read(*self.overrides).arms.values():
+                self.give(arm, *outcomes)
+        return rounds, told[0]
+
+    def give(self, arm, *outcomes):
+        for seed in arm.config.seeds:
+            path = Path(arm.config.results) / "runs" / arm.id / f"seed-{seed}"
+            fails = arm.config.optim.base_lr > self.limits[seed]
+            changes = outcomes[seed % len(outcomes)] if fails else {}
+            write_result(self.end, path, 0.1 if fails else 0.9, **changes)
+
+
+LOST, STUCK = {"status": "diverged"}, {"stuck": True}
+
+
+def test_each_seed_is_bisected_and_seeds_that_want_one_rate_share_an_arm(read, end):
+    """Rates 0.1, 0.178, …, 10: nine of them, so that four runs at most tell each seed's place."""
+    one = Bisection(read, end, {0: 1.0, 1: 2.0, 2: 0.05, 3: 20.0, 104: 1.5})
+    assert one.now() == ({1.0: [0, 1, 2, 3, 104]}, False)
+    rounds, rates = one.follow(LOST, STUCK)
+    assert rounds == 4
+    tried = {seed: [rate for rate in rates if seed in rates[rate]] for seed in one.limits}
+    assert tried == {
+        0: [1.0, 1.78, 3.16],
+        1: [1.0, 1.78, 3.16],
+        2: [0.1, 0.178, 1.0],
+        3: [1.0, 3.16, 5.62, 10.0],
+        104: [1.0, 1.78, 3.16],
+    }
+
+
+def test_bisected_runs_are_reported_and_tune_nothing(read, end):
+    one = Bisection(read, end, {0: 1.0, 104: 1.0})
+    one.follow(LOST)
+    request = read(*one.overrides, "shift=blur")
+    (experiment,) = request.experiments
+    assert experiment.tune is None
+    assert all(seeds == [0, 104] for seeds in experiment.runs.values())
+    assert all(arm.config.shift.names == ["blur"] for arm in request.arms.values())
+    # beside an arm that is tuned, its seeds are still no tuning seeds
+    arms = "arms=[{tune.find:stable,tune.low:0.1,tune.high:10,norm:none},{tune.low:1,tune.high:1}]"
+    (experiment,) = read(arms, "tune.per_decade=4", "seeds=[0,1]").experiments
+    assert experiment.tune["seeds"] == [100, 101, 102, 103, 104]
+    assert (experiment.tune["low"], experiment.tune["high"]) == (1, 1)
+    with pytest.raises(RequestError, match=r"seeds=\[0,104\]: rates are tuned on 104"):
+        read(arms, "seeds=[0,104]")
+
+
+def test_a_bisected_run_that_is_damaged_is_wanted_again(read, end):
+    one = Bisection(read, end, {0: 1.0})
+    _, rates = one.follow(STUCK)
+    first = next(arm for arm in read(*one.overrides).arms.values() if arm.config.optim.base_lr == 1)
+    (Path(first.config.results) / "runs" / first.id / "seed-0" / "metrics.csv").write_text("x")
+    assert one.now() == ({1.0: [0]}, False)
+    one.give(first, STUCK)
+    assert one.now() == (rates, True)
+
+
+def test_what_a_search_will_want_later_is_told_with_the_most_runs_of_each_seed(read, end):
+    one = Bisection(read, end, {0: 1.0, 1: 20.0})
+    one.give(*read(*one.overrides).arms.values(), LOST)
+    job = read(*one.overrides).jobs[0]
+    # above 1 there are four rates, 1.78 to 10: the second of them next, and two more runs at most
+    assert [arm.optim.base_lr for arm in job.plan.grid] == [1.0, 3.16]
+    assert [config.seeds for config in job.plan.later] == [[0, 1], [0, 1]]
+    one.follow(LOST)
+    assert read(*one.overrides).jobs[0].plan.later == []
 
 
 REFUSED = [
@@ -252,6 +479,8 @@ REFUSED = [
     (["tune.low=1e-12", "tune.high=1"], "tune.low=1e-12: expected null or 1 or 3 times a powe"),
     (["tune.low=slow", "tune.high=1"], "tune.low=slow: Value 'slow' of type 'str'"),
     ([*TUNED, "tune.seeds=[]"], "tune.seeds=[]: expected a non-empty list of distinct"),
+    ([*TUNED, "tune.seeds=[99]"], "tune.seeds=[99]: expected a non-empty list of distinct inte"),
+    (["tune.seeds=[100,200]"], "tune.seeds=[100,200]: expected a non-empty list of distinct inte"),
     ([*TUNED, "tune.extend=-1"], "tune.extend=-1: expected an integer >= 0 and <= 20"),
     ([*TUNED, "seeds=[0,101]"], "seeds=[0,101]: rates are tuned on 101 (tune.seeds=[100,101,"),
     (
@@ -268,6 +497,29 @@ REFUSED = [
     (["arms=[{tune.low:'0.01,0.1'}]"], "tune.low=0.01,0.1: cannot be swept, expected one"),
     (["tune.low=range(1,3)"], "tune.low=range(1,3): cannot be swept, expected one value"),
     (["tune.lo=1"], "tune.lo: no such key, expected one of"),
+    ([*TUNED, "tune.by=speed"], "tune.by=speed: expected one of accuracy, area"),
+    ([*TUNED, "tune.batches=odd"], "tune.batches=odd: expected one of reshuffled, frozen, two"),
+    ([*TUNED, "tune.batches=[]"], "tune.batches=[]: "),
+    ([*TUNED, "tune.find=worst"], "tune.find=worst: expected one of best, stable"),
+    ([*TUNED, "tune.per_decade=0"], "tune.per_decade=0: expected an integer >= 1 and <= 64"),
+    (["tune.per_decade=65"], "tune.per_decade=65: expected an integer >= 1 and <= 64"),
+    (["tune.find=stable"], "tune.find=stable: expected tune.low and tune.high with it"),
+    (
+        ["tune.find=stable", "tune.low=1", "tune.high=1"],
+        "tune.low=1 tune.high=1: expected low < high with tune.find=stable",
+    ),
+    (
+        [*STABLE, "tune.batches=frozen"],
+        "tune.batches=frozen: expected null with tune.find=stable, whose runs are those that",
+    ),
+    (
+        [*TUNED, "tune.batches=two_classes", "batch_size=512"],
+        "batch_size=512: expected 2 to 161 with tune.batches=two_classes, what any two classes",
+    ),
+    (
+        ["arms=[{tune.low:1,tune.high:1},{tune.low:1,tune.high:1,tune.by:area}]"],
+        "tune.by=accuracy and area: expected one for all arms that are tuned",
+    ),
 ]
 
 
@@ -319,8 +571,11 @@ def run(tmp_path, monkeypatch, capsys):
 
 
 def accuracies(arm):
-    summaries = [json.loads(p.read_text()) for p in sorted(arm.glob("seed-10?/summary.json"))]
-    return [summary["metrics"]["val/accuracy"] for summary in summaries]
+    """What the tuning runs of an arm are compared by."""
+    for path in sorted(arm.glob("seed-10?/metrics.csv")):
+        with path.open() as file:
+            rows = [r for r in csv.DictReader(file) if (r["split"], r["metric"]) == WHOLE]
+        yield last_mean([float(row["value"]) for row in rows], GUESS)
 
 
 @pytest.mark.slow
@@ -366,6 +621,36 @@ def test_a_sweep_finds_the_rate_trains_the_arm_at_it_and_then_nothing_more(run):
     assert code == 0
     assert "tuning: round 1, 1 of 1 learning rate found" in said
     assert ", 1 to train" in said
+
+
+@pytest.mark.slow
+def test_a_sweep_bisects_and_then_has_nothing_more_to_do(run):
+    """Rates of 1 to 1,000 for two steps: the smallest may train, and the largest diverge."""
+    arguments = [
+        "norm=none", "tune.find=stable", "tune.low=1", "tune.high=1000", "tune.per_decade=2",
+        "train.steps=20",
+    ]  # fmt: skip
+    code, said = run(*arguments)
+    assert code == 0
+    assert "tuning: round 1, 0 of 1 learning rate found\n1 arm, 2 runs: 0 done already, 2" in said
+    folder = Path("results/experiments/adhoc/digits")
+    assert json.loads((folder / "experiment.json").read_text())["tune"] is None
+    with (folder / "runs.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    rates = rate_grid(1, 1000, 2)
+    for seed in "01":
+        own = [row for row in rows if row["seed"] == seed]
+        trains = {
+            rates.index(float(row["optim.base_lr"])): row["status"] == "done"
+            and row["stuck"] == "False"
+            for row in own
+        }
+        assert search_rates(len(rates), trains.get).middle is None
+        assert set(search_rates(len(rates), trains.get).tried) == set(trains)
+    code, said = run(*arguments)
+    assert code == 0
+    assert "tuning: round 1, 1 of 1 learning rate found" in said
+    assert ", 0 to train" in said
 
 
 @pytest.mark.slow

@@ -85,6 +85,11 @@ def test_a_value_is_checked_to_its_leaves(value, complaint):
         (EXPERIMENT, {"tune": {"seeds": [1], "low": True, "high": 2, "arms": []}}, "tune.low"),
         (
             EXPERIMENT,
+            {"tune": {"seeds": [1], "low": 1, "high": 2, "by": "<b>", "arms": []}},
+            "tune.by",
+        ),
+        (
+            EXPERIMENT,
             {"tune": {"seeds": [1], "low": 1, "high": 2, "arms": ["../x"]}},
             "tune.arms[0]",
         ),
