@@ -1,58 +1,116 @@
-"""From paired seeds to a verdict: tests against the smallest effect of interest, and their power.
+"""From paired seeds to p-values: tests against the smallest effect of interest.
 
 A claim says that an effect lies beyond a bound, its smallest effect of interest (SESOI), or that it
 lies between two. Student's t decides, over the differences of paired seeds (docs/statistics.md):
 
     beyond    one-sided t test against the bound, in both directions
     between   two one-sided tests (TOST; Schuirmann 1987): the p-value is the greater of the two
+    grids     values on a grid: the exact sign test of the median (Dixon & Mood 1946), with the
+              interval of order statistics; it also takes the place of t where all values are equal
     shares    yes or no per seed: the exact binomial test, with Clopper & Pearson's interval (1934)
     several   Holm's step-down adjustment (Holm 1979), over the claims of one scale
 
-Fewer than three values give no p-value: NaN, which no threshold admits.
+Fewer than three values give no p-value: NaN, which no threshold admits. The power of these tests:
+`power`.
 """
 
 import math
-from collections.abc import Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import numpy as np
-from scipy.optimize import brentq
-from scipy.stats import binomtest, nct
-from scipy.stats import t as student_t
+from scipy.special import stdtr
+from scipy.stats import binom, binomtest
 
 from bnbench.analysis.stats import MIN_SEEDS, Interval
-from bnbench.analysis.verdicts import POWER
+
+# (values, bound) -> the p-value that their centre lies above the bound
+OneSided = Callable[[Sequence[float], float], float]
+
+ROUNDING = 1e-9  # numbers that are closer, by their size if it is above 1, differ by rounding alone
 
 
 def p_above(values: Sequence[float], bound: float) -> float:
     """Compute the p-value of the one-sided t test for a mean above `bound`.
 
+    Equal values have no spread for t to go by, and five that agree are no certainty: then it is
+    that of the sign test, 0.5ⁿ or 1.
+
     >>> round(p_above([1.0, 2.0, 3.0], 0.0), 4)  # t = 2/(1/√3) with 2 degrees of freedom
     0.0371
+    >>> p_above([1.0, 1.0, 1.0], 0.0), p_above([1.0, 1.0, 1.0], 1.0)
+    (0.125, 1.0)
+    """
+    given = np.asarray(values, float)
+    n = len(given)
+    if n < MIN_SEEDS or not np.isfinite(given).all():
+        return math.nan
+    if are_equal(values):
+        return p_median_above(values, bound)
+    t = (given.mean() - bound) / (given.std(ddof=1) / math.sqrt(n))
+    return float(stdtr(n - 1, -t))
+
+
+def p_median_above(values: Sequence[float], bound: float) -> float:
+    """Compute the p-value of the exact sign test for a median above `bound`.
+
+    Were the median at the bound or below it, a value would lie above the bound with a probability
+    of at most 1/2, whatever the distribution: P(at least as many do) under Binomial(n, 1/2). A
+    value on the bound does not lie above it, nor below it in the test of the other side.
+
+    >>> p_median_above([0.5, 0.5, 0.25, 0.5], 0.25)  # 3 of 4: (4 + 1)/16
+    0.3125
     """
     given = np.asarray(values, float)
     if len(given) < MIN_SEEDS or not np.isfinite(given).all():
         return math.nan
-    excess, error = given.mean() - bound, given.std(ddof=1) / math.sqrt(len(given))
-    if error == 0:  # all values equal: certain on either side of the bound, undecided on the bound
-        return 0.5 if excess == 0 else float(excess < 0)
-    return float(student_t.sf(excess / error, len(given) - 1))
+    n, above = len(given), int((given > bound + ROUNDING * max(1.0, abs(bound))).sum())
+    return sum(math.comb(n, k) for k in range(above, n + 1)) / 2**n
 
 
-def p_below(values: Sequence[float], bound: float) -> float:
-    """Compute the p-value of the one-sided t test for a mean below `bound`."""
-    return p_above([-value for value in values], -bound)
+def are_equal(values: Sequence[float]) -> bool:
+    """Whether all of some values are the same, rounding aside."""
+    return float(np.ptp(values)) <= ROUNDING * max(1.0, float(np.abs(values).max()))
 
 
-def p_between(values: Sequence[float], low: float, high: float) -> float:
-    """Compute the p-value of the two one-sided tests for a mean between two bounds.
+def median_interval(values: Sequence[float], level: float = 0.95) -> Interval:
+    """Estimate a median with its interval of order statistics.
+
+    From the k-th smallest to the k-th largest value, with the largest k at which
+    P(Binomial(n, 1/2) < k) ≤ (1 - level)/2: the medians that the sign test does not reject. NaN
+    where there is no such k, as with five values or fewer at 95 %.
+
+    >>> median_interval([1.0, 2.0, 3.0, 4.0, 5.0, 9.0])
+    Interval(estimate=3.5, low=1.0, high=9.0, n=6)
+    """
+    ordered, n = np.sort(np.asarray(values, float)), len(values)
+    estimate = float(np.median(ordered)) if n else math.nan
+    k = int((binom.cdf(np.arange(n), n, 0.5) <= (1 - level) / 2).sum()) if n >= MIN_SEEDS else 0
+    if k == 0 or not np.isfinite(ordered).all():
+        return Interval(estimate, math.nan, math.nan, n)
+    return Interval(estimate, float(ordered[k - 1]), float(ordered[n - k]), n)
+
+
+def p_below(values: Sequence[float], bound: float, above: OneSided = p_above) -> float:
+    """Compute the p-value of the one-sided test `above` for a centre below `bound`."""
+    return above([-value for value in values], -bound)
+
+
+def p_between(values: Sequence[float], low: float, high: float, above: OneSided = p_above) -> float:
+    """Compute the p-value of two one-sided tests for a centre between two bounds.
+
+    Args:
+        values: one per seed.
+        low: the lower bound.
+        high: the upper bound.
+        above: the test, `p_above` of the mean or `p_median_above`.
 
     Raises:
         ValueError: low is not below high.
     """
     if not low < high:
         raise ValueError(f"bounds {low} and {high}: expected the first below the second")
-    p = p_above(values, low), p_below(values, high)
+    p = above(values, low), p_below(values, high, above)
     return math.nan if any(map(math.isnan, p)) else max(p)
 
 
@@ -89,55 +147,6 @@ def holm(p_values: Sequence[float]) -> list[float]:
         least = max(least, min(1.0, p * (len(tested) - rank)))
         adjusted[place] = least
     return adjusted
-
-
-def detectable(std: float, n: int, alpha: float = 0.025, power: float = POWER) -> float:
-    """Compute the distance from the bound that a one-sided t test finds with a given power.
-
-    For two one-sided tests give (1 + `POWER`)/2: at an effect of zero both succeed together with
-    probability `POWER` if each succeeds with that one.
-
-    Args:
-        std: standard deviation of the paired differences.
-        n: number of pairs.
-        alpha: of the test.
-        power: probability that the test succeeds.
-
-    Returns:
-        The distance in the unit of `std`; NaN below `MIN_SEEDS` pairs.
-    """
-    if n < MIN_SEEDS or not math.isfinite(std):
-        return math.nan
-    critical = student_t.ppf(1 - alpha, n - 1)
-
-    def lacking(noncentrality: float) -> float:
-        return float(nct.sf(critical, n - 1, noncentrality)) - power
-
-    noncentrality: Any = brentq(lacking, 0.0, 10 * critical)
-    return std / math.sqrt(n) * float(noncentrality)
-
-
-def power_of(effect: float, std: float, n: int, alpha: float = 0.025) -> float:
-    """Compute the probability that a one-sided t test finds an effect beyond its bound.
-
-    Args:
-        effect: the true distance of the mean from the bound.
-        std: standard deviation of the paired differences.
-        n: number of pairs.
-        alpha: of the test.
-
-    Returns:
-        The power; NaN below `MIN_SEEDS` pairs.
-
-    >>> round(power_of(detectable(2.0, 10), 2.0, 10), 6)
-    0.8
-    """
-    if n < MIN_SEEDS or not math.isfinite(std):
-        return math.nan
-    if std == 0:
-        return float(effect > 0)
-    critical = student_t.ppf(1 - alpha, n - 1)
-    return float(nct.sf(critical, n - 1, effect / std * math.sqrt(n)))
 
 
 class LogSteps(NamedTuple):

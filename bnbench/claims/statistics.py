@@ -1,31 +1,84 @@
 """The statistics that claims are made of: each gives one number per seed, with its evidence.
 
 A statistic is declared by the arms that it compares (`study.StudyArm`) and measures them in a
-`Study`.
+`Study`. An accuracy is the mean of a run's last five evaluations.
 Accuracies are in percentage points; logarithms are natural.
 """
 
 import math
 import operator
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from statistics import linear_regression
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 
 from bnbench.analysis.inference import log_steps
 from bnbench.analysis.stats import ACCURACY
+from bnbench.claims.curves import (
+    POINTS,
+    OfRuns,
+    area,
+    at_first_step,
+    crossings,
+    last_accuracy,
+    last_step_above,
+    phase_mean,
+)
 from bnbench.claims.records import Measure
-from bnbench.claims.study import Study, StudyArm, arm_name
-from bnbench.config.points import crossing
-from bnbench.request.tuning import SCORE
-
-CURVE = SCORE
-POINTS = 100.0  # percentage points in a share of 1
+from bnbench.claims.study import CURVE, Study, StudyArm, arm_name
 
 
-# (study, arm, runs of the arm) -> a number of every run, by seed
-OfRuns = Callable[[Study, StudyArm, pd.DataFrame], pd.Series]
+class SideValues(NamedTuple):
+    """One side of a comparison, or all that is measured of one arm.
+
+    Attributes:
+        value: its numbers, by seed.
+        arm: its id, or those of several arms.
+        rate: its learning rates, by seed; NaN where there are none, or arms have different ones.
+    """
+
+    value: pd.Series | float = math.nan
+    arm: pd.Series | str = ""
+    rate: pd.Series | float = math.nan
+
+
+def side(value: pd.Series, *frames: pd.DataFrame) -> SideValues:
+    """Make the side whose numbers come from the runs of some arms with the same seeds."""
+    rates = pd.concat([frame["optim.lr"] for frame in frames], axis=1)
+    common = rates.iloc[:, 0].where(rates.nunique(axis=1) == 1)
+    return SideValues(value, "+".join(map(arm_name, frames)), common)
+
+
+NO_SIDE = SideValues()
+
+
+def rows_of(
+    value: pd.Series,
+    treatment: SideValues,
+    baseline: SideValues = NO_SIDE,
+    bound: Sequence[str] | None = None,
+) -> pd.DataFrame:
+    """Make the rows of a measure; the index of `value` holds the seeds, series share its order.
+
+    A seed without a value, such as one whose net diverged before it could be probed, says nothing:
+    its bound is `none`.
+    """
+    bounds = pd.Series(bound or [""] * len(value), value.index)
+    columns = {
+        "seed": value.index,
+        "value": value,
+        "treatment": treatment.value,
+        "baseline": baseline.value,
+        "treatment_arm": treatment.arm,
+        "baseline_arm": baseline.arm,
+        "treatment_rate": treatment.rate,
+        "baseline_rate": baseline.rate,
+        "bound": bounds.where(value.notna(), "none"),
+    }
+    plain = {k: v.to_numpy() if isinstance(v, pd.Series) else v for k, v in columns.items()}
+    return pd.DataFrame(plain)
 
 
 def of_runs(arm: StudyArm, number: OfRuns) -> Measure:
@@ -34,7 +87,7 @@ def of_runs(arm: StudyArm, number: OfRuns) -> Measure:
     def measure(study: Study) -> pd.DataFrame:
         (runs,) = study.paired([arm])
         value = number(study, arm, runs)
-        return rows_of(value, treatment=value, treatment_arm=runs["arm"])
+        return rows_of(value, side(value, runs))
 
     return measure
 
@@ -46,6 +99,7 @@ def compared(
     baseline_number: OfRuns | None = None,
     *,
     at: StudyArm | None = None,
+    tuning: bool = False,
     compare: Callable[[pd.Series, pd.Series], pd.Series] = operator.sub,
 ) -> Measure:
     """Measure a number of the treatment's runs and one of the baseline's, compared seed by seed.
@@ -57,26 +111,73 @@ def compared(
         baseline_number: that of the baseline, if it is another.
         at: the arm whose tuned rate both arms take, for a reading at a matched rate on the tuning
             seeds; None for each arm's own rate.
+        tuning: read the tuning runs, each arm's at its own rate.
         compare: makes the value of both numbers; by default treatment minus baseline.
     """
 
     def measure(study: Study) -> pd.DataFrame:
         rate = study.rate(at) if at else None
-        one, other = study.paired([treatment, baseline], rate)
+        one, other = study.paired([treatment, baseline], rate, tuning)
         a, b = number(study, treatment, one), (baseline_number or number)(study, baseline, other)
-        return rows_of(compare(a, b), a, b, one["arm"], other["arm"])
+        return rows_of(compare(a, b), side(a, one), side(b, other))
 
     return measure
 
 
-def final_metric(key: str) -> OfRuns:
-    """Read a final metric of runs, in pp."""
-    return lambda study, arm, runs: POINTS * study.final(runs, key)
+def combined(terms: Sequence[tuple[float, StudyArm]], number: OfRuns) -> Measure:
+    """Measure Σ weight · number over several arms, such as a difference of differences.
+
+    `treatment` is the sum over positive weights, `baseline` minus the sum over negative weights.
+    """
+
+    def measure(study: Study) -> pd.DataFrame:
+        frames = study.paired([arm for _, arm in terms])
+        sums = {sign: pd.Series(0.0, frames[0].index) for sign in (True, False)}
+        of_side: dict[bool, list[pd.DataFrame]] = {True: [], False: []}
+        for (weight, arm), frame in zip(terms, frames, strict=True):
+            sums[weight > 0] += abs(weight) * number(study, arm, frame)
+            of_side[weight > 0].append(frame)
+        a, b = (side(sums[sign], *of_side[sign]) for sign in (True, False))
+        return rows_of(sums[True] - sums[False], a, b)
+
+    return measure
+
+
+def slope(points: Sequence[tuple[float, StudyArm]], number: OfRuns) -> Measure:
+    """Measure the least-squares slope of a number of each run over x, seed by seed."""
+    return _line(points, number, lambda x, y: linear_regression(x, y).slope)
+
+
+def intercept(points: Sequence[tuple[float, StudyArm]], number: OfRuns) -> Measure:
+    """Measure where the least-squares line of a number of each run over x meets x = 0."""
+    return _line(points, number, lambda x, y: linear_regression(x, y).intercept)
+
+
+def _line(
+    points: Sequence[tuple[float, StudyArm]],
+    number: OfRuns,
+    value: Callable[[list[float], list[float]], float],
+) -> Measure:
+    """Measure something of the line through a number of each run over x, seed by seed."""
+
+    def measure(study: Study) -> pd.DataFrame:
+        frames = study.paired([arm for _, arm in points])
+        arms = zip(points, frames, strict=True)
+        y = pd.DataFrame({x: number(study, arm, frame) for (x, arm), frame in arms})
+        x = [x for x, _ in points]
+        found = pd.Series([value(x, row) for row in y.to_numpy().tolist()], y.index, dtype=float)
+        last, first = side(y.iloc[:, -1], frames[-1]), side(y.iloc[:, 0], frames[0])
+        return rows_of(found, last, first)
+
+    return measure
+
+
+# Accuracy
 
 
 def level(arm: StudyArm, key: str = ACCURACY) -> Measure:
-    """Measure a final metric of one arm."""
-    return of_runs(arm, final_metric(key))
+    """Measure an accuracy of one arm."""
+    return of_runs(arm, last_accuracy(key))
 
 
 def gap(
@@ -86,29 +187,43 @@ def gap(
     *,
     baseline_key: str | None = None,
     at: StudyArm | None = None,
+    tuning: bool = False,
 ) -> Measure:
-    """Measure the difference of a final metric, or of two, treatment minus baseline."""
-    numbers = final_metric(key), final_metric(baseline_key or key)
-    return compared(treatment, baseline, *numbers, at=at)
+    """Measure the difference of an accuracy, or of two, treatment minus baseline.
+
+    `at` and `tuning` are those of `compared`.
+    """
+    numbers = last_accuracy(key), last_accuracy(baseline_key or key)
+    return compared(treatment, baseline, *numbers, at=at, tuning=tuning)
 
 
 def contrast(terms: Sequence[tuple[float, StudyArm]], key: str = ACCURACY) -> Measure:
-    """Measure Σ weight · final metric over several arms, such as a difference of differences.
+    """Measure Σ weight · accuracy over several arms; see `combined`."""
+    return combined(terms, last_accuracy(key))
 
-    `treatment` is the sum over positive weights, `baseline` minus the sum over negative weights.
+
+# Speed
+
+
+def area_gap(
+    treatment: StudyArm,
+    baseline: StudyArm,
+    key: str = CURVE,
+    *,
+    at: StudyArm | None = None,
+    tuning: bool = False,
+) -> Measure:
+    """Measure the difference of the mean accuracy over the run, treatment minus baseline.
+
+    It is the area between the two curves, divided by the budget, and has no threshold to choose.
+    `at` and `tuning` are those of `compared`.
     """
+    return compared(treatment, baseline, area(key), at=at, tuning=tuning)
 
-    def measure(study: Study) -> pd.DataFrame:
-        frames = study.paired([arm for _, arm in terms])
-        sides = {sign: pd.Series(0.0, frames[0].index) for sign in (True, False)}
-        arms: dict[bool, list[str]] = {True: [], False: []}
-        for (weight, _), frame in zip(terms, frames, strict=True):
-            sides[weight > 0] += abs(weight) * POINTS * study.final(frame, key)
-            arms[weight > 0].append(arm_name(frame))
-        a, b = sides[True], sides[False]
-        return rows_of(a - b, a, b, "+".join(arms[True]), "+".join(arms[False]))
 
-    return measure
+def area_contrast(terms: Sequence[tuple[float, StudyArm]], key: str = CURVE) -> Measure:
+    """Measure Σ weight · mean accuracy over the run over several arms; see `combined`."""
+    return combined(terms, area(key))
 
 
 def speedup(
@@ -138,11 +253,12 @@ def steps_contrast(
 ) -> Measure:
     """Measure Σ weight · ln(steps to an accuracy) over several arms.
 
-    The accuracy is the mean final validation accuracy of `reference`, at its rate on the tuning
-    seeds, times `share`; these seeds report nothing. Steps are interpolated on the running median
-    of three (`config.points.crossing`). An arm that does not reach the accuracy counts as reaching
-    it at the end of the budget, and the value is a bound (`inference.log_steps`). `treatment` holds
-    the steps of the last arm, `baseline` the steps of the first.
+    The accuracy is that at which the validation curves of `reference` end, the mean of their last
+    five points, at its rate on the tuning seeds, times `share`; these seeds report nothing. Steps
+    are interpolated on the running median of three (`config.points.crossing`). An arm that does not
+    reach the accuracy counts as reaching it at the end of the budget, and the value is a bound
+    (`inference.log_steps`). `treatment` holds the steps of the last arm, `baseline` the steps of
+    the first.
 
     Args:
         terms: weights and arms.
@@ -154,123 +270,26 @@ def steps_contrast(
     """
 
     def measure(study: Study) -> pd.DataFrame:
-        tuning = study.runs(reference, study.rate(reference), tuning=True)
-        threshold = share * tuning[CURVE].mean()
-        rate = study.rate(at) if at else None
-        frames = study.paired([arm for _, arm in terms], rate)
+        tuning = study.runs(reference, tuning=True)
+        threshold = share * last_accuracy(CURVE)(study, reference, tuning).mean() / POINTS
+        frames = study.paired([arm for _, arm in terms], study.rate(at) if at else None)
         budget = float(max(frame["train.steps"].max() for frame in frames))
         steps = [
-            _crossings(study, arm, frame, key, threshold)
+            crossings(study, arm, frame, key, threshold)
             for (_, arm), frame in zip(terms, frames, strict=True)
         ]
         result = log_steps([weight for weight, _ in terms], steps, budget)
         index = frames[0].index
         value, last, first = (
-            pd.Series(side, index, dtype=float) for side in (result.values, steps[-1], steps[0])
+            pd.Series(numbers, index, dtype=float)
+            for numbers in (result.values, steps[-1], steps[0])
         )
-        return rows_of(value, last, first, frames[-1]["arm"], frames[0]["arm"], result.bounds)
+        return rows_of(value, side(last, frames[-1]), side(first, frames[0]), result.bounds)
 
     return measure
 
 
-def _crossings(
-    study: Study, arm: StudyArm, frame: pd.DataFrame, key: str, threshold: float
-) -> list[float | None]:
-    curves = dict(list(study.curves(arm, frame, key).groupby("seed")))
-    return [
-        crossing(list(curves[seed]["step"]), list(curves[seed]["value"]), threshold)
-        for seed in frame.index
-    ]
-
-
-def fails(frame: pd.DataFrame) -> pd.Series:
-    """Select the runs that did not train: diverged, or stuck at chance."""
-    return (frame["status"] == "diverged") | frame["stuck"]
-
-
-def rescued(treatment: StudyArm, baseline: StudyArm) -> Measure:
-    """Measure 1 where the treatment trains and the baseline diverges or gets stuck, else 0."""
-
-    def trains(study: Study, arm: StudyArm, runs: pd.DataFrame) -> pd.Series:
-        return 1.0 - fails(runs)
-
-    return compared(treatment, baseline, trains, compare=lambda a, b: a * (1 - b))
-
-
-def largest_stable_rate(treatment: StudyArm, baseline: StudyArm, rates: Sequence[float]) -> Measure:
-    """Measure the distance in decades between the largest stable rates of two arms.
-
-    The largest stable rate is the last one of the grid below which every rate trains; a place in
-    the grid is half a decade. An arm that trains at every rate gives a lower bound, one that
-    trains at none an upper bound.
-    """
-
-    def measure(study: Study) -> pd.DataFrame:
-        one, other = zip(
-            *(study.paired([treatment.but(rate=r), baseline.but(rate=r)]) for r in rates),
-            strict=True,
-        )
-        index = one[0].index
-        a, b = (
-            pd.Series(
-                np.array([~fails(frame).to_numpy(bool) for frame in side])
-                .cumprod(axis=0)
-                .sum(axis=0),
-                index,
-            )
-            for side in (one, other)
-        )
-        low = (a == len(rates)) | (b == 0)  # the value is a lower bound
-        high = (b == len(rates)) | (a == 0)
-        bound = np.select([low & high, low, high], ["none", "at least", "at most"], "")
-        value = (0.5 * (a.clip(lower=1) - b.clip(lower=1))).where(~(low & high))
-        largest, largest_of_other = (
-            pd.Series([rates[max(k, 1) - 1] for k in side], index, dtype=float) for side in (a, b)
-        )
-        return rows_of(value, largest, largest_of_other, one[0]["arm"], other[0]["arm"], bound)
-
-    return measure
-
-
-def good_range(treatment: StudyArm, baseline: StudyArm) -> Measure:
-    """Measure the width of the good learning rates in decades, treatment minus baseline.
-
-    On the tuning seeds: half a decade for each rate of an arm's grid whose final validation
-    accuracy is within one percentage point of the best of that seed.
-    """
-
-    def width(study: Study, arm: StudyArm) -> tuple[pd.Series, str]:
-        grid = study.grid(arm)
-        scores = grid.pivot(index="seed", columns="optim.lr", values=CURVE).fillna(0.0)
-        good = scores.ge(scores.max(axis=1) - 1 / POINTS, axis=0)
-        return 0.5 * good.sum(axis=1), f"{grid['arm'].nunique()} rates"
-
-    def measure(study: Study) -> pd.DataFrame:
-        (a, of_a), (b, of_b) = width(study, treatment), width(study, baseline)
-        return rows_of(a - b, a, b, of_a, of_b)
-
-    return measure
-
-
-def slope(points: Sequence[tuple[float, StudyArm]], number: OfRuns) -> Measure:
-    """Measure the least-squares slope of a number of each run over x, seed by seed."""
-
-    def measure(study: Study) -> pd.DataFrame:
-        frames = study.paired([arm for _, arm in points])
-        pairs = zip(points, frames, strict=True)
-        y = pd.DataFrame({x: number(study, arm, frame) for (x, arm), frame in pairs})
-        x = np.array([x for x, _ in points])
-        centred = x - x.mean()
-        value = (y * centred).sum(axis=1, skipna=False) / (centred**2).sum()
-        last, first = y.iloc[:, -1], y.iloc[:, 0]
-        return rows_of(value, last, first, frames[-1]["arm"], frames[0]["arm"])
-
-    return measure
-
-
-def generalisation_gap(study: Study, arm: StudyArm, runs: pd.DataFrame) -> pd.Series:
-    """Measure training accuracy minus test accuracy, in pp."""
-    return POINTS * (study.final(runs, "train/accuracy") - study.final(runs, ACCURACY))
+# Probes and other curves
 
 
 def over_phase(
@@ -281,6 +300,7 @@ def over_phase(
     *,
     log: bool = True,
     median: bool = False,
+    while_above: tuple[str, float] | None = None,
 ) -> Measure:
     """Compare a probe over a phase of the run: the log ratio of treatment to baseline, or the gap.
 
@@ -291,6 +311,9 @@ def over_phase(
         phase: shares of the run, (from, to]; a phase from 0 includes step 0.
         log: the ratio's logarithm instead of the difference.
         median: the median over the points of the phase instead of their mean.
+        while_above: (key, value): only the points at which that curve of the baseline's run with
+            the same seed, such as its loss, has not yet been below the value. Where a net has
+            fitted all its images a ratio to it is one to zero. A seed without a point says nothing.
     """
     names = [keys] if isinstance(keys, str) else list(keys)
 
@@ -298,26 +321,14 @@ def over_phase(
         with np.errstate(divide="ignore", invalid="ignore"):
             return pd.Series(np.log(a / b), a.index)
 
-    number, compare = phase_mean(names, phase, median), log_ratio if log else operator.sub
-    return compared(treatment, baseline, number, compare=compare)
+    def measure(study: Study) -> pd.DataFrame:
+        one, other = study.paired([treatment, baseline])
+        until = last_step_above(study, baseline, other, *while_above) if while_above else None
+        number = phase_mean(names, phase, median=median, until=until)
+        a, b = number(study, treatment, one), number(study, baseline, other)
+        return rows_of(log_ratio(a, b) if log else a - b, side(a, one), side(b, other))
 
-
-def phase_mean(
-    keys: Sequence[str], phase: tuple[float, float], median: bool = False, scale: float = 1.0
-) -> OfRuns:
-    """Average curves over a phase of the run, (from, to] and with step 0 if the phase is from 0."""
-
-    def number(study: Study, arm: StudyArm, runs: pd.DataFrame) -> pd.Series:
-        points = pd.concat([study.curves(arm, runs, key) for key in keys])
-        budget, steps = runs["train.steps"].iloc[0], points["step"]
-        first, last = phase
-        inside = ((steps > first * budget) | (first == 0)) & (steps <= last * budget)
-        by_step = points[inside].groupby(["seed", "step"])["value"].mean(skipna=False)
-        by_seed = by_step.groupby("seed")
-        means = by_seed.median(skipna=False) if median else by_seed.mean(skipna=False)
-        return scale * means.reindex(runs.index)
-
-    return number
+    return measure
 
 
 def curve_gap(arm: StudyArm, key: str, minus: str, phase: tuple[float, float]) -> Measure:
@@ -326,14 +337,24 @@ def curve_gap(arm: StudyArm, key: str, minus: str, phase: tuple[float, float]) -
     return compared(arm, arm, *numbers)
 
 
-def at_start(arm: StudyArm, key: str) -> Measure:
-    """Measure a probe before the first step."""
+def curve_contrast(
+    arm: StudyArm, other: StudyArm, key: str, minus: str, phase: tuple[float, float]
+) -> Measure:
+    """Measure the mean difference of two curves of one arm minus that of another, in pp."""
+    first, second = (phase_mean([name], phase, scale=POINTS) for name in (key, minus))
 
     def number(study: Study, arm: StudyArm, runs: pd.DataFrame) -> pd.Series:
-        points = study.curves(arm, runs, key)
-        return points[points["step"] == 0].set_index("seed")["value"].reindex(runs.index)
+        return first(study, arm, runs) - second(study, arm, runs)
 
-    return of_runs(arm, number)
+    return compared(arm, other, number)
+
+
+def at_start(arm: StudyArm, key: str) -> Measure:
+    """Measure a probe before the first step."""
+    return of_runs(arm, at_first_step(key))
+
+
+# Problems without runs
 
 
 def of_problem(name: str, value: Callable[[Mapping[str, float]], float]) -> Measure:
@@ -343,28 +364,6 @@ def of_problem(name: str, value: Callable[[Mapping[str, float]], float]) -> Meas
         table = study.measured(name).pivot(index="seed", columns="quantity", values="value")
         records = ({str(q): v for q, v in row.items()} for row in table.to_dict("records"))
         values = pd.Series([value(record) for record in records], table.index, dtype=float)
-        return rows_of(values, treatment=values, treatment_arm=name)
+        return rows_of(values, SideValues(values, name))
 
     return measure
-
-
-def rows_of(
-    value: pd.Series,
-    treatment: pd.Series | float = math.nan,
-    baseline: pd.Series | float = math.nan,
-    treatment_arm: Any = "",
-    baseline_arm: Any = "",
-    bound: Any = "",
-) -> pd.DataFrame:
-    """Make the rows of a measure; the index of `value` holds the seeds, series share its order."""
-    columns = {
-        "seed": value.index,
-        "value": value,
-        "treatment": treatment,
-        "baseline": baseline,
-        "treatment_arm": treatment_arm,
-        "baseline_arm": baseline_arm,
-        "bound": bound,
-    }
-    plain = {k: v.to_numpy() if isinstance(v, pd.Series) else v for k, v in columns.items()}
-    return pd.DataFrame(plain)

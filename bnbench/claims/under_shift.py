@@ -1,12 +1,17 @@
-"""Statistics of test accuracy under shifts, relative to the accuracy on clean test images."""
+"""Statistics of test accuracy under shifts, relative to the accuracy on clean test images.
+
+A net is evaluated under shifts once, at the end of its run. So the accuracy on clean images that it
+is compared with is that of the same net: the final one, not the mean of the last five evaluations.
+"""
 
 from collections.abc import Sequence
 
 import pandas as pd
 
 from bnbench.analysis.stats import ACCURACY
+from bnbench.claims.curves import POINTS, OfRuns
 from bnbench.claims.records import Measure
-from bnbench.claims.statistics import POINTS, OfRuns, compared, final_metric, gap, rows_of
+from bnbench.claims.statistics import SideValues, compared, gap, rows_of, side
 from bnbench.claims.study import LackingError, Study, StudyArm
 from bnbench.config.points import CLEAN_POLICIES
 
@@ -79,7 +84,7 @@ def recovered(
         after = shifted(study, arm, frame, policy, shifts, severities).mean(axis=1)
         clean, before = study.final(frame, clean_key(plain)), before.mean(axis=1)
         share = (after - before) / (clean - before)
-        return rows_of(share, POINTS * after, POINTS * before, frame["arm"], frame["arm"])
+        return rows_of(share, side(POINTS * after, frame), side(POINTS * before, frame))
 
     return measure
 
@@ -98,14 +103,19 @@ def recovered_gap(
     def measure(study: Study) -> pd.DataFrame:
         study.paired([treatment, baseline])
         a, b = one(study).set_index("seed"), other(study).set_index("seed")
-        value = a["value"] - b["value"]
-        return rows_of(value, a["value"], b["value"], a["treatment_arm"], b["treatment_arm"])
+        of_a, of_b = (
+            SideValues(x["value"], x["treatment_arm"], x["treatment_rate"]) for x in (a, b)
+        )
+        return rows_of(a["value"] - b["value"], of_a, of_b)
 
     return measure
 
 
 def change(arm: StudyArm, policy: str, plain: str = "ema") -> Measure:
-    """Measure the change of clean test accuracy from one policy to another, in pp."""
+    """Measure the change of clean test accuracy from one policy to another, in pp.
+
+    It is no shift: each is the mean of the last five evaluations.
+    """
     return gap(arm, arm, clean_key(policy), baseline_key=clean_key(plain))
 
 
@@ -115,4 +125,7 @@ def cost(arm: StudyArm, policy: str, shift: str, severity: int = 5) -> Measure:
     def number(study: Study, arm: StudyArm, runs: pd.DataFrame) -> pd.Series:
         return POINTS * shifted(study, arm, runs, policy, [shift], [severity]).mean(axis=1)
 
-    return compared(arm, arm, number, final_metric(clean_key(policy)))
+    def clean(study: Study, arm: StudyArm, runs: pd.DataFrame) -> pd.Series:
+        return POINTS * study.final(runs, clean_key(policy))
+
+    return compared(arm, arm, number, clean)

@@ -26,13 +26,17 @@ COLUMNS = {
     "train.steps": 100,
     "train/accuracy": 1.0,
     "val/accuracy": 0.9,
+    "val_all/accuracy": 0.9,
     "test/accuracy": 0.9,
 }
 
 
 @dataclass
 class ByHand(Study):
-    """Runs, curves and shifts of one experiment, `x`; what is not given has a default."""
+    """Runs, curves and shifts of one experiment, `x`; what is not given has a default.
+
+    An accuracy without a curve of its own has one that is the same at five points.
+    """
 
     rows: list[dict] = field(default_factory=list)
     points: list[tuple] = field(default_factory=list)  # arm, seed, step, key, value
@@ -41,25 +45,40 @@ class ByHand(Study):
     )  # arm, seed, shift, severity, policy, accuracy
     tables: dict[str, pd.DataFrame] = field(default_factory=dict)
     marks: dict[tuple[str, int], dict] = field(default_factory=dict)
+    info: dict = field(default_factory=dict)
 
     def __post_init__(self):
         super().__init__(Path("results"), "digits")
 
     def run(self, arm, seed, **values):
-        """Add a run; `__` in a name stands for a dot, and `acc` for the test accuracy."""
+        """Add a run; `__` in a name is a dot, `acc` the test accuracy, `val` that in validation."""
         named = {key.replace("__", "."): value for key, value in values.items()}
         if "acc" in named:
             named["test/accuracy"] = named.pop("acc")
         if "val" in named:
-            named["val/accuracy"] = named.pop("val")
+            named["val/accuracy"] = named["val_all/accuracy"] = named.pop("val")
         self.rows.append({**COLUMNS, "arm": arm, "seed": seed, **named})
+
+    def diverge(self, arm, *seeds):
+        """Let runs that were added have diverged."""
+        for row in self.rows:
+            if row["arm"] == arm and row["seed"] in seeds:
+                row["status"] = "diverged"
 
     def experiment(self, name):
         if name != "x":
             raise LackingError(f"no runs of the experiment {name}")
+        drawn = {(arm, seed, key) for arm, seed, _, key, _ in self.points}
+        flat = [
+            (row["arm"], row["seed"], k * row["train.steps"] / 5, key, value)
+            for row in self.rows
+            for key, value in row.items()
+            if key.endswith("/accuracy") and (row["arm"], row["seed"], key) not in drawn
+            for k in range(1, 6)
+        ]
         points = [
             (a, seed, step, step, *split_key(key), value)
-            for a, seed, step, key, value in self.points
+            for a, seed, step, key, value in [*self.points, *flat]
         ]
         curves = pd.DataFrame(
             points, columns=["arm", "seed", "step", "samples", "split", "layer", "metric", "value"]
@@ -68,7 +87,9 @@ class ByHand(Study):
             [(*row[:5], "accuracy", row[5]) for row in self.shifts],
             columns=["arm", "seed", "shift", "severity", "policy", "metric", "value"],
         )
-        return ExperimentData("x", "digits", Path(), {}, pd.DataFrame(self.rows), curves, shifts)
+        return ExperimentData(
+            "x", "digits", Path(), self.info, pd.DataFrame(self.rows), curves, shifts
+        )
 
     def measured(self, name):
         if name not in self.tables:

@@ -3,24 +3,25 @@ import math
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from bnbench.claims.curves import generalisation_gap
 from bnbench.claims.statistics import (
+    area_contrast,
+    area_gap,
     at_start,
     contrast,
     curve_gap,
     gap,
-    generalisation_gap,
-    good_range,
-    largest_stable_rate,
     level,
     of_problem,
     over_phase,
-    rescued,
     slope,
     speedup,
     steps_contrast,
 )
-from bnbench.claims.study import IntegrityError, LackingError, StudyArm
+from bnbench.claims.study import IntegrityError, LackingError, StudyArm, mean_over_run
 from bnbench.claims.under_shift import change, cost, recovered, recovered_gap, retained_gap
 
 NONE = StudyArm("x", {"norm.name": "none"}, 0.1)
@@ -44,6 +45,95 @@ def test_a_gap_is_paired(two_arms):
     assert set(rows["baseline_arm"]) == {"a"}
     assert set(rows["bound"]) == {""}
     assert list(level(BN)(two_arms)["value"]) == pytest.approx([60, 90, 80])
+
+
+def draw(study, arm, seed, values, key="val/accuracy", steps=(20, 40, 60, 80, 100)):
+    study.points += [(arm, seed, s, key, v) for s, v in zip(steps, values, strict=False)]
+
+
+def test_an_accuracy_is_the_mean_of_the_last_five_evaluations(two_arms):
+    # seed 0 by hand; 0.95 and 0.5 lie before the last five; a net that broke off can but guess
+    draw(
+        two_arms, "b", 0, [0.95, 0.5, 0.6, 0.7, 0.8, 0.7, 0.7], "test/accuracy", range(40, 101, 10)
+    )
+    draw(two_arms, "b", 1, [0.6, 0.0], "test/accuracy")
+    two_arms.diverge("b", 1)
+    draw(two_arms, "b", 2, [0.6, math.nan, 0.7, 0.7, 0.7], "test/accuracy")
+    rows = gap(BN, NONE)(two_arms)
+    assert list(rows["treatment"]) == pytest.approx([70, (60 + 0 + 3 * 10) / 5, (270 + 10) / 5])
+    assert list(rows["value"]) == pytest.approx([20, 18 - 70, 56 - 80])
+    assert list(level(BN)(two_arms)["value"]) == pytest.approx([70, 18, 56])
+
+
+def test_a_curve_that_ends_before_its_run_stops_the_board(two_arms):
+    for number in (area_gap, gap):
+        draw(two_arms, "b", 0, [0.5] * 4)
+        draw(two_arms, "b", 0, [0.5] * 4, "test/accuracy")
+        with pytest.raises(IntegrityError, match=r"ends at step 80.* of 100: not all of the run"):
+            number(BN, NONE)(two_arms)
+
+
+def test_rates_stand_beside_the_arms(two_arms):
+    rows = gap(BN, NONE)(two_arms)
+    assert list(rows["treatment_rate"]) == list(rows["baseline_rate"]) == [0.1] * 3
+    one = level(BN)(two_arms)
+    assert list(one["treatment_rate"]) == [0.1] * 3
+    assert one["baseline_rate"].isna().all()
+    for seed in range(3):
+        two_arms.run("c", seed, batch_size=2, optim__lr=0.3)
+        two_arms.run("d", seed, batch_size=4)
+    same, other = NONE.but(batch_size=4), NONE.but(batch_size=2, rate=0.3)
+    first = NONE.but(batch_size=64)
+    rows = contrast([(1.0, BN), (1.0, other), (-1.0, first), (-1.0, same)])(two_arms)
+    assert rows["treatment_rate"].isna().all()  # 0.1 and 0.3
+    assert list(rows["baseline_rate"]) == [0.1] * 3
+    assert set(rows["baseline_arm"]) == {"a+d"}
+
+
+def test_the_area_between_two_curves_by_hand(two_arms):
+    for seed in range(3):
+        draw(two_arms, "a", seed, [0.2, 0.6, 0.6, 0.6, 0.6])
+    # before its first point a curve has its first value; straight lines join the points
+    plain = (20 * 0.2 + 20 * 0.4 + 60 * 0.6) / 100
+    draw(two_arms, "b", 0, [0.4, 0.8, 0.8, 0.8, 0.8])
+    draw(two_arms, "b", 1, [0.4, 0.8])  # diverges after step 40
+    draw(two_arms, "b", 2, [math.nan])  # at the first step
+    two_arms.diverge("b", 1, 2)
+    rows = area_gap(BN, NONE)(two_arms)
+    assert list(rows["baseline"]) == pytest.approx([100 * plain] * 3)
+    assert list(rows["treatment"]) == pytest.approx(
+        [20 * 0.4 + 20 * 0.6 + 60 * 0.8, 20 * 0.4 + 20 * 0.6 + 60 * 0.1, 10]
+    )
+    assert list(rows["value"]) == pytest.approx(list(rows["treatment"] - rows["baseline"]))
+    assert set(rows["bound"]) == {""}
+
+
+def test_a_run_without_a_point_counts_with_its_guess(two_arms):
+    for seed in (0, 1):
+        draw(two_arms, "b", seed, [0.5] * 5, "val@precise/accuracy")
+        draw(two_arms, "a", seed, [0.5] * 5)
+    draw(two_arms, "a", 2, [0.5] * 5)
+    two_arms.diverge("b", 2)
+    rows = area_gap(BN, NONE, "val@precise/accuracy")(two_arms)
+    assert list(rows["treatment"]) == pytest.approx([50, 50, 10])
+    assert list(rows["baseline"]) == pytest.approx([50, 50, 50])  # has one curve for all policies
+
+
+def test_an_area_contrast_is_that_of_its_terms(two_arms):
+    for arm, level_of in (("a", 0.5), ("b", 0.8)):
+        for seed in range(3):
+            draw(two_arms, arm, seed, [level_of] * 5)
+    rows = area_contrast([(1.0, BN), (-0.5, NONE)])(two_arms)
+    assert list(rows["value"]) == pytest.approx([80 - 25] * 3)
+    assert list(rows["baseline"]) == pytest.approx([25] * 3)
+
+
+@given(st.lists(st.floats(0, 1), max_size=5))
+def test_a_mean_over_the_run_is_among_its_values_and_the_guess(values):
+    steps = list(range(20, 101, 20))[: len(values)]
+    mean = mean_over_run(steps, values, 100)
+    seen = [*values, *[0.1] * (len(values) < 5)]
+    assert min(seen) - 1e-12 <= mean <= max(seen) + 1e-12
 
 
 def test_a_contrast_is_the_difference_of_differences(two_arms):
@@ -98,54 +188,6 @@ def test_who_is_slower_than_the_budget_is_known_from_above(study):
     assert rows["value"][0] == pytest.approx(math.log(75 / 100))
 
 
-def test_rescued_is_who_trains_where_the_other_fails(study):
-    outcomes = {  # seed -> how none and BN end
-        0: ({"status": "diverged"}, {}),
-        1: ({"stuck": True}, {}),
-        2: ({}, {}),
-        3: ({"stuck": True}, {"status": "diverged"}),
-    }
-    for seed, (none, bn) in outcomes.items():
-        study.run("a", seed, **none)
-        study.run("b", seed, norm__name="batchnorm", **bn)
-    assert list(rescued(BN, NONE)(study)["value"]) == [1, 1, 0, 0]
-
-
-def test_the_largest_rate_below_the_first_that_fails(study):
-    rates = (0.1, 1.0, 10.0, 100.0)
-    fails = {  # who fails where; a net that trains again at a larger rate has failed before
-        "none": {0: (1.0,), 1: (10.0, 100.0), 2: (0.1,), 3: ()},
-        "batchnorm": {0: (100.0,), 1: (), 2: (10.0,), 3: ()},
-    }
-    for norm, seeds in fails.items():
-        for seed, failing in seeds.items():
-            for rate in rates:
-                study.run(
-                    f"{norm}{rate}", seed, norm__name=norm, optim__lr=rate, stuck=rate in failing
-                )
-    rows = largest_stable_rate(BN, NONE, rates)(study)
-    assert list(rows["treatment"]) == [10, 100, 1, 100]
-    assert list(rows["baseline"]) == [0.1, 1, 0.1, 100]
-    assert list(rows["bound"]) == ["", "at least", "at least", "none"]
-    # half a decade a place of the grid: 3 places against 1, 4 against 2, 2 against none
-    assert list(rows["value"][:3]) == [1.0, 1.0, 0.5]
-
-
-def test_the_good_range_is_what_is_near_the_best_of_its_seed(study):
-    scores = {  # norm -> rate -> accuracy on seeds 100, 101
-        "none": {0.1: [0.90, 0.80], 0.3: [0.95, 0.95], 1.0: [0.945, 0.10]},
-        "batchnorm": {0.1: [0.97, 0.97], 0.3: [0.97, 0.975], 1.0: [0.965, 0.97], 3.0: [0.96, 0.5]},
-    }
-    for norm, rates in scores.items():
-        for rate, values in rates.items():
-            for number, value in enumerate(values):
-                study.run(f"{norm}{rate}", 100 + number, norm__name=norm, optim__lr=rate, val=value)
-    rows = good_range(BN.but(rate="tuned"), NONE.but(rate="tuned"))(study)
-    assert list(rows["treatment"]) == [2.0, 1.5]
-    assert list(rows["baseline"]) == [1.0, 0.5]
-    assert list(rows["value"]) == [1.0, 1.0]
-
-
 def test_a_slope_is_that_of_least_squares(study):
     y = {8: [0.5, 0.9, 0.1], 32: [0.6, 0.7, 0.4], 128: [0.9, 0.8, 0.3]}
     for size, values in y.items():
@@ -172,6 +214,31 @@ def test_a_phase_is_a_share_of_the_run(two_arms):
     assert list(late["value"]) == pytest.approx([math.log(1 / 6)] * 3)
     middle = over_phase(BN, NONE, key, (0.01, 1.0), log=False, median=True)(two_arms)
     assert list(middle["value"]) == pytest.approx([1 - 4] * 3)
+
+
+def test_a_phase_ends_where_the_baseline_has_fitted(two_arms):
+    key = "train@batch/drift/3"
+    for seed, losses in enumerate(([2.0, 1.0, 0.5], [2.0, 0.1, 0.7], [0.4, 0.3, 0.2])):
+        probe(two_arms, "a", seed, {0: 1, 20: 2, 50: 4, 100: 8}, key)
+        probe(two_arms, "b", seed, {0: 3, 20: 4, 50: 6, 100: 99}, key)
+        probe(two_arms, "a", seed, dict(zip((20, 50, 100), losses, strict=True)), "val/loss")
+        probe(two_arms, "b", seed, {20: 0, 50: 0, 100: 0}, "val/loss")  # is not asked
+    measure = over_phase(BN, NONE, key, log=False, while_above=("val/loss", 0.5))
+    rows = measure(two_arms)
+    # all of the run; until the loss was first below, though it rises again; no point at all
+    assert list(rows["value"][:2]) == pytest.approx([(3 + 4 + 6 + 99 - 1 - 2 - 4 - 8) / 4, 2])
+    assert list(rows["bound"]) == ["", "", "none"]
+    assert math.isnan(rows["value"][2])
+    late = over_phase(BN, NONE, key, (0.4, 1.0), log=False, while_above=("val/loss", 0.5))
+    assert list(late(two_arms)["bound"]) == ["", "none", "none"]
+
+
+def test_a_seed_without_a_number_says_nothing(two_arms):
+    for seed in range(3):
+        probe(two_arms, "a", seed, {50: 1.0})
+        probe(two_arms, "b", seed, {50: math.nan if seed == 1 else 2.0})  # diverged
+    rows = over_phase(BN, NONE, "train@batch/drift/3")(two_arms)
+    assert list(rows["bound"]) == ["", "none", ""]
 
 
 def test_layers_are_averaged_before_time(two_arms):
@@ -219,6 +286,7 @@ def test_a_problem_is_read_seed_by_seed(study):
     table = [(s, q, v) for s in (0, 1) for q, v in (("a", 2.0 + s), ("b", 3.0))]
     study.tables["toy"] = pd.DataFrame(table, columns=["seed", "quantity", "value"])
     rows = of_problem("toy", lambda q: q["a"] * q["b"])(study)
+    assert rows["treatment_rate"].isna().all()
     assert list(rows["value"]) == [6, 9]
     assert list(rows["seed"]) == [0, 1]
 
@@ -259,6 +327,16 @@ def test_what_is_recovered_is_a_share_of_the_loss(shifted):
     # a shift that costs nothing adds nothing to either sum
     rows = recovered(BN, "adabn", ["blur", "contrast"], [1, 3])(shifted)
     assert list(rows["value"]) == pytest.approx([0.5] * 3)
+
+
+def test_shifted_accuracy_is_compared_with_the_clean_one_of_the_same_net(shifted):
+    # the last five evaluations differ from the final one, that of the net that met the shifts
+    draw(shifted, "b", 0, [0.1] * 5, "test/accuracy")
+    rows = retained_gap(BN, NONE, ["blur"], [1, 3])(shifted)
+    assert list(rows["treatment"]) == pytest.approx([100 * 0.3 / 0.9] * 3)
+    draw(shifted, "b", 0, [0.1] * 5, "test@adabn/accuracy")
+    assert list(cost(BN, "adabn", "blur", 3)(shifted)["baseline"]) == pytest.approx([85] * 3)
+    assert list(change(BN, "adabn")(shifted)["value"]) == pytest.approx([0, -5, -5])
 
 
 def test_a_change_of_policy(shifted):

@@ -1,3 +1,4 @@
+import pandas as pd
 import pytest
 
 from bnbench.claims.statistics import gap
@@ -103,3 +104,103 @@ def test_a_common_rate_is_read_on_the_tuning_seeds(study):
     rows = gap(BN, NONE, at=NONE)(study)
     assert list(rows["seed"]) == [100, 101, 102]
     assert list(rows["value"]) == pytest.approx([20, 10, 30])
+
+
+def test_seeds_outside_the_tuning_seeds_report(study):
+    for seed in (0, 20, 99, 100, 199, 200, 1000):
+        study.run("a", seed)
+    assert list(study.runs(NONE).index) == [0, 20, 99, 200, 1000]
+    assert list(study.runs(NONE, tuning=True).index) == [100, 199]
+
+
+def test_the_last_five_evaluations_choose_and_not_the_final_one(study):
+    tuned(study, {0.01: [0.6, 0.6], 0.1: [0.7, 0.7]})
+    last = [0.9, 0.9, 0.9, 0.9, 0.5]  # a mean of 0.82, above the 0.7 at the other rate
+    for seed in (100, 101):
+        study.points += [
+            ("arm0.01", seed, 20 * k + 20, "val_all/accuracy", v) for k, v in enumerate(last)
+        ]
+    assert study.rate(NONE.but(rate="tuned")) == 0.01
+
+
+def test_the_rate_is_best_by_the_criterion_of_its_experiment(study):
+    tuned(study, {0.01: [0.9, 0.9], 0.1: [0.8, 0.8]})  # ends higher, and learns late
+    for seed in (100, 101):
+        for step, value in ((20, 0.1), (40, 0.1), (60, 0.1), (80, 0.9), (100, 0.9)):
+            study.points.append(("arm0.01", seed, step, "val/accuracy", value))
+    arm = NONE.but(rate="tuned")
+    assert study.rate(arm) == 0.01
+    study.info = {"tune": {"by": "area"}}
+    assert study.rate(arm) == 0.1
+    scores = study.scores(arm)
+    # 60 steps at 0.1, 20 on the way to 0.9, and 20 there
+    assert list(scores[0.01]) == pytest.approx([(60 * 0.1 + 20 * 0.5 + 20 * 0.9) / 100] * 2)
+    assert list(scores.index) == [100, 101]
+    assert list(study.scores(arm, "accuracy")[0.01]) == pytest.approx([0.9, 0.9])
+
+
+def test_a_net_that_broke_off_scores_as_a_guess(study):
+    tuned(study, {0.01: [0.2, 0.2], 0.1: [0.9, 0.9]})
+    for seed in (100, 101):
+        study.points.append(("arm0.1", seed, 20, "val_all/accuracy", 0.5))
+    study.diverge("arm0.1", 100, 101)
+    assert study.rate(NONE.but(rate="tuned")) == 0.01  # (0.5 + 4 · 0.1)/5 = 0.18
+
+
+def test_a_rate_may_be_that_of_another_arm_or_beside_the_best(study):
+    tuned(study, {0.01: [0.5, 0.6], 0.1: [0.9, 0.9], 1.0: [0.7, 0.9]})
+    for rate in (0.01, 0.1, 1.0):
+        study.run(f"bn{rate}", 0, norm__name="batchnorm", optim__lr=rate)
+    arm = NONE.but(rate="tuned")
+    other = BN.but(rate=arm)
+    assert study.rate(other) == 0.1
+    assert list(study.runs(other)["arm"]) == ["bn0.1"]
+    assert [study.rate(arm.beside(place)) for place in ("below", "above")] == [0.01, 1.0]
+    assert list(study.runs(other.beside("above"))["arm"]) == ["bn1.0"]
+    assert (arm.is_tuned, other.is_tuned, NONE.is_tuned) == (True, True, False)
+    assert not arm.beside("above").is_tuned
+
+
+def test_beyond_the_grid_no_rate_was_tried(study):
+    tuned(study, {0.01: [0.9, 0.9], 0.1: [0.5, 0.5]})
+    arm = NONE.but(rate="tuned")
+    assert study.rate(arm.beside("above")) == 0.1
+    with pytest.raises(LackingError, match=r"no rate was tried below the best, 0\.01"):
+        study.rate(arm.beside("below"))
+
+
+def test_tuning_runs_are_read_each_at_its_own_rate(study):
+    tuned(study, {0.01: [0.5, 0.6], 0.1: [0.9, 0.9]})
+    for rate, accuracy in ((0.1, 0.6), (1.0, 0.7)):
+        for seed in (100, 101):
+            study.run(
+                f"bn{rate}", seed, norm__name="batchnorm", optim__lr=rate, val=accuracy, acc=rate
+            )
+    rows = gap(BN.but(rate="tuned"), NONE.but(rate="tuned"), tuning=True)(study)
+    assert list(rows["seed"]) == [100, 101]
+    assert list(rows["treatment_rate"]) == [1.0, 1.0]
+    assert list(rows["baseline_rate"]) == [0.1, 0.1]
+    assert list(rows["value"]) == pytest.approx([10, 10])  # the test accuracy of none is 0.9
+
+
+def test_a_policy_is_read_of_nets_that_have_it_and_the_plain_curve_of_others(study):
+    study.run("a", 0)
+    study.run("b", 0, norm__name="batchnorm")
+    for arm, key, value in (("a", "", 0.4), ("b", "", 0.5), ("b", "@precise", 0.6)):
+        study.points.append((arm, 0, 100, f"val{key}/accuracy", value))
+    read = {
+        arm: study.curve_by_seed(one, study.runs(one), "val@precise/accuracy")[0][1]
+        for arm, one in (("a", NONE), ("b", BN))
+    }
+    assert read == {"a": [0.4], "b": [0.6]}
+
+
+def test_an_experiment_is_looked_up_in_once(study, monkeypatch):
+    for seed in range(3):
+        study.run("a", seed)
+    data = study.experiment("x")
+    monkeypatch.setattr(study, "experiment", lambda name: data)
+    first = study.curves(NONE, study.runs(NONE), "val/accuracy")
+    assert study.indexed("x") is study.indexed("x")
+    monkeypatch.setattr("bnbench.claims.indexed.curve", None)  # would fail if called again
+    pd.testing.assert_frame_equal(study.curves(NONE, study.runs(NONE), "val/accuracy"), first)

@@ -1,0 +1,113 @@
+"""Numbers of runs that are read from their curves: one number per run, by seed.
+
+Accuracies are in percentage points. A net that has diverged can but guess: its accuracy counts as
+that of a guess from there on, and is never missing.
+"""
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import pandas as pd
+
+from bnbench.analysis.stats import ACCURACY
+from bnbench.claims.study import CURVE, GUESS, Study, StudyArm, mean_over_run
+from bnbench.config.points import crossing, last_mean
+
+POINTS = 100.0  # percentage points in a share of 1
+
+# (study, arm, runs of the arm) -> a number of every run, by seed
+OfRuns = Callable[[Study, StudyArm, pd.DataFrame], pd.Series]
+
+
+def last_accuracy(key: str = ACCURACY) -> OfRuns:
+    """Read the accuracy of runs: the mean of the last five evaluations (`points.last_mean`)."""
+
+    def number(study: Study, arm: StudyArm, runs: pd.DataFrame) -> pd.Series:
+        curves = study.curve_by_seed(arm, runs, key)
+        return POINTS * pd.Series({s: last_mean(curves[s][1], GUESS) for s in runs.index})
+
+    return number
+
+
+def area(key: str = CURVE) -> OfRuns:
+    """Read the mean of an accuracy over each run, to its last step (`points.restricted_mean`)."""
+
+    def number(study: Study, arm: StudyArm, runs: pd.DataFrame) -> pd.Series:
+        curves, budgets = study.curve_by_seed(arm, runs, key), runs["train.steps"]
+        means = {s: mean_over_run(*curves[s], float(budgets[s])) for s in runs.index}
+        return POINTS * pd.Series(means)
+
+    return number
+
+
+def generalisation_gap(study: Study, arm: StudyArm, runs: pd.DataFrame) -> pd.Series:
+    """Measure training accuracy minus test accuracy, each the mean of the last five evaluations."""
+    train, test = (last_accuracy(key)(study, arm, runs) for key in ("train/accuracy", ACCURACY))
+    return train - test
+
+
+def crossings(
+    study: Study, arm: StudyArm, runs: pd.DataFrame, key: str, threshold: float
+) -> list[float | None]:
+    """Find the steps at which runs reach a threshold (`points.crossing`); None where one misses."""
+    curves = study.curve_by_seed(arm, runs, key)
+    return [crossing(*curves[seed], threshold) for seed in runs.index]
+
+
+def at_first_step(key: str) -> OfRuns:
+    """Read a probe before the first step."""
+
+    def number(study: Study, arm: StudyArm, runs: pd.DataFrame) -> pd.Series:
+        points = study.curves(arm, runs, key)
+        return points[points["step"] == 0].set_index("seed")["value"].reindex(runs.index)
+
+    return number
+
+
+def phase_mean(
+    keys: Sequence[str],
+    phase: tuple[float, float],
+    *,
+    median: bool = False,
+    scale: float = 1.0,
+    until: pd.Series | None = None,
+) -> OfRuns:
+    """Average curves over a phase of the run, (from, to] and with step 0 if the phase is from 0.
+
+    Args:
+        keys: the metrics, averaged at each step.
+        phase: shares of the run.
+        median: the median over the points of the phase instead of their mean.
+        scale: a factor.
+        until: the last step that counts, by seed; a seed without a point has no number.
+    """
+
+    def number(study: Study, arm: StudyArm, runs: pd.DataFrame) -> pd.Series:
+        points = pd.concat([study.curves(arm, runs, key) for key in keys])
+        budget, steps = runs["train.steps"].iloc[0], points["step"]
+        first, last = phase
+        inside = ((steps > first * budget) | (first == 0)) & (steps <= last * budget)
+        if until is not None:
+            inside &= steps <= points["seed"].map(until)
+        by_step = points[inside].groupby(["seed", "step"])["value"].mean(skipna=False)
+        by_seed = by_step.groupby("seed")
+        means = by_seed.median(skipna=False) if median else by_seed.mean(skipna=False)
+        return scale * means.reindex(runs.index)
+
+    return number
+
+
+def last_step_above(
+    study: Study, arm: StudyArm, runs: pd.DataFrame, key: str, value: float
+) -> pd.Series:
+    """Find the last step up to which the curve of each run has never been below a value.
+
+    -1 where its first point is below already, so that no step counts, not even step 0.
+    """
+    curves = study.curve_by_seed(arm, runs, key)
+    last = {}
+    for seed in runs.index:
+        steps, values = curves[seed]
+        num_above = int((np.array(values) >= value).cumprod().sum())  # NaN is not above
+        last[seed] = steps[num_above - 1] if num_above else -1
+    return pd.Series(last)
