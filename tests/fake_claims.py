@@ -9,22 +9,26 @@ from bnbench.analysis.verdicts import ClaimView, PartView, write_views
 
 EXACT = ["part", "statistic", "estimate", "direction", "bound"]
 NUMBERS = ["estimate", "ci_low", "ci_high", "ci_level", "n", "sesoi_low", "sesoi_high"]
-SCOREBOARD = ["claim", "verdict", "distance", "statistic", *NUMBERS]
-SCOREBOARD += ["p_holm", "power", "experiment", "command"]
-PARTS = ["claim", "part", "role", "statistic", *NUMBERS]
+SCOREBOARD = ["claim", "verdict", "depends_on", "distance", "statistic", *NUMBERS]
+SCOREBOARD += ["p_holm", "power", "reference", "replicated", "experiment", "command"]
+PARTS = ["claim", "part", "role", "statistic", "scale", *NUMBERS[:5], "seeds", *NUMBERS[5:]]
 P = ["p_confirmed", "p_contrary", "p_smaller", "p_none"]
-PARTS += [*P, "detectable", "censored", "verdict"]
+PARTS += ["interest", *P, "detectable", "censored", "verdict"]
 EVIDENCE = ["part", "role", "seed", "value", "treatment", "baseline"]
-EVIDENCE += ["treatment_arm", "baseline_arm", "bound"]
+EVIDENCE += ["treatment_arm", "baseline_arm", "treatment_rate", "baseline_rate", "bound"]
 EVIL = "<script>alert('&')</script> [red]"
 HALF = {0.95: 2.262, 0.90: 1.833}  # of t with 9 degrees of freedom
 
 
 def part(
     name, verdict, mean, sd=0.1, *, sesoi=(None, None), unit="", ratio=False, n=10, level=0.95,
-    statistic="difference of test accuracy", role="verdict", label=None, bounds=(),
+    statistic="difference of test accuracy", role="verdict", label=None, bounds=(), lost=0,
+    rates=(None, None),
 ):  # fmt: skip
-    """A part as data; `mean` and `sd` are of the values as tested (logs for a ratio)."""
+    """A part as data; `mean` and `sd` are of the values as tested (logs for a ratio).
+
+    `lost` seeds were asked for beside the n that gave a number; `rates` are the learning rates.
+    """
     seed = np.frombuffer(name.encode(), np.uint8).sum()
     values = np.random.default_rng(seed).normal(mean, sd, n)
     half = HALF[level] * values.std(ddof=1) / np.sqrt(n) if n >= 3 else np.nan
@@ -36,8 +40,10 @@ def part(
         "view": PartView(name, label or name, unit, ratio),
         "values": values,
         "bounds": bounds,
+        "rates": rates,
         "row": {
             "part": name, "role": role, "statistic": statistic, "estimate": estimate,
+            "scale": "log" if ratio else "linear", "seeds": n + lost,
             "ci_low": low, "ci_high": high, "ci_level": level, "n": n, "sesoi_low": sesoi[0],
             "sesoi_high": sesoi[1], "p_confirmed": 0.0004 if verdict == "confirmed" else 0.31,
             "p_contrary": 0.0002 if verdict == "contrary" else 0.4, "detectable": 0.8,
@@ -82,6 +88,7 @@ def write_folder(folder: Path, claims) -> list[ClaimView]:
                     1.0,
                     "mlp-a",
                     "mlp-b",
+                    *one["rates"],
                     bound,
                 )
                 for one in given

@@ -19,6 +19,7 @@ from bnbench.config.labels import ABSENT, count_label
 
 SYMBOLS = {name: look.symbol for name, look in VERDICT_TABLE.items()}
 COLOURS = {name: look.light for name, look in VERDICT_TABLE.items()}  # of figures, on white
+CHOICES = {"median": "mean or median", "half": "the number of seeds"}  # what a verdict depends on
 KINDS = {  # of claims, in the order in which they are told, with what settles those without runs
     TRAINING: "",
     PROBLEM: "measured on made-up numbers",
@@ -176,22 +177,47 @@ def row_texts(claim: JudgedClaim) -> dict[str, str]:
         texts = {"estimate": measured, "n": "exact", "sesoi": bound, "level": ""}
         return {**texts, "measure": row["statistic"]}
     row = claim.headline
-    part, n, level = claim.part(row["part"]), row["n"], row["ci_level"]
+    part, level = claim.part(row["part"]), row["ci_level"]
     has_interval = math.isfinite(level) and math.isfinite(row["ci_low"])
     label = f" ({part.label})" if len(claim.deciding) > 1 and part.label else ""
     return {
         "estimate": estimate_words(part, row),
-        "n": ABSENT if math.isnan(n) else f"{n:.0f}",
+        "n": n_words(row),
         "sesoi": sesoi_words(part, row),
         "level": f"{100 * level:.0f} %" if has_interval else "",
         "measure": f"{row['statistic']}{label}",
     }
 
 
+def n_words(row: Mapping[str, Any]) -> str:
+    """Write how many seeds an estimate is of: `10`, or `8 of 10` where two gave no number."""
+    n, seeds = row["n"], row["seeds"]
+    if math.isnan(n):
+        return ABSENT
+    return f"{n:.0f} of {seeds:.0f}" if seeds > n else f"{n:.0f}"
+
+
+def rates_words(claim: JudgedClaim, part: str) -> str:
+    """Write the learning rates of treatment and baseline behind a part; empty where none is known.
+
+    `at rates 0.3 and 0.1`; `at the rate 0.1` where both have the same, or there is one side.
+    """
+    sides = [
+        f"{rates[0]:.3g}" if len(rates) == 1 else f"{rates[0]:.3g} to {rates[-1]:.3g}"
+        for rates in claim.rates(part)
+        if rates
+    ]
+    if len(set(sides)) == 1:
+        return f"at the rate {sides[0]}"
+    return f"at rates {' and '.join(sides)}" if sides else ""
+
+
 def found(claim: JudgedClaim) -> str:
     """Write the evidence behind the verdict in plain words and numbers."""
     text = row_texts(claim)
-    interval = f" ({text['level']} interval, n = {text['n']})" if text["level"] else ""
+    rates = "" if claim.is_exact else rates_words(claim, claim.headline["part"])
+    told = [f"{text['level']} interval", f"n = {text['n']}", *([rates] if rates else [])]
+    interval = f" ({', '.join(told)})" if text["level"] else ""
     numbers = f": {text['estimate']}{interval}"
     return " ".join(filter(None, (lead(claim), measured(claim, numbers))))
 
@@ -224,13 +250,19 @@ def lead(claim: JudgedClaim) -> str:
 
 
 def beside(claim: JudgedClaim) -> str:
-    """Write what stands beside an undecided verdict: `0.3 pp from the bound, underpowered`."""
-    if claim.row["verdict"] != "undecided":
-        return ""
-    part, distance = claim.part(claim.headline["part"]), claim.row["distance"]
-    far = with_unit(_plain(float(f"{distance:.2g}")), replace(part, ratio=False))
-    told = [] if math.isnan(distance) else [f"{far} from the bound"]
-    return ", ".join([*told, *(["underpowered"] if claim.is_underpowered else [])])
+    """Write what stands beside a verdict: `0.3 pp from the bound, depends on the threshold`."""
+    told = []
+    if claim.row["verdict"] == "undecided":
+        part, distance = claim.part(claim.headline["part"]), claim.row["distance"]
+        far = with_unit(_plain(float(f"{distance:.2g}")), replace(part, ratio=False))
+        told += [] if math.isnan(distance) else [f"{far} from the bound"]
+        told += ["underpowered"] if claim.is_underpowered else []
+    if claim.row["depends_on"]:
+        kinds = claim.row["depends_on"].split("+")
+        told.append(
+            f"depends on {' and '.join(CHOICES.get(kind, f'the {kind}') for kind in kinds)}"
+        )
+    return ", ".join(told)
 
 
 def _found_exact(claim: JudgedClaim) -> str:

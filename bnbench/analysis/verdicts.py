@@ -6,43 +6,36 @@ files alone suffice to write the report anew.
 """
 
 import json
+import math
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
 import pandas as pd
 
-from bnbench.analysis.long_csv import read_table
+from bnbench.analysis.verdict_columns import (
+    DEPTH,
+    EVIDENCE,
+    PARTS,
+    RATES,
+    REPLICATION,
+    SCOREBOARD,
+    SENSITIVITY,
+    read_columns,
+)
 from bnbench.analysis.verdict_table import DECIDED, VERDICTS
 from bnbench.tracking.shapes import CLAIM, CLAIM_ID, JUDGED, checked, parsed
 from bnbench.tracking.stored import DamagedError, content
 from bnbench.tracking.whole_files import read_object, write_whole
 
-DEPTH = 2  # below the results folder: claims/<data>
 FACTS = "judged.json"  # command, commit, versions, device
 WORDS = "claims.json"
+SENSITIVITY_FILE, REPLICATION_FILE = "sensitivity.csv", "replication.csv"
 PROBLEMS = ("least_squares", "linear_net", "two_branches")  # measured without runs, like `exact`
 TRAINING, PROBLEM, IDENTITY = "claims about training", "problems without runs", "identities"
-P_KINDS = ("confirmed", "contrary", "smaller", "none")  # the verdicts that have p-values
-NUMBERS = (
-    *("estimate", "ci_low", "ci_high", "ci_level", "n", "sesoi_low", "sesoi_high"),
-    *("p_holm", "power", "distance"),
-    *("interest", *(f"p_{kind}" for kind in P_KINDS), "detectable", "censored"),
-    *("seed", "value", "treatment", "baseline"),
-)
-SCOREBOARD = ("claim", "verdict", "statistic", *NUMBERS[:10], "experiment", "command")
-PARTS = ("claim", "part", "role", "statistic", *NUMBERS[:7], *NUMBERS[11:17], "verdict")
 POWER = 0.8  # at which an effect counts as detectable, and below which a claim is underpowered
-EVIDENCE = ("role", "seed", "value", "treatment", "baseline", "bound")
-EXACT = ("statistic", "estimate", "direction", "bound", "holds")
-WORDS_OF = {  # column -> allowed words
-    "role": {"verdict", "reading"},
-    "direction": {"<=", ">="},
-    "holds": {"True", "False"},
-}
-TEXT = ("claim", "part", "role", "statistic", "verdict", "experiment", "command", "direction")
 
 
 @dataclass(frozen=True)
@@ -54,12 +47,14 @@ class PartView:
         label: the name that people read.
         unit: of the estimate: `pp`, `%`, `nats`, …; empty for a bare number or a ratio.
         ratio: whether the estimate is a ratio, and the evidence its natural logarithm.
+        sizing: how its number of seeds was set, in a sentence; empty where that is not told.
     """
 
     name: str
     label: str
     unit: str = ""
     ratio: bool = False
+    sizing: str = ""
 
 
 @dataclass(frozen=True)
@@ -77,6 +72,10 @@ class ClaimView:
         traps: ways in which the comparison could mislead, and the remedy for each.
         caveats: conclusions that the verdict does not allow.
         reason: why the claim is not run here; empty for a claim that is.
+        why_statistic: why this statistic measures what the sentence says.
+        why_bound: why the bound is where it is.
+        would_change: what would change our mind about the verdict.
+        by_construction: what of the numbers holds by construction; empty: nothing.
     """
 
     id: str
@@ -89,6 +88,10 @@ class ClaimView:
     traps: tuple[str, ...] = ()
     caveats: tuple[str, ...] = ()
     reason: str = ""
+    why_statistic: str = ""
+    why_bound: str = ""
+    would_change: str = ""
+    by_construction: str = ""
 
 
 class JudgedClaim(NamedTuple):
@@ -97,14 +100,19 @@ class JudgedClaim(NamedTuple):
     Attributes:
         view: the words of the claim.
         row: the row of scoreboard.csv, absent numbers as NaN.
-        parts: the rows of parts.csv, deciding parts before readings.
+        parts: the rows of parts.csv, deciding parts before readings and other choices.
         evidence: evidence/<id>.csv, or an empty table.
+        sensitivity: the rows of sensitivity.csv: what other choices give.
+        replication: the row of replication.csv, the verdict on other seeds or elsewhere; None where
+            there is no other.
     """
 
     view: ClaimView
     row: dict[str, Any]
     parts: pd.DataFrame
     evidence: pd.DataFrame
+    sensitivity: tuple[dict[str, Any], ...] = ()
+    replication: dict[str, Any] | None = None
 
     @property
     def is_exact(self) -> bool:
@@ -136,6 +144,22 @@ class JudgedClaim(NamedTuple):
         known = {part.name: part for part in self.view.parts}
         return known.get(name, PartView(name, name))
 
+    def without_choices(self) -> "JudgedClaim":
+        """Leave out the parts that would decide under other choices, and their evidence."""
+        parts, evidence = (
+            table if table.empty else table[table["role"] != "choice"].reset_index(drop=True)
+            for table in (self.parts, self.evidence)
+        )
+        return self._replace(parts=parts, evidence=evidence)
+
+    def rates(self, part: str) -> tuple[list[float], list[float]]:
+        """The learning rates of treatment and baseline behind a part, each once, in order."""
+        if self.is_exact or self.evidence.empty:
+            return [], []
+        own = self.evidence.loc[self.evidence["part"] == part, list(RATES)]
+        of_treatment, of_baseline = (sorted(set(own[side].dropna())) for side in RATES)
+        return of_treatment, of_baseline
+
     @property
     def deciding(self) -> list[dict[str, Any]]:
         """The rows of parts.csv that decide the verdict."""
@@ -144,9 +168,13 @@ class JudgedClaim(NamedTuple):
     @property
     def headline(self) -> dict[str, Any]:
         """The row of the part that the scoreboard names, whose numbers stand for the claim."""
-        named = self.row["statistic"]
-        same = [row for row in self.deciding if f"{row['part']}: {row['statistic']}" == named]
-        return next(iter([*same, *self.deciding]), {"part": ""} | self.row)
+        return headline_of(self.row, self.deciding)
+
+
+def headline_of(row: Mapping[str, Any], deciding: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Find the part that a row of scoreboard.csv names among the parts that decide its claim."""
+    same = [one for one in deciding if f"{one['part']}: {one['statistic']}" == row["statistic"]]
+    return next(iter([*same, *deciding]), {"part": "", "seeds": math.nan} | dict(row))
 
 
 def kind_of(experiments: Iterable[str]) -> str:
@@ -183,25 +211,57 @@ def read_claims(folder: Path) -> list[JudgedClaim]:
         DamagedError: a file is missing or damaged, or the scoreboard names a claim without words.
     """
     views = {view.id: view for view in _read_views(folder / WORDS)}
-    scoreboard = _read(folder / "scoreboard.csv", SCOREBOARD, DEPTH)
-    parts = _read(folder / "parts.csv", PARTS, DEPTH)
-    parts = parts.sort_values("role", key=lambda role: role != "verdict", kind="stable")
+    other_choices = _by_claim(folder / SENSITIVITY_FILE, SENSITIVITY)
+    replications = _by_claim(folder / REPLICATION_FILE, REPLICATION)
     claims = []
+    for row, own in read_numbers(folder):
+        name = row["claim"]
+        if name not in views:
+            raise DamagedError(f"{folder / WORDS}: nothing about claim {name!r} of scoreboard.csv")
+        evidence = folder / "evidence" / f"{name}.csv"
+        table = read_columns(evidence, EVIDENCE) if os.path.lexists(evidence) else pd.DataFrame()
+        replication = next(iter(replications.get(name, ())), None)
+        beside = tuple(other_choices.get(name, ())), replication
+        claims.append(JudgedClaim(views[name], row, own, table, *beside))
+    return claims
+
+
+def read_numbers(folder: Path, depth: int = DEPTH) -> list[tuple[dict[str, Any], pd.DataFrame]]:
+    """Read the row of scoreboard.csv and the rows of parts.csv of each claim.
+
+    Args:
+        folder: with both files.
+        depth: how deep it lies below the results folder.
+
+    Raises:
+        DamagedError: a file is missing or damaged.
+    """
+    scoreboard = read_columns(folder / "scoreboard.csv", SCOREBOARD, depth)
+    parts = read_columns(folder / "parts.csv", PARTS, depth)
+    parts = parts.sort_values("role", key=lambda role: role != "verdict", kind="stable")
+    found = []
     for row in records(scoreboard):
         name = row["claim"]
-        if not CLAIM_ID.fullmatch(name) or name not in views:
-            raise DamagedError(f"{folder / WORDS}: nothing about claim {name!r} of scoreboard.csv")
+        if not CLAIM_ID.fullmatch(name):
+            raise DamagedError(f"{folder / 'scoreboard.csv'}: claim {name!r}: expected an id")
         if row["verdict"] not in VERDICTS:
             allowed = ", ".join(VERDICTS)
             raise DamagedError(
                 f"{folder / 'scoreboard.csv'}: {name}: verdict {row['verdict']!r}: "
                 f"expected one of {allowed}"
             )
-        evidence = folder / "evidence" / f"{name}.csv"
-        table = _read(evidence, ("part",)) if os.path.lexists(evidence) else pd.DataFrame()
-        own = parts[parts["claim"] == name].reset_index(drop=True)
-        claims.append(JudgedClaim(views[name], row, own, table))
-    return claims
+        found.append((row, parts[parts["claim"] == name].reset_index(drop=True)))
+    return found
+
+
+def _by_claim(file: Path, columns: Sequence[str]) -> dict[str, list[dict[str, Any]]]:
+    """Read the rows of a table by claim; {} without the file."""
+    if not os.path.lexists(file):
+        return {}
+    found: dict[str, list[dict[str, Any]]] = {}
+    for row in records(read_columns(file, columns, DEPTH)):
+        found.setdefault(row["claim"], []).append(row)
+    return found
 
 
 def read_judged(folder: Path) -> dict[str, Any]:
@@ -231,52 +291,3 @@ def _read_views(path: Path) -> list[ClaimView]:
         raise
     except (TypeError, ValueError) as error:
         raise DamagedError(f"{path}: damaged ({error})") from None
-
-
-def _read(path: Path, needed: Sequence[str], depth: int = DEPTH + 1) -> pd.DataFrame:
-    """Read a table; an absent text becomes the empty string, an absent number NaN.
-
-    Raises:
-        DamagedError: the file is missing, or a column or a cell is not as expected; one line.
-    """
-    try:
-        table = read_table(path, depth, dtype=dict.fromkeys(TEXT, str))
-        is_evidence = needed == ("part",)
-        if is_evidence:
-            needed = (*needed, *(EXACT if "holds" in table else EVIDENCE))
-        if lacking := [column for column in needed if column not in table]:
-            is_older = "powered" in table or "p_refute" in table  # its verdicts have other words
-            words = "judged by an older version: make claims judges it anew"
-            raise ValueError(words if is_older else f"no column {', '.join(lacking)}")
-        texts = [key for key in TEXT if key in table]
-        texts += (
-            ["bound"] if "seed" in table else []
-        )  # in the evidence of an exact claim `bound` is a number
-        numbers = table.columns.intersection([*NUMBERS, *({"bound"} - set(texts))])
-        if len(table) or is_evidence:
-            _check(table, numbers)
-        return table.assign(**{key: table[key].astype(object).fillna("") for key in texts})
-    except FileNotFoundError:
-        raise DamagedError(f"{path}: missing") from None
-    except DamagedError:
-        raise
-    except ValueError as error:
-        raise DamagedError(f"{path}: {error}") from None
-
-
-def _check(table: pd.DataFrame, numbers: Iterable[str]) -> None:
-    """Refuse a table with cells that judging does not write.
-
-    Raises:
-        ValueError: there is such a cell, or no row at all.
-    """
-    if table.empty:
-        raise ValueError("expected a row at least")
-    for column in numbers:
-        if not pd.api.types.is_numeric_dtype(table[column]):
-            raise ValueError(f"column {column} holds something that is not a number")
-    for column, allowed in WORDS_OF.items():
-        given = set(map(str, table[column])) if column in table else set()
-        if strange := sorted(given - allowed):
-            expected = ", ".join(sorted(allowed))
-            raise ValueError(f"{column} {strange[0][:40]!r}: expected one of {expected}")

@@ -1,18 +1,21 @@
 """Write the page of the claims about a data set: words and figures for `pages`."""
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
 
 from bnbench.analysis.agreement import Boards
 from bnbench.analysis.stats import interval_table
+from bnbench.analysis.verdict_words import bound_words
 from bnbench.analysis.verdicts import ClaimView, PartView
-from bnbench.claims.judge import Verdict
+from bnbench.claims.judge import ALPHA, Verdict, alpha_of, choice_name, in_family
 from bnbench.claims.records import Claim, ClaimPart, Overlay
 from bnbench.claims.registry.table import FAMILIES
-from bnbench.claims.statistics import CURVE
-from bnbench.claims.study import LackingError, Study
+from bnbench.claims.sizing import planned_power
+from bnbench.claims.study import CURVE, LackingError, Study
 from bnbench.config.labels import name_label
 from bnbench.drawing.claims import published, surface
 from bnbench.drawing.plots import Drawing
@@ -36,14 +39,25 @@ def write_page(
         others: the claims on other data sets, for the section on disagreement.
     """
     verdicts = list(verdicts)
-    views = [view(verdict) for verdict in verdicts]
+    family = sum(in_family(verdict.claim) for verdict in verdicts)
+    views = [view(verdict, family) for verdict in verdicts]
     drawings = {v.claim.id: list(drawings_of(v.claim, study)) for v in verdicts}
     return write_claims(study.folder, views, drawings, facts, others)
 
 
-def view(verdict: Verdict) -> ClaimView:
-    """Make the view of a claim from its record."""
+def view(verdict: Verdict, family: int = 1) -> ClaimView:
+    """Make the view of a claim from its record.
+
+    Args:
+        verdict: on the claim.
+        family: the number of claims that Holm's adjustment is over.
+    """
     claim = verdict.claim
+    alpha = alpha_of(claim) / (family if in_family(claim) else 1)
+    parts = []
+    for name, part in claim.parts.items():
+        parts.append(part_view(name, part, alpha))
+        parts += [part_view(choice_name(name, key), one) for key, one in part.choices.items()]
     return ClaimView(
         id=claim.id,
         family=FAMILIES[claim.id[0]],
@@ -51,17 +65,49 @@ def view(verdict: Verdict) -> ClaimView:
         says=claim.says,
         rule=claim.rule,
         statistic=claim.protocol,
-        parts=tuple(part_view(name, part) for name, part in claim.parts.items()),
+        why_statistic=claim.why_statistic,
+        why_bound=claim.why_bound,
+        would_change=claim.would_change,
+        by_construction=claim.by_construction,
+        parts=tuple(parts),
         traps=claim.traps,
         caveats=claim.caveats,
         reason=verdict.reason,
     )
 
 
-def part_view(name: str, part: ClaimPart) -> PartView:
-    """Make the view of a part: its label and unit."""
+def part_view(name: str, part: ClaimPart, alpha: float = ALPHA) -> PartView:
+    """Make the view of a part: its label, unit, and how its number of seeds was set.
+
+    Args:
+        name: of the part.
+        part: the part.
+        alpha: level of its test at the first step of the adjustment, the most severe.
+    """
     unit = next((unit for unit in UNITS if f"({unit})" in part.statistic), "")
-    return PartView(name, name, unit, part.scale == "log")
+    shown = PartView(name, name, unit, part.scale == "log")
+    return replace(shown, sizing=sizing_words(shown, part, alpha))
+
+
+def sizing_words(shown: PartView, part: ClaimPart, alpha: float) -> str:
+    """Write how the number of seeds of a deciding part was set; empty where that is not declared.
+
+    `20 seeds: power 0.93 after the adjustment if the mean is 1.5 pp with s.d. 0.6 pp (a pilot).`
+    """
+    if part.sizing is None or part.target is None:
+        return ""
+    effect, std, n, source = part.sizing
+    centre = "median" if part.scale == "grid" else "mean"
+    if part.scale == "share":
+        taken = f"the share is {effect:.3g}"
+    elif part.scale == "log":
+        taken = f"the ratio is {bound_words(shown, float(f'{math.exp(effect):.3g}'))} with s.d. "
+        taken += f"{std:.2g} of its logarithm"
+    else:
+        size, spread = (bound_words(shown, float(f"{value:.3g}")) for value in (effect, std))
+        taken = f"the {centre} is {size} with s.d. {spread}"
+    power = planned_power(part, alpha)
+    return f"{n} seeds: power {power:.2f} after the adjustment if {taken} ({source})."
 
 
 def drawings_of(claim: Claim, study: Study) -> Iterable[Drawing]:

@@ -111,7 +111,7 @@ class Claim:
         why_statistic: why this statistic measures what the sentence says.
         why_bound: why the bound is where it is.
         would_change: what would change our mind about the verdict.
-        by_construction: what of the numbers holds by construction, whatever BN does; empty: nothing.
+        by_construction: what holds by construction, whatever is trained; empty: nothing.
         parts: name -> part. Every part with a target is needed.
         traps: sources of unfairness in such a comparison, and the remedy for each.
         caveats: conclusions that the verdict does not allow.

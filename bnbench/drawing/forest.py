@@ -16,7 +16,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 
-from bnbench.analysis.verdict_words import COLOURS, estimate_words, found, verdict_label
+from bnbench.analysis.verdict_words import COLOURS, estimate_words, found, n_words, verdict_label
 from bnbench.analysis.verdicts import JudgedClaim, PartView, records
 from bnbench.config.labels import count_label, plain_label
 from bnbench.drawing import style
@@ -31,9 +31,10 @@ BOUNDS = {"": "o", "at least": ">", "at most": "<"}
 
 
 def forest(claim: JudgedClaim) -> Drawing | None:
-    """Draw the evidence of a claim; None without measurements."""
+    """Draw the evidence of a claim, other choices aside; None without measurements."""
     if claim.is_exact:
         return bounds(claim)
+    claim = claim.without_choices()
     rows = [
         (claim.part(row["part"]), row)
         for row in records(claim.parts)
@@ -131,7 +132,7 @@ def _region(ax: Axes, place: int, row: dict[str, Any], limits: tuple[float, floa
 def _beside(ax: Axes, place: int, part: PartView, row: dict[str, Any]) -> None:
     """Write right of a row its verdict as symbol and word, its numbers, n."""
     decides = row["role"] == "verdict"
-    n = "" if math.isnan(row["n"]) else f", n = {row['n']:.0f}"
+    n = "" if math.isnan(row["n"]) else f", n = {n_words(row)}"
     text = estimate_words(part, row) + n
     where = ax.get_yaxis_transform()
     look = {"va": "center", "fontsize": "small", "clip_on": False}

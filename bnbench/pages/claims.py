@@ -11,6 +11,9 @@ from urllib.parse import quote
 
 from bnbench.analysis.agreement import Boards, read_boards
 from bnbench.analysis.agreement import section as agreement
+from bnbench.analysis.replication import beside as replication
+from bnbench.analysis.replication import summary as replicated
+from bnbench.analysis.verdict_columns import DEPTH, P_KINDS
 from bnbench.analysis.verdict_table import VERDICTS
 from bnbench.analysis.verdict_words import (
     KINDS,
@@ -21,7 +24,9 @@ from bnbench.analysis.verdict_words import (
     fold_line,
     lead,
     measured,
+    n_words,
     p_words,
+    rates_words,
     row_texts,
     sesoi_words,
     tally,
@@ -30,8 +35,6 @@ from bnbench.analysis.verdict_words import (
 )
 from bnbench.analysis.verdict_words import numbers as digits
 from bnbench.analysis.verdicts import (
-    DEPTH,
-    P_KINDS,
     WORDS,
     ClaimView,
     JudgedClaim,
@@ -40,7 +43,7 @@ from bnbench.analysis.verdicts import (
     records,
     write_views,
 )
-from bnbench.config.labels import ABSENT
+from bnbench.config.labels import ABSENT, count_label
 from bnbench.drawing.claims import forest
 from bnbench.drawing.plots import Drawing
 from bnbench.pages.intervals import interval_picture
@@ -52,6 +55,8 @@ from bnbench.tracking.whole_files import write_whole
 PAGE = "report.html"
 PART_COLUMNS = ["part", "verdict", "to confirm", "estimate [interval]", "level", "n"]
 PART_NUMBERS = [*(f"p ({kind})" for kind in P_KINDS), "smallest detectable effect", "bounds"]
+CHOICE_COLUMNS = ["other choice", "verdict", "says something else", "part"]
+CHOICE_NUMBERS = ["estimate [interval]", "n"]
 EXACT_COLUMNS = ["part", "what is measured", "measured", "bound", "kept"]
 
 
@@ -141,20 +146,24 @@ def board(folder: Path, claims: Sequence[JudgedClaim], page: str = "") -> dict[s
             the same page.
 
     Returns:
-        data, page, tally, note (of another schema), command (one that repeats a claim), links (of
-        ids), and kinds: those about training first. A kind has its name, the line behind which it
-        is folded (empty for claims about training), and families of rows.
+        data, page, tally, replicated (how many verdicts another scoreboard shares), notes (of
+        another schema, of evidence that was taken from the reference), command (one that repeats a
+        claim), links (of ids), and kinds: those about training first. A kind has its name, the line
+        behind which it is folded (empty for claims about training), and families of rows.
     """
-    note = ""
+    notes = []
     with suppress(FileNotFoundError):
-        note = schema_note(read_judged(folder))
+        judged = read_judged(folder)
+        notes += [f"Judged on runs of {note}." for note in [schema_note(judged)] if note]
+        notes += [f"{taken_words(judged['taken'])}."] if judged.get("taken") else []
     kinds = by_kind(claims)
     ordered = [claim for own in kinds.values() for claim in own]
     return {
         "data": folder.name,
         "page": page,
         "tally": tally(claims),
-        "note": f"Judged on runs of {note}." if note else "",
+        "replicated": replicated(claims),
+        "notes": notes,
         "command": next((claim.row["command"] for claim in ordered if claim.row["command"]), ""),
         "links": {claim.view.id: f"{page}#{claim.view.id}" for claim in ordered},
         "kinds": [
@@ -171,6 +180,12 @@ def board(folder: Path, claims: Sequence[JudgedClaim], page: str = "") -> dict[s
     }
 
 
+def taken_words(names: Sequence[str]) -> str:
+    """Say which claims were judged from the evidence of the reference."""
+    number = count_label(len(names), "claim")
+    return f"{number} taken from results/reference, not trained here: {', '.join(names)}"
+
+
 def with_links(found: dict[str, Any] | None, links: Mapping[str, str]) -> dict[str, Any] | None:
     """Add where ids lead to the section on several data sets."""
     return found and found | {"links": links}
@@ -184,6 +199,7 @@ def _row(claim: JudgedClaim) -> dict[str, Any]:
         "verdict": verdict,
         "rank": VERDICTS.index(verdict),
         "beside": beside(claim),
+        "replication": replication(claim),
         "is_exact": claim.is_exact,
         **row_texts(claim),
     }
@@ -210,10 +226,12 @@ def _section(folder: Path, claim: JudgedClaim, extra: Sequence[Drawing]) -> dict
         "view": claim.view,
         "told": measured(claim),
         "lead": lead(claim),
+        "rates": rates_words(claim, claim.headline["part"]),
         "intervals": interval_picture(claim),
         "facts": _facts(claim),
         "figures": figures,
         "parts": _exact_parts(claim) if claim.is_exact else _parts(claim),
+        "choices": _choices(claim),
         "evidence": f"evidence/{name}.csv" if has_evidence else None,
         "command": claim.row["command"],
     }
@@ -224,7 +242,8 @@ def _facts(claim: JudgedClaim) -> dict[str, str]:
     view, row, text = claim.view, claim.row, row_texts(claim)
     level = f" ({text['level']} interval, unadjusted)" if text["level"] else ""
     facts = {"Who says it": view.says, "Measured": view.statistic or row["statistic"]}
-    facts["Decision rule"] = view.rule
+    facts |= {"Why that": view.why_statistic, "By construction": view.by_construction}
+    facts |= {"Decision rule": view.rule, "Why that bound": view.why_bound}
     if claim.is_exact:
         facts |= {"Bound": text["sesoi"], "Measured value": text["estimate"]}
     else:
@@ -232,9 +251,11 @@ def _facts(claim: JudgedClaim) -> dict[str, str]:
             "Smallest effect of interest": f"{text['sesoi']}, to confirm",
             "Estimate": f"{text['estimate']}{level}",
             "n": f"{text['n']} seeds",
+            "Seeds, set beforehand": _sizing(claim),
             "p, Holm-adjusted": p_words(row["p_holm"]),
             "Power": _power(claim),
         }
+    facts |= {"Elsewhere": replication(claim), "What would change it": view.would_change}
     facts["Experiment"] = row["experiment"]
     absent = ("", ABSENT, f"{ABSENT} seeds", f"{ABSENT}, to confirm")
     return {term: words for term, words in facts.items() if words not in absent}
@@ -245,6 +266,18 @@ def _power(claim: JudgedClaim) -> str:
         return ABSENT
     words = f"{100 * power:.0f} % to confirm an effect beyond the bound by the smallest of interest"
     return f"{words}: underpowered" if claim.is_underpowered else words
+
+
+def _sizing(claim: JudgedClaim) -> str:
+    """How the numbers of seeds of the deciding parts were set; each sentence once."""
+    parts: dict[str, list[str]] = {}
+    for row in claim.deciding:
+        part = claim.part(row["part"])
+        if part.sizing:
+            parts.setdefault(part.sizing, []).append(part.label)
+    is_one = len(claim.deciding) == 1
+    told = (words if is_one else f"{', '.join(labels)}: {words}" for words, labels in parts.items())
+    return " ".join(told)
 
 
 def _effect(claim: JudgedClaim, row: Mapping[str, Any]) -> str:
@@ -263,12 +296,27 @@ def _parts(claim: JudgedClaim) -> Table | None:
         rows.append(
             [
                 *(part.label, verdict, sesoi_words(part, row)),
-                *(estimate_words(part, row), level, _count(row["n"])),
+                *(estimate_words(part, row), level, n_words(row)),
                 *(p_words(row[f"p_{kind}"]) for kind in P_KINDS),
                 *(_effect(claim, row), _count(row["censored"])),
             ]
         )
     return Table([*PART_COLUMNS, *PART_NUMBERS], rows, [""] * len(rows), 3)
+
+
+def _choices(claim: JudgedClaim) -> Table | None:
+    """What other choices give; None where none was tried."""
+    rows = []
+    for row in claim.sensitivity:
+        part = claim.part(row["part"])
+        rows.append(
+            [
+                *(row["choice"], verdict_label(row["verdict"]), row["flips"], part.label),
+                *(estimate_words(part, row), _count(row["n"])),
+            ]
+        )
+    header = [*CHOICE_COLUMNS, *CHOICE_NUMBERS]
+    return Table(header, rows, [""] * len(rows), len(CHOICE_COLUMNS)) if rows else None
 
 
 def _count(number: float) -> str:

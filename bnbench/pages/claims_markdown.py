@@ -12,8 +12,9 @@ from urllib.parse import quote
 
 from bnbench.analysis.agreement import Boards
 from bnbench.analysis.agreement import section as agreement
+from bnbench.analysis.replication import beside as replication
 from bnbench.analysis.verdict_table import VERDICT_TABLE
-from bnbench.analysis.verdict_words import found, tally, verdict_label
+from bnbench.analysis.verdict_words import estimate_words, found, tally, verdict_label
 from bnbench.analysis.verdicts import JudgedClaim
 from bnbench.pages.claims import board
 from bnbench.pages.mentions import pieces
@@ -25,6 +26,7 @@ FILE = "README.md"
 SPECIAL = re.compile(
     r"[\\`*_\[\]#~$|@]|:(?=//|[\w+-]+:)|(?<=www)\.|^[-+=](?=[\s=-]|$)|^\d+[.)](?=\s|$)"
 )
+IN_CELL = ("estimate", "measure", "replication")
 HEADER = ["id", "claim", "verdict", "estimate [interval]", "n", "to confirm"]
 OPENING = """\
 <!-- Written by `make claims` and `make report` from the tables beside this page. -->
@@ -92,7 +94,11 @@ def _data_set(folder: Path, claims: Sequence[JudgedClaim]) -> list[str]:
     anchor = f'<a id="{_anchor("on", folder.name)}"></a>'
     lines = [anchor, "", f"## On {plain(folder.name)}", ""]
     lines += [f"* {plain(line)}" for line in told["tally"].splitlines()]
-    lines += ["", plain(told["note"]), ""] if told["note"] else [""]
+    if told["replicated"]:
+        lines.append(f"* {plain(told['replicated'])}")
+    lines.append("")
+    for note in told["notes"]:
+        lines += [plain(note), ""]
     if told["command"]:
         lines += ["Repeat a claim, for example:", "", *_code(told["command"]), ""]
     for kind in told["kinds"]:
@@ -121,7 +127,7 @@ def _table(
                     f"[{row['id']}]({links[row['id']]})",
                     plain(row["sentence"], links, row["id"]),
                     f"{verdict_label(row['verdict']).replace(' ', '&nbsp;')}{weak}",
-                    "<br>".join(plain(row[key]) for key in ("estimate", "measure") if row[key]),
+                    "<br>".join(plain(row[key]) for key in IN_CELL if row[key]),
                     plain(row["n"]),
                     plain(row["sesoi"]),
                 ]
@@ -141,6 +147,7 @@ def _claim(folder: Path, claim: JudgedClaim, links: Mapping[str, str]) -> list[s
     anchor = f'<a id="{_anchor(folder.name, name)}"></a>'
     lines = [f"<details><summary>{anchor}{_in_html(label)}</summary>", ""]
     lines += [plain(found(claim), links, name), ""]
+    lines += [f"{plain(line, links, name)}\n" for line in _beside(claim)]
     for figure in [name, *_further(folder, name)]:
         if is_file(folder / "figures" / f"{figure}.png"):
             alt = plain(f"{figure}: {found(claim)}")
@@ -151,6 +158,20 @@ def _claim(folder: Path, claim: JudgedClaim, links: Mapping[str, str]) -> list[s
     if claim.row["command"] and claim.row["verdict"] != "not run here":
         lines += ["Run it again:", "", *_code(claim.row["command"]), ""]
     return [*lines, "</details>", ""]
+
+
+def _beside(claim: JudgedClaim) -> list[str]:
+    """What the verdict is beside other seeds and under other choices."""
+    lines = []
+    if there := replication(claim):
+        lines.append(f"{there[:1].upper()}{there[1:]}.")
+    told = []
+    for row in claim.sensitivity:
+        numbers = estimate_words(claim.part(row["part"]), row)
+        told.append(f"{row['choice']}: {verdict_label(row['verdict'])}, {numbers}")
+    if told:
+        lines.append(f"Under other choices: {'; '.join(told)}.")
+    return lines
 
 
 def _further(folder: Path, name: str) -> list[str]:

@@ -7,7 +7,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from bnbench.analysis.verdict_words import bound_words, estimate_words, row_texts
+from bnbench.analysis.verdict_words import bound_words, estimate_words, n_words, row_texts
 from bnbench.analysis.verdicts import JudgedClaim, PartView
 
 MOST = 4  # parts in the picture; it shares one screen with what else the claim has to say
@@ -57,7 +57,7 @@ def _is_drawn(claim: JudgedClaim, row: Mapping[str, Any]) -> bool:
 
 
 def _numbers(part: PartView, row: Mapping[str, Any]) -> str:
-    n = "" if math.isnan(row["n"]) else f", n = {row['n']:.0f}"
+    n = "" if math.isnan(row["n"]) else f", n = {n_words(row)}"
     return f"{estimate_words(part, row)}{n}"
 
 

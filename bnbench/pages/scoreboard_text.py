@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from bnbench.analysis import replication
 from bnbench.analysis.verdict_table import VERDICT_TABLE
 from bnbench.analysis.verdict_words import (
     KINDS,
@@ -59,6 +60,8 @@ def show_scoreboard(
     # Text, never markup: sentences may have brackets. No wrapping: paths and commands are copied.
     console.print(table, width=width, crop=False)
     console.print(Text(tally(claims), style="bold"), soft_wrap=True)
+    if told := replication.summary(claims):
+        console.print(Text(told, style="bold"), soft_wrap=True)
     console.print(Text(f"report: {shown_path(report)}"), soft_wrap=True)
     shown = [*(claim for own in kinds.values() for claim in own), *identities]
     commands = [claim.row["command"] for claim in shown if claim.row["command"]]
@@ -72,11 +75,13 @@ def _cells(claim: JudgedClaim) -> list[Text]:
     told = Text(verdict_label(verdict), style=VERDICT_TABLE[verdict].terminal)
     if words := beside(claim):
         told.append("\n  " + words.replace(", ", "\n  "), style="dim")
-    estimate = f"{text['estimate']} {text['sesoi']}" if claim.is_exact else text["estimate"]
+    estimate = Text(f"{text['estimate']} {text['sesoi']}" if claim.is_exact else text["estimate"])
+    if there := replication.beside(claim):
+        estimate.append(f"\n{there}", style="dim")
     return [
         Text(claim.view.id),
         Text(claim.view.sentence),
         told,
-        Text(estimate),
+        estimate,
         Text(text["n"]),
     ]

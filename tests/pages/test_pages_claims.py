@@ -5,24 +5,39 @@ import doctest
 import io
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from fake_claims import EVIL, five_claims, part, view, write_folder
 from fake_results import config, write_experiment, write_run
 from report_page import Page
 from rich.console import Console
 
+from bnbench.analysis import replication
 from bnbench.analysis import verdict_words as claim_words
+from bnbench.analysis.verdict_columns import SENSITIVITY
 from bnbench.analysis.verdict_table import VERDICT_TABLE, VERDICTS
-from bnbench.analysis.verdict_words import estimate_words, numbers, sesoi_words, tally
+from bnbench.analysis.verdict_words import (
+    estimate_words,
+    found,
+    numbers,
+    rates_words,
+    sesoi_words,
+    tally,
+)
 from bnbench.analysis.verdicts import ClaimView, PartView, kind_of, read_claims
+from bnbench.claims.files import write_replication
+from bnbench.drawing.claims import forest
 from bnbench.pages import intervals
 from bnbench.pages import render as page_render
 from bnbench.pages.claims import write_claims
+from bnbench.pages.claims_markdown import markdown
 from bnbench.pages.intervals import interval_picture
 from bnbench.pages.report import write_report
 from bnbench.pages.scoreboard_text import show_scoreboard
+from bnbench.tracking.stored import DamagedError
 
 TALLY = """\
 claims about training: 1 confirmed, 1 contrary, 1 undecided, 1 not run here
@@ -252,6 +267,137 @@ def test_a_board_of_older_verdicts_is_told_in_one_line(results, folder):
     page, (problem,) = write_report(results)
     assert problem == f"{board}: judged by an older version: make claims judges it anew"
     assert Page(page).images
+
+
+@pytest.mark.parametrize(
+    ("file", "column"),
+    [
+        ("scoreboard.csv", "depends_on"),
+        ("parts.csv", "seeds"),
+        ("evidence/C1.csv", "treatment_rate"),
+    ],
+)
+def test_a_table_without_the_newer_columns_is_of_an_older_version(folder, file, column):
+    table = pd.read_csv(folder / file)
+    table.drop(columns=column).to_csv(folder / file, index=False)
+    with pytest.raises(DamagedError) as error:
+        read_claims(folder)
+    words = "judged by an older version: make claims judges it anew"
+    assert str(error.value) == f"{folder / file}: {words}"
+
+
+def test_words_of_an_older_version_are_read(folder):
+    words = json.loads((folder / "claims.json").read_text())
+    for one in words:
+        for key in ("why_statistic", "why_bound", "would_change", "by_construction"):
+            del one[key]
+        for of_part in one["parts"]:
+            del of_part["sizing"]
+    (folder / "claims.json").write_text(json.dumps(words))
+    assert [claim.view.why_bound for claim in read_claims(folder)] == [""] * 5
+
+
+WHY = {
+    "why_statistic": "Area is what <fast> means.",
+    "why_bound": "A tenth of a run.",
+    "would_change": "Another optimiser.",
+    "by_construction": "The mean of the inputs.",
+}
+
+
+@pytest.fixture
+def sensitive(results):
+    """C1, of which two of ten seeds gave no number; C2 has two rates and a part under a choice."""
+    lost = part("a", "confirmed", 3.0, sesoi=(1, None), unit="pp", n=8, lost=2, rates=(0.3, 0.1))
+    lost["view"] = replace(lost["view"], sizing="10 seeds: power 0.93.")
+    other = part("b: threshold 0.9", "undecided", 0.9, role="choice", unit="pp", rates=(1, 1))
+    same = part("b", "confirmed", 3.0, sesoi=(1, None), unit="pp", rates=(0.1, 0.1))
+    folder = results / "claims" / "digits"
+    given = [
+        (view("C1", **WHY), "confirmed", [lost], 0.9),
+        (view("C2"), "confirmed", [same, other], 0.9),
+    ]
+    write_folder(folder, given)
+    board = pd.read_csv(folder / "scoreboard.csv", dtype=str)
+    board["depends_on"] = ["", "threshold+half"]
+    board.to_csv(folder / "scoreboard.csv", index=False)
+    rows = [
+        ("C2", "threshold 0.9", "b", 0.9, 0.8, 1.0, 10, "undecided", "yes"),
+        ("C2", "median", "b", 3.1, 2.9, 3.3, 10, "confirmed", "no"),
+    ]
+    pd.DataFrame(rows, columns=SENSITIVITY).to_csv(folder / "sensitivity.csv", index=False)
+    return folder
+
+
+def test_seeds_that_gave_no_number_and_learning_rates_are_told(sensitive):
+    page = written(sensitive)
+    rows = scoreboard(page)
+    assert [rows[name]["n"] for name in ("C1", "C2")] == ["8 of 10", "10"]
+    text = " ".join(page.text.split())
+    for words in ("n = 8 of 10, 95 % interval, unadjusted, at rates 0.3 and 0.1", "8 of 10 seeds",
+                  "n = 10, 95 % interval, unadjusted, at the rate 0.1"):  # fmt: skip
+        assert words in text
+    one, two = read_claims(sensitive)
+    assert "(95 % interval, n = 8 of 10, at rates 0.3 and 0.1)" in found(one)
+    assert "n = 8 of 10" in interval_picture(one)["alt"]
+    assert (rates_words(one, "a"), rates_words(two, "nothing")) == ("at rates 0.3 and 0.1", "")
+    assert "8 of 10" in printed(sensitive)
+
+
+def test_what_a_verdict_depends_on_is_told_beside_it_with_what_other_choices_give(sensitive):
+    page = written(sensitive)
+    words = "depends on the threshold and the number of seeds"
+    assert scoreboard(page)["C2"]["verdict"] == f"✓ confirmed{words}"
+    assert words in " ".join(printed(sensitive).split())
+    (table,) = [table for table in page.tables if table[0][0] == "other choice"]
+    assert table[1:] == [
+        ["threshold 0.9", "? undecided", "yes", "b", "+0.90 pp [+0.80, +1.00]", "10"],
+        ["median", "✓ confirmed", "no", "b", "+3.10 pp [+2.90, +3.30]", "10"],
+    ]
+    (parts,) = [table for table in page.tables if len(table) == 3 and table[0][0] == "part"]
+    assert [row[:2] for row in parts[1:]] == [
+        ["b", "✓ confirmed"],
+        ["b: threshold 0.9", "choice"],
+    ]
+    (claim,) = read_claims(sensitive)[1:]
+    assert "threshold" not in forest(claim).alt
+
+
+def test_the_reasons_of_a_claim_and_its_sizing_stand_in_its_evidence(sensitive):
+    text = " ".join(written(sensitive).text.split())
+    for words in WHY.values():
+        assert words in text
+    assert "10 seeds: power 0.93." in text
+
+
+def test_the_published_verdict_stands_beside_ones_own(sensitive, tmp_path):
+    other = tmp_path / "reference" / "claims" / "digits"
+    there = part("a", "undecided", 2.9, sesoi=(1, None), unit="pp")
+    write_folder(other, [(view("C1"), "undecided", [there], 0.9)])
+    write_replication(sensitive, other)
+    page, (claim, _) = written(sensitive), read_claims(sensitive)
+    words = replication.beside(claim)
+    assert words.startswith("reference: ? undecided, +2.8")
+    assert words.endswith(" s.e. apart")
+    told = "0 of 1 verdicts agree with the reference; 1 is decided here alone (C1)."
+    assert page.text.count(words) == 3  # its row, its section, and the facts in that
+    assert told in page.text
+    shown = printed(sensitive)
+    assert told in shown.splitlines()
+    assert "reference: ? undecided" in shown
+    text = markdown(sensitive.parent, {"digits": read_claims(sensitive)})
+    assert text.count("reference: ? undecided") == 1
+    assert text.count("Reference: ? undecided") == 1
+    assert f"* {told}" in text
+    assert "Under other choices: threshold 0.9: ? undecided, +0.90 pp" in text
+
+
+def test_claims_that_were_taken_from_elsewhere_are_named(sensitive):
+    facts = {"command": "make claims", "taken": ["C1", "C2"]}
+    (sensitive / "judged.json").write_text(json.dumps(facts))
+    told = "2 claims taken from results/reference, not trained here: C1, C2."
+    assert told in written(sensitive).text
+    assert told in markdown(sensitive.parent, {"digits": read_claims(sensitive)})
 
 
 def picture_of(results, *parts, verdict="confirmed"):
