@@ -150,8 +150,8 @@ STATISTICS = (
     ),
     Fault(
         "an upper bound may confirm that something is large",
-        'math.nan if "at most" in bounds else inference.p_above(values, bound)',
-        "inference.p_above(values, bound)",
+        'math.nan if "at most" in bounds else test(values, bound)',
+        "test(values, bound)",
         "claims",
     ),
     Fault(
@@ -229,6 +229,36 @@ RUNS = (
         "if both := sorted({*reported} & {*seeds}):",
         "if both := sorted({*reported} & set()):",
         "config test_cli.py request",
+    ),
+    Fault(
+        "a net at chance counts as one that trains",
+        'return RunResult(summary["status"] == "done" and not summary["stuck"], val, val_all)',
+        'return RunResult(summary["status"] == "done", val, val_all)',
+        "request/test_request_tuning.py",
+    ),
+    Fault(
+        "rates are compared on the batches that are reported",
+        "batches=config.tune.batches or config.data.batches",
+        "batches=config.data.batches",
+        "request/test_request_tuning.py",
+    ),
+    Fault(
+        "rates are compared by the end whatever is judged",
+        "if by == Criterion.area:",
+        "if by == Criterion.area and not val_all[1]:",
+        "request/test_request_tuning.py",
+    ),
+    Fault(
+        "a bisection ends one rate early",
+        "return (self.fails - self.trains - 1).bit_length()",
+        "return (self.fails - self.trains - 1).bit_length() // 2",
+        "request/test_request_bisection.py",
+    ),
+    Fault(
+        "fresh seeds tune too",
+        "return seed if seed in TUNING_SEEDS else seed + FRESH",
+        "return seed + FRESH",
+        "config commands/test_commands_fresh.py",
     ),
     Fault(
         "a run's fingerprint is of its first batch alone",

@@ -16,33 +16,23 @@ import shutil
 import sys
 from collections.abc import Callable
 from contextlib import redirect_stderr, redirect_stdout
-from dataclasses import replace
-from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import cast
 from unittest import mock
 
 import hydra
-import pandas as pd
 
 from bnbench import CONFIGS, ROOT, cli
-from bnbench.analysis.long_csv import read_table
 from bnbench.claims import files
 from bnbench.claims.judge import judge
-from bnbench.claims.records import Claim
+from bnbench.claims.recorded import RecordedMeasurements, recorded
 from bnbench.claims.registry.table import ON_DATA, claims_on
-from bnbench.claims.study import LackingError
+from bnbench.claims.study import Study
 from bnbench.commands.train import main as sweep
 from bnbench.config.schema import SPATIAL_NORMS, Policy
 from bnbench.pages.report import write_report
 
 REFERENCE = ROOT / "results" / "reference"
-NUMBERS = ("value", "treatment", "baseline")  # columns of the evidence
-AS_WRITTEN = {
-    "float_precision": "round_trip",
-    "keep_default_na": False,
-    "na_values": {name: ["", "nan"] for name in NUMBERS},
-}
 POLICIES = ",".join(p.value for p in Policy if p != Policy.recalibrated)
 SHORT = (
     *("data=digits", "seeds=[0]", "device=cpu", "track=csv", "train.steps=12"),
@@ -92,42 +82,9 @@ def claims(folder: Path) -> None:
     for data in ("digits", *ON_DATA):
         board = REFERENCE / "claims" / data
         if board.exists():
-            files.write(judge(rejudged(board), Measured(board)), folder / data)
-
-
-class Measured:
-    """What a study says that has no runs: the exact claims, as they were measured."""
-
-    def __init__(self, board: Path) -> None:
-        self.board = board
-
-    def measured(self, name: str) -> pd.DataFrame:
-        """The committed measurements `name`, of exact claims."""
-        return read_table(self.board / "measured" / f"{name}.csv", **AS_WRITTEN)
-
-
-def rejudged(board: Path) -> list[Claim]:
-    """The claims on a data set, each part of which gives what the committed evidence says of it."""
-    found = []
-    for claim in claims_on(board.name).values():
-        file = board / "evidence" / f"{claim.id}.csv"
-        if claim.experiments == ("exact",) or not file.exists():
-            found.append(claim)
-            continue
-        rows = read_table(file, **AS_WRITTEN)
-        parts = {
-            name: replace(part, measure=partial(stored, rows[rows["part"] == name]))
-            for name, part in claim.parts.items()
-        }
-        found.append(replace(claim, parts=parts))
-    return found
-
-
-def stored(rows: pd.DataFrame, _: Any) -> pd.DataFrame:
-    """The rows of one part, or what a study raises that has none."""
-    if rows.empty:
-        raise LackingError("not in the evidence")
-    return rows.drop(columns=["part", "role"])
+            given = recorded(claims_on(data).values(), board)
+            verdicts = judge(given, cast(Study, RecordedMeasurements(board)))
+            files.write(verdicts, folder / data)
 
 
 def pages(folder: Path) -> None:
