@@ -104,7 +104,8 @@ def suggestion(request: Request, experiment: Experiment) -> tuple[str, str]:
     """One override to try next: what makes the answer surer, else what it might hang on."""
     configs = [request.arms[arm].config for arm in experiment.runs]
     seeds = experiment.runs.values()
-    if min(map(len, seeds)) < MIN_SEEDS and not experiment.tune:
+    searches = any(job.plan for job in request.jobs if job.experiment == experiment.name)
+    if min(map(len, seeds)) < MIN_SEEDS and not searches:
         return "seeds", str(list(range(MIN_SEEDS))).replace(" ", "")
     if all(config.optim.schedule == Schedule.constant for config in configs):
         return "optim.schedule", "cosine"

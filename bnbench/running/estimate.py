@@ -232,9 +232,10 @@ def time_left(
         load = load_of(request.arms[arm].config)
         loads |= {run: replace(load, trained=is_trained(run)) for run in runs}
     later = [
-        (load_of(job.asked.config), len(job.asked.config.seeds))
+        (load_of(config), len(config.seeds))
         for job in request.jobs
-        if job.plan and job.plan.best is None
+        if job.plan
+        for config in job.plan.later
     ]
     return TimeLeft(estimate, lacking, loads, num_workers(request.hydra.hydra.launcher), later)
 

@@ -10,8 +10,9 @@ import torch
 
 from bnbench import train
 from bnbench.claims import files
+from bnbench.claims.declarations import declaration
 from bnbench.claims.judge import judge
-from bnbench.claims.records import Above, Claim, ClaimPart
+from bnbench.claims.records import Above, Claim, ClaimPart, Sizing
 from bnbench.claims.registry.exact import EXACT
 from bnbench.claims.statistics import gap
 from bnbench.claims.study import IntegrityError, Study, StudyArm
@@ -76,6 +77,7 @@ def test_a_wrong_layer_breaks_exact_claims(fault, flipped, tmp_path, monkeypatch
 
 
 NONE = StudyArm("adhoc", {"norm.name": "none"}, 0.1)
+BN = NONE.but(norm__name="batchnorm")
 CLAIM = Claim(
     "C0",
     "BN is better.",
@@ -83,7 +85,7 @@ CLAIM = Claim(
     ("adhoc",),
     "",
     "",
-    {"gap": ClaimPart("pp", gap(NONE.but(norm__name="batchnorm"), NONE), Above(0.0))},
+    parts={"gap": ClaimPart("pp", gap(BN, NONE), Above(0.0))},
 )
 
 
@@ -167,6 +169,55 @@ def test_first_weights_that_differ_between_arms_stop_the_report(trained, monkeyp
 
 
 @pytest.mark.slow
+def test_evaluation_on_other_images_stops_the_report(trained, monkeypatch):
+    load = datasets.load
+
+    def by_norm(name, root, split_seed, *args, **options):
+        return load(name, root, split_seed + len(monkeypatch.norms), *args, **options)
+
+    monkeypatch.norms = []
+    build = train.build
+    monkeypatch.setattr(train, "load", by_norm)
+
+    def building(recipe, seed):
+        monkeypatch.norms[:] = [recipe.norm] if recipe.norm == "none" else []
+        train.prepared.cache_clear()
+        return build(recipe, seed)
+
+    monkeypatch.setattr(train, "build", building)
+    with pytest.raises(IntegrityError, match="not their splits: unpaired"):
+        judge([CLAIM], trained())
+
+
+@pytest.mark.slow
+def test_rates_that_were_tuned_on_reporting_seeds_are_not_read(trained):
+    study = trained("optim.base_lr=0.1,0.3")  # a grid of rates, on seeds that report
+    claim = dataclasses.replace(
+        CLAIM, parts={"gap": ClaimPart("pp", gap(BN.but(rate="tuned"), NONE), Above(0.0))}
+    )
+    (verdict,) = judge([claim], study)
+    assert (verdict.verdict, verdict.reason.partition(": ")[2]) == (
+        "not run here",
+        "norm.name=batchnorm: no such runs",
+    )
+
+
+def test_a_bound_or_a_threshold_that_was_moved_is_another_declaration():
+    part = CLAIM.parts["gap"]
+    moved = [
+        dataclasses.replace(part, target=Above(-1.0)),
+        dataclasses.replace(part, choices={"threshold 0.9": part}),
+        dataclasses.replace(part, interest=2.0),
+        dataclasses.replace(part, sizing=Sizing(1.0, 1.0, 3, "nobody")),
+    ]
+    digests = {
+        declaration(dataclasses.replace(CLAIM, parts={"gap": one}), {"adhoc": []})
+        for one in (part, *moved)
+    }
+    assert len(digests) == 1 + len(moved)
+
+
+@pytest.mark.slow
 def test_a_report_that_is_stopped_leaves_no_scoreboard(trained, monkeypatch, capsys):
     script = importlib.import_module("bnbench.commands.claims")
     study = trained()
@@ -175,7 +226,7 @@ def test_a_report_that_is_stopped_leaves_no_scoreboard(trained, monkeypatch, cap
     request = SimpleNamespace(results=study.results, experiments=[SimpleNamespace(data="digits")])
     monkeypatch.setattr(script, "device", lambda request: "cpu")
     outcome = SimpleNamespace(exit_code=0, request=request)
-    monkeypatch.setattr(script, "sweep", lambda argv: outcome)
+    monkeypatch.setattr(script, "sweep", lambda argv, fresh: outcome)
     monkeypatch.setattr(measure, "measure", lambda *args: None)
     monkeypatch.setattr("sys.argv", ["claims.py", "claims=C0", f"results={study.results}"])
     monkeypatch.setattr(script, "experiments", lambda wanted: ["adhoc"])

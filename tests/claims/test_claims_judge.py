@@ -1,5 +1,6 @@
 import math
 from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -8,7 +9,7 @@ from scipy import stats
 
 from bnbench.analysis.inference import holm
 from bnbench.claims import files
-from bnbench.claims.judge import ALPHA, ALPHA_BETWEEN, judge, measure_part, p_of
+from bnbench.claims.judge import ALPHA, ALPHA_BETWEEN, in_family, judge, measure_part, p_of
 from bnbench.claims.records import Above, Below, Between, Claim, ClaimPart
 from bnbench.claims.study import LackingError
 
@@ -35,7 +36,7 @@ def part(values, target, bounds=None, **options):
 
 def claim(name, *parts, **named):
     every = {f"part {number}": each for number, each in enumerate(parts)} | named
-    return Claim(name, "It is so.", "N0", ("x",), "digits", "above", every)
+    return Claim(name, "It is so.", "N0", ("x",), "digits", "above", parts=every)
 
 
 def only(values, target, bounds=None, **options):
@@ -134,7 +135,7 @@ def test_a_value_that_is_no_number_has_no_interval():
     result = only([*HIGH, math.inf], Above(1.0))
     assert math.isnan(result.interval.estimate)
     assert math.isnan(result.interval.low)
-    assert result.interval.n == 6
+    assert (result.interval.n, len(result.rows), result.censored) == (5, 6, 1)
 
 
 def test_a_value_that_is_no_number_leaves_it_open():
@@ -249,9 +250,9 @@ def test_the_family_is_the_same_whatever_was_run(study):
     run = claim("a", part(HIGH, Above(3.0)))
     censored = claim("b", part(HIGH, Above(1.0), ["at most", "at least", "", "", ""]))
     missing = Claim(
-        "c", "It is so.", "N0", ("x",), "", "", {"a": ClaimPart("pp", lacking, Above(0.0))}
+        "c", "It is so.", "N0", ("x",), "", "", parts={"a": ClaimPart("pp", lacking, Above(0.0))}
     )
-    elsewhere = Claim("d", "It is so.", "N0", (), "", "", {}, reason="needs a GPU")
+    elsewhere = Claim("d", "It is so.", "N0", (), "", "", parts={}, reason="needs a GPU")
     verdicts = judge([run, censored, missing, elsewhere], study)
     assert verdicts[0].p_holm == pytest.approx(3 * p)
     assert math.isnan(verdicts[1].p_holm)
@@ -259,6 +260,21 @@ def test_the_family_is_the_same_whatever_was_run(study):
     there = judge([run, censored, claim("c", part(LOW, Below(-1.0)))], study)
     known = {"c": p_of(there[2].parts)}
     assert judge([run, censored, missing], study, known)[0].p_holm == there[0].p_holm < 3 * p
+
+
+def test_problems_and_identities_are_not_of_the_family(study, exact_table):
+    barely = [1.35, 2.6, 1.7, 2.2, 1.15]
+    p = stats.ttest_1samp(barely, 1, alternative="greater").pvalue
+    problem = replace(claim("M8", part(barely, Above(1.0))), experiments=("least_squares",))
+    mixed = replace(claim("M2", part(barely, Above(1.0))), experiments=("x", "linear_net"))
+    study.tables["exact"] = exact_table
+    exact = Claim("E1", "It is so.", "N0", ("exact",), "", "")
+    verdicts = judge([problem, mixed, exact], study)
+    assert [v.p_holm for v in verdicts[:2]] == pytest.approx([p, p])
+    assert [v.verdict for v in verdicts] == ["confirmed", "confirmed", "contrary"]
+    assert [in_family(v.claim) for v in verdicts] == [False, True, False]
+    twice = judge([problem, mixed, replace(mixed, id="M3")], study)
+    assert [v.p_holm for v in twice] == pytest.approx([p, 2 * p, 2 * p])
 
 
 def test_a_mixed_claim_is_at_one_level_throughout(study):
@@ -294,10 +310,10 @@ def lacking(study):
 
 def test_what_is_lacking_is_no_verdict(study):
     missing = Claim(
-        "m", "It is so.", "N0", ("x",), "", "", {"a": ClaimPart("pp", lacking, Above(0.0))}
+        "m", "It is so.", "N0", ("x",), "", "", parts={"a": ClaimPart("pp", lacking, Above(0.0))}
     )
     reading = claim("r", part(HIGH, Above(1.0)), other=ClaimPart("pp", lacking))
-    elsewhere = Claim("e", "It is so.", "N0", (), "", "", {}, reason="needs a GPU")
+    elsewhere = Claim("e", "It is so.", "N0", (), "", "", parts={}, reason="needs a GPU")
     verdicts = judge([missing, reading, elsewhere], study)
     assert [v.verdict for v in verdicts] == ["not run here", "confirmed", "not run here"]
     assert [v.reason for v in verdicts] == ["no runs of the experiment x", "", "needs a GPU"]
@@ -316,7 +332,7 @@ def exact_table():
 
 
 def test_an_exact_claim_fails_by_one_number(study, exact_table):
-    exact = Claim("E1", "It is so.", "N0", ("exact",), "", "", {})
+    exact = Claim("E1", "It is so.", "N0", ("exact",), "", "", parts={})
     study.tables["exact"] = exact_table
     (verdict,) = judge([exact], study)
     assert verdict.verdict == "contrary"
@@ -329,11 +345,13 @@ def test_an_exact_claim_fails_by_one_number(study, exact_table):
 
 def test_the_files_of_the_claims(study, exact_table, tmp_path):
     study.tables["exact"] = exact_table
-    ratio = part([math.log(2)] * 4, Above(math.log(1.5)), scale="log")
+    values = [math.log(2) + step for step in (-0.01, 0.0, 0.0, 0.01)]
+    other = part(values, Above(math.log(1.5)), scale="log")
+    ratio = replace(other, choices={"threshold 0.9": other, "rate": ClaimPart("pp", lacking)})
     claims = [
-        Claim("E1", "It is so.", "N0", ("exact",), "", "", {}),
+        Claim("E1", "It is so.", "N0", ("exact",), "", "", parts={}),
         claim("C1", ratio, reading=part(HIGH, None)),
-        Claim("P4", "It is so.", "N0", (), "", "", {}, reason="needs a GPU"),
+        Claim("P4", "It is so.", "N0", (), "", "", parts={}, reason="needs a GPU"),
     ]
     verdicts = judge(claims, study)
     folder = tmp_path / "digits"
@@ -341,18 +359,28 @@ def test_the_files_of_the_claims(study, exact_table, tmp_path):
     board = pd.read_csv(folder / "scoreboard.csv")
     assert list(board) == files.SCOREBOARD
     c1 = board.set_index("claim").loc["C1"]
-    assert (c1["estimate"], c1["ci_low"], c1["sesoi_low"]) == pytest.approx((2, 2, 1.5))
-    assert (c1["n"], c1["ci_level"], c1["power"]) == (4, 0.95, 1.0)
+    half = 3.1824 * math.sqrt(0.0002 / 3) / 2  # of the logarithm: t(3) s/√n
+    numbers = (c1["estimate"], c1["ci_low"], c1["sesoi_low"])
+    assert numbers == pytest.approx((2, 2 * math.exp(-half), 1.5), rel=1e-5)
+    assert (c1["n"], c1["ci_level"]) == (4, 0.95)
     assert c1["command"] == "make claims ARGS=claims=C1"
     parts = pd.read_csv(folder / "parts.csv")
-    assert list(parts["role"]) == ["verdict", "reading"]
+    assert list(parts["role"]) == ["verdict", "choice", "reading"]
+    assert list(parts["part"]) == ["part 0", "part 0: threshold 0.9", "reading"]
+    assert list(parts["scale"]) == ["log", "log", "linear"]
+    assert list(parts["seeds"]) == [4, 4, 5]
     assert parts["interest"][0] == pytest.approx(1.5)
     assert c1["distance"] == pytest.approx(0.5)
     assert files.p_values(folder) == {"C1": p_of(verdicts[1].parts)}
     assert files.p_values(tmp_path / "nowhere") == {}
     evidence = pd.read_csv(folder / "evidence" / "C1.csv")
-    assert list(evidence["value"][:4]) == pytest.approx([math.log(2)] * 4)
-    assert len(evidence) == 4 + 5
+    assert list(evidence) == files.EVIDENCE
+    assert list(evidence["value"][:4]) == pytest.approx(values)
+    assert list(evidence["role"]) == ["verdict"] * 4 + ["choice"] * 4 + ["reading"] * 5
+    assert evidence["treatment_rate"].isna().all()  # not measured, as of an older measure
+    sensitivity = pd.read_csv(folder / "sensitivity.csv")
+    assert list(sensitivity["choice"]) == ["threshold 0.9", "median", "half"]
+    assert list(sensitivity["estimate"]) == pytest.approx([2, 2, 2 * math.exp(-0.005)], rel=1e-9)
     assert list(pd.read_csv(folder / "evidence" / "E1.csv")) == files.EXACT
     assert not (folder / "evidence" / "P4.csv").exists()
 

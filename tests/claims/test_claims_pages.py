@@ -1,13 +1,15 @@
 import math
 import re
+from dataclasses import replace
 
 import pandas as pd
 import pytest
+from scipy import stats
 
 from bnbench.claims import files
 from bnbench.claims.judge import judge
 from bnbench.claims.pages import part_view, view, write_page
-from bnbench.claims.records import Above, Claim, ClaimPart, Overlay
+from bnbench.claims.records import Above, Claim, ClaimPart, Overlay, Sizing
 from bnbench.claims.registry.table import CLAIMS, FAMILIES
 from bnbench.claims.statistics import gap, speedup
 from bnbench.claims.study import StudyArm
@@ -21,7 +23,7 @@ CLAIM = Claim(
     ("x",),
     "three seeds by hand",
     "above 0",
-    {
+    parts={
         "end": ClaimPart("test accuracy (pp)", gap(BN, NONE), Above(0.0), interest=1.0),
         "speed": ClaimPart("steps without / with", speedup(BN, NONE), scale="log"),
     },
@@ -55,7 +57,8 @@ def test_the_page_says_what_was_claimed_found_and_how_to_rerun_it(judged):
     assert f"+6.0 pp [+{low:.1f}, +{high:.1f}]" in text
     for words in ("A net &lt;b&gt;ends", "N0 &amp; N1", "✓ confirmed", "ARGS=claims=C1", "0123"):
         assert words in text
-    assert "speed reading – 5.00000× [5.00000, 5.00000]" in text  # 75 / 15 steps, in each seed
+    # 75 / 15 steps in each of three seeds, which are too few to agree by more than chance
+    assert "speed reading – 5.00× – 3 " in text
     assert page.count("<img") == 2  # the evidence, and our curves beside the published ones
 
 
@@ -88,3 +91,39 @@ def test_the_unit_of_a_part_is_what_its_statistic_names(statistic, unit):
     part = part_view("a", ClaimPart(statistic, lambda study: pd.DataFrame()))
     assert (part.unit, part.ratio) == (unit, False)
     assert part_view("a", ClaimPart("steps", lambda study: pd.DataFrame(), scale="log")).ratio
+
+
+def test_the_size_of_a_part_is_told_with_its_power():
+    def part(target, sizing, **options):
+        return ClaimPart("test accuracy (pp)", lambda study: None, target, sizing=sizing, **options)
+
+    one = part(Above(1.0), Sizing(1.5, 0.6, 20, "a pilot of 5 seeds"))
+    words = part_view("a", one, 0.025 / 30).sizing
+    # noncentral t at 0.025/30: the mean lies 0.5/0.6·√20 standard errors beyond the bound
+    critical = stats.t.ppf(1 - 0.025 / 30, 19)
+    power = stats.nct.sf(critical, 19, 0.5 / 0.6 * math.sqrt(20))
+    assert words == (
+        f"20 seeds: power {power:.2f} after the adjustment if the mean is 1.5 pp with s.d. 0.6 pp "
+        "(a pilot of 5 seeds)."
+    )
+    ratio = part(Above(math.log(1.2)), Sizing(math.log(2), 0.3, 10, "guess"), scale="log")
+    assert "if the ratio is 2× with s.d. 0.3 of its logarithm" in part_view("a", ratio).sizing
+    share = part(Above(0.5), Sizing(0.9, 0.3, 14, "guess"), scale="share")
+    assert "if the share is 0.9 (guess)" in part_view("a", share).sizing
+    grid = part(Above(0.5), Sizing(1.0, 0.2, 14, "guess"), scale="grid")
+    assert "if the median is 1 pp" in part_view("a", grid).sizing
+    assert part_view("a", part(Above(1.0), None)).sizing == ""
+    assert part_view("a", part(None, Sizing(1.0, 1.0, 3, "guess"))).sizing == ""
+
+
+def test_a_view_has_the_reasons_and_the_other_choices(study):
+    other = ClaimPart("test accuracy (pp)", gap(BN, NONE), Above(0.0))
+    parts = {"end": replace(CLAIM.parts["end"], choices={"rate above": other})}
+    why = dict.fromkeys(("why_statistic", "why_bound", "would_change", "by_construction"), "So.")
+    (verdict,) = judge([replace(CLAIM, parts=parts, **why)], study)
+    shown = view(verdict)
+    assert {getattr(shown, key) for key in why} == {"So."}
+    assert [(one.name, one.unit) for one in shown.parts] == [
+        ("end", "pp"),
+        ("end: rate above", "pp"),
+    ]

@@ -2,54 +2,142 @@
 
 import json
 import re
+from dataclasses import replace
 
 import pandas as pd
 import pytest
-from omegaconf import OmegaConf
 
 from bnbench import CONFIGS
 from bnbench.analysis.load import load
 from bnbench.analysis.verdict_table import VERDICTS
+from bnbench.analysis.verdicts import PROBLEM, TRAINING, kind_of
 from bnbench.claims import files
-from bnbench.claims.registry.table import CLAIMS, ON_DATA, PROBLEMS, claims_on, experiments
-from bnbench.claims.study import FIRST_TUNING_SEED, LackingError, Study
-from bnbench.config.arms import evaluation_policies, flatten, science
-from bnbench.config.points import evaluation_points
-from bnbench.request.declared import probed
+from bnbench.claims.judge import ALPHA, ALPHA_BETWEEN
+from bnbench.claims.records import Between
+from bnbench.claims.registry.setting import AT_BEST, CIFAR, DIGITS, FASHION
+from bnbench.claims.registry.table import ON_DATA, PROBLEMS, claims_on, experiments
+from bnbench.claims.sizing import planned_power
+from bnbench.claims.study import LackingError, Study
+from bnbench.config.arms import (
+    TUNING_SEEDS,
+    arm_id,
+    evaluation_policies,
+    flatten,
+    num_steps,
+    science,
+)
+from bnbench.config.points import (
+    CLEAN_POLICIES,
+    LAST,
+    Scope,
+    evaluation_points,
+    scopes,
+    split_key,
+)
+from bnbench.config.schema import PolicyPoints, Schedule, Search
+from bnbench.request.bisection import rate_grid
+from bnbench.request.declared import METRICS, probed
+from bnbench.request.tuning import at_rate
 from bnbench.tracking.csv_log import write_table
 from bnbench.tracking.experiment_dir import columns, experiment_path
 
-SEEDS = [0, 1, 2, FIRST_TUNING_SEED, FIRST_TUNING_SEED + 1, FIRST_TUNING_SEED + 2]
+# the fewest runs that a verdict may rest on
+SEEDS_OF = {"digits": 10, "fashion_mnist": 3}
+FIRST_SEED = 20  # those before it were used by the first boards
+SCOPES = {"val": Scope.curve, "train": Scope.policies, "val_all": Scope.everything}
+SCOPES["test"] = Scope.everything
+
+
+def experiment_of(key):
+    """The experiment that a budget is of: `decay` is the second one of claim_bundle."""
+    first = {"decay": "bundle", "large": "ghost"}
+    return f"claim_{first.get(key) or re.sub('_(vgg|long|steps)$', '', key)}"
+
+
+def alpha_of(claim):
+    """The level of one one-sided test of a claim, before the adjustment."""
+    is_between = all(isinstance(part.target, Between) for part in claim.verdict_parts.values())
+    return ALPHA_BETWEEN if is_between else ALPHA
+
+
+def seeds_of(part):
+    """The seeds that a part is judged on: as many as its sizing says, none of the first boards."""
+    return list(range(FIRST_SEED, FIRST_SEED + part.sizing.n))
 
 
 def split_keys(policy):
-    suffix = "" if policy in ("ema", "none") else f"@{policy}"
-    return [f"{split}{suffix}/accuracy" for split in ("train", "val", "test")]
+    suffix = "" if policy in CLEAN_POLICIES else f"@{policy}"
+    return [f"{split}{suffix}/{metric}" for split in SCOPES for metric in METRICS]
 
 
 class AsIfRun(Study):
-    """A study of runs that were asked for and never trained: every number is 0.5."""
+    """A study of runs that were asked for and never trained.
 
-    def __init__(self, results, data, configs):
+    Of the rates that an arm is tuned over the one in the middle is best: every number is 0.5 there
+    and 0.4 at the others.
+    """
+
+    def __init__(self, results, data):
         super().__init__(results, data)
-        self.configs = configs  # arm id -> config
+        self.configs = {}  # arm id -> config
+        self.tune = {}  # experiment -> what is tuned, as its folder tells
+        self.grids = {}  # experiment -> the arms that a rate is chosen from, of each that is tuned
+        self.numbers = {}  # experiment, arm id -> its numbers
+
+    def add(self, asked):
+        """Add the runs that an experiment makes, from its request, as if all searches had ended."""
+        (experiment,) = asked.experiments
+        name = experiment.name
+        runs = {}  # (arm id, seed) -> its row, of one that is asked for twice once
+
+        def run(config, seeds, number=0.4, **outcome):
+            canonical = science(config)
+            arm = arm_id(canonical)
+            self.configs[arm] = config
+            self.numbers[name, arm] = max(number, self.numbers.get((name, arm), 0))
+            row = {"arm": arm, "status": "done", "stuck": False, **outcome, **columns(canonical)}
+            policies = evaluation_policies(config)
+            row |= {key: number for policy in policies for key in split_keys(policy)}
+            runs.update({(arm, seed): {**row, "seed": seed} for seed in seeds})
+
+        for job in asked.jobs:
+            own, tune = job.asked.config, job.asked.config.tune
+            if job.plan is None:
+                run(own, own.seeds)
+            elif tune.find == Search.stable:  # of the grid in the end: one trains, the next fails
+                last, beyond = rate_grid(tune.low, tune.high, tune.per_decade)[3:5]
+                run(at_rate(own, last), own.seeds)
+                run(at_rate(own, beyond), own.seeds, status="diverged")
+            else:
+                best = len(job.plan.grid) // 2
+                for place, tried in enumerate(job.plan.grid):
+                    run(tried, tried.seeds, 0.5 if place == best else 0.4)
+                run(at_rate(own, job.plan.grid[best].optim.base_lr), own.seeds, 0.5)
+                self.grids.setdefault(name, []).append(job.plan.grid)
+        rows = list(runs.values())
+        header = list(dict.fromkeys(key for row in rows for key in row))
+        folder = experiment_path(self.results, name, self.data)
+        folder.mkdir(parents=True)
+        for file in ("arms.csv", "runs.csv"):
+            write_table(folder / file, header, ([row.get(k, "") for k in header] for row in rows))
+        self.tune[name] = experiment.tune
 
     def experiment(self, name):
         if name not in self._experiments:
-            experiment = load(experiment_path(self.results, name, self.data))
-            # an arm is not evaluated under shifts at a rate that is tried, but at the best
-            asked = OmegaConf.load(CONFIGS / "experiment" / f"{name}.yaml").get("shift")
+            found = load(experiment_path(self.results, name, self.data))
+            asked = {arm: self.configs[arm].shift for arm in found.runs["arm"].unique()}
             shifts = [
-                (arm, seed, shift, severity, policy, "accuracy", 0.5)
-                for arm in experiment.runs["arm"].unique()
+                (arm, seed, shift, severity, policy, "accuracy", 0.3)
+                for arm, seed in found.runs[["arm", "seed"]].itertuples(index=False)
                 for policy in evaluation_policies(self.configs[arm])
-                for seed in SEEDS
-                for shift in (asked.names if asked else [])
-                for severity in asked.severities
+                for shift in asked[arm].names  # none, where a rate is tried alone
+                for severity in asked[arm].severities
             ]
             names = ["arm", "seed", "shift", "severity", "policy", "metric", "value"]
-            self._experiments[name] = type(experiment)(
-                **{**vars(experiment), "shifts": pd.DataFrame(shifts, columns=names)}
+            self._experiments[name] = replace(
+                found,
+                info={"tune": self.tune[name]},
+                shifts=pd.DataFrame(shifts, columns=names),
             )
         return self._experiments[name]
 
@@ -57,96 +145,202 @@ class AsIfRun(Study):
         return {"weights": "", "batches": "", "splits": "", "overlap": 0}
 
     def curves(self, arm, frame, key):
-        config = self.configs[frame["arm"].iloc[0]]
-        recorded = probed(flatten(science(config)))
+        name = frame["arm"].iloc[0]
+        config, split = self.configs[name], split_key(key)[0]
         policies = evaluation_policies(config)
+        recorded = [*probed(flatten(science(config))), "train@batch/loss"]
         recorded += [k for policy in policies for k in split_keys(policy)]
         # nets without population statistics stand in with their plain curve
         plain = f"{key.partition('@')[0]}/{key.partition('/')[2]}" if "none" in policies else key
         if key not in recorded and plain not in recorded:
-            raise LackingError(f"{frame['arm'].iloc[0]}: no curve {key}")
-        steps = evaluation_points(int(frame["train.steps"].iloc[0]), config.train.eval_points)
-        if key.startswith("train@batch"):
-            steps = [0, *steps]
-        points = [(seed, step, 0.5) for seed in frame.index for step in steps]
-        return pd.DataFrame(points, columns=["seed", "step", "value"])
+            raise LackingError(f"{name}: no curve {key}")
+        points = evaluation_points(num_steps(config), config.train.eval_points)
+        if split == "train@batch":
+            steps = [0, *points]
+        else:
+            base, _, policy = split.partition("@")
+            scope = max(SCOPES.get(base, Scope.curve), Scope.policies if policy else Scope.curve)
+            measured = scopes(points, config.train.policy_points == PolicyPoints.few)
+            steps = [step for step, of_point in measured.items() if of_point >= scope]
+        value = self.numbers[arm.experiment, name]
+        rows = [(seed, step, value) for seed in frame.index for step in steps]
+        return pd.DataFrame(rows, columns=["seed", "step", "value"])
 
 
-@pytest.fixture(params=["digits", *ON_DATA])
-def as_if_run(read, monkeypatch, request):
-    """Every arm of the claims' experiments, on reporting and tuning seeds, as a table of runs."""
-    monkeypatch.setattr("bnbench.request.preflight.missing_files", lambda name, root: None)
-    data, configs = request.param, {}
-    for name in experiments(claims_on(data).values()):
-        asked = read(f"experiment={name}", f"data={data}")
-        rows = []
-        for arm in asked.arms.values():
-            configs[arm.id] = arm.config
-            keys = [k for policy in evaluation_policies(arm.config) for k in split_keys(policy)]
-            numbers = dict.fromkeys(keys, 0.5)
-            # the arm at a rate that is tried is the one that reports, if that rate is the best
-            tuned = asked.tuned and min(arm.config.seeds) >= FIRST_TUNING_SEED
-            seeds = SEEDS if tuned or name == "claim_rates" else arm.config.seeds[:3]
-            canonical = columns(science(arm.config))
-            for seed in seeds:
-                run = {"arm": arm.id, "seed": seed, "status": "done", "stuck": False}
-                rows.append({**run, **canonical, **numbers})
-        header = list(dict.fromkeys(key for row in rows for key in row))
-        folder = experiment_path(asked.results, name, data)
-        folder.mkdir(parents=True)
-        for file in ("arms.csv", "runs.csv"):
-            write_table(folder / file, header, ([row.get(k, "") for k in header] for row in rows))
-    return AsIfRun(asked.results, data, configs)
+@pytest.fixture(scope="module")
+def made():
+    return {}
+
+
+@pytest.fixture
+def as_if_run_on(read, monkeypatch, tmp_path_factory, made):
+    """Make the study of all experiments of the claims on a data set, once."""
+
+    def study(data):
+        if data not in made:
+            monkeypatch.setattr("bnbench.request.preflight.missing_files", lambda name, root: None)
+            made[data] = AsIfRun(tmp_path_factory.mktemp(data), data)
+            for name in experiments(claims_on(data).values()):
+                made[data].add(read(f"experiment={name}", f"data={data}"))
+        return made[data]
+
+    return study
 
 
 @pytest.mark.slow
-def test_every_part_of_every_claim_has_its_runs(as_if_run):
-    lacking = []
-    for claim in claims_on(as_if_run.data).values():
-        if set(claim.experiments) & {*PROBLEMS, "exact"} == set(claim.experiments):
+@pytest.mark.parametrize("data", ["digits", *ON_DATA])
+def test_every_part_of_every_claim_has_its_runs(as_if_run_on, data):
+    study, lacking = as_if_run_on(data), []
+    for claim in claims_on(data).values():
+        if kind_of(claim.experiments) != TRAINING:
             continue
-        for name, part in claim.parts.items():
+        named = [
+            (name, choice, one)
+            for name, part in claim.parts.items()
+            for choice, one in [("", part), *part.choices.items()]
+        ]
+        for name, choice, part in named:
+            place = f"{claim.id}, {name} {choice}".rstrip()
             try:
-                rows = part.measure(as_if_run)
+                rows = part.measure(study)
             except LackingError as error:
                 if "linear_net" not in str(error):  # a problem, that is not run here
-                    lacking.append(f"{claim.id}, {name}: {error}")
+                    lacking.append(f"{place}: {error}")
             else:
-                assert len(rows) == 3, (claim.id, name)
+                assert rows["value"].notna().all(), place
+                tunes = "tuning seeds" in name or choice.startswith("rate ")
+                assert set(rows["seed"].isin(TUNING_SEEDS)) == {tunes}, place
     assert lacking == []
 
 
-def test_every_claim_is_whole():
-    expected = [
-        *(f"E{n}" for n in range(1, 12)),
-        *(f"C{n}" for n in range(1, 10)),
-        *(f"M{n}" for n in range(1, 10)),
-        *(f"P{n}" for n in range(1, 6)),
-        *(f"B{n}" for n in range(1, 7)),
-        *(f"D{n}" for n in range(1, 7)),
-    ]
-    assert list(CLAIMS) == expected
-    configs = {path.stem for path in (CONFIGS / "experiment").glob("*.yaml")}
-    for claim in CLAIMS.values():
-        assert claim.sentence.endswith(".")
-        assert claim.says
-        assert claim.rule
-        assert bool(claim.reason) == (not claim.experiments)
-        assert claim.reason or claim.experiments == ("exact",) or claim.verdict_parts
-        for part in claim.verdict_parts.values():
-            assert part.distance > 0
-        for name in claim.experiments:
-            assert name in configs or name in (
-                "exact",
-                "least_squares",
-                "linear_net",
-                "two_branches",
+@pytest.mark.slow
+@pytest.mark.parametrize("data", ["digits", *ON_DATA])
+def test_the_last_five_evaluations_are_made_when_the_rate_has_decayed(as_if_run_on, data):
+    for arm, config in as_if_run_on(data).configs.items():
+        steps = num_steps(config)
+        last = evaluation_points(steps, config.train.eval_points)[-LAST:]
+        if config.optim.schedule == Schedule.cosine:
+            assert last[0] >= 0.8 * steps, arm  # where it is below a tenth of what it was
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("data", SEEDS_OF)
+def test_rates_are_chosen_from_as_many_and_on_the_seeds_that_the_protocols_say(as_if_run_on, data):
+    study = as_if_run_on(data)
+    for claim in claims_on(data).values():
+        if AT_BEST not in claim.protocol:
+            continue
+        grids = [grid for name in claim.experiments for grid in study.grids[name]]
+        assert grids, claim.id
+        for grid in grids:
+            assert len(grid) >= 4, claim.id
+            assert {tuple(tried.seeds) for tried in grid} == {tuple(range(100, 105))}, claim.id
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("data", "setting"), [(s.data, s) for s in (DIGITS, FASHION, CIFAR)])
+def test_the_budgets_are_those_of_the_protocols(as_if_run_on, data, setting):
+    study = as_if_run_on(data)
+    for name in experiments(claims_on(data).values()):
+        if name == "claim_growth":  # nothing is trained
+            continue
+        told = "; ".join(
+            words for key, words in setting.budgets.items() if experiment_of(key) == name
+        )
+        for arm in study.experiment(name).runs["arm"].unique():
+            config = study.configs[arm]
+            steps, epochs = f"{num_steps(config):,}", config.train.epochs
+            as_epochs = epochs and re.search(
+                rf"\b{({1: 'one'}).get(epochs, epochs)} epochs?\b", told
+            )
+            assert re.search(rf"(^|\D){steps}($|\D)", told) or as_epochs, (arm, told)
+            assert re.search(rf"\bof {config.batch_size:,}\b", told) or "each batch size" in told
+            images = config.data.train_images
+            assert (
+                images is None or f"{images:,} training images" in told or f"of {images:,}" in told
             )
 
 
+FIRST = [  # the ids of the first registry, of which none disappears: a split one keeps its number
+    *(f"E{n}" for n in range(1, 12)),
+    *(f"{family}{n}" for family in "CM" for n in range(1, 10)),
+    *(f"P{n}" for n in range(1, 6)),
+    *(f"{family}{n}" for family in "BD" for n in range(1, 7)),
+]
+
+
+@pytest.mark.parametrize("data", ["digits", *ON_DATA])
+def test_every_sentence_of_the_first_registry_is_there_whole_or_split(data):
+    claims = list(claims_on(data))
+    assert list(dict.fromkeys(re.sub("[a-z]$", "", name) for name in claims)) == FIRST
+    for name in FIRST:
+        letters = "".join(one[-1] for one in claims if one[:-1] == name and one not in FIRST)
+        assert letters == "abcdefghij"[: len(letters)], name
+    assert claims == list(claims_on("digits"))
+
+
+def test_every_claim_is_whole():
+    configs = {path.stem for path in (CONFIGS / "experiment").glob("*.yaml")}
+    for data in SEEDS_OF:
+        for claim in claims_on(data).values():
+            assert claim.sentence.endswith(".")
+            assert claim.says
+            assert claim.rule
+            assert bool(claim.reason) == (not claim.experiments)
+            assert claim.reason or claim.experiments == ("exact",) or claim.verdict_parts
+            for part in claim.verdict_parts.values():
+                assert part.distance > 0
+            for name in claim.experiments:
+                assert name in configs or name in ("exact", *PROBLEMS)
+            if kind_of(claim.experiments) == TRAINING and not claim.reason:
+                reasons = (claim.why_statistic, claim.why_bound, claim.would_change)
+                assert all(reasons), claim.id
+
+
+def test_every_experiment_says_which_claims_read_it():
+    readers = {}
+    for data in ("digits", *ON_DATA):
+        for claim in claims_on(data).values():
+            for name in {*claim.experiments} - {"exact", *PROBLEMS}:
+                readers.setdefault(name, set()).add(claim.id)
+    files = {path.stem: path for path in (CONFIGS / "experiment").glob("claim_*.yaml")}
+    assert readers.keys() == files.keys()
+    for name, path in files.items():
+        lines = path.read_text(encoding="utf-8").splitlines()
+        head = " ".join(line.removeprefix("# ") for line in lines if line.startswith("#"))
+        told = set(re.findall(r"\b[CMPBD][1-9][a-g]?\b", head))
+        for family, first, last in re.findall(r"\b([CMPBD][1-9])([a-g]) to \1([a-g])\b", head):
+            told |= {f"{family}{letter}" for letter in "abcdefg" if first <= letter <= last}
+        assert told == readers[name], name
+
+
+@pytest.mark.parametrize("data", SEEDS_OF)
+def test_every_claim_about_training_was_given_90_percent_power(data):
+    claims = [c for c in claims_on(data).values() if kind_of(c.experiments) == TRAINING]
+    judged = [claim for claim in claims if claim.verdict_parts]
+    for claim in judged:
+        parts = claim.verdict_parts.values()
+        assert all(part.sizing for part in parts), claim.id
+        # the sum of what the parts may miss; adjusted for as many claims as the board judges
+        alpha = alpha_of(claim) / len(judged)
+        missed = sum(1 - planned_power(part, alpha) for part in parts)
+        assert missed <= 0.1, (claim.id, [planned_power(part, alpha) for part in parts])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("data", SEEDS_OF)
+def test_the_seeds_of_the_experiments_are_those_of_the_sizing(as_if_run_on, data):
+    study = as_if_run_on(data)
+    for claim in claims_on(data).values():
+        for name, part in claim.verdict_parts.items():
+            if kind_of(claim.experiments) != TRAINING:
+                continue
+            assert part.sizing, (claim.id, name)
+            seeds = list(part.measure(study)["seed"])
+            assert seeds == seeds_of(part), (claim.id, name)
+
+
 REFERENCE = CONFIGS.parent / "results" / "reference" / "claims"
-# the fewest runs that a verdict may rest on; on Fashion-MNIST convolutional nets have three
-SEEDS_OF = {"digits": 10, "fashion_mnist": 3}
 
 
 def test_every_scoreboard_is_committed():
@@ -197,14 +391,15 @@ def test_a_committed_scoreboard_comes_from_one_clean_commit(data):
 
 
 @pytest.mark.parametrize("data", SEEDS_OF)
-def test_the_seeds_of_the_evidence_are_those_that_a_protocol_tells(data):
+def test_the_seeds_of_the_evidence_were_set_before_the_runs(data):
     for name, claim in claims_on(data).items():
-        if claim.reason or claim.experiments == ("exact",):
+        kind = kind_of(claim.experiments)
+        if claim.reason or kind not in (TRAINING, PROBLEM):
             continue
-        other = re.match(r"As ([CMPBD]\d)\.", claim.protocol)
-        protocol = claims_on(data)[other[1]].protocol if other else claim.protocol
-        told = [int(last) for last in re.findall(r"\b0-(\d+)\b", protocol)]
         evidence = pd.read_csv(REFERENCE / data / "evidence" / f"{name}.csv")
         for part, rows in evidence[evidence["role"] == "verdict"].groupby("part"):
-            assert list(rows["seed"]) == list(range(rows["seed"].max() + 1)), (name, part)
-            assert rows["seed"].max() in told, (name, part)
+            if kind == TRAINING:
+                assert list(rows["seed"]) == seeds_of(claim.parts[part]), (name, part)
+            else:
+                (last,) = re.findall(r"\bseeds 0-(\d+)\b", claim.protocol)
+                assert list(rows["seed"]) == list(range(int(last) + 1)), (name, part)

@@ -4,134 +4,139 @@ N0 to N4 are the notes of docs/myths.md.
 """
 
 from bnbench.claims.records import Above, Below, Between, Claim, ClaimPart
-from bnbench.claims.registry.parts import EQUAL, accuracy, arms_of, gains_more, more_accurate
+from bnbench.claims.registry.parts import EQUAL, accuracy, arms_of, more_accurate
+from bnbench.claims.registry.setting import (
+    AT_BEST,
+    COSINE,
+    END,
+    LARGER,
+    OTHER_RATES,
+    POINT,
+    Setting,
+)
 from bnbench.claims.statistics import of_problem
 from bnbench.claims.study import StudyArm
 
-# P1
-placed = arms_of("claim_placement", "model.activation", "placement")
-PLACED = {a: (placed(a, "post"), placed(a, "pre")) for a in ("relu", "sigmoid", "tanh")}
 
-P1 = Claim(
-    id="P1",
-    sentence="It does not matter whether BN stands before or after the activation.",
-    says=(
-        "N2 ('little influence'), N0 (both) and N3 (before); Ioffe & Szegedy 2015, section 3.2, "
-        "argue for before; caffenet-benchmark: .474 before, .499 after, and the reverse in "
-        "GoogLeNet (.603, .596)"
-    ),
-    experiments=("claim_placement",),
-    protocol=(
-        "MLP 3×100 of ReLU, sigmoid and tanh, 320 steps of 64, each at the best of at least six "
-        "rates on seeds 100-102; seeds 0-19."
-    ),
-    rule="Within ±1 pp of test accuracy (TOST), for each of the three activations.",
-    parts={
-        **{
-            activation: more_accurate(*pair, EQUAL, words="after minus before")
-            for activation, pair in PLACED.items()
-        },
-        "interaction of ReLU and sigmoid": gains_more(
-            PLACED["relu"], PLACED["sigmoid"], words="difference of the two"
-        ),
-        **{
-            f"{activation}, rate of the net with BN before, tuning seeds": more_accurate(
-                *pair, at=pair[1], words="after minus before"
+def claims(on: Setting) -> list[Claim]:
+    """Declare the claims on a data set."""
+    return [*placement(on), *affine(on), freezing(on), P4, P5]
+
+
+# P1
+def placement(on: Setting) -> list[Claim]:
+    """P1: before or after three activations."""
+    arm = arms_of("claim_placement", "model.activation", "placement")
+    found = []
+    for letter, activation, words in (
+        ("a", "relu", "ReLU"),
+        ("b", "sigmoid", "sigmoid"),
+        ("c", "tanh", "tanh"),
+    ):
+        after, before = arm(activation, "post"), arm(activation, "pre")
+        found.append(
+            Claim(
+                id=f"P1{letter}",
+                sentence=f"It does not matter whether BN stands before or after {words}.",
+                says=(
+                    "N2 ('little influence'), N0 (both) and N3 (before); Ioffe & Szegedy 2015, "
+                    "section 3.2, argue for before; caffenet-benchmark: .474 before, .499 after, "
+                    "and the reverse in GoogLeNet (.603, .596)"
+                ),
+                experiments=("claim_placement",),
+                protocol=f"MLP 3×100 of {words}, {on.budget('placement')}; {COSINE}, {AT_BEST}.",
+                rule="Within ±1 pp of test accuracy (TOST).",
+                why_statistic=END,
+                why_bound=POINT,
+                would_change=f"{OTHER_RATES} Signs differ between architectures in the literature.",
+                parts={
+                    words: more_accurate(after, before, EQUAL, words="after minus before"),
+                    f"{words}, rate of the net with BN before, tuning seeds": more_accurate(
+                        after, before, at=before, words="after minus before"
+                    ),
+                },
+                traps=("The best rate depends on the placement: tuned for each.",),
+                caveats=(
+                    "BN after the activation also normalises what the classifier sees; a net "
+                    "without the last one would tell the two apart and is not run here.",
+                ),
             )
-            for activation, pair in PLACED.items()
-        },
-    },
-    traps=("The best rate depends on the placement: tuned for each.",),
-    caveats=(
-        (
-            "BN after the activation also normalises what the classifier sees; a net without the "
-            "last one would tell the two apart and is not run here."
-        ),
-        "MLPs alone: signs differ between convolutional architectures in the literature.",
-    ),
-)
+        )
+    return found
 
 
 # P2
-def affine(model: str, *, has_affine: bool = True, lacks: str = "") -> StudyArm:
-    """An arm of claim_affine; `lacks` is `scale` (gamma) or `bias` (beta)."""
-    parts: dict[str, object] = {"norm.scale": None, "norm.bias": None}
-    if lacks:
-        parts[f"norm.{lacks}"] = False
-    return StudyArm("claim_affine", {"model.name": model, "norm.affine": has_affine, **parts})
-
-
-def needed(points: float) -> dict[str, ClaimPart]:
-    """The parts of P2 that decide: gamma and beta gain each net more than so many points."""
-    return {
-        net: more_accurate(
-            affine(model),
-            affine(model, has_affine=False),
-            Above(points),
-            words="both minus neither",
+def affine(on: Setting) -> list[Claim]:
+    """P2: gamma and beta, in shallow nets and in a deep one of sigmoids."""
+    found = []
+    for letter, words, model, layers in (
+        ("a", "three layers of ReLU", "mlp", 3),
+        ("b", "three layers of sigmoids", "sigmoid_mlp", 3),
+        ("c", "ten layers of sigmoids", "sigmoid_mlp", 10),
+    ):
+        where = {"model.name": model, "hidden_layers": layers}
+        both, neither = (
+            StudyArm("claim_affine", {**where, "norm.affine": has}) for has in (True, False)
         )
-        for net, model in (("ReLU", "mlp"), ("sigmoid", "sigmoid_mlp"))
-    }
-
-
-P2 = Claim(
-    id="P2",
-    sentence="BN needs its gamma and beta: without them a net ends lower.",
-    says=(
-        "N2, N3 and N4; Ioffe & Szegedy 2015, section 3, of sigmoids held in their linear part; "
-        "caffenet-benchmark: affine gains .004 before the activation and loses .006 after it"
-    ),
-    experiments=("claim_affine",),
-    protocol=(
-        "MLPs 3×100 of ReLU and of sigmoids, 320 steps of 64, each at the best of at least six "
-        "rates on seeds 100-102; seeds 0-19."
-    ),
-    rule="Accuracy with both above that with neither by more than 1 pp, in both nets.",
-    parts={
-        **needed(1.0),
-        "ReLU, beta": more_accurate(
-            affine("mlp"), affine("mlp", lacks="bias"), words="both minus gamma alone"
-        ),
-        "ReLU, gamma": more_accurate(
-            affine("mlp"), affine("mlp", lacks="scale"), words="both minus beta alone"
-        ),
-    },
-    traps=("The best rate may depend on them: tuned for each.",),
-    caveats=(
-        "Three layers: the argument from sigmoids' linear part may need depth.",
-        (
-            "The sentence claims a loss, so it is tested against one of 1 pp instead of for "
-            "equivalence."
-        ),
-    ),
-)
+        found.append(
+            Claim(
+                id=f"P2{letter}",
+                sentence=f"BN needs its gamma and beta: without them {words} end lower.",
+                says=(
+                    "N2, N3 and N4; Ioffe & Szegedy 2015, section 3, of sigmoids held in their "
+                    "linear part; caffenet-benchmark: affine gains .004 before the activation and "
+                    "loses .006 after it"
+                ),
+                experiments=("claim_affine",),
+                protocol=(
+                    f"{words.capitalize()}, 100 each, {on.budget('affine')}; {COSINE}, {AT_BEST}."
+                ),
+                rule="Test accuracy with both above that with neither by more than 1 pp.",
+                why_statistic=END,
+                why_bound=f"{POINT} The sentence claims a loss, so it is tested against one.",
+                would_change=LARGER,
+                parts={
+                    "both or neither": more_accurate(
+                        both, neither, Above(1.0), words="both minus neither"
+                    )
+                },
+                traps=("The best rate may depend on them: tuned for each.",),
+            )
+        )
+    return found
 
 
 # P3
-frozen = arms_of("claim_freeze", "train.trainable")  # None, no such setting, where it is all
+def freezing(on: Setting) -> Claim:
+    """P3: training gammas, betas and the head alone."""
+    arm = arms_of("claim_freeze", "train.trainable")
+    return Claim(
+        id="P3",
+        sentence=(
+            "A net whose gammas, betas and head alone are trained learns far more than its head."
+        ),
+        says=(
+            "Frankle et al. 2021: ResNet-14, -110 and -866 get to 48, 69.5 and 82 % on CIFAR-10 "
+            "with BN alone"
+        ),
+        experiments=("claim_freeze",),
+        protocol=(
+            f"MLP 3×100, ReLU, weights as they were drawn, {on.budget('freeze')}; {COSINE}, "
+            f"{AT_BEST}."
+        ),
+        rule="Above the head alone by more than 5 pp of test accuracy.",
+        why_statistic=f"{END} Beside as many single weights, drawn by lot.",
+        why_bound="'Far more': a tenth of what Frankle et al. find in ResNet-14.",
+        would_change="Deeper and wider nets, in which random features are richer.",
+        parts={
+            "over the head alone": more_accurate(arm("norm"), arm("head"), Above(5.0)),
+            "over as many single weights": more_accurate(arm("norm"), arm("random")),
+            "head alone": accuracy(arm("head")),
+        },
+        traps=("Any 600 parameters might do: as many single weights as a reading.",),
+        caveats=("Images that are easy for random features leave the gammas little to win.",),
+    )
 
-P3 = Claim(
-    id="P3",
-    sentence="A net whose gammas, betas and head alone are trained learns far more than its head.",
-    says=(
-        "Frankle et al. 2021: ResNet-14, -110 and -866 get to 48, 69.5 and 82 % on CIFAR-10 with "
-        "BN alone"
-    ),
-    experiments=("claim_freeze",),
-    protocol=(
-        "MLP 3×100, ReLU, weights as they were drawn, 320 steps of 64, each at the best of at "
-        "least six rates on seeds 100-102; seeds 0-9."
-    ),
-    rule="Above the head alone by more than 5 pp of test accuracy.",
-    parts={
-        "over the head alone": more_accurate(frozen("norm"), frozen("head"), Above(5.0)),
-        "over as many single weights": more_accurate(frozen("norm"), frozen("random")),
-        "under the whole net": more_accurate(frozen("norm"), frozen(None)),
-        "head alone": accuracy(frozen("head")),
-    },
-    traps=("Any 600 parameters might do: as many single weights as a reading.",),
-    caveats=("Digits are easy for random features: the head alone may leave little to win.",),
-)
 
 P4 = Claim(
     id="P4",
@@ -197,5 +202,3 @@ P5 = Claim(
         "classifier with BN": classifier("batchnorm"),
     },
 )
-
-PLACEMENT: dict[str, Claim] = {claim.id: claim for claim in (P1, P2, P3, P4, P5)}

@@ -4,176 +4,271 @@ This is shift from outside, between training and test data; internal covariate s
 """
 
 from bnbench.claims.records import Above, Below, Claim, ClaimPart
-from bnbench.claims.registry.parts import more_accurate, pair
+from bnbench.claims.registry.setting import AT_BEST, COSINE, POINT, Setting
 from bnbench.claims.study import StudyArm
 from bnbench.claims.under_shift import change, cost, recovered, recovered_gap, retained_gap
 
 APPEARANCE = ("contrast", "brightness", "gaussian_noise", "blur")
 SEVERITIES = (1, 3, 5)
-CNN_BN, CNN_NONE = pair("claim_shift")
-MLP_BN, MLP_NONE = pair("claim_shift_mlp")
-SMALL_CNN = (
-    "Two convolutions of 16 and 32 channels, 320 steps of 64, rates decaying to 1 % (cosine), "
-    "each at the best of at least six rates on seeds 100-102, chosen on unshifted images; seeds "
-    "0-9; severities 1, 3, 5 (of inversion: 20, 60 and 100 % of the images)."
-)
+SHARE = "share of the loss won back"
 TRANSDUCTIVE = "Statistics of test images are transductive; nothing is tuned on shifted images."
+LARGER = "The other sign in larger nets, or under natural shifts."
+CONV, MLP = "conv", "perceptron"
+
+
+def claims(on: Setting) -> list[Claim]:
+    """Declare the claims on a data set."""
+    return [suffers(on), repairs(on), *limits(on), special(on), D5, robust(on)]
+
+
+def convolutional(on: Setting) -> str:
+    """The protocol of the convolutional nets."""
+    return (
+        f"Two convolutions of 16 and 32 channels, {on.budget('shift')}; {COSINE}, {AT_BEST}, "
+        "chosen on unshifted images; severities 1, 3, 5 (of inversion: 20, 60 and 100 % of the "
+        "images)."
+    )
+
+
+def perceptron(on: Setting) -> str:
+    """The protocol of the perceptrons."""
+    return (
+        f"MLP 3×100, ReLU, {on.budget('shift_mlp')}; {COSINE}, {AT_BEST}, chosen on unshifted "
+        "images; severities 1, 3, 5."
+    )
+
+
+def nets(experiment: str, test_batch: int = 8) -> tuple[StudyArm, StudyArm]:
+    """The arms with BN, evaluated in batches of a size, and without norm."""
+    none = StudyArm(experiment, {"norm.name": "none"})
+    return none.but(norm__name="batchnorm", train__test_batch=test_batch), none
 
 
 def retained(
-    bn: StudyArm, none: StudyArm, shifts: tuple[str, ...], target: Above | Below
+    arms: tuple[StudyArm, StudyArm], shifts: tuple[str, ...], target: Above | Below
 ) -> dict[str, ClaimPart]:
     """The share of the clean accuracy that is left: over all shifts, which decides, and each."""
 
     def part(shifts: tuple[str, ...], target: Above | Below | None = None) -> ClaimPart:
-        measure = retained_gap(bn, none, shifts, SEVERITIES)
+        measure = retained_gap(*arms, shifts, SEVERITIES)
         return ClaimPart("clean accuracy retained (pp), BN minus no norm", measure, target)
 
     return {"all shifts": part(shifts, target), **{shift: part((shift,)) for shift in shifts}}
 
 
-D1 = Claim(
-    id="D1",
-    sentence=(
-        "With the statistics of its training data BN suffers more from shifted test images than "
-        "no norm."
-    ),
-    says=(
-        "N0 (its limitation); robustness benchmark: ResNet-50 mCE 76.7 with BN, 72.4 with GN, "
-        "72.0 with Fixup"
-    ),
-    experiments=("claim_shift",),
-    protocol=SMALL_CNN,
-    rule=(
-        "Share of the clean accuracy that is left, over four shifts and inversion, lower by more "
-        "than 1 pp."
-    ),
-    parts={
-        **retained(CNN_BN, CNN_NONE, (*APPEARANCE, "invert"), Below(-1.0)),
-        "Group Normalization, all shifts": ClaimPart(
-            "clean accuracy retained (pp), GN minus no norm",
-            retained_gap(
-                CNN_BN.but(norm__name="groupnorm"),
-                CNN_NONE,
-                (*APPEARANCE, "invert"),
-                SEVERITIES,
-                ("none", "none"),
-            ),
-        ),
-    },
-    traps=(
-        "Clean accuracies differ: compared is the share retained.",
-        "Running statistics that lag: the rate has decayed.",
-        "The mean over shifts is tested, and each shift is a reading, instead of a sign test.",
-    ),
+RETAINED = (
+    "The share of its own clean accuracy that a net keeps, a mean over shifts and severities: "
+    "clean accuracies differ."
+)
+WON_BACK = (
+    "The sum of what is won back over the sum of what was lost: a shift that costs next to nothing "
+    "is no divisor by itself."
 )
 
-RECALIBRATED = recovered(CNN_NONE, "recalibrated", APPEARANCE, SEVERITIES, "none")
-SHARE = "share of the loss won back"
 
-D2 = Claim(
-    id="D2",
-    sentence="Statistics of the shifted test images repair BN.",
-    says=(
-        "Li et al. 2017 (AdaBN); Schneider et al. 2020: ResNet-50 mCE 76.7 to 62.2; Nado et al. "
-        "2020: 60.28; CIFAR-10-C error 43.5 to 20.4 %"
-    ),
-    experiments=("claim_shift",),
-    protocol=SMALL_CNN,
-    rule=(
-        "More than 0.3 of what four appearance shifts cost is won back by statistics of all 360 "
-        "test images."
-    ),
-    parts={
-        "all test images": ClaimPart(
-            SHARE, recovered(CNN_BN, "adabn", APPEARANCE, SEVERITIES), Above(0.3)
+def suffers(on: Setting) -> Claim:
+    """D1: fixed statistics under shift."""
+    arms = nets("claim_shift")
+    shifts = (*APPEARANCE, "invert")
+    group = arms[1].but(norm__name="groupnorm")
+    control = ClaimPart(
+        "clean accuracy retained (pp), GN minus no norm",
+        retained_gap(group, arms[1], shifts, SEVERITIES, ("none", "none")),
+    )
+    return Claim(
+        id="D1",
+        sentence=(
+            "With the statistics of its training data BN suffers more from shifted test images "
+            "than no norm."
         ),
-        "8 test images at once": ClaimPart(
-            SHARE, recovered(CNN_BN, "batch", APPEARANCE, SEVERITIES)
+        says=(
+            "N0 (its limitation); robustness benchmark: ResNet-50 mCE 76.7 with BN, 72.4 with GN, "
+            "72.0 with Fixup"
         ),
-        **{
-            f"all test images, {shift}": ClaimPart(
-                SHARE, recovered(CNN_BN, "adabn", (shift,), SEVERITIES)
-            )
-            for shift in APPEARANCE
+        experiments=("claim_shift",),
+        protocol=convolutional(on),
+        rule=(
+            "Share of the clean accuracy that is left, over four shifts and inversion, lower by "
+            "more than 1 pp."
+        ),
+        why_statistic=RETAINED,
+        why_bound=POINT,
+        would_change=LARGER,
+        parts={
+            **retained(arms, shifts, Below(-1.0)),
+            **({"Group Normalization, all shifts": control} if on.data == "digits" else {}),
         },
-    },
-    traps=(TRANSDUCTIVE, "D4 is the control: the same repair of a net without norm."),
+        traps=("Running statistics that lag: the rate has decayed.",),
+    )
+
+
+def repairs(on: Setting) -> Claim:
+    """D2: statistics of the shifted images."""
+    bn, _ = nets("claim_shift")
+
+    def won(shifts: tuple[str, ...], policy: str, target: Above | None = None) -> ClaimPart:
+        return ClaimPart(SHARE, recovered(bn, policy, shifts, SEVERITIES), target)
+
+    return Claim(
+        id="D2",
+        sentence="Statistics of the shifted test images repair BN.",
+        says=(
+            "Li et al. 2017 (AdaBN); Schneider et al. 2020: ResNet-50 mCE 76.7 to 62.2; Nado et "
+            "al. 2020: 60.28; CIFAR-10-C error 43.5 to 20.4 %"
+        ),
+        experiments=("claim_shift",),
+        protocol=convolutional(on),
+        rule=(
+            "More than 0.3 of what four appearance shifts cost is won back by statistics of all "
+            "test images."
+        ),
+        why_statistic=WON_BACK,
+        why_bound="'Repair': about a third; CIFAR-10-C's numbers are more than a half.",
+        would_change=LARGER,
+        parts={
+            "all test images": won(APPEARANCE, "adabn", Above(0.3)),
+            "8 test images at once": won(APPEARANCE, "batch"),
+            **{f"all test images, {shift}": won((shift,), "adabn") for shift in APPEARANCE},
+        },
+        traps=(TRANSDUCTIVE, "D4 is the control: the same repair of a net without norm."),
+    )
+
+
+SAYS_D3 = (
+    "Nado et al. 2020, section 5 ('mixed results'); Wang et al. 2021 (Tent): no gain under natural "
+    "shift"
+)
+KINDS = (  # net, experiment, letters of: 8 clean images, 8 of one class, 200 of one class
+    (CONV, "claim_shift", "abc"),
+    (MLP, "claim_shift_mlp", "def"),
 )
 
-D3 = Claim(
-    id="D3",
-    sentence=(
-        "Statistics of the test batch hurt where it is small, or of one class, and do not undo an "
-        "inversion."
-    ),
-    says=(
-        "Nado et al. 2020, section 5 ('mixed results'); Wang et al. 2021 (Tent): no gain under "
-        "natural shift"
-    ),
-    experiments=("claim_shift",),
-    protocol=SMALL_CNN,
-    rule=(
-        "Statistics of 8 clean images worse than the running ones by more than 1 pp; of 8 images "
-        "in the order of their classes worse than of 8 in any order by more than 5 pp; less than "
-        "0.3 of what inversion of every image costs is won back."
-    ),
-    parts={
-        "8 clean images at once": ClaimPart(
-            "test accuracy (pp), minus running statistics",
-            change(CNN_BN, "batch"),
-            Below(-1.0),
-        ),
-        "8 images of a class at once": ClaimPart(
-            "test accuracy (pp), minus 8 in any order",
-            cost(CNN_BN, "batch", "class_sorted"),
-            Below(-5.0),
-        ),
-        "inversion, all test images": ClaimPart(
-            SHARE, recovered(CNN_BN, "adabn", ("invert",), (5,)), Below(0.3)
-        ),
-        "all clean images": ClaimPart("test accuracy (pp)", change(CNN_BN, "adabn")),
-    },
-    traps=(TRANSDUCTIVE,),
-    caveats=(
-        "A convolutional net, in which every position is a sample: a perceptron has eight of them, "
-        "and one class at once was not tried in it.",
-    ),
-)
 
-D4 = Claim(
-    id="D4",
-    sentence="That repair is special to BN.",
-    says=(
-        "Li et al. 2017 and what followed; against it KellerJordan/BatchNorm-adaptation-behavior: "
-        "on corrupted CIFAR-10 67.5 to 79.2 % with BN, 69.7 to 80.5 without any norm"
-    ),
-    experiments=("claim_shift",),
-    protocol=(
-        f"{SMALL_CNN} The net without norm is recalibrated: each layer's outputs on the test "
-        "images get the mean and variance per channel that they have on training images."
-    ),
-    rule="Share won back in the net with BN above that in the net without, by more than 0.1.",
-    parts={
-        "BN minus no norm": ClaimPart(
-            "difference of the shares won back",
-            recovered_gap(CNN_BN, CNN_NONE, ("adabn", "recalibrated"), APPEARANCE, SEVERITIES),
-            Above(0.1),
+def limits(on: Setting) -> list[Claim]:
+    """D3: small test batches, batches of one class, inversion; in two kinds of nets."""
+    found = []
+    for net, experiment, letters in KINDS:
+        words = "a convolutional net" if net == CONV else "a perceptron"
+        protocol = convolutional(on) if net == CONV else perceptron(on)
+        bn, _ = nets(experiment)
+        common = {
+            "says": SAYS_D3,
+            "experiments": (experiment,),
+            "protocol": protocol,
+            "would_change": LARGER,
+        }
+        found.append(
+            Claim(
+                id=f"D3{letters[0]}",
+                sentence=(
+                    f"Statistics of eight clean test images are worse than running ones: {words}."
+                ),
+                rule="Test accuracy lower by more than 1 pp.",
+                why_statistic="The same nets, evaluated twice.",
+                why_bound=POINT,
+                parts={
+                    "8 clean images at once": ClaimPart(
+                        "test accuracy (pp), minus running statistics",
+                        change(bn, "batch"),
+                        Below(-1.0),
+                    )
+                },
+                traps=(TRANSDUCTIVE,),
+                **common,
+            )
+        )
+        for letter, size in ((letters[1], 8), (letters[2], 200)):
+            many = f"{size} images"
+            sentence = f"Statistics of {many} of one class are worse than of mixed ones: {words}."
+            if on.data == "digits" and size > 36:
+                found.append(
+                    Claim(
+                        id=f"D3{letter}",
+                        sentence=sentence,
+                        **{**common, "experiments": ()},
+                        rule="Test accuracy lower by more than 5 pp.",
+                        reason=(
+                            "Digits have 36 test images a class. It is judged on Fashion-MNIST, "
+                            "which has 1,000."
+                        ),
+                    )
+                )
+                continue
+            arm, _ = nets(experiment, size)
+            found.append(
+                Claim(
+                    id=f"D3{letter}",
+                    sentence=sentence,
+                    rule=f"Test accuracy lower by more than 5 pp than of {many} in any order.",
+                    why_statistic="The same nets and images, in the order of their classes or not.",
+                    why_bound="What would be seen at once.",
+                    parts={
+                        f"{many} of a class at once": ClaimPart(
+                            "test accuracy (pp), minus as many in any order",
+                            cost(arm, "batch", "class_sorted"),
+                            Below(-5.0),
+                        )
+                    },
+                    traps=(TRANSDUCTIVE,),
+                    **common,
+                )
+            )
+    bn, _ = nets("claim_shift")
+    found.append(
+        Claim(
+            id="D3g",
+            sentence="Statistics of the test images do not undo an inversion.",
+            says=SAYS_D3,
+            experiments=("claim_shift",),
+            protocol=convolutional(on),
+            rule="Less than 0.3 of what inversion of every image costs is won back.",
+            why_statistic=WON_BACK,
+            why_bound="The bound of D2: what does not repair there does not here.",
+            would_change=LARGER,
+            parts={
+                "inversion, all test images": ClaimPart(
+                    SHARE, recovered(bn, "adabn", ("invert",), (5,)), Below(0.3)
+                ),
+            },
+            traps=(TRANSDUCTIVE,),
+        )
+    )
+    return found
+
+
+def special(on: Setting) -> Claim:
+    """D4: the same repair of a net without norm."""
+    bn, none = nets("claim_shift")
+    return Claim(
+        id="D4",
+        sentence="That repair is special to BN.",
+        says=(
+            "Li et al. 2017 and what followed; against it KellerJordan/BatchNorm-adaptation-"
+            "behavior: on corrupted CIFAR-10 67.5 to 79.2 % with BN, 69.7 to 80.5 without any norm"
         ),
-        "no norm, recalibrated": ClaimPart(SHARE, RECALIBRATED),
-        "no norm, recalibrated, clean": ClaimPart(
-            "test accuracy (pp)", change(CNN_NONE, "recalibrated", plain="none")
+        experiments=("claim_shift",),
+        protocol=(
+            f"{convolutional(on)} The net without norm is recalibrated: each layer's outputs on "
+            "the test images get the mean and variance per channel that they have on training "
+            "images."
         ),
-        "with BN adapted against no norm recalibrated": more_accurate(
-            CNN_BN,
-            CNN_NONE,
-            words="clean",
-            key="test@adabn/accuracy",
-            baseline_key="test@recalibrated/accuracy",
-        ),
-    },
-    traps=(TRANSDUCTIVE,),
-)
+        rule="Share won back in the net with BN above that in the net without, by more than 0.1.",
+        why_statistic=WON_BACK,
+        why_bound="A tenth of the loss.",
+        would_change=LARGER,
+        parts={
+            "BN minus no norm": ClaimPart(
+                "difference of the shares won back",
+                recovered_gap(bn, none, ("adabn", "recalibrated"), APPEARANCE, SEVERITIES),
+                Above(0.1),
+            ),
+            "no norm, recalibrated": ClaimPart(
+                SHARE, recovered(none, "recalibrated", APPEARANCE, SEVERITIES, "none")
+            ),
+        },
+        traps=(TRANSDUCTIVE,),
+    )
+
 
 D5 = Claim(
     id="D5",
@@ -184,26 +279,29 @@ D5 = Claim(
     rule="Order of errors.",
     reason=(
         "It trains on the test images, which no other claim here does, and is a method of its own "
-        "rather than a fact about BN; D2 has what BN alone does."
+        "rather than a fact about BN; D2 has what BN alone does. Its own nets take hours of a GPU."
     ),
 )
 
 
-D6 = Claim(
-    id="D6",
-    sentence=(
-        "BN, which is said to reduce covariate shift inside a net, makes it robust to shift from "
-        "outside."
-    ),
-    says="N1 and N3, whose motive is training cats of one colour and testing on others",
-    experiments=("claim_shift_mlp",),
-    protocol=(
-        "MLP 3×100, ReLU, 320 steps of 64, rates decaying to 1 % (cosine), each at the best of at "
-        "least six rates on seeds 100-102; seeds 0-9; five shifts at severities 1, 3, 5."
-    ),
-    rule="Share of the clean accuracy that is left, higher by more than 1 pp than without norm.",
-    parts=retained(MLP_BN, MLP_NONE, (*APPEARANCE, "translate"), Above(1.0)),
-    traps=("Internal and external shift are two things: this row has nothing of M1 and M2.",),
-)
-
-SHIFT: dict[str, Claim] = {claim.id: claim for claim in (D1, D2, D3, D4, D5, D6)}
+def robust(on: Setting) -> Claim:
+    """D6: a perceptron under shift."""
+    return Claim(
+        id="D6",
+        sentence=(
+            "BN, which is said to reduce covariate shift inside a net, makes it robust to shift "
+            "from outside."
+        ),
+        says="N1 and N3, whose motive is training cats of one colour and testing on others",
+        experiments=("claim_shift_mlp",),
+        protocol=perceptron(on),
+        rule=(
+            "Share of the clean accuracy that is left, over five shifts, higher by more than 1 pp "
+            "than without norm."
+        ),
+        why_statistic=RETAINED,
+        why_bound=POINT,
+        would_change=LARGER,
+        parts=retained(nets("claim_shift_mlp"), (*APPEARANCE, "translate"), Above(1.0)),
+        traps=("Internal and external shift are two things: this row has nothing of M1 and M2.",),
+    )

@@ -1,25 +1,19 @@
-"""The table of all claims in the order of the scoreboard, with the forms of each data set."""
+"""The table of all claims in the order of the scoreboard, in the form of each data set."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from functools import cache
 
 from bnbench.analysis.verdicts import PROBLEMS as PROBLEMS
 from bnbench.claims.records import Claim
-from bnbench.claims.registry.batches import BATCHES
-from bnbench.claims.registry.cifar import CIFAR
-from bnbench.claims.registry.convergence import CONVERGENCE
+from bnbench.claims.registry import batches, cifar, convergence, mechanism, placement, shift
 from bnbench.claims.registry.exact import EXACT
-from bnbench.claims.registry.fashion import FASHION
-from bnbench.claims.registry.mechanism import MECHANISM
-from bnbench.claims.registry.placement import PLACEMENT
-from bnbench.claims.registry.shift import SHIFT
+from bnbench.claims.registry.setting import DIGITS, FASHION, Setting
+from bnbench.claims.registry.sizes import SIZES
 
-CLAIMS: dict[str, Claim] = {**EXACT, **CONVERGENCE, **MECHANISM, **PLACEMENT, **BATCHES, **SHIFT}
-ON_DATA: dict[
-    str, dict[str, Claim]
-] = {  # data set -> the claims whose records differ from those on the digits
-    "fashion_mnist": FASHION,
-    "cifar10": CIFAR,
-}
+ROOMS = (convergence, mechanism, placement, batches, shift)
+SETTINGS: Mapping[str, Setting] = {"digits": DIGITS, "fashion_mnist": FASHION}
+ON_DATA = ("fashion_mnist", "cifar10")  # data sets with a form of their own
 FAMILIES = {
     "E": "Exact",
     "C": "Convergence",
@@ -30,9 +24,24 @@ FAMILIES = {
 }
 
 
-def claims_on(data: str) -> dict[str, Claim]:
-    """List all claims in their form on a data set."""
-    return CLAIMS | ON_DATA.get(data, {})
+@cache
+def claims_on(data: str) -> Mapping[str, Claim]:
+    """List all claims in their form on a data set; one without a form of its own has digits'."""
+    if data == "cifar10":
+        return cifar.claims(claims_on("digits"))
+    setting = SETTINGS.get(data, DIGITS)
+    declared = [claim for room in ROOMS for claim in room.claims(setting)]
+    return EXACT | {claim.id: sized(claim, setting.data) for claim in declared}
+
+
+def sized(claim: Claim, data: str) -> Claim:
+    """Give the deciding parts of a claim the number of their seeds, from `sizes`."""
+    sizes = SIZES[data].get(claim.id, {})
+    parts = {
+        name: replace(part, sizing=sizes.get(name) or sizes.get("")) if part.target else part
+        for name, part in claim.parts.items()
+    }
+    return replace(claim, parts=parts)
 
 
 def experiments(claims: Iterable[Claim]) -> list[str]:

@@ -1,0 +1,564 @@
+"""The number of seeds of every claim about training, set before the runs that judge it.
+
+Each has 90 % power at its effect, with its standard deviation, after the adjustment for all claims
+of the data set (`tests/claims/test_claims_registry.py`). An effect that falls short of the bound is
+of a sentence that is expected to be false.
+"""
+
+from collections.abc import Mapping
+
+from bnbench.claims.records import Sizing
+
+# data set -> claim -> part, or "" for all of its parts -> size
+SIZES: Mapping[str, Mapping[str, Mapping[str, Sizing]]] = {
+    "digits": {
+        "C1a": {
+            "": Sizing(4.5, 3.0, 26, "Ioffe & Szegedy 2015, figure 1a; s.d. of the tuning runs"),
+        },
+        "C1b": {
+            "": Sizing(0.9, 0.42, 26, "Ioffe & Szegedy 2015, figure 1a; s.d. of the tuning runs"),
+        },
+        "C2a": {
+            "": Sizing(5.2, 0.7, 22, "Ioffe & Szegedy 2015, figure 2; s.d. of the tuning runs"),
+        },
+        "C2b": {
+            "": Sizing(5.2, 1.0, 22, "Ioffe & Szegedy 2015, figure 2; s.d. of the tuning runs"),
+        },
+        "C3a": {
+            "": Sizing(
+                0.95, 0.5, 22, "Ioffe & Szegedy 2015, section 4.2.2; s.d. of the first board"
+            ),
+        },
+        "C3b": {
+            "": Sizing(
+                0.95, 0.5, 22, "Ioffe & Szegedy 2015, section 4.2.2; s.d. of the first board"
+            ),
+        },
+        "C3c": {
+            "": Sizing(0.8, 0.65, 22, "Ioffe & Szegedy 2015, figure 2; s.d. of the tuning runs"),
+        },
+        "C3d": {
+            "": Sizing(4.4, 0.59, 22, "Ioffe & Szegedy 2015, figure 2; s.d. of the tuning runs"),
+        },
+        "C3e": {
+            "": Sizing(1.8, 0.73, 48, "Ioffe & Szegedy 2015, figure 2; s.d. of the tuning runs"),
+        },
+        "C3f": {
+            "": Sizing(0.6, 0.81, 48, "the first board; s.d. of the tuning runs"),
+        },
+        "C4": {
+            "without BN, 20 layers": Sizing(
+                10.3, 1.1, 20, "the first board; s.d. of the first board"
+            ),
+            "with BN, 20 layers": Sizing(92.0, 1.5, 20, "the first board; s.d. of the first board"),
+            "without BN, 20 layers, 3 times as long": Sizing(
+                10.3, 1.1, 20, "the first board; s.d. of the first board"
+            ),
+            "without BN, 20 layers, weights for sigmoids": Sizing(
+                10.3, 1.1, 20, "the first board; s.d. of the first board"
+            ),
+        },
+        "C5": {
+            "": Sizing(1.0, 0.33, 28, "the first board; s.d. of the first board"),
+        },
+        "C6a": {
+            "": Sizing(
+                0.5,
+                0.64,
+                40,
+                "Ioffe & Szegedy 2015, section 4.2.2: 72.2 to 72.7 %; s.d. of the tuning runs",
+            ),
+        },
+        "C6b": {
+            "": Sizing(2.4, 1.6, 40, "the tuning runs; s.d. of the tuning runs"),
+        },
+        "C7a": {
+            "": Sizing(1.5, 0.43, 12, "the first board; s.d. of the first board"),
+        },
+        "C7b": {
+            "": Sizing(1.9, 0.35, 12, "the first board; s.d. of the first board"),
+        },
+        "C7c": {
+            "": Sizing(
+                0.0,
+                0.6,
+                40,
+                "van Laarhoven 2017: decay only sets the effective rate; s.d. of the first board",
+            ),
+        },
+        "C7d": {
+            "": Sizing(-2.4, 0.46, 12, "the first board; s.d. of the first board"),
+        },
+        "C8a": {
+            "": Sizing(2.9, 1.0, 20, "caffenet-benchmark: .470 to .499; s.d. of the tuning runs"),
+        },
+        "C8b": {
+            "": Sizing(
+                0.0, 0.66, 20, "caffenet-benchmark: LRN adds nothing; s.d. of the tuning runs"
+            ),
+        },
+        "C9": {
+            "": Sizing(
+                1.0, 1.2, 64, "Ioffe & Szegedy 2015, section 4.2.1; s.d. of the first board"
+            ),
+        },
+        "M1a": {
+            "": Sizing(-4.4228, 0.24, 16, "the first board; s.d. of the first board"),
+        },
+        "M1b": {
+            "shape, rate 0.3": Sizing(0.3853, 0.09, 16, "the first board; s.d. of the first board"),
+            "shape, rate 1": Sizing(1.0225, 0.69, 16, "the first board; s.d. of the first board"),
+        },
+        "M2a": {
+            "": Sizing(0.2, 0.07, 16, "the first board; s.d. of the first board"),
+        },
+        "M2b": {
+            "": Sizing(0.15, 0.07, 16, "the first board; s.d. of the first board"),
+        },
+        "M2c": {
+            "": Sizing(0.2, 0.07, 16, "the first board; s.d. of the first board"),
+        },
+        "M2d": {
+            "": Sizing(0.15, 0.07, 16, "the first board; s.d. of the first board"),
+        },
+        "M3a": {
+            "what there is to keep": Sizing(
+                2.0, 0.32, 20, "the first board; s.d. of the tuning runs"
+            ),
+            "kept beyond one half": Sizing(
+                1.0,
+                0.46,
+                20,
+                "Santurkar et al. 2018: all but all of 2 pp is kept; s.d. of the tuning runs",
+            ),
+        },
+        "M3b": {
+            "what there is to keep": Sizing(
+                2.0, 0.46, 20, "the first board; s.d. of the tuning runs"
+            ),
+            "kept beyond one half": Sizing(
+                1.0,
+                0.65,
+                20,
+                "Santurkar et al. 2018: all but all of 2 pp is kept; s.d. of the tuning runs",
+            ),
+        },
+        "M4a": {
+            "": Sizing(
+                0.6419, 0.23, 24, "the first board on Fashion-MNIST; s.d. of the first board"
+            ),
+        },
+        "M4b": {
+            "": Sizing(-0.7765, 0.43, 24, "the first board; s.d. of the first board"),
+        },
+        "M5a": {
+            "": Sizing(
+                0.0, 0.44, 32, "Santurkar et al. 2018, section 3.3; s.d. of the tuning runs"
+            ),
+        },
+        "M5b": {
+            "": Sizing(
+                0.0, 0.77, 32, "Santurkar et al. 2018, section 3.3; s.d. of the tuning runs"
+            ),
+        },
+        "M5c": {
+            "": Sizing(
+                0.0, 0.61, 32, "Santurkar et al. 2018, section 3.3; s.d. of the tuning runs"
+            ),
+        },
+        "M5d": {
+            "": Sizing(
+                -0.4, 0.66, 32, "Wu & He 2018: 23.6 to 24.1 % error; s.d. of the tuning runs"
+            ),
+        },
+        "M6a": {
+            "": Sizing(1.2112, 0.004, 10, "Yang et al. 2019; s.d. of the first board"),
+        },
+        "M6b": {
+            "": Sizing(0.235, 0.004, 10, "the first board; s.d. of the first board"),
+        },
+        "M7": {
+            "last hidden layer, rate 0.3": Sizing(
+                -0.105, 0.045, 16, "the first board; s.d. of the first board"
+            ),
+            "last hidden layer, rate 1": Sizing(
+                -0.56, 0.06, 16, "the first board; s.d. of the first board"
+            ),
+        },
+        "M9a": {
+            "": Sizing(0.7, 0.16, 30, "the first board on Fashion-MNIST; s.d. of the first board"),
+        },
+        "M9b": {
+            "": Sizing(
+                1.2, 0.7, 30, "Hoffer et al. 2017: 89.30 to 90.50 %; s.d. of the first board"
+            ),
+        },
+        "P1a": {
+            "": Sizing(0.0, 0.37, 40, "N2; s.d. of the tuning runs"),
+        },
+        "P1b": {
+            "": Sizing(1.8, 0.5, 40, "the first board on Fashion-MNIST; s.d. of the tuning runs"),
+        },
+        "P1c": {
+            "": Sizing(0.2, 0.9, 40, "the first board on Fashion-MNIST; s.d. of the tuning runs"),
+        },
+        "P2a": {
+            "": Sizing(0.4, 0.62, 30, "caffenet-benchmark: .474 to .478; s.d. of the tuning runs"),
+        },
+        "P2b": {
+            "": Sizing(0.4, 0.13, 30, "caffenet-benchmark: .474 to .478; s.d. of the tuning runs"),
+        },
+        "P2c": {
+            "": Sizing(0.4, 0.19, 30, "caffenet-benchmark: .474 to .478; s.d. of the tuning runs"),
+        },
+        "P3": {
+            "": Sizing(3.4, 1.3, 20, "the first board; s.d. of the tuning runs"),
+        },
+        "B1a": {
+            "": Sizing(-67.0, 6.1, 40, "the first board; s.d. of the first board"),
+        },
+        "B1b": {
+            "": Sizing(-10.6, 1.5, 30, "Wu & He 2018, at 2; s.d. of the first board"),
+        },
+        "B1c": {
+            "batch 16": Sizing(0.5, 1.2, 30, "Wu & He 2018, at 16 and 32; s.d. of the tuning runs"),
+            "batch 64": Sizing(0.5, 1.4, 30, "Wu & He 2018, at 16 and 32; s.d. of the tuning runs"),
+        },
+        "B1d": {
+            "": Sizing(0.5, 1.0, 30, "Wu & He 2018, at 32; s.d. of the first board"),
+        },
+        "B2a": {
+            "": Sizing(6.2, 6.3, 40, "Singh & Shrivastava 2019; s.d. of the first board"),
+        },
+        "B2b": {
+            "": Sizing(6.2, 1.0, 30, "Singh & Shrivastava 2019; s.d. of the first board"),
+        },
+        "B3": {
+            "": Sizing(
+                1.2, 0.36, 30, "Hoffer et al. 2017: 89.30 to 90.50 %; s.d. of the tuning runs"
+            ),
+        },
+        "B4a": {
+            "": Sizing(2.3, 2.6, 56, "Ioffe 2017: 74.2 to 76.5 %; s.d. of the first board"),
+        },
+        "B4b": {
+            "": Sizing(2.0, 1.4, 50, "Ioffe 2017: 76.5 to 78.5 %; s.d. of the first board"),
+        },
+        "B5a": {
+            "": Sizing(0.4, 0.4, 30, "the first board on Fashion-MNIST; s.d. of the first board"),
+        },
+        "B5b": {
+            "": Sizing(0.06, 0.22, 30, "the first board; s.d. of the first board"),
+        },
+        "B5c": {
+            "": Sizing(3.0, 2.0, 30, "the first board; s.d. of the first board"),
+        },
+        "B6": {
+            "": Sizing(26.0, 1.3, 50, "the first board on Fashion-MNIST; s.d. of the first board"),
+        },
+        "D1": {
+            "": Sizing(-12.5, 3.3, 30, "the first board; s.d. of the first board"),
+        },
+        "D2": {
+            "": Sizing(0.77, 0.035, 30, "the first board; s.d. of the first board"),
+        },
+        "D3a": {
+            "": Sizing(-0.25, 0.44, 30, "the first board; s.d. of the first board"),
+        },
+        "D3b": {
+            "": Sizing(-8.4, 1.9, 30, "the first board; s.d. of the first board"),
+        },
+        "D3d": {
+            "": Sizing(-10.4, 1.5, 20, "the first board on Fashion-MNIST; s.d. of the first board"),
+        },
+        "D3e": {
+            "": Sizing(-8.4, 2.0, 20, "the first board, convolutional; s.d. of the first board"),
+        },
+        "D3g": {
+            "": Sizing(0.0, 0.034, 30, "the first board; s.d. of the first board"),
+        },
+        "D4": {
+            "": Sizing(
+                0.0,
+                0.1,
+                30,
+                "KellerJordan: 67.5 to 79.2 % and 69.7 to 80.5 %; s.d. of the first board",
+            ),
+        },
+        "D6": {
+            "": Sizing(-7.4, 1.2, 20, "the first board; s.d. of the first board"),
+        },
+    },
+    "fashion_mnist": {
+        "C1a": {
+            "": Sizing(4.5, 1.5, 20, "Ioffe & Szegedy 2015, figure 1a; s.d. of the first board"),
+        },
+        "C1b": {
+            "": Sizing(0.9, 0.6, 20, "Ioffe & Szegedy 2015, figure 1a; s.d. of the first board"),
+        },
+        "C2a": {
+            "": Sizing(5.2, 1.5, 20, "Ioffe & Szegedy 2015, figure 2; s.d. of the first board"),
+        },
+        "C2b": {
+            "": Sizing(5.2, 2.5, 20, "Ioffe & Szegedy 2015, figure 2; s.d. of the first board"),
+        },
+        "C3a": {
+            "": Sizing(
+                0.95, 0.5, 20, "Ioffe & Szegedy 2015, section 4.2.2; s.d. of the first board"
+            ),
+        },
+        "C3b": {
+            "": Sizing(
+                0.95, 0.5, 20, "Ioffe & Szegedy 2015, section 4.2.2; s.d. of the first board"
+            ),
+        },
+        "C3c": {
+            "": Sizing(0.8, 0.6, 20, "Ioffe & Szegedy 2015, figure 2; s.d. of the first board"),
+        },
+        "C3d": {
+            "": Sizing(4.4, 1.0, 20, "Ioffe & Szegedy 2015, figure 2; s.d. of the first board"),
+        },
+        "C3e": {
+            "": Sizing(1.8, 0.33, 20, "Ioffe & Szegedy 2015, figure 2; s.d. of the first board"),
+        },
+        "C3f": {
+            "": Sizing(1.5, 0.25, 20, "the first board; s.d. of the first board"),
+        },
+        "C4": {
+            "without BN, 20 layers": Sizing(
+                10.0, 0.5, 20, "the first board; s.d. of the first board"
+            ),
+            "with BN, 20 layers": Sizing(83.4, 0.9, 20, "the first board; s.d. of the first board"),
+            "without BN, 20 layers, 3 times as long": Sizing(
+                10.0, 0.5, 20, "the first board; s.d. of the first board"
+            ),
+            "without BN, 20 layers, weights for sigmoids": Sizing(
+                10.0, 0.5, 20, "the first board; s.d. of the first board"
+            ),
+        },
+        "C5": {
+            "": Sizing(1.0, 0.25, 20, "the first board; s.d. of the first board"),
+        },
+        "C6a": {
+            "": Sizing(0.6, 0.5, 40, "the first board; s.d. of the first board"),
+        },
+        "C6b": {
+            "": Sizing(0.1, 0.6, 40, "the first board; s.d. of the first board"),
+        },
+        "C7a": {
+            "": Sizing(2.3, 0.26, 10, "the first board; s.d. of the first board"),
+        },
+        "C7b": {
+            "": Sizing(4.3, 0.25, 10, "the first board; s.d. of the first board"),
+        },
+        "C7c": {
+            "": Sizing(
+                0.0,
+                0.4,
+                24,
+                "van Laarhoven 2017: decay only sets the effective rate; s.d. of the first board",
+            ),
+        },
+        "C7d": {
+            "": Sizing(-4.3, 0.2, 10, "the first board; s.d. of the first board"),
+        },
+        "C8a": {
+            "": Sizing(2.9, 0.8, 24, "caffenet-benchmark: .470 to .499; s.d. of the first board"),
+        },
+        "C8b": {
+            "": Sizing(
+                0.0, 0.8, 24, "caffenet-benchmark: LRN adds nothing; s.d. of the first board"
+            ),
+        },
+        "C9": {
+            "": Sizing(
+                1.0, 1.3, 76, "Ioffe & Szegedy 2015, section 4.2.1; s.d. of the first board"
+            ),
+        },
+        "M1a": {
+            "": Sizing(-2.1628, 0.28, 28, "the first board; s.d. of the first board"),
+        },
+        "M1b": {
+            "shape, rate 0.3": Sizing(
+                -0.1278, 0.03, 28, "the first board; s.d. of the first board"
+            ),
+            "shape, rate 1": Sizing(0.3646, 0.69, 28, "the first board; s.d. of the first board"),
+        },
+        "M2a": {
+            "": Sizing(-0.038, 0.007, 40, "the first board; s.d. of the first board"),
+        },
+        "M2b": {
+            "": Sizing(0.005, 0.0025, 40, "the first board; s.d. of the first board"),
+        },
+        "M2c": {
+            "": Sizing(0.05, 0.061, 40, "the first board; s.d. of the first board"),
+        },
+        "M2d": {
+            "": Sizing(0.016, 0.006, 40, "the first board; s.d. of the first board"),
+        },
+        "M3a": {
+            "what there is to keep": Sizing(
+                2.0, 0.8, 20, "the first board; s.d. of the first board"
+            ),
+            "kept beyond one half": Sizing(
+                1.0,
+                0.8,
+                20,
+                "Santurkar et al. 2018: all but all of 2 pp is kept; s.d. of the first board",
+            ),
+        },
+        "M3b": {
+            "what there is to keep": Sizing(
+                2.0, 0.8, 20, "the first board; s.d. of the first board"
+            ),
+            "kept beyond one half": Sizing(
+                1.0,
+                0.8,
+                20,
+                "Santurkar et al. 2018: all but all of 2 pp is kept; s.d. of the first board",
+            ),
+        },
+        "M4a": {
+            "": Sizing(0.6366, 0.12, 20, "the first board; s.d. of the first board"),
+        },
+        "M4b": {
+            "": Sizing(-0.5108, 0.12, 20, "the first board; s.d. of the first board"),
+        },
+        "M5a": {
+            "": Sizing(0.0, 0.5, 36, "Santurkar et al. 2018, section 3.3; s.d. of the first board"),
+        },
+        "M5b": {
+            "": Sizing(0.0, 0.4, 36, "Santurkar et al. 2018, section 3.3; s.d. of the first board"),
+        },
+        "M5c": {
+            "": Sizing(0.0, 0.7, 36, "Santurkar et al. 2018, section 3.3; s.d. of the first board"),
+        },
+        "M5d": {
+            "": Sizing(
+                -0.4, 0.7, 36, "Wu & He 2018: 23.6 to 24.1 % error; s.d. of the first board"
+            ),
+        },
+        "M6a": {
+            "": Sizing(1.2112, 0.004, 10, "Yang et al. 2019; s.d. of the first board"),
+        },
+        "M6b": {
+            "": Sizing(0.234, 0.004, 10, "the first board; s.d. of the first board"),
+        },
+        "M7": {
+            "last hidden layer, rate 0.3": Sizing(
+                -0.27, 0.017, 28, "the first board; s.d. of the first board"
+            ),
+            "last hidden layer, rate 1": Sizing(
+                -0.375, 0.06, 28, "the first board; s.d. of the first board"
+            ),
+        },
+        "M9a": {
+            "": Sizing(0.7, 0.11, 24, "the first board; s.d. of the first board"),
+        },
+        "M9b": {
+            "": Sizing(
+                1.2, 0.6, 24, "Hoffer et al. 2017: 89.30 to 90.50 %; s.d. of the first board"
+            ),
+        },
+        "P1a": {
+            "": Sizing(0.0, 0.45, 28, "N2; s.d. of the first board"),
+        },
+        "P1b": {
+            "": Sizing(1.8, 0.8, 28, "the first board; s.d. of the first board"),
+        },
+        "P1c": {
+            "": Sizing(0.16, 0.55, 28, "the first board; s.d. of the first board"),
+        },
+        "P2a": {
+            "": Sizing(0.4, 0.3, 28, "caffenet-benchmark: .474 to .478; s.d. of the first board"),
+        },
+        "P2b": {
+            "": Sizing(-0.2, 1.0, 28, "the first board; s.d. of the first board"),
+        },
+        "P2c": {
+            "": Sizing(-0.2, 1.0, 28, "the first board, three layers; s.d. of the first board"),
+        },
+        "P3": {
+            "": Sizing(3.4, 0.7, 20, "the first board on digits; s.d. of the first board"),
+        },
+        "B1a": {
+            "": Sizing(-49.0, 4.9, 28, "the first board; s.d. of the first board"),
+        },
+        "B1b": {
+            "": Sizing(-10.6, 1.0, 28, "Wu & He 2018, at 2; s.d. of the first board"),
+        },
+        "B1c": {
+            "": Sizing(0.5, 1.4, 28, "Wu & He 2018, at 16 and 32; s.d. of the first board"),
+        },
+        "B1d": {
+            "": Sizing(0.5, 0.5, 28, "Wu & He 2018, at 32; s.d. of the first board"),
+        },
+        "B2a": {
+            "": Sizing(6.2, 5.2, 28, "Singh & Shrivastava 2019; s.d. of the first board"),
+        },
+        "B2b": {
+            "": Sizing(6.2, 0.3, 28, "Singh & Shrivastava 2019; s.d. of the first board"),
+        },
+        "B3": {
+            "": Sizing(
+                1.2, 0.45, 24, "Hoffer et al. 2017: 89.30 to 90.50 %; s.d. of the first board"
+            ),
+        },
+        "B4a": {
+            "": Sizing(2.3, 1.8, 28, "Ioffe 2017: 74.2 to 76.5 %; s.d. of the first board"),
+        },
+        "B4b": {
+            "": Sizing(14.4, 5.0, 20, "the first board; s.d. of the first board"),
+        },
+        "B5a": {
+            "": Sizing(0.4, 0.4, 24, "the first board; s.d. of the first board"),
+        },
+        "B5b": {
+            "": Sizing(0.1, 0.17, 24, "the first board; s.d. of the first board"),
+        },
+        "B5c": {
+            "": Sizing(2.8, 1.1, 24, "the first board; s.d. of the first board"),
+        },
+        "B6": {
+            "": Sizing(26.0, 5.0, 20, "the first board; s.d. of the first board"),
+        },
+        "D1": {
+            "": Sizing(-3.7, 2.1, 28, "the first board; s.d. of the first board"),
+        },
+        "D2": {
+            "": Sizing(0.53, 0.09, 28, "the first board; s.d. of the first board"),
+        },
+        "D3a": {
+            "": Sizing(-0.2, 0.16, 28, "the first board; s.d. of the first board"),
+        },
+        "D3b": {
+            "": Sizing(-2.6, 0.46, 28, "the first board; s.d. of the first board"),
+        },
+        "D3c": {
+            "": Sizing(-2.6, 0.5, 28, "the first board, batches of 8; s.d. of the first board"),
+        },
+        "D3d": {
+            "": Sizing(-10.4, 0.51, 20, "the first board; s.d. of the first board"),
+        },
+        "D3e": {
+            "": Sizing(-10.0, 1.0, 20, "the first board; s.d. of the first board"),
+        },
+        "D3f": {
+            "": Sizing(-10.0, 1.0, 20, "the first board; s.d. of the first board"),
+        },
+        "D3g": {
+            "": Sizing(-0.12, 0.012, 28, "the first board; s.d. of the first board"),
+        },
+        "D4": {
+            "": Sizing(
+                0.0,
+                0.1,
+                28,
+                "KellerJordan: 67.5 to 79.2 % and 69.7 to 80.5 %; s.d. of the first board",
+            ),
+        },
+        "D6": {
+            "": Sizing(-10.4, 1.95, 20, "the first board; s.d. of the first board"),
+        },
+    },
+}
