@@ -15,7 +15,7 @@ BOUNDS = ("sesoi_low", "sesoi_high")
 RATES = ("treatment_rate", "baseline_rate")
 NUMBERS = (
     *(*INTERVAL, "seeds", *BOUNDS, "p_holm", "power", "distance"),
-    *("interest", *(f"p_{kind}" for kind in P_KINDS), "detectable", "censored"),
+    *("interest", "null", *(f"p_{kind}" for kind in P_KINDS), "detectable", "censored"),
     *("seed", "value", "treatment", "baseline", *RATES),
     *("other_estimate", "other_low", "other_high", "other_level", "other_n"),
 )
@@ -24,7 +24,8 @@ SCOREBOARD = (
     *("p_holm", "power", "reference", "replicated", "experiment", "command"),
 )
 PARTS = (
-    *("claim", "part", "role", "statistic", "scale", *INTERVAL, "seeds", *BOUNDS, "interest"),
+    *("claim", "part", "role", "statistic", "scale", *INTERVAL, "seeds", *BOUNDS),
+    *("interest", "null"),
     *(*(f"p_{kind}" for kind in P_KINDS), "detectable", "censored", "verdict"),
 )
 EVIDENCE = (
@@ -40,7 +41,7 @@ REPLICATION = (
     *("other_estimate", "other_low", "other_high", "other_level", "other_n", "distance"),
 )
 # what an older version did not write, or wrote under other names
-OLDER = frozenset(("depends_on", "reference", "replicated", "seeds", "scale", *RATES))
+OLDER = frozenset(("depends_on", "reference", "replicated", "seeds", "scale", "null", *RATES))
 OF_OLDER = frozenset(("powered", "p_refute"))
 WORDS_OF = {  # column -> allowed words
     "role": {"verdict", "reading", "choice"},

@@ -125,6 +125,7 @@ def part_row(claim: str, part: PartResult) -> list[Any]:
         *map(cell, [*shown_interval(part), part.level, part.interval.n, len(part.rows)]),
         *map(cell, shown_bounds(part.part)),
         cell(back_transformed(part.part, part.part.distance)) if part.part.target else "",
+        "" if part.part.null is None else cell(back_transformed(part.part, part.part.null)),
         *map(cell, (*part.p, back_transformed(part.part, part.detectable), part.censored)),
         part.verdict,
     ]

@@ -370,6 +370,7 @@ def test_the_files_of_the_claims(study, exact_table, tmp_path):
     assert list(parts["scale"]) == ["log", "log", "linear"]
     assert list(parts["seeds"]) == [4, 4, 5]
     assert parts["interest"][0] == pytest.approx(1.5)
+    assert parts["null"][0] == 1.0  # of a ratio
     assert c1["distance"] == pytest.approx(0.5)
     assert files.p_values(folder) == {"C1": p_of(verdicts[1].parts)}
     assert files.p_values(tmp_path / "nowhere") == {}

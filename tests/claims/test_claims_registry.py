@@ -41,8 +41,8 @@ from bnbench.request.tuning import at_rate
 from bnbench.tracking.csv_log import write_table
 from bnbench.tracking.experiment_dir import columns, experiment_path
 
-# the fewest runs that a verdict may rest on
-SEEDS_OF = {"digits": 10, "fashion_mnist": 3}
+FEWEST = 10  # runs that a verdict rests on
+JUDGED_ON = ("digits", "fashion_mnist")
 FIRST_SEED = 20  # those before it were used by the first boards
 SCOPES = {"val": Scope.curve, "train": Scope.policies, "val_all": Scope.everything}
 SCOPES["test"] = Scope.everything
@@ -224,7 +224,7 @@ def test_the_last_five_evaluations_are_made_when_the_rate_has_decayed(as_if_run_
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("data", SEEDS_OF)
+@pytest.mark.parametrize("data", JUDGED_ON)
 def test_rates_are_chosen_from_as_many_and_on_the_seeds_that_the_protocols_say(as_if_run_on, data):
     study = as_if_run_on(data)
     for claim in claims_on(data).values():
@@ -281,7 +281,7 @@ def test_every_sentence_of_the_first_registry_is_there_whole_or_split(data):
 
 def test_every_claim_is_whole():
     configs = {path.stem for path in (CONFIGS / "experiment").glob("*.yaml")}
-    for data in SEEDS_OF:
+    for data in JUDGED_ON:
         for claim in claims_on(data).values():
             assert claim.sentence.endswith(".")
             assert claim.says
@@ -314,7 +314,7 @@ def test_every_experiment_says_which_claims_read_it():
         assert told == readers[name], name
 
 
-@pytest.mark.parametrize("data", SEEDS_OF)
+@pytest.mark.parametrize("data", JUDGED_ON)
 def test_every_claim_about_training_was_given_90_percent_power(data):
     claims = [c for c in claims_on(data).values() if kind_of(c.experiments) == TRAINING]
     judged = [claim for claim in claims if claim.verdict_parts]
@@ -328,7 +328,7 @@ def test_every_claim_about_training_was_given_90_percent_power(data):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("data", SEEDS_OF)
+@pytest.mark.parametrize("data", JUDGED_ON)
 def test_the_seeds_of_the_experiments_are_those_of_the_sizing(as_if_run_on, data):
     study = as_if_run_on(data)
     for claim in claims_on(data).values():
@@ -344,10 +344,10 @@ REFERENCE = CONFIGS.parent / "results" / "reference" / "claims"
 
 
 def test_every_scoreboard_is_committed():
-    assert {path.name for path in REFERENCE.iterdir()} == {*SEEDS_OF, "README.md"}
+    assert {path.name for path in REFERENCE.iterdir()} == {*JUDGED_ON, "README.md"}
 
 
-@pytest.mark.parametrize("data", SEEDS_OF)
+@pytest.mark.parametrize("data", JUDGED_ON)
 def test_the_committed_scoreboard_is_of_this_registry(data):
     claims = claims_on(data)
     board = pd.read_csv(REFERENCE / data / "scoreboard.csv").set_index("claim")
@@ -356,7 +356,13 @@ def test_the_committed_scoreboard_is_of_this_registry(data):
     for name, claim in claims.items():
         row, own = board.loc[name], parts[parts["claim"] == name]
         assert row["verdict"] in VERDICTS
-        assert (row["verdict"] == "not run here") == bool(claim.reason)
+        if row["verdict"] == "not run here":  # yet, or not at all
+            assert own.empty
+            assert bool(row["command"] is not None and pd.notna(row["command"])) != bool(
+                claim.reason
+            )
+            continue
+        assert not claim.reason
         deciding = own[own["role"] == "verdict"].set_index("part")
         assert set(deciding.index) == set(claim.verdict_parts)
         for part_name, part in claim.verdict_parts.items():
@@ -364,10 +370,16 @@ def test_the_committed_scoreboard_is_of_this_registry(data):
             there = deciding.loc[part_name, ["sesoi_low", "sesoi_high"]]
             assert list(there) == bounds, (name, part_name)
             known = int(deciding.loc[part_name, "n"]) + int(deciding.loc[part_name, "censored"])
-            assert known >= SEEDS_OF[data], (name, part_name)
+            assert known >= FEWEST, (name, part_name)
 
 
-@pytest.mark.parametrize("data", SEEDS_OF)
+def test_on_digits_no_fewer_sentences_are_judged_than_in_the_first_registry():
+    board = pd.read_csv(REFERENCE / "digits" / "scoreboard.csv")
+    judged = board.loc[board["verdict"] != "not run here", "claim"]
+    assert {re.sub("[a-z]$", "", name) for name in judged} == {*FIRST} - {"P4", "D5"}
+
+
+@pytest.mark.parametrize("data", JUDGED_ON)
 def test_every_line_of_the_committed_scoreboard_has_its_evidence(data):
     folder = REFERENCE / data
     chosen = "" if data == "digits" else f" DATA={data}"
@@ -381,7 +393,7 @@ def test_every_line_of_the_committed_scoreboard_has_its_evidence(data):
         assert pd.notna(row["sesoi_low"]) or pd.notna(row["sesoi_high"])
 
 
-@pytest.mark.parametrize("data", SEEDS_OF)
+@pytest.mark.parametrize("data", JUDGED_ON)
 def test_a_committed_scoreboard_comes_from_one_clean_commit(data):
     judged = json.loads((REFERENCE / data / "judged.json").read_text(encoding="utf-8"))
     assert judged["git_dirty"] is False
@@ -390,13 +402,16 @@ def test_a_committed_scoreboard_comes_from_one_clean_commit(data):
     assert judged["versions"]["torch"]
 
 
-@pytest.mark.parametrize("data", SEEDS_OF)
+@pytest.mark.parametrize("data", JUDGED_ON)
 def test_the_seeds_of_the_evidence_were_set_before_the_runs(data):
     for name, claim in claims_on(data).items():
         kind = kind_of(claim.experiments)
         if claim.reason or kind not in (TRAINING, PROBLEM):
             continue
-        evidence = pd.read_csv(REFERENCE / data / "evidence" / f"{name}.csv")
+        file = REFERENCE / data / "evidence" / f"{name}.csv"
+        if not file.exists():  # not judged yet
+            continue
+        evidence = pd.read_csv(file)
         for part, rows in evidence[evidence["role"] == "verdict"].groupby("part"):
             if kind == TRAINING:
                 assert list(rows["seed"]) == seeds_of(claim.parts[part]), (name, part)
