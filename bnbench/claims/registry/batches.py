@@ -27,7 +27,14 @@ NETS = {"mlp": "MLP 3×64", "vgg": "two convolutions of 8 and 16 channels"}
 
 def claims(on: Setting) -> list[Claim]:
     """Declare the claims on a data set."""
-    return [*small_batches(on), *evaluation(on), ghosts(on), *renorm(on), *lag(on), classes(on)]
+    return [
+        *small_batches(on),
+        *evaluation(on),
+        ghosts(on),
+        *renorm(on),
+        *lag(on),
+        classes(on),
+    ]
 
 
 # B1
