@@ -2,6 +2,7 @@
 
 import csv
 import math
+import re
 import shutil
 from dataclasses import replace
 
@@ -142,6 +143,14 @@ def test_what_the_judge_writes_is_not_objected_to(board, board_twice, capsys):
     assert disagreements(board, capsys) == []
     assert disagreements(board_twice, capsys) == []
     assert disagreements(board_twice / "replication", capsys) == []
+
+
+def test_the_audit_has_nothing_of_what_it_audits():
+    for name in ("audit", "audit_others", "recomputation"):
+        source = (ROOT / "tests" / "tools" / f"{name}.py").read_text(encoding="utf-8")
+        assert not [
+            line for line in source.splitlines() if re.match(r"(from|import) bnbench", line)
+        ]
 
 
 def test_the_formulas_on_numbers_by_hand():
