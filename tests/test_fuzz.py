@@ -268,11 +268,11 @@ def test_hydra_that_would_write_files_is_refused(fuzz, folder, configs, lost, li
     assert answer.line.endswith("(configs/config.yaml)\n")
 
 
-def leaks(asked, multirun):
+def leaks(asked, multirun, fresh):
     os.environ["LEAK"] = "1"
 
 
-def writes(asked, multirun):
+def writes(asked, multirun, fresh):
     Path("left").write_text("x")
     Path("left").unlink()
 
@@ -280,12 +280,12 @@ def writes(asked, multirun):
 @pytest.mark.parametrize(
     ("read", "breach"),
     [
-        (lambda *_: {}["a"], "KeyError escaped: 'a'"),
-        (lambda *_: print("hello"), "code 0, out 'hello"),
+        (lambda *_, fresh: {}["a"], "KeyError escaped: 'a'"),
+        (lambda *_, fresh: print("hello"), "code 0, out 'hello"),
         (writes, "wrote left"),
         (leaks, "the environment changed"),
-        (lambda *_: sweep.task(None), "training was started"),
-        (lambda *_: os.system("true"), "os.system"),
+        (lambda *_, fresh: sweep.task(None), "training was started"),
+        (lambda *_, fresh: os.system("true"), "os.system"),
     ],
 )
 def test_a_breach_of_the_contract_is_seen(fuzz, folder, monkeypatch, read, breach):
@@ -366,7 +366,7 @@ def test_each_content_of_a_file_is_parsed_once(fuzz, folder, monkeypatch):
 
 
 def test_what_hangs_is_ended(fuzz, folder, monkeypatch):
-    def hang(*_):
+    def hang(*_, fresh):
         while True:
             pass
 
