@@ -153,7 +153,7 @@ def record(source: Path, folder: Path) -> None:
 def claims(source: Path, folder: Path) -> None:
     """Copy a few claims with their evidence."""
     (folder / "evidence").mkdir(parents=True)
-    for name in ("scoreboard.csv", "parts.csv"):
+    for name in ("scoreboard.csv", "parts.csv", "sensitivity.csv"):
         head, *rows = (source / name).read_text().splitlines(keepends=True)
         kept = [row for row in rows if row.startswith(tuple(f"{claim}," for claim in CLAIMS))]
         (folder / name).write_text("".join([head, *kept]))
