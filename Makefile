@@ -67,7 +67,7 @@ all-tests: .venv/ready-dev
 report: .venv/ready  ## write results/report.html anew from what is there
 	@$(RUN) scripts/report.py $(ARGS)
 
-claims: .venv/ready $(addprefix .venv/ready-,$(EXTRA_$(LAUNCHER)))  ## run what the claims lack, judge them, show the scoreboard (ARGS=claims=C1,M6 for some)
+claims: .venv/ready $(addprefix .venv/ready-,$(EXTRA_$(LAUNCHER)))  ## run what the claims lack, judge them, show the scoreboard (ARGS=claims=C1a,M6a for some)
 	@$(RUN) scripts/claims.py $(OVERRIDES)
 
 gallery: .venv/ready $(addprefix .venv/ready-,$(EXTRA_$(LAUNCHER)))  ## pictures for a slide, two of them moving: loss landscape, error surface, activations (some minutes)

@@ -127,11 +127,7 @@ def test_data_sets_compose(read, monkeypatch, data):
 
 def is_slow(experiment):
     """`make claims` runs those of the claims in the end; many of them have more than 50 arms."""
-    return (
-        [pytest.mark.slow]
-        if experiment.startswith(("claim_", "why_"))
-        else SLOW.get(experiment, ())
-    )
+    return [pytest.mark.slow] if experiment.startswith("claim_") else SLOW.get(experiment, ())
 
 
 def words(arm):

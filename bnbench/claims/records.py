@@ -101,7 +101,7 @@ class Claim:
     """A sentence about batch normalisation, with the numbers that decide on it.
 
     Attributes:
-        id: as in the literature review of the project: E1 … D6.
+        id: as in the literature review of the project: E1 … D6, a letter where one was split: C3a.
         sentence: the claim, in a form that can be wrong.
         says: its source: note or paper, section, and their own numbers.
         experiments: the files of configs/experiment/ whose runs are read; or `exact`, or the names

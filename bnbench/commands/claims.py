@@ -1,7 +1,7 @@
 """Judge the claims: run what is missing, measure, decide, and show the scoreboard.
 
 python scripts/claims.py                       # everything, on the embedded digits
-python scripts/claims.py claims=C1,M6          # run what these lack, and judge all that is there
+python scripts/claims.py claims=C1a,M6a        # run what these lack, and judge all that is there
 python scripts/claims.py data=fashion_mnist    # in the form that they have on it
 python scripts/claims.py from=reference        # train only what results/reference cannot tell
 python scripts/claims.py seeds=fresh           # on seeds that results/reference did not use

@@ -1,8 +1,8 @@
 """Say what a sweep would do before it is run: its arms, done or missing, and the minutes it takes.
 
 python scripts/plan.py experiment=placement,shift data=fashion_mnist
-python scripts/plan.py claims=all                  # what `make claims` would run; claims=C1,M6 some
-python scripts/plan.py claims=all data=cifar10     # their form for a GPU
+python scripts/plan.py claims=all               # what `make claims` would run; claims=C1a,M6a some
+python scripts/plan.py claims=all data=cifar10  # their form for a GPU
 
 Other overrides are those of scripts/sweep.py. Nothing is trained or written, and the images need
 not be there. Minutes follow from finished runs in the results folder; nets that none of them tells

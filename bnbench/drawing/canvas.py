@@ -41,5 +41,5 @@ def canvas_of(claim: JudgedClaim, num_rows: Sequence[int]) -> tuple[Canvas, list
 
 
 def title_of(claim: JudgedClaim) -> str:
-    """Write the title of a figure: `C1: BN trains faster`."""
+    """Write the title of a figure: `C2a: BN trains faster`."""
     return f"{claim.view.id}: {claim.view.sentence}"

@@ -297,6 +297,17 @@ def test_every_claim_is_whole():
                 assert all(reasons), claim.id
 
 
+@pytest.mark.parametrize("data", ["digits", *ON_DATA])
+def test_every_claim_that_a_text_names_is_there(data):
+    claims = claims_on(data)
+    for claim in claims.values():
+        texts = [text for text in vars(claim).values() if isinstance(text, str)]
+        named = re.findall(
+            r"\b[ECMPBD]\d+[a-z]?\b", " ".join([*texts, *claim.traps, *claim.caveats])
+        )
+        assert {*named} <= {*claims}, claim.id
+
+
 def test_every_experiment_says_which_claims_read_it():
     readers = {}
     for data in ("digits", *ON_DATA):

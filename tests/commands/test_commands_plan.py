@@ -13,19 +13,19 @@ from bnbench.running.estimate import START
 from bnbench.tracking.run_dir import RunFolder
 
 EPOCHS_60 = 60 * (40_000 // 128)  # steps: 18,720
-AT_BATCH = sum(10 * (40_000 // size) for size in (2, 4, 16, 64))  # of one run at each size
+AT_BATCH = sum(10 * (40_000 // size) for size in (2, 16, 64))  # of one run at each size
 
 # arms, runs, steps, and runs that grids may grow by
 BY_HAND = {
-    # 2 norms × 3 rates × 10 seeds, 3 decaying × 5, the net without norm on 3 more
-    "claim_rates": (9, 60 + 15 + 3, 78 * EPOCHS_60, 0),
+    # 2 norms × 3 rates × 10 seeds, 3 decaying × 5, the net without norm on 5 more
+    "claim_rates": (9, 60 + 15 + 5, 80 * EPOCHS_60, 0),
     # 4 nets × (6 rates × 5 seeds, then 5 seeds at the rate found); 2 rates more at either end
     "claim_accuracy": (4 * 7, 4 * 35, 4 * 35 * EPOCHS_60, 4 * 4 * 5),
     "claim_ics": (4, 20, 20 * 15_000, 0),
-    "claim_landscape": (4, 20, 20 * 15_000, 0),
+    "claim_landscape": (2, 10, 10 * 15_000, 0),
     "claim_ghost": (5, 25, 25 * 100 * 19, 0),
-    # 2 norms × 4 sizes × (5 rates × 1 seed, then 5 seeds)
-    "claim_batch": (2 * 4 * 6, 80, 2 * 10 * AT_BATCH, 8 * 4),
+    # 2 norms × 3 sizes × (5 rates × 1 seed, then 5 seeds)
+    "claim_batch": (2 * 3 * 6, 60, 2 * 10 * AT_BATCH, 6 * 4),
     # 2 nets × (3 rates × 1 seed, then 5 seeds)
     "claim_shift": (2 * 4, 16, 16 * EPOCHS_60, 2 * 4),
 }

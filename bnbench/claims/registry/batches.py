@@ -178,7 +178,7 @@ def ghosts(on: Setting) -> Claim:
         would_change=LARGER,
         parts={"ghosts of 32": more_accurate(ghost, plain, Above(0.5), words="minus BN")},
         traps=("Large batches want another rate: tuned for each.",),
-        caveats=("M9 has the dose and the response at one rate.",),
+        caveats=("M9a has the dose and the response at one rate.",),
     )
 
 

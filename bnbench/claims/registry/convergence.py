@@ -157,12 +157,12 @@ def same_rate(on: Setting) -> list[Claim]:
                 rule="Mean validation accuracy over the run higher by more than 1 pp.",
                 why_statistic=AREA,
                 why_bound="A fifth of what figure 2 shows.",
-                would_change="No gain at the rates that suit BN: C1 and C6 have tuned ones.",
+                would_change="No gain at the rates that suit BN: C1a and C6a have tuned ones.",
                 parts={
                     "speed": learns_faster(bn, none, Above(1.0)),
                     **ladder(bn, none),
                 },
-                traps=("A matched rate is the claim itself; C1 and C6 have the tuned ones.",),
+                traps=("A matched rate is the claim itself; C1a and C6a have tuned ones.",),
                 overlay=Overlay("fig2", net, {"without BN": none, "with BN": bn}),
             )
         )
@@ -200,7 +200,7 @@ def ladder_of_rates(on: Setting, model: str = "mlp", net: str = "MLP 3×100") ->
                 f"without BN, x{k}": accuracy(none[k]),
                 f"with BN, x{k}": accuracy(bn[k]),
             },
-            traps=("The paper's ×5 and ×30 change other things too: here the rate alone (C7).",),
+            traps=("The paper's ×5 and ×30 change other things too: here the rate alone (C7a).",),
             caveats=(place,),
         )
 
@@ -454,7 +454,7 @@ def bundle(on: Setting) -> list[Claim]:
     """C7: the changes that were made together with BN."""
     says = (
         "N1 (the list); section 4.2.1: raise the rate, drop dropout, a fifth of the weight decay, "
-        "decay six times as fast, shuffle more (C9), drop LRN (C8), distort less"
+        "decay six times as fast, shuffle more (C9), drop LRN (C8a), distort less"
     )
     why_bound = "Half a point: the paper's changes together gain 2.1 pp beyond BN alone."
     found = {

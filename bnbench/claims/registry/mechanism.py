@@ -75,12 +75,12 @@ def drift(on: Setting) -> list[Claim]:
         "and c: percentiles of one typical unit, by eye"
     )
     protocol = (
-        f"The net of C1 at {CONSTANT} of 0.3 and 1, {on.budget('drift')}; inputs of the last "
+        f"The net of C1a at {CONSTANT} of 0.3 and 1, {on.budget('drift')}; inputs of the last "
         "hidden sigmoids for 1,000 fixed training images, in training mode for both sides, all 100 "
         "units."
     )
     caveats = (
-        "This is one reading of 'internal covariate shift', M2 the other.",
+        "This is one reading of 'internal covariate shift', M2a to M2d are the other.",
         "At one rate nets with BN also learn faster, so they may drift more early and less late.",
     )
     in_both_modes = (
@@ -146,7 +146,7 @@ def saturation(on: Setting) -> Claim:
         says="N2 and N3; Ioffe & Szegedy 2015, section 1",
         experiments=("claim_drift",),
         protocol=(
-            f"The net and the runs of M1, {on.budget('drift')}. A sigmoid is saturated where its "
+            f"The net and the runs of M1a, {on.budget('drift')}. A sigmoid is saturated where its "
             "derivative is below 0.05 (|input| > 2.89)."
         ),
         rule="Mean share over the run lower, in the last hidden layer, at both rates.",

@@ -303,5 +303,5 @@ def robust(on: Setting) -> Claim:
         why_bound=POINT,
         would_change=LARGER,
         parts=retained(nets("claim_shift_mlp"), (*APPEARANCE, "translate"), Above(1.0)),
-        traps=("Internal and external shift are two things: this row has nothing of M1 and M2.",),
+        traps=("Internal and external shift are two things: this row has nothing of M1a and M2a.",),
     )

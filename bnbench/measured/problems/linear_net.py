@@ -1,4 +1,4 @@
-"""M2: internal covariate shift as Santurkar et al. define it, in their deep linear network.
+"""M2a: internal covariate shift as Santurkar et al. define it, in their deep linear network.
 
 Santurkar et al. 2018 ("How Does Batch Normalization Help Optimization?"), section 2.2 and appendix
 A: 25 linear layers of 10×10, L = Σ ‖W_25 … W_1 x − A x‖² over 1,000 Gaussian x, full-batch gradient
