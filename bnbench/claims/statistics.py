@@ -47,7 +47,8 @@ class SideValues(NamedTuple):
 def side(value: pd.Series, *frames: pd.DataFrame) -> SideValues:
     """Make the side whose numbers come from the runs of some arms with the same seeds."""
     rates = pd.concat([frame["optim.lr"] for frame in frames], axis=1)
-    common = rates.iloc[:, 0].where(rates.nunique(axis=1) == 1)
+    first = rates.iloc[:, 0]
+    common = first.where(rates.eq(first, axis=0).all(axis=1))
     return SideValues(value, "+".join(map(arm_name, frames)), common)
 
 

@@ -247,22 +247,28 @@ class Study:
                     f"{arm_name(sides[0])} has the seeds {seeds} and {arm_name(other)} has "
                     f"{list(other.index.unique())}: unpaired"
                 )
-        pairs = [(a, b, _shared(a, b)) for a, b in combinations(frames, 2)]
+        names = [arm_name(frame) for frame in frames]
+        pairs = [
+            (i, k, _shared(frames[i], frames[k])) for i, k in combinations(range(len(frames)), 2)
+        ]
         for seed in map(int, seeds):
-            for frame in frames:
-                name = arm_name(frame)
-                if seed in frame.index and (number := self.fingerprint(name, seed)["overlap"]):
+            marks = {
+                place: self.fingerprint(name, seed)
+                for place, (name, frame) in enumerate(zip(names, frames, strict=True))
+                if seed in frame.index
+            }
+            for place, mark in marks.items():
+                if number := mark["overlap"]:
                     raise IntegrityError(
-                        f"{name} seed {seed}: {number} images are in two of its splits: "
+                        f"{names[place]} seed {seed}: {number} images are in two of its splits: "
                         "what it was tested on it has seen"
                     )
-            for a, b, shared in pairs:
-                if seed not in a.index or seed not in b.index:
+            for i, k, shared in pairs:
+                if not {i, k} <= marks.keys():
                     continue
-                mark, other = (self.fingerprint(arm_name(frame), seed) for frame in (a, b))
-                if differing := [key for key in shared if mark[key] != other[key]]:
+                if differing := [key for key in shared if marks[i][key] != marks[k][key]]:
                     raise IntegrityError(
-                        f"{arm_name(a)} and {arm_name(b)} share the seed {seed} but not their "
+                        f"{names[i]} and {names[k]} share the seed {seed} but not their "
                         f"{differing[0]}: unpaired"
                     )
 
