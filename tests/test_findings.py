@@ -11,12 +11,12 @@ import pytest
 from bnbench import ROOT
 from bnbench.analysis.verdict_words import counts
 from bnbench.analysis.verdicts import IDENTITY, PROBLEM, TRAINING, kind_of, read_claims
-from bnbench.claims.registry.table import CLAIMS, claims_on
+from bnbench.claims.registry.table import claims_on
 
 REFERENCE = ROOT / "results" / "reference" / "claims"
 READMES = [ROOT / "README.md", ROOT / "README.zh.md"]
 PAGES = [path for path in (*READMES, ROOT / "docs" / "findings.md") if path.exists()]
-ID = re.compile(r"\b[ECMPBD]\d{1,2}\b", re.ASCII)  # so that Chinese is no part of a word
+ID = re.compile(r"\b[ECMPBD]\d{1,2}[a-z]?\b", re.ASCII)  # so that Chinese is no part of a word
 NUMBER = r"[−+]?\d[\d,]*(?:\.\d+)?"
 INTERVAL = re.compile(rf"({NUMBER})[^\[\]|;\d]{{0,12}}\[({NUMBER}), ({NUMBER})\]")
 TOLD = re.compile(rf"({NUMBER})(?: (?:pp|%|decades)|×)")  # a number in the unit of a result
@@ -51,7 +51,7 @@ def is_told_as(text, number):
 def statements(page):
     """The lines of a page that name a claim of the registry, joined to sentences of a paragraph."""
     for paragraph in re.split(r"\n\s*\n|\n(?=\* )|\n(?=\|)", page.read_text(encoding="utf-8")):
-        names = [name for name in ID.findall(paragraph) if name in CLAIMS]
+        names = [name for name in ID.findall(paragraph) if name in claims_on("digits")]
         if names:
             yield names, " ".join(paragraph.split())
 
