@@ -237,7 +237,7 @@ def test_a_report_that_is_stopped_leaves_no_scoreboard(trained, monkeypatch, cap
 
 def test_an_unknown_claim_is_one_line(monkeypatch, capsys):
     script = importlib.import_module("bnbench.commands.claims")
-    monkeypatch.setattr("sys.argv", ["claims.py", "claims=C1,M66"])
+    monkeypatch.setattr("sys.argv", ["claims.py", "claims=C1a,M66"])
     assert script.main() == 2
     line = capsys.readouterr().err
     assert line.count("\n") == 1
@@ -264,4 +264,4 @@ def test_options_are_refused_and_help_is_shown(monkeypatch, capsys):
     assert capsys.readouterr() == ("", line)
     monkeypatch.setattr("sys.argv", ["claims.py", "--help"])
     assert script.main() == 0
-    assert "claims=C1,M6" in capsys.readouterr().out
+    assert "claims=C1a,M6a" in capsys.readouterr().out

@@ -50,7 +50,7 @@ def world(tmp_path, monkeypatch, capsys):
             "M8": PROBLEM
         }
 
-    def sweep(argv):
+    def sweep(argv, fresh=False):
         trained.extend(argv[0].removeprefix("experiment=").split(","))
         request = script.composed(trained, argv[1:])
         return SimpleNamespace(exit_code=0, request=request)
