@@ -95,13 +95,17 @@ class Board:
                 evidence[one["part"], one["role"]].append(one)
             else:
                 self.found.append(f"{claim}: {one['part']}: evidence of what parts.csv lacks")
-        for (part, _), own in evidence.items():
+        for (part, role), own in evidence.items():
             if len({one["seed"] for one in own}) < len(own):
                 self.found.append(f"{claim}: {part}: a seed stands twice in the evidence")
             experiments = (
                 set(self.claims[claim]["experiment"].split("+")) if claim in self.claims else set()
             )
-            if experiments - PROBLEMS and {int(one["seed"]) for one in own} & {*FIRST_SEEDS}:
+            if (
+                role == "verdict"
+                and experiments - PROBLEMS
+                and {int(one["seed"]) for one in own} & {*FIRST_SEEDS}
+            ):
                 self.found.append(f"{claim}: {part}: a seed of the first boards")
         return [self.part_of(row, evidence[row["part"], row["role"]], alpha) for row in rows]
 
