@@ -341,8 +341,8 @@ def stability(on: Setting) -> Claim:
         id="C5",
         sentence="BN raises the largest learning rate at which a net trains.",
         says=(
-            "N1 and N4; Bjorck et al. 2018, for whom larger rates are why BN helps: ResNet-110 "
-            "without BN trains at 0.0001 only, with BN at 0.1"
+            "N1 and N4; Bjorck et al. 2018, for whom larger rates are why BN helps; others find "
+            "that at equal epochs they do not explain the gain"
         ),
         experiments=("claim_stability",),
         protocol=(

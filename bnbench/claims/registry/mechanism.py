@@ -632,7 +632,7 @@ def regularises(
             protocol=protocol,
             rule=f"Test accuracy with statistics of 32 over 0.5 pp above that with all {size:,}.",
             why_statistic=f"{END} To regularise is to gain in test, not to lose in training.",
-            why_bound="A third of what ghosts gain Hoffer et al. on CIFAR-10 (1.2 pp).",
+            why_bound="Less than half of what ghosts gain Hoffer et al. on CIFAR-10 (1.2 pp).",
             would_change=LARGER,
             parts={
                 "statistics of 32": more_accurate(

@@ -126,7 +126,7 @@ def freezing(on: Setting) -> Claim:
         ),
         rule="Above the head alone by more than 5 pp of test accuracy.",
         why_statistic=f"{END} Beside as many single weights, drawn by lot.",
-        why_bound="'Far more': a tenth of what Frankle et al. find in ResNet-14.",
+        why_bound="'Far more': an eighth of what Frankle et al. find in ResNet-14 beyond chance.",
         would_change="Deeper and wider nets, in which random features are richer.",
         parts={
             "over the head alone": more_accurate(arm("norm"), arm("head"), Above(5.0)),

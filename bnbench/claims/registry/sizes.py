@@ -2,7 +2,8 @@
 
 Each has 90 % power at its effect, with its standard deviation, after the adjustment for all claims
 of the data set (`tests/claims/test_claims_registry.py`). An effect that falls short of the bound is
-of a sentence that is expected to be false.
+of a sentence that is expected to be false. A source names where effect and standard deviation come
+from; an assumed one is a guess at what the first board measured in another form.
 """
 
 from collections.abc import Mapping
@@ -25,14 +26,10 @@ SIZES: Mapping[str, Mapping[str, Mapping[str, Sizing]]] = {
             "": Sizing(5.2, 1.0, 22, "Ioffe & Szegedy 2015, figure 2; s.d. of the tuning runs"),
         },
         "C3a": {
-            "": Sizing(
-                0.95, 0.5, 22, "Ioffe & Szegedy 2015, section 4.2.2; s.d. of the first board"
-            ),
+            "": Sizing(0.95, 0.5, 22, "Ioffe & Szegedy 2015, section 4.2.2; a share needs no s.d."),
         },
         "C3b": {
-            "": Sizing(
-                0.95, 0.5, 22, "Ioffe & Szegedy 2015, section 4.2.2; s.d. of the first board"
-            ),
+            "": Sizing(0.95, 0.5, 22, "Ioffe & Szegedy 2015, section 4.2.2; a share needs no s.d."),
         },
         "C3c": {
             "": Sizing(0.8, 0.65, 22, "Ioffe & Szegedy 2015, figure 2; s.d. of the tuning runs"),
@@ -83,7 +80,7 @@ SIZES: Mapping[str, Mapping[str, Mapping[str, Sizing]]] = {
                 0.0,
                 0.6,
                 40,
-                "van Laarhoven 2017: decay only sets the effective rate; s.d. of the first board",
+                "van Laarhoven 2017: decay only sets the effective rate; assumed s.d.",
             ),
         },
         "C7d": {
@@ -110,37 +107,37 @@ SIZES: Mapping[str, Mapping[str, Mapping[str, Sizing]]] = {
             "shape, rate 1": Sizing(1.0225, 0.69, 16, "the first board; s.d. of the first board"),
         },
         "M2a": {
-            "": Sizing(0.2, 0.07, 16, "the first board; s.d. of the first board"),
+            "": Sizing(0.2, 0.07, 16, "the first board; assumed s.d."),
         },
         "M2b": {
-            "": Sizing(0.15, 0.07, 16, "the first board; s.d. of the first board"),
+            "": Sizing(0.15, 0.07, 16, "the first board; assumed s.d."),
         },
         "M2c": {
-            "": Sizing(0.2, 0.07, 16, "the first board; s.d. of the first board"),
+            "": Sizing(0.2, 0.07, 16, "the first board; assumed s.d."),
         },
         "M2d": {
-            "": Sizing(0.15, 0.07, 16, "the first board; s.d. of the first board"),
+            "": Sizing(0.15, 0.07, 16, "the first board; assumed s.d."),
         },
         "M3a": {
             "what there is to keep": Sizing(
-                2.0, 0.32, 20, "the first board; s.d. of the tuning runs"
+                2.0, 0.32, 20, "assumed effect; s.d. of the tuning runs"
             ),
             "kept beyond one half": Sizing(
                 1.0,
                 0.46,
                 20,
-                "Santurkar et al. 2018: all but all of 2 pp is kept; s.d. of the tuning runs",
+                "Santurkar et al. 2018: all of an assumed 2 pp is kept; s.d. of the tuning runs",
             ),
         },
         "M3b": {
             "what there is to keep": Sizing(
-                2.0, 0.46, 20, "the first board; s.d. of the tuning runs"
+                2.0, 0.46, 20, "assumed effect; s.d. of the tuning runs"
             ),
             "kept beyond one half": Sizing(
                 1.0,
                 0.65,
                 20,
-                "Santurkar et al. 2018: all but all of 2 pp is kept; s.d. of the tuning runs",
+                "Santurkar et al. 2018: all of an assumed 2 pp is kept; s.d. of the tuning runs",
             ),
         },
         "M4a": {
@@ -172,7 +169,7 @@ SIZES: Mapping[str, Mapping[str, Mapping[str, Sizing]]] = {
             ),
         },
         "M6a": {
-            "": Sizing(1.2112, 0.004, 10, "Yang et al. 2019; s.d. of the first board"),
+            "": Sizing(1.2112, 0.004, 10, "Yang et al. 2019; assumed s.d."),
         },
         "M6b": {
             "": Sizing(0.235, 0.004, 10, "the first board; s.d. of the first board"),
@@ -189,9 +186,7 @@ SIZES: Mapping[str, Mapping[str, Mapping[str, Sizing]]] = {
             "": Sizing(0.7, 0.16, 30, "the first board on Fashion-MNIST; s.d. of the first board"),
         },
         "M9b": {
-            "": Sizing(
-                1.2, 0.7, 30, "Hoffer et al. 2017: 89.30 to 90.50 %; s.d. of the first board"
-            ),
+            "": Sizing(1.2, 0.7, 30, "Hoffer et al. 2017: 89.30 to 90.50 %; assumed s.d."),
         },
         "P1a": {
             "": Sizing(0.0, 0.37, 40, "N2; s.d. of the tuning runs"),
@@ -218,20 +213,20 @@ SIZES: Mapping[str, Mapping[str, Mapping[str, Sizing]]] = {
             "": Sizing(-67.0, 6.1, 40, "the first board; s.d. of the first board"),
         },
         "B1b": {
-            "": Sizing(-10.6, 1.5, 30, "Wu & He 2018, at 2; s.d. of the first board"),
+            "": Sizing(-10.6, 1.5, 30, "Wu & He 2018, at 2; assumed s.d."),
         },
         "B1c": {
             "batch 16": Sizing(0.5, 1.2, 30, "Wu & He 2018, at 16 and 32; s.d. of the tuning runs"),
             "batch 64": Sizing(0.5, 1.4, 30, "Wu & He 2018, at 16 and 32; s.d. of the tuning runs"),
         },
         "B1d": {
-            "": Sizing(0.5, 1.0, 30, "Wu & He 2018, at 32; s.d. of the first board"),
+            "": Sizing(0.5, 1.0, 30, "Wu & He 2018, at 32; assumed s.d."),
         },
         "B2a": {
             "": Sizing(6.2, 6.3, 40, "Singh & Shrivastava 2019; s.d. of the first board"),
         },
         "B2b": {
-            "": Sizing(6.2, 1.0, 30, "Singh & Shrivastava 2019; s.d. of the first board"),
+            "": Sizing(6.2, 1.0, 30, "Singh & Shrivastava 2019; assumed s.d."),
         },
         "B3": {
             "": Sizing(
@@ -245,13 +240,13 @@ SIZES: Mapping[str, Mapping[str, Mapping[str, Sizing]]] = {
             "": Sizing(2.0, 1.4, 50, "Ioffe 2017: 76.5 to 78.5 %; s.d. of the first board"),
         },
         "B5a": {
-            "": Sizing(0.4, 0.4, 30, "the first board on Fashion-MNIST; s.d. of the first board"),
+            "": Sizing(0.4, 0.4, 30, "the first board on Fashion-MNIST; assumed s.d."),
         },
         "B5b": {
             "": Sizing(0.06, 0.22, 30, "the first board; s.d. of the first board"),
         },
         "B5c": {
-            "": Sizing(3.0, 2.0, 30, "the first board; s.d. of the first board"),
+            "": Sizing(3.0, 2.0, 30, "the first board; assumed s.d."),
         },
         "B6": {
             "": Sizing(26.0, 1.3, 50, "the first board on Fashion-MNIST; s.d. of the first board"),
@@ -269,10 +264,10 @@ SIZES: Mapping[str, Mapping[str, Mapping[str, Sizing]]] = {
             "": Sizing(-8.4, 1.9, 30, "the first board; s.d. of the first board"),
         },
         "D3d": {
-            "": Sizing(-10.4, 1.5, 20, "the first board on Fashion-MNIST; s.d. of the first board"),
+            "": Sizing(-10.4, 1.5, 20, "the first board on Fashion-MNIST; assumed s.d."),
         },
         "D3e": {
-            "": Sizing(-8.4, 2.0, 20, "the first board, convolutional; s.d. of the first board"),
+            "": Sizing(-8.4, 2.0, 20, "the first board, convolutional; assumed s.d."),
         },
         "D3g": {
             "": Sizing(0.0, 0.034, 30, "the first board; s.d. of the first board"),
@@ -291,32 +286,28 @@ SIZES: Mapping[str, Mapping[str, Mapping[str, Sizing]]] = {
     },
     "fashion_mnist": {
         "C1a": {
-            "": Sizing(4.5, 1.5, 20, "Ioffe & Szegedy 2015, figure 1a; s.d. of the first board"),
+            "": Sizing(4.5, 1.5, 20, "Ioffe & Szegedy 2015, figure 1a; assumed s.d."),
         },
         "C1b": {
-            "": Sizing(0.9, 0.6, 20, "Ioffe & Szegedy 2015, figure 1a; s.d. of the first board"),
+            "": Sizing(0.9, 0.6, 20, "Ioffe & Szegedy 2015, figure 1a; assumed s.d."),
         },
         "C2a": {
-            "": Sizing(5.2, 1.5, 20, "Ioffe & Szegedy 2015, figure 2; s.d. of the first board"),
+            "": Sizing(5.2, 1.5, 20, "Ioffe & Szegedy 2015, figure 2; assumed s.d."),
         },
         "C2b": {
-            "": Sizing(5.2, 2.5, 20, "Ioffe & Szegedy 2015, figure 2; s.d. of the first board"),
+            "": Sizing(5.2, 2.5, 20, "Ioffe & Szegedy 2015, figure 2; assumed s.d."),
         },
         "C3a": {
-            "": Sizing(
-                0.95, 0.5, 20, "Ioffe & Szegedy 2015, section 4.2.2; s.d. of the first board"
-            ),
+            "": Sizing(0.95, 0.5, 20, "Ioffe & Szegedy 2015, section 4.2.2; a share needs no s.d."),
         },
         "C3b": {
-            "": Sizing(
-                0.95, 0.5, 20, "Ioffe & Szegedy 2015, section 4.2.2; s.d. of the first board"
-            ),
+            "": Sizing(0.95, 0.5, 20, "Ioffe & Szegedy 2015, section 4.2.2; a share needs no s.d."),
         },
         "C3c": {
-            "": Sizing(0.8, 0.6, 20, "Ioffe & Szegedy 2015, figure 2; s.d. of the first board"),
+            "": Sizing(0.8, 0.6, 20, "Ioffe & Szegedy 2015, figure 2; assumed s.d."),
         },
         "C3d": {
-            "": Sizing(4.4, 1.0, 20, "Ioffe & Szegedy 2015, figure 2; s.d. of the first board"),
+            "": Sizing(4.4, 1.0, 20, "Ioffe & Szegedy 2015, figure 2; assumed s.d."),
         },
         "C3e": {
             "": Sizing(1.8, 0.33, 20, "Ioffe & Szegedy 2015, figure 2; s.d. of the first board"),
@@ -337,13 +328,13 @@ SIZES: Mapping[str, Mapping[str, Mapping[str, Sizing]]] = {
             ),
         },
         "C5": {
-            "": Sizing(1.0, 0.25, 20, "the first board; s.d. of the first board"),
+            "": Sizing(1.0, 0.25, 20, "the first board; assumed s.d."),
         },
         "C6a": {
-            "": Sizing(0.6, 0.5, 40, "the first board; s.d. of the first board"),
+            "": Sizing(0.6, 0.5, 40, "the first board; assumed s.d."),
         },
         "C6b": {
-            "": Sizing(0.1, 0.6, 40, "the first board; s.d. of the first board"),
+            "": Sizing(0.1, 0.6, 40, "the first board; assumed s.d."),
         },
         "C7a": {
             "": Sizing(2.3, 0.26, 10, "the first board; s.d. of the first board"),
@@ -356,19 +347,17 @@ SIZES: Mapping[str, Mapping[str, Mapping[str, Sizing]]] = {
                 0.0,
                 0.4,
                 24,
-                "van Laarhoven 2017: decay only sets the effective rate; s.d. of the first board",
+                "van Laarhoven 2017: decay only sets the effective rate; assumed s.d.",
             ),
         },
         "C7d": {
             "": Sizing(-4.3, 0.2, 10, "the first board; s.d. of the first board"),
         },
         "C8a": {
-            "": Sizing(2.9, 0.8, 24, "caffenet-benchmark: .470 to .499; s.d. of the first board"),
+            "": Sizing(2.9, 0.8, 24, "caffenet-benchmark: .470 to .499; assumed s.d."),
         },
         "C8b": {
-            "": Sizing(
-                0.0, 0.8, 24, "caffenet-benchmark: LRN adds nothing; s.d. of the first board"
-            ),
+            "": Sizing(0.0, 0.8, 24, "caffenet-benchmark: LRN adds nothing; assumed s.d."),
         },
         "C9": {
             "": Sizing(
@@ -397,25 +386,21 @@ SIZES: Mapping[str, Mapping[str, Mapping[str, Sizing]]] = {
             "": Sizing(0.016, 0.006, 40, "the first board; s.d. of the first board"),
         },
         "M3a": {
-            "what there is to keep": Sizing(
-                2.0, 0.8, 20, "the first board; s.d. of the first board"
-            ),
+            "what there is to keep": Sizing(2.0, 0.8, 20, "assumed effect; assumed s.d."),
             "kept beyond one half": Sizing(
                 1.0,
                 0.8,
                 20,
-                "Santurkar et al. 2018: all but all of 2 pp is kept; s.d. of the first board",
+                "Santurkar et al. 2018: all of an assumed 2 pp is kept; assumed s.d.",
             ),
         },
         "M3b": {
-            "what there is to keep": Sizing(
-                2.0, 0.8, 20, "the first board; s.d. of the first board"
-            ),
+            "what there is to keep": Sizing(2.0, 0.8, 20, "assumed effect; assumed s.d."),
             "kept beyond one half": Sizing(
                 1.0,
                 0.8,
                 20,
-                "Santurkar et al. 2018: all but all of 2 pp is kept; s.d. of the first board",
+                "Santurkar et al. 2018: all of an assumed 2 pp is kept; assumed s.d.",
             ),
         },
         "M4a": {
@@ -425,21 +410,19 @@ SIZES: Mapping[str, Mapping[str, Mapping[str, Sizing]]] = {
             "": Sizing(-0.5108, 0.12, 20, "the first board; s.d. of the first board"),
         },
         "M5a": {
-            "": Sizing(0.0, 0.5, 36, "Santurkar et al. 2018, section 3.3; s.d. of the first board"),
+            "": Sizing(0.0, 0.5, 36, "Santurkar et al. 2018, section 3.3; assumed s.d."),
         },
         "M5b": {
-            "": Sizing(0.0, 0.4, 36, "Santurkar et al. 2018, section 3.3; s.d. of the first board"),
+            "": Sizing(0.0, 0.4, 36, "Santurkar et al. 2018, section 3.3; assumed s.d."),
         },
         "M5c": {
-            "": Sizing(0.0, 0.7, 36, "Santurkar et al. 2018, section 3.3; s.d. of the first board"),
+            "": Sizing(0.0, 0.7, 36, "Santurkar et al. 2018, section 3.3; assumed s.d."),
         },
         "M5d": {
-            "": Sizing(
-                -0.4, 0.7, 36, "Wu & He 2018: 23.6 to 24.1 % error; s.d. of the first board"
-            ),
+            "": Sizing(-0.4, 0.7, 36, "Wu & He 2018: 23.6 to 24.1 % error; assumed s.d."),
         },
         "M6a": {
-            "": Sizing(1.2112, 0.004, 10, "Yang et al. 2019; s.d. of the first board"),
+            "": Sizing(1.2112, 0.004, 10, "Yang et al. 2019; assumed s.d."),
         },
         "M6b": {
             "": Sizing(0.234, 0.004, 10, "the first board; s.d. of the first board"),
@@ -456,30 +439,28 @@ SIZES: Mapping[str, Mapping[str, Mapping[str, Sizing]]] = {
             "": Sizing(0.7, 0.11, 24, "the first board; s.d. of the first board"),
         },
         "M9b": {
-            "": Sizing(
-                1.2, 0.6, 24, "Hoffer et al. 2017: 89.30 to 90.50 %; s.d. of the first board"
-            ),
+            "": Sizing(1.2, 0.6, 24, "Hoffer et al. 2017: 89.30 to 90.50 %; assumed s.d."),
         },
         "P1a": {
-            "": Sizing(0.0, 0.45, 28, "N2; s.d. of the first board"),
+            "": Sizing(0.0, 0.45, 28, "N2; assumed s.d."),
         },
         "P1b": {
-            "": Sizing(1.8, 0.8, 28, "the first board; s.d. of the first board"),
+            "": Sizing(1.8, 0.8, 28, "the first board; assumed s.d."),
         },
         "P1c": {
-            "": Sizing(0.16, 0.55, 28, "the first board; s.d. of the first board"),
+            "": Sizing(0.16, 0.55, 28, "the first board; assumed s.d."),
         },
         "P2a": {
-            "": Sizing(0.4, 0.3, 28, "caffenet-benchmark: .474 to .478; s.d. of the first board"),
+            "": Sizing(0.4, 0.3, 28, "caffenet-benchmark: .474 to .478; assumed s.d."),
         },
         "P2b": {
-            "": Sizing(-0.2, 1.0, 28, "the first board; s.d. of the first board"),
+            "": Sizing(-0.2, 1.0, 28, "the first board; assumed s.d."),
         },
         "P2c": {
-            "": Sizing(-0.2, 1.0, 28, "the first board, three layers; s.d. of the first board"),
+            "": Sizing(-0.2, 1.0, 28, "the first board, three layers; assumed s.d."),
         },
         "P3": {
-            "": Sizing(3.4, 0.7, 20, "the first board on digits; s.d. of the first board"),
+            "": Sizing(3.4, 0.7, 20, "the first board on digits; assumed s.d."),
         },
         "B1a": {
             "": Sizing(-49.0, 4.9, 28, "the first board; s.d. of the first board"),
@@ -500,18 +481,16 @@ SIZES: Mapping[str, Mapping[str, Mapping[str, Sizing]]] = {
             "": Sizing(6.2, 0.3, 28, "Singh & Shrivastava 2019; s.d. of the first board"),
         },
         "B3": {
-            "": Sizing(
-                1.2, 0.45, 24, "Hoffer et al. 2017: 89.30 to 90.50 %; s.d. of the first board"
-            ),
+            "": Sizing(1.2, 0.45, 24, "Hoffer et al. 2017: 89.30 to 90.50 %; assumed s.d."),
         },
         "B4a": {
-            "": Sizing(2.3, 1.8, 28, "Ioffe 2017: 74.2 to 76.5 %; s.d. of the first board"),
+            "": Sizing(2.3, 1.8, 28, "Ioffe 2017: 74.2 to 76.5 %; assumed s.d."),
         },
         "B4b": {
-            "": Sizing(14.4, 5.0, 20, "the first board; s.d. of the first board"),
+            "": Sizing(14.4, 5.0, 20, "the first board; assumed s.d."),
         },
         "B5a": {
-            "": Sizing(0.4, 0.4, 24, "the first board; s.d. of the first board"),
+            "": Sizing(0.4, 0.4, 24, "the first board; assumed s.d."),
         },
         "B5b": {
             "": Sizing(0.1, 0.17, 24, "the first board; s.d. of the first board"),
@@ -520,7 +499,7 @@ SIZES: Mapping[str, Mapping[str, Mapping[str, Sizing]]] = {
             "": Sizing(2.8, 1.1, 24, "the first board; s.d. of the first board"),
         },
         "B6": {
-            "": Sizing(26.0, 5.0, 20, "the first board; s.d. of the first board"),
+            "": Sizing(26.0, 5.0, 20, "the first board; assumed s.d."),
         },
         "D1": {
             "": Sizing(-3.7, 2.1, 28, "the first board; s.d. of the first board"),
@@ -535,16 +514,16 @@ SIZES: Mapping[str, Mapping[str, Mapping[str, Sizing]]] = {
             "": Sizing(-2.6, 0.46, 28, "the first board; s.d. of the first board"),
         },
         "D3c": {
-            "": Sizing(-2.6, 0.5, 28, "the first board, batches of 8; s.d. of the first board"),
+            "": Sizing(-2.6, 0.5, 28, "the first board, batches of 8; assumed s.d."),
         },
         "D3d": {
             "": Sizing(-10.4, 0.51, 20, "the first board; s.d. of the first board"),
         },
         "D3e": {
-            "": Sizing(-10.0, 1.0, 20, "the first board; s.d. of the first board"),
+            "": Sizing(-10.0, 1.0, 20, "the first board; assumed s.d."),
         },
         "D3f": {
-            "": Sizing(-10.0, 1.0, 20, "the first board; s.d. of the first board"),
+            "": Sizing(-10.0, 1.0, 20, "the first board; assumed s.d."),
         },
         "D3g": {
             "": Sizing(-0.12, 0.012, 28, "the first board; s.d. of the first board"),
