@@ -733,7 +733,7 @@ def test_an_experiment_has_its_own_scale_on_a_data_set(read, with_files):
     steps = [{arm.config.train.steps for arm in r.arms.values()} for r in (small, large)]
     assert steps == [{None}, {781}]
     rates = [{arm.config.optim.base_lr for arm in r.arms.values()} for r in (small, large)]
-    assert rates == [{0.1, 0.3}, {0.01, 0.03}]
+    assert rates == [{0.03, 0.1}, {0.01, 0.03}]
 
 
 def test_what_is_typed_in_wins_over_the_scale(read, with_files):

@@ -125,7 +125,7 @@ def test_a_claim_repeated_from_scratch_is_the_same_to_the_byte(trained):
         found = [*study.results.rglob("metrics.csv"), *study.folder.rglob("*.csv")]
         files_of.append({path.relative_to(study.results): path.read_bytes() for path in found})
         shutil.rmtree(study.results)
-    assert len(files_of[0]) == 6 + 3  # curves; scoreboard, parts and evidence
+    assert len(files_of[0]) == 6 + 4  # curves; scoreboard, parts, sensitivity and evidence
     assert files_of[0] == files_of[1]
 
 
