@@ -21,7 +21,7 @@ from bnbench.config.arms import Config, arm_id, flatten, fresh_seed, science
 from bnbench.config.checks import RequestError, as_typed, check
 from bnbench.config.quoting import folder, for_hydra, in_quotes, quoted
 from bnbench.config.schema import SaveWeights, Search, TrackMode
-from bnbench.config.yaml_bounds import check_files
+from bnbench.config.yaml_bounds import check_folders
 from bnbench.request.compose import Composer
 from bnbench.request.declared import check_report
 from bnbench.request.grid import MAX_JOBS, TOO_MANY, check_overrides, grid, num_values
@@ -99,7 +99,7 @@ def read(
         RequestError: with the one line to show, for every request that cannot be run.
     """
     source = RequestSource(current_loader(), overrides)
-    check_files(source.folder)
+    check_folders(source.folders)
     try:
         source.overrides = list(map(quoted, overrides))
         jobs = list(checked_jobs(source, multirun, fresh))

@@ -10,13 +10,11 @@ import shlex
 import sys
 import time
 from argparse import ArgumentParser, Namespace
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-import hydra
-from hydra import version
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig
 from rich.console import Console
@@ -25,12 +23,12 @@ from bnbench import CONFIGS, cli
 from bnbench.config.arms import flatten, science, typed
 from bnbench.config.checks import RequestError
 from bnbench.config.labels import arm_labels, count_label, duration_label
-from bnbench.config.quoting import elsewhere, make, quoted, shown_path
+from bnbench.config.quoting import elsewhere, entry_words, quoted, shown_path, subcommand
 from bnbench.config.schema import TrackMode
-from bnbench.config.yaml_bounds import check_files
+from bnbench.config.yaml_bounds import check_folders
 from bnbench.request.compose import plain
 from bnbench.request.grid import check_overrides
-from bnbench.request.hydra_internals import Loader, answer, argument_parser, current_loader
+from bnbench.request.hydra_internals import answer, argument_parser, folders_of, initialised
 from bnbench.request.provenance import RequestSource
 from bnbench.request.refusal import REFUSED, one_line, print_error
 from bnbench.running.estimate import Estimate, time_left
@@ -82,7 +80,7 @@ def sweep(argv: list[str], fresh: bool = False) -> Outcome | int:
     parser = argument_parser()
     parser.error = lambda message: sys.exit(print_error(message))
     args = parser.parse_intermixed_args(argv)  # overrides and options in any order
-    for flag in ("config_name", "config_path", "config_dir", "experimental_rerun"):
+    for flag in ("config_name", "config_path", "experimental_rerun"):
         if getattr(args, flag) is not None:
             return print_error(
                 f"--{flag.replace('_', '-')}: expected overrides of configs/ instead"
@@ -104,12 +102,9 @@ def sweep(argv: list[str], fresh: bool = False) -> Outcome | int:
     if args.help or args.hydra_help or args.cfg or args.info or args.shell_completion:
         return hydra_itself(args, parser)
     try:
-        with (
-            leading(),
-            hydra.initialize_config_dir(str(CONFIGS), job_name="train", version_base="1.3"),
-        ):
-            words = ["scripts/claims.py", *argv, FRESH] if fresh else ["scripts/train.py", *argv]
-            command = shlex.join(["python", *words])
+        with leading(), initialised(CONFIGS, args.config_dir):
+            script = entry_words("claims" if fresh else "train", "python")
+            command = shlex.join([*script, *argv, *([FRESH] if fresh else [])])
             return run(lambda: cli.read(args.overrides, args.multirun, fresh=fresh), command)
     except RequestError as error:
         return print_error(str(error))
@@ -122,14 +117,13 @@ def hydra_itself(args: Namespace, parser: ArgumentParser) -> int:
     """Let Hydra answer --help, --cfg, --info and TAB; what it cannot answer is one line."""
     told = os.environ.get("HYDRA_FULL_ERROR")
     os.environ["HYDRA_FULL_ERROR"] = "1"  # it then raises instead of printing
-    version.setbase("1.3")
     answered, complaint = io.StringIO(), io.StringIO()
     try:
-        check_files(CONFIGS)
-        if not args.shell_completion:
-            args.overrides = list(map(quoted, args.overrides))
-            parsed = OverridesParser.create().parse_overrides(args.overrides)
-            with reading() as loader:
+        with initialised(CONFIGS, args.config_dir) as loader:
+            check_folders(folders_of(loader))
+            if not args.shell_completion:
+                args.overrides = list(map(quoted, args.overrides))
+                parsed = OverridesParser.create().parse_overrides(args.overrides)
                 check_overrides(parsed, loader)
         with redirect_stdout(answered), redirect_stderr(complaint):
             answer(args, parser, task, CONFIGS)
@@ -141,7 +135,7 @@ def hydra_itself(args: Namespace, parser: ArgumentParser) -> int:
     except Exception as error:
         if not isinstance(error, REFUSED) and told == "1":
             raise
-        with reading() as loader:
+        with initialised(CONFIGS, args.config_dir) as loader:
             return print_error(one_line(error, RequestSource(loader, args.overrides)))
     finally:
         os.environ.pop("HYDRA_FULL_ERROR")
@@ -149,13 +143,6 @@ def hydra_itself(args: Namespace, parser: ArgumentParser) -> int:
             os.environ["HYDRA_FULL_ERROR"] = told
     sys.stdout.write(answered.getvalue())
     return 0
-
-
-@contextmanager
-def reading() -> Iterator[Loader]:
-    """Hydra's loader of the YAML files, to ask what there is to choose from."""
-    with hydra.initialize_config_dir(str(CONFIGS), version_base="1.3"):
-        yield current_loader()
 
 
 def task(config: DictConfig) -> dict[int, str]:
@@ -314,7 +301,7 @@ def conclude(outcome: Outcome, num_todo: int, console: Console) -> None:
     if waiting := not_sent(outcome.request):
         console.print(
             f"{count_label(waiting, 'run')} not on the W&B server yet, upload them with "
-            f"{make('sync', elsewhere(outcome.request.results))}",
+            f"{subcommand('sync', elsewhere(outcome.request.results))}",
             soft_wrap=True,
         )
     console.print(f"results: {shown_path(outcome.request.results)}", soft_wrap=True)

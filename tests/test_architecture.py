@@ -26,7 +26,7 @@ MAY_IMPORT = {
     ("gallery",): {
         *("analysis", "config", "drawing", "measured", "models", "probes", "tracking", "train"),
     },
-    ("bench",): {"cli", "config", "data", "models", "norms", "train", "training"},
+    ("bench",): {"cli", "config", "data", "models", "norms", "request", "train", "training"},
     ("claims",): {"analysis", "config", "drawing", "pages", "request", "tracking"},
     ("running",): {"analysis", "cli", "config", "pages", "request", "tracking"},
     ("sweep",): {"cli", "config", "request", "running", "tracking", "train"},
@@ -35,7 +35,7 @@ MAY_IMPORT = {
         *("gallery", "measured", "norms", "pages", "request", "running", "sweep", "tracking"),
     },
 }
-OPEN = {"ROOT", "CONFIGS", "__version__"}
+OPEN = {"BIN", "CALL", "CONFIGS", "IS_CHECKOUT", "REFERENCE", "ROOT", "__version__"}
 LATE = {"train"}  # imported by `sweep` in a worker
 MAX_ROWS = 20
 MAX_MODULES = 15  # in a folder

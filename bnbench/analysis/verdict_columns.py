@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from bnbench import CALL
 from bnbench.analysis.long_csv import read_table
 from bnbench.tracking.stored import DamagedError
 
@@ -77,7 +78,7 @@ def read_columns(path: Path, needed: Sequence[str], depth: int = DEPTH + 1) -> p
             needed = EXACT
         if lacking := [column for column in needed if column not in table]:
             is_older = bool(OF_OLDER & set(table)) or set(lacking) <= OLDER
-            words = "judged by an older version: make claims judges it anew"
+            words = f"judged by an older version: {CALL} claims judges it anew"
             raise ValueError(words if is_older else f"no column {', '.join(lacking)}")
         texts = [key for key in TEXT if key in table]
         texts += (

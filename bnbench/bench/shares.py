@@ -14,11 +14,10 @@ from dataclasses import dataclass
 from functools import partial, wraps
 from typing import Any
 
-import hydra
-
 from bnbench import CONFIGS, cli, train
 from bnbench.config.quoting import for_hydra
 from bnbench.config.schema import Config
+from bnbench.request.hydra_internals import initialised
 
 FAMILIES = {
     "MLP, BN": ["model=mlp"],
@@ -84,7 +83,7 @@ def shares(family: str, work: Callable[[], int], clock: Clock = time.thread_time
 
 def composed(overrides: list[str], results: str) -> Config:
     """Compose the configuration of one arm."""
-    with hydra.initialize_config_dir(str(CONFIGS), version_base="1.3"):
+    with initialised(CONFIGS):
         request = cli.read([*overrides, f"results={for_hydra(results)}"], multirun=False)
     (arm,) = request.arms.values()
     return arm.config

@@ -26,6 +26,7 @@ from bnbench.claims.judge import PartResult, Verdict
 from bnbench.claims.p_values import PValues, p_of_parts
 from bnbench.claims.records import Above, Below, Between, ClaimPart
 from bnbench.claims.sensitivity import OtherChoice, depends_on, other_choices
+from bnbench.config.quoting import subcommand
 from bnbench.tracking.csv_log import write_table
 from bnbench.tracking.stored import DamagedError, make_folder
 
@@ -256,9 +257,8 @@ def shown_bounds(part: ClaimPart) -> list[float]:
 
 
 def command(claim: str, data: str) -> str:
-    """The make command that trains the missing runs of a claim and judges the claim again."""
-    where = "" if data == "digits" else f"DATA={data} "
-    return f"make claims {where}ARGS=claims={claim}"
+    """The command that trains the missing runs of a claim and judges the claim again."""
+    return subcommand("claims", [f"claims={claim}"], data="" if data == "digits" else data)
 
 
 def cell(value: float) -> str:

@@ -10,9 +10,12 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from bnbench.config.checks import RequestError
-from bnbench.config.quoting import typed_folder
+from bnbench.config.quoting import entry_words, typed_folder
 from bnbench.request.refusal import print_error
 from bnbench.tracking.meta import circumstances
+
+DEFAULT_EXPERIMENTS = "experiment=placement,lr_mult,batch_size,shift,sigmoid"
+OWN_CONFIGS = ("--config-dir", "-cd")
 
 
 class Parser(argparse.ArgumentParser):
@@ -62,12 +65,37 @@ def parsed(parser: Parser) -> argparse.Namespace:
     return args
 
 
+def with_experiments(words: Sequence[str]) -> list[str]:
+    """Add the default experiments to the words of a command line, where they are meant.
+
+    They are meant where none is named, no claims are, and no sweep by hand is asked for (`-m`).
+    """
+    named = any(word.lstrip("+~").startswith(("experiment=", "claims=")) for word in words)
+    by_hand = not {"-m", "--multirun"}.isdisjoint(words)
+    return [*words] if named or by_hand else [DEFAULT_EXPERIMENTS, *words]
+
+
+def joined(words: Sequence[str]) -> list[str]:
+    """Join an option with its value, so that each word of a command line can be told by itself.
+
+    >>> joined(["--config-dir", "mine", "experiment=own"])
+    ['--config-dir=mine', 'experiment=own']
+    """
+    found: list[str] = []
+    for word in words:
+        if found and found[-1] in OWN_CONFIGS:
+            found[-1] = f"{OWN_CONFIGS[0]}={word}"
+        else:
+            found.append(word)
+    return found
+
+
 def command_facts(
     script: str, argv: Sequence[str], results: Path, device: str, started: datetime
 ) -> dict[str, Any]:
     """How what a command writes came about: its command line, the machine, from when to now."""
     return {
-        "command": shlex.join(["python", f"scripts/{script}.py", *argv]),
+        "command": shlex.join([*entry_words(script, "python"), *argv]),
         **circumstances(results),
         "device": f"{device}, {os.cpu_count()} cores",
         "started": started.isoformat(timespec="seconds"),

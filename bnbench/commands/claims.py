@@ -14,9 +14,7 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
-import hydra
-
-from bnbench import CONFIGS, ROOT, cli
+from bnbench import CONFIGS, REFERENCE, cli
 from bnbench.claims import files
 from bnbench.claims.declarations import declaration, unchanged, write_declarations
 from bnbench.claims.judge import judge
@@ -28,6 +26,7 @@ from bnbench.commands.arguments import command_facts
 from bnbench.config.arms import science
 from bnbench.config.checks import RequestError
 from bnbench.config.labels import count_label
+from bnbench.request.hydra_internals import initialised
 from bnbench.request.preflight import default_jobs
 from bnbench.request.refusal import allowed, print_error
 from bnbench.sweep import FRESH, device, sweep
@@ -36,7 +35,6 @@ from bnbench.tracking.whole_files import as_json, write_whole
 
 ONLY, FROM, TAKING = "claims=", "from=", "from=reference"
 DEFAULT = "digits"  # as in configs/config.yaml
-REFERENCE = ROOT / "results" / "reference"
 
 
 def main() -> int:
@@ -89,7 +87,7 @@ def composed(names: Iterable[str], overrides: Sequence[str]) -> cli.Request:
     Raises:
         RequestError: it cannot be run.
     """
-    with hydra.initialize_config_dir(str(CONFIGS), job_name="claims", version_base="1.3"):
+    with initialised(CONFIGS):
         asking = [f"experiment={','.join(names)}", *overrides]
         return cli.read(asking, multirun=False, needs_data=False)
 
@@ -165,7 +163,7 @@ def judged(argv: list[str]) -> int:
     elif declared:
         exit_code, request, trained_on = 0, declared, "cpu"
     else:  # what is claimed is measured without runs; the request is checked all the same
-        with hydra.initialize_config_dir(str(CONFIGS), job_name="claims", version_base="1.3"):
+        with initialised(CONFIGS):
             exit_code, request, trained_on = 0, cli.read(overrides, multirun=False), "cpu"
     results, data = request.results, str(request.experiments[0].data)
 

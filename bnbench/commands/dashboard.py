@@ -10,6 +10,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from bnbench import BIN, CALL, IS_CHECKOUT
 from bnbench.commands.arguments import Parser, parsed
 from bnbench.config.checks import RequestError
 from bnbench.config.quoting import shown_path
@@ -29,7 +30,7 @@ def main() -> int:
     args = parsed(parser)
     folders, damaged = survey(args.results)
     if not folders and not damaged:
-        return print_error(f"{args.results}: no experiment was run there yet (make sweep)")
+        return print_error(f"{args.results}: no experiment was run there yet ({CALL} sweep)")
     names = args.exp.split(",") if args.exp else []
     for asked, part, flag in ((names, -2, "--exp"), ([args.data] * bool(args.data), -1, "--data")):
         there = sorted({folder.parts[part] for folder in folders})
@@ -40,9 +41,9 @@ def main() -> int:
     try:
         return built(args.results, folders, damaged)
     except ModuleNotFoundError as error:
-        return print_error(
-            f"{error.name} is not installed: `make dashboard` does it, or the extra workspace"
-        )
+        make = "`make dashboard` does it, or the extra workspace"
+        helps = make if IS_CHECKOUT else "pip install 'bnbench[workspace]' does it"
+        return print_error(f"{error.name} is not installed: {helps}")
     except RequestError as error:
         return print_error(str(error))
 
@@ -80,7 +81,7 @@ def built(results: Path, folders: list[Path], damaged: list[str]) -> int:
             print(f"  {line}")
     if offline:
         print(f"not saved to W&B{f': {reason}' * bool(reason)}; the runs in the terminal:")
-        print(f"  .venv/bin/wandb leet {shown_path(results / 'wandb')}")
+        print(f"  {BIN}wandb leet {shown_path(results / 'wandb')}")
         if sys.stdin.isatty() and sys.stdout.isatty():
             subprocess.run([sys.executable, "-m", "wandb", "leet", str(results / "wandb")])
     return int(bool(problems))
@@ -99,4 +100,4 @@ def logged_in() -> tuple[tuple[str, str] | None, str]:
         login = account()
     except Exception as error:  # wandb raises kinds of its own and those of its sockets
         return None, f"the server cannot be used ({describe(error)})"
-    return login, "" if login else "this machine is not logged in (.venv/bin/wandb login)"
+    return login, "" if login else f"this machine is not logged in ({BIN}wandb login)"

@@ -15,12 +15,11 @@ from argparse import RawDescriptionHelpFormatter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-import hydra
 from rich.console import Console
 from rich.table import Column, Table
 
 from bnbench import CONFIGS, cli
-from bnbench.commands.arguments import Parser
+from bnbench.commands.arguments import Parser, with_experiments
 from bnbench.commands.claims import ONLY, asked
 from bnbench.config.arms import flatten, science
 from bnbench.config.checks import RequestError
@@ -28,6 +27,7 @@ from bnbench.config.labels import arm_labels, count_label, duration_label
 from bnbench.config.points import SUBSET
 from bnbench.config.quoting import shown_path
 from bnbench.config.schema import Config, Search
+from bnbench.request.hydra_internals import initialised
 from bnbench.request.refusal import print_error
 from bnbench.running.estimate import START, Estimate, last_end
 from bnbench.running.launch import is_settled, num_workers
@@ -63,12 +63,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     help_seconds = "to time nets that no finished run tells of (%(default)s)"
     parser.add_argument("--seconds", type=float, default=15, help=help_seconds)
     parser.add_argument("--all", action="store_true", help="list every arm")
+    parser.add_argument(
+        "--config-dir", metavar="DIR", help="YAML files of your own, such as experiments"
+    )
     parser.add_argument("overrides", metavar="key=value", nargs="*", help="what to plan")
     args = parser.parse_intermixed_args(argv)
     if not args.seconds >= 0:
         parser.error(f"--seconds {args.seconds:g}: expected at least 0")
     try:
-        request = requested(args.overrides)
+        request = requested(with_experiments(args.overrides), args.config_dir)
     except RequestError as error:
         return print_error(str(error))
     experiments = planned(request)
@@ -83,7 +86,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-def requested(overrides: Sequence[str]) -> cli.Request:
+def requested(overrides: Sequence[str], own: str | None = None) -> cli.Request:
     """Read the request of a command line, whose data need not be there.
 
     Raises:
@@ -96,7 +99,7 @@ def requested(overrides: Sequence[str]) -> cli.Request:
         if not names:
             raise RequestError(f"{' '.join(chosen)}: needs no runs, there is nothing to plan")
         overrides = [f"experiment={','.join(names)}", *rest]
-    with hydra.initialize_config_dir(str(CONFIGS), job_name="plan", version_base="1.3"):
+    with initialised(CONFIGS, own):
         return cli.read(overrides, True, needs_data=False)
 
 

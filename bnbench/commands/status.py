@@ -8,9 +8,10 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
+from bnbench import CALL
 from bnbench.commands.arguments import Parser, parsed
 from bnbench.config.labels import count_label
-from bnbench.config.quoting import elsewhere, make, shown_path
+from bnbench.config.quoting import elsewhere, shown_path, subcommand
 from bnbench.request.refusal import print_error
 from bnbench.tracking.experiment_dir import (
     other_schema_line,
@@ -39,7 +40,7 @@ def main() -> int:
     if args.unasked:
         return list_unasked(results, folders, problems)
     if not folders and not problems:
-        return print_error(f"{results}: no experiment was run there yet (make sweep)")
+        return print_error(f"{results}: no experiment was run there yet ({CALL} sweep)")
     console = Console(
         width=None if sys.stdout.isatty() else 120, markup=False, highlight=False, soft_wrap=True
     )
@@ -86,7 +87,7 @@ def space(results: Path, folders: list[Path]) -> list[str]:
     except DamagedError:  # what cannot be read may ask for any of them
         return lines
     if runs:
-        remove = f"{make('status', ['--unasked', *elsewhere(results)])} | xargs rm -r"
+        remove = f"{subcommand('status', ['--unasked', *elsewhere(results)])} | xargs rm -r"
         lines.append(
             f"no experiment asks for {count_label(len(runs), 'run')} ({megabytes(runs)}), which "
             f"stay until you remove them: {remove}"

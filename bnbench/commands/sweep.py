@@ -2,6 +2,7 @@
 
 import sys
 
+from bnbench.commands.arguments import joined, with_experiments
 from bnbench.commands.report import write_changed
 from bnbench.request.refusal import print_error
 from bnbench.sweep import sweep, terminal
@@ -9,7 +10,8 @@ from bnbench.sweep import sweep, terminal
 
 def main() -> int:
     """Sweep, report, and say where to go from here; the exit code is the sweep's."""
-    outcome = sweep(sys.argv[1:])
+    typed = joined(sys.argv[1:])
+    outcome = sweep(with_experiments(typed))
     if isinstance(outcome, int):
         return outcome
     from bnbench.running.ending import end  # pandas and scipy are slow to import
@@ -22,5 +24,5 @@ def main() -> int:
         problems = [f"no report: {error}"]
     for problem in problems:
         print_error(problem)
-    end(outcome.request, sys.argv[1:], bool(outcome.failures), terminal(), page)
+    end(outcome.request, typed, bool(outcome.failures), terminal(), page)
     return outcome.exit_code or int(bool(problems))

@@ -3,18 +3,13 @@
 import sys
 from collections.abc import Sequence
 
-from bnbench.running.streams import enter
+from bnbench.commands.arguments import joined
 from bnbench.sweep import sweep, terminal
-
-
-def command() -> int:
-    """The entry point of the command `bnbench`; returns its exit code."""
-    return enter(main)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Train, and say where to go from here; the exit code is the sweep's."""
-    given = sys.argv[1:] if argv is None else list(argv)
+    given = joined(sys.argv[1:] if argv is None else argv)
     outcome = sweep(given)
     if isinstance(outcome, int):
         return outcome

@@ -12,8 +12,11 @@ from hydra.errors import HydraException
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from bnbench import BIN, CALL, IS_CHECKOUT
 from bnbench.config.checks import RULES, RequestError
 from bnbench.config.keys import TEXTS
+
+VARIABLES = {"experiment": "EXP", "data": "DATA", "seeds": "SEEDS"}  # of the Makefile
 
 
 def for_hydra(text: str) -> str:
@@ -40,20 +43,31 @@ def command(words: Sequence[str]) -> str:
     return " ".join(map(for_shell, words))
 
 
-def make(target: str, args: Sequence[str] = (), **variables: str) -> str:
-    """A command of make, to be pasted into bash.
+def subcommand(name: str, args: Sequence[str] = (), **overrides: str) -> str:
+    """A subcommand, to be pasted into bash: of make in a checkout, else of `bnbench`.
 
     What make is told passes three readers: bash, make itself, and for `ARGS` the shell that make
     starts.
 
     Args:
-        target: what to make.
-        args: the words of `ARGS`.
-        variables: other variables of the Makefile; empty ones are left out.
+        name: of the subcommand.
+        args: its other words.
+        overrides: of the keys that have a variable in the Makefile (`VARIABLES`); empty ones are
+            left out.
     """
-    given = variables | {"ARGS": " ".join(map(for_shell, args))}
-    words = [f"{name}={for_shell(v.replace('$', '$$'))}" for name, v in given.items() if v]
-    return " ".join(["make", target, *words])
+    if not IS_CHECKOUT:
+        return command([CALL, name, *(f"{k}={v}" for k, v in overrides.items() if v), *args])
+    given = {VARIABLES[key]: value for key, value in overrides.items()}
+    given |= {"ARGS": " ".join(map(for_shell, args))}
+    words = [f"{key}={for_shell(v.replace('$', '$$'))}" for key, v in given.items() if v]
+    return " ".join([CALL, name, *words])
+
+
+def entry_words(script: str, python: str = f"{BIN}python") -> list[str]:
+    """The words that start an entry point of `scripts/`; without a checkout, those of `bnbench`."""
+    if IS_CHECKOUT:
+        return [python, f"scripts/{script}.py"]
+    return ["bnbench", *([] if script == "train" else [script.replace("_", "-")])]
 
 
 def elsewhere(results: Path) -> list[str]:

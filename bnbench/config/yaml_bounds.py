@@ -5,6 +5,7 @@ each other twice for 10^9 letters. PyYAML and OmegaConf would write all of them 
 """
 
 import codecs
+from collections.abc import Sequence
 from pathlib import Path
 
 import yaml
@@ -19,13 +20,26 @@ MAX_LEVELS = 16  # of nesting in a run's config.yaml; what training writes has 4
 LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # ten times as fast, where it is there
 
 
-def check_files(folder: Path) -> None:
-    """Refuse YAML files under a folder that would take forever to compose (`RequestError`)."""
-    for path in sorted(folder.rglob("*.yaml")):
-        if path.is_file():  # not so a pipe, which Hydra does not offer either
-            problem = unbounded(path)
-            if problem:
-                raise RequestError(f"{path.relative_to(folder.parent)}: {problem}")
+def check_folders(folders: Sequence[Path]) -> None:
+    """Refuse folders of YAML files that cannot be composed, or would take forever to.
+
+    Args:
+        folders: bnbench's own, and one of the user's if any.
+
+    Raises:
+        RequestError: a folder is none, a file is beyond the bounds, or is in two folders.
+    """
+    found: set[Path] = set()
+    for folder in folders:
+        if not folder.is_dir():
+            raise RequestError(f"--config-dir {folder}: expected a folder of YAML files")
+        for path in sorted(folder.rglob("*.yaml")):
+            shown, name = path.relative_to(folder.parent), path.relative_to(folder)
+            if path.is_file() and (problem := unbounded(path)):  # Hydra offers no pipes either
+                raise RequestError(f"{shown}: {problem}")
+            if name in found:
+                raise RequestError(f"{shown}: bnbench has a file of that name, expected another")
+            found.add(name)
 
 
 def unbounded(path: Path) -> str | None:

@@ -6,8 +6,10 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from bnbench import CALL
 from bnbench.analysis.load import ExperimentData, finished, load
 from bnbench.analysis.summary import summarise
+from bnbench.config.quoting import entry_words, subcommand
 from bnbench.dashboard import workspace
 from bnbench.dashboard.specification import keys_logged, specify
 from bnbench.tracking.run_dir import RunFolder
@@ -17,7 +19,7 @@ from bnbench.tracking.upload import Attempt
 from bnbench.tracking.wandb_log import describe, read_facts
 from bnbench.tracking.whole_files import as_json, write_whole
 
-FROM_CSV = "scripts/wandb_upload.py"
+FROM_CSV = " ".join(entry_words("wandb_upload"))
 
 
 @dataclass
@@ -47,7 +49,7 @@ class Runs:
         """Lines on the runs that the dashboard does not show in full, and what helps."""
         lines = [
             (self.absent, f"have no W&B run: {FROM_CSV} makes it from CSV"),
-            (self.unsent, "are not on a server: make sync"),
+            (self.unsent, f"are not on a server: {CALL} sync"),
             (self.unshifted, f"have shifts that W&B lacks: {FROM_CSV} --all logs them anew"),
             (self.sent - max(self.places.values(), default=0), "are in another W&B project"),
         ]
@@ -80,7 +82,7 @@ class Built:
             return None
         except (ValueError, TypeError):
             raise ValueError(
-                f"{self.saved}: not what `make dashboard` wrote; without it there will be a new "
+                f"{self.saved}: not what `{CALL} dashboard` wrote; without it there will be a new "
                 "workspace"
             ) from None
         there = (saved.server, saved.entity, saved.project) == (server, entity, project)
@@ -121,7 +123,8 @@ def build(folder: Path, attempts: Iterable[Attempt]) -> Built:
     runs = wandb_runs(experiment, results, attempts)
     name = f"{experiment.name} on {experiment.data}"
     if not runs.number:
-        raise ValueError(f"{name}: no run is finished (make sweep EXP={experiment.name})")
+        again = subcommand("sweep", experiment=experiment.name)
+        raise ValueError(f"{name}: no run is finished ({again})")
     if runs.absent == runs.number:
         raise ValueError(f"{name}: no run was logged to W&B here ({FROM_CSV} does it from CSV)")
     summary = summarise(folder)

@@ -14,6 +14,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from bnbench import CALL, IS_CHECKOUT
+
 
 class DataError(ValueError):
     """A file of a data set is missing or is not what it should be."""
@@ -29,7 +31,9 @@ class DataFile(NamedTuple):
 
     def error(self, where: Path | str, problem: str) -> DataError:
         """Make the error of a file: its path, the problem, and the command that gets the file."""
-        return DataError(f"{where}: {problem}; get it with: make data DATA={self.data}")
+        return DataError(
+            f"{where}: {problem}; get it with: {CALL} data {'DATA=' * IS_CHECKOUT}{self.data}"
+        )
 
 
 # Training files first, images before labels: `read_arrays` relies on the order.

@@ -13,6 +13,7 @@ import pandas as pd
 
 from bnbench import CONFIGS
 from bnbench.config.arms import arm_id, flatten, science
+from bnbench.config.quoting import entry_words
 from bnbench.request.compose import Composer
 from bnbench.request.grid import check_overrides
 from bnbench.request.hydra_internals import make_loader
@@ -46,7 +47,7 @@ def arm_command(arm: str, settings: Mapping[str, Any], seeds: Sequence[int]) -> 
     if arm_id(again) != arm or not changed.keys() <= flatten(again).keys():
         return None
     words += [f"seeds={_word(list(seeds))}", AGAIN]
-    return shlex.join([".venv/bin/python", "scripts/train.py", *words])
+    return shlex.join([*entry_words("train"), *words])
 
 
 def _changed(settings: Mapping[str, Any], default: Mapping[str, Any]) -> dict[str, Any]:

@@ -11,13 +11,14 @@ from typing import Any
 
 import joblib
 
+from bnbench import CALL, CONFIGS
 from bnbench.analysis.agreement import read_boards
 from bnbench.analysis.answers import answers
 from bnbench.analysis.best import best_arm
 from bnbench.analysis.load import ExperimentData, finished, load
 from bnbench.analysis.verdicts import FACTS, read_claims, read_judged
 from bnbench.config.labels import escaped, ranges_label, value_label
-from bnbench.config.quoting import make
+from bnbench.config.quoting import subcommand
 from bnbench.config.report import declared_report
 from bnbench.config.schema import Figure, FigureKind
 from bnbench.drawing.plots import draw
@@ -29,7 +30,7 @@ from bnbench.pages.claims_markdown import write_markdown
 from bnbench.pages.render import kept_picture, picture, render
 from bnbench.pages.runs import run_details
 from bnbench.pages.up_to_date import Report, unless_known
-from bnbench.tracking.experiment_dir import ADHOC, schema_note, survey, write_runs
+from bnbench.tracking.experiment_dir import schema_note, survey, write_runs
 from bnbench.tracking.stored import DEPTH, check_folder
 from bnbench.tracking.whole_files import write_whole
 
@@ -63,7 +64,7 @@ def write_report(results: Path, jobs: int = 1) -> Report:
     folders, problems = survey(results)
     folders.sort(key=_place)
     if not folders and not problems:
-        raise ValueError(f"{results}: no runs of any experiment there: run `make sweep` first")
+        raise ValueError(f"{results}: no runs of any experiment there: run `{CALL} sweep` first")
     sections = []
     jobs = jobs if len(folders) >= MANY else 1
     for folder in folders:
@@ -130,9 +131,11 @@ def _heading(name: str, data: str) -> dict[str, Any]:
     """What the template says about any experiment."""
     folder = f"experiments/{name}/{data}/"
     links = {"folder": folder, "page": f"{folder}report.html", "root": ""}
-    again = make("sweep", EXP=name, DATA="" if data == "digits" else data)
+    again = subcommand("sweep", experiment=name, data="" if data == "digits" else data)
     told = {"name": name, "data": data, "question": "", "problem": None}
-    told["again"] = None if name == ADHOC else again
+    # a sweep by hand has no name, and where the YAML file of a user's own lies is not known here
+    is_shipped = (CONFIGS / "experiment" / f"{name}.yaml").exists()
+    told["again"] = again if is_shipped else None
     return {"id": f"{name}-{data}", **told, **links}
 
 

@@ -7,6 +7,7 @@ from importlib.util import find_spec
 
 from omegaconf import DictConfig, OmegaConf
 
+from bnbench import IS_CHECKOUT
 from bnbench.config.checks import RequestError, as_typed
 
 RAY, SUBMITIT = "hydra_ray_launcher", "hydra_submitit_launcher"  # plugins
@@ -64,9 +65,11 @@ def check_cluster(base: DictConfig) -> None:
 
 def not_installed(launcher: str, plugin: str) -> str:
     """The line for a launcher whose plugin is not there."""
+    lacking = f"hydra/launcher={launcher}: {plugin.replace('_', '-')} is not installed, "
+    if not IS_CHECKOUT:
+        return f"{lacking}pip install 'bnbench[{EXTRAS[plugin]}]' installs it"
     return (
-        f"hydra/launcher={launcher}: {plugin.replace('_', '-')} is not installed, "
-        f"`make sweep LAUNCHER={launcher}` installs it "
+        f"{lacking}`make sweep LAUNCHER={launcher}` installs it "
         f"(or pip install -c requirements.lock -e '.[{EXTRAS[plugin]}]')"
     )
 

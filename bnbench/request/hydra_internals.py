@@ -5,15 +5,19 @@ OmegaConf, so that an update of Hydra breaks this file alone and its tests say w
 """
 
 from argparse import ArgumentParser, Namespace
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from traceback import walk_tb
 from typing import Any
 
+from hydra import version
 from hydra._internal.callbacks import Callbacks
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+from hydra._internal.hydra import Hydra
 from hydra._internal.utils import _run_hydra, create_config_search_path, get_args_parser
+from hydra.core.config_search_path import SearchPathQuery
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.types import Override
 from hydra.core.plugins import Plugins
@@ -24,6 +28,35 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
 
 Loader = ConfigLoaderImpl  # of the YAML files
+OWN = "command-line"  # Hydra's name for where a folder of the user's own comes from
+
+
+@contextmanager
+def initialised(folder: Path, own: str | None = None) -> Iterator[Loader]:
+    """Initialise Hydra with the YAML files of a folder, and beside them those of a user's own.
+
+    Yields:
+        The loader of the files.
+    """
+    version.setbase("1.3")
+    path = create_config_search_path(str(folder))
+    if own is not None:
+        place = f"file://{Path(own).absolute()}"
+        path.prepend(OWN, place, SearchPathQuery(provider="schema"))
+    before = GlobalHydra.instance().hydra
+    GlobalHydra.instance().clear()
+    Hydra.create_main_hydra2(task_name="train", config_search_path=path)
+    try:
+        yield current_loader()
+    finally:
+        GlobalHydra.instance().hydra = before
+
+
+def folders_of(loader: Loader) -> list[Path]:
+    """The folders of the YAML files that a loader reads: bnbench's, and the user's own if any."""
+    sources = loader.get_search_path().get_path()
+    places = [s.path for name in ("main", OWN) for s in sources if s.provider == name]
+    return [Path(str(place).removeprefix("file://")) for place in places]
 
 
 def current_loader() -> Loader:

@@ -14,7 +14,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from bnbench.config.checks import as_typed
 from bnbench.config.schema import Config
-from bnbench.request.hydra_internals import Loader, read_file
+from bnbench.request.hydra_internals import Loader, folders_of, read_file
 
 KNOWN = {"hydra", *(f.name for f in fields(Config))}
 MAPPINGS = (  # what holds keys itself; parents first
@@ -42,10 +42,14 @@ class RequestSource:
     job: Sequence[str] = ()
 
     @property
-    def folder(self) -> Path:
-        """The folder of the YAML files."""
-        sources = self.loader.get_search_path().get_path()
-        return Path(next(s.path for s in sources if s.provider == "main").removeprefix("file://"))
+    def folders(self) -> list[Path]:
+        """The folders of the YAML files: bnbench's, and the user's own if any."""
+        return folders_of(self.loader)
+
+    def file(self, name: str) -> Path | None:
+        """Find a YAML file by its path without ending; None where there is none."""
+        paths = [folder / f"{name}.yaml" for folder in self.folders]
+        return next((path for path in paths if path.exists()), None)
 
     def is_typed(self, key: str) -> bool:
         """Whether an override names this key, one of its parents, or one of its children."""
@@ -97,8 +101,7 @@ class RequestSource:
         if is_choice or root_of(key) not in KNOWN:
             return self.mentioning(key)
         group = "hydra/launcher" if key.startswith("hydra.launcher.") else root_of(key)
-        chosen = self.folder / group / f"{self._choices().get(group)}.yaml"
-        return chosen if chosen.exists() else self.folder / "config.yaml"
+        return self.file(f"{group}/{self._choices().get(group)}") or self.file("config")
 
     def mentioning(self, name: str) -> Path | None:
         """Find the last YAML file that has a name in its `defaults` or in an interpolation."""
@@ -143,12 +146,13 @@ class RequestSource:
                 listed = self.loader.compute_defaults_list("config", lines, RunMode.MULTIRUN)
                 defaults = listed.defaults
         for default in defaults:
-            path = self.folder / f"{default.config_path}.yaml"
-            if path.exists():  # some are Hydra's own
+            path = self.file(str(default.config_path))
+            if path is not None:  # some are Hydra's own
                 file = read_file(self.loader, str(default.config_path))
                 assert file is not None
                 content = OmegaConf.to_container(file.config)
-                package = file.header["package"] or str(path.relative_to(self.folder).parent)
+                group = str(Path(str(default.config_path)).parent)
+                package = file.header["package"] or group
                 for part in reversed(re.findall(r"\w+", package.replace("_global_", ""))):
                     content = {part: content}
                 found.append((path, content))
@@ -160,11 +164,12 @@ class RequestSource:
         choices = self._choices()
         name = choices.get("experiment")
         files = (f"on_data/{choices.get('data')}/{name}", f"experiment/{name}", "config")
-        return [path for file in files if (path := self.folder / f"{file}.yaml").exists()]
+        return [path for file in files if (path := self.file(file))]
 
     def named(self, path: Path) -> str:
         """A YAML file as the user knows it."""
-        return str(path.relative_to(self.folder.parent))
+        folder = next(folder for folder in self.folders if folder in path.parents)
+        return str(path.relative_to(folder.parent))
 
     def _choices(self) -> dict[str, str]:
         # not `dict`, which raises where a choice is missing
@@ -175,7 +180,7 @@ class RequestSource:
         return choices | {key_of(line): line.partition("=")[2] for line in lines}
 
     def _is_group(self, key: str) -> bool:
-        return (self.folder / key).is_dir()
+        return any((folder / key).is_dir() for folder in self.folders)
 
 
 def split(key: str) -> list[str]:

@@ -34,7 +34,7 @@ def one_line(error: BaseException, source: RequestSource) -> str:
     """
     try:
         line = explained(error, source)
-        if f"{source.folder.name}/" not in line:
+        if not any(f"{folder.name}/" in line for folder in source.folders):
             line += source.origin(line)
     except Exception:  # what spoils the request may spoil its explanation too
         line = plain_line(first(error) or repr(error), source.overrides)
@@ -105,7 +105,8 @@ def untuned_line(optim: str, model: str, data: str) -> str:
 def uncomposed(reason: str, source: RequestSource) -> str:
     """The line for what cannot be composed: the file that fails by itself, or what was typed."""
     if composing := re.match(r"In '?([\w/]+)'?: (.*)", reason):
-        return f"{source.folder.name}/{composing[1]}.yaml: {composing[2]}"
+        path = source.file(composing[1])
+        return f"{source.named(path) if path else composing[1]}: {composing[2]}"
     if path := source.failing():
         return f"{source.named(path)}: {reason}"
     return plain_line(
@@ -167,9 +168,10 @@ def allowed(name: str, options: Sequence[str]) -> str:
 
 def damaged(source: RequestSource) -> str | None:
     """The line for the first YAML file that Hydra cannot read, None where it can read all."""
-    for path in sorted(source.folder.rglob("*.yaml")):
+    files = [(path, folder) for folder in source.folders for path in folder.rglob("*.yaml")]
+    for path, folder in sorted(files):
         name = source.named(path)
-        inner = str(path.relative_to(source.folder).with_suffix(""))
+        inner = str(path.relative_to(folder).with_suffix(""))
         try:
             found = read_file(source.loader, inner)
             if found is not None and not isinstance(found.config, DictConfig):

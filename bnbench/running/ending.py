@@ -6,17 +6,22 @@ from pathlib import Path
 from rich.console import Console
 from rich.text import Text
 
+from bnbench import BIN
 from bnbench.analysis.stats import MIN_SEEDS
 from bnbench.analysis.summary import ExperimentSummary, summarise
 from bnbench.cli import Experiment, Request
-from bnbench.config.quoting import command, elsewhere, make, shown_path
+from bnbench.config.quoting import (
+    VARIABLES,
+    command,
+    elsewhere,
+    entry_words,
+    shown_path,
+    subcommand,
+)
 from bnbench.config.schema import Augment, Schedule, TrackMode
 from bnbench.pages.answer_text import show_answers
 from bnbench.request.refusal import print_error
 from bnbench.tracking.experiment_dir import ADHOC, experiment_path
-
-PYTHON = ".venv/bin/python"
-VARIABLES = {"experiment": "EXP", "data": "DATA", "seeds": "SEEDS"}  # of make
 
 
 def end(
@@ -58,31 +63,30 @@ def commands(
     told = {}
     if failed:
         script = "sweep" if by_make else "train"
-        told["try again"] = command([PYTHON, f"scripts/{script}.py", *argv])
-    told["status"] = make("status", results)
+        told["try again"] = command([*entry_words(script), *argv])
+    told["status"] = subcommand("status", results)
     without_wandb = next(iter(request.arms.values())).config.track.mode == TrackMode.csv
     if not without_wandb:
-        told["online"] = f"{make('sync', results)} && {make('dashboard', results)}"
-    told["report"] = shown_path(report) if report else make("report", results)
+        told["online"] = f"{subcommand('sync', results)} && {subcommand('dashboard', results)}"
+    told["report"] = shown_path(report) if report else subcommand("report", results)
     told["try next"] = by_make_next(request, argv) if by_make else by_hand_next(request, argv)
     if without_wandb:
-        told["compare"] = command([PYTHON, "scripts/wandb_upload.py", *results])
+        told["compare"] = command([*entry_words("wandb_upload"), *results])
     else:
-        told["compare"] = f".venv/bin/wandb leet {shown_path(request.results / 'wandb')}"
+        told["compare"] = f"{BIN}wandb leet {shown_path(request.results / 'wandb')}"
     return told
 
 
 def by_make_next(request: Request, argv: Sequence[str]) -> str:
     """A `make sweep` of the first experiment with one thing changed."""
     experiment = request.experiments[0]
-    data = "" if experiment.data == "digits" else str(experiment.data)
     key, value = suggestion(request, experiment)
     typed = {key: value for key, _, value in (word.partition("=") for word in argv)}
     data = "" if experiment.data == "digits" else str(experiment.data)
     given = typed | {"experiment": experiment.name, "data": data, key: value}
-    variables = {variable: given.pop(name, "") for name, variable in VARIABLES.items()}
+    named = {name: given.pop(name, "") for name in VARIABLES}
     rest = [f"{k}={v}" for k, v in given.items() if not k.startswith("hydra")]
-    return make("sweep", rest, **variables)
+    return subcommand("sweep", rest, **named)
 
 
 def by_hand_next(request: Request, argv: Sequence[str]) -> str:
@@ -97,7 +101,7 @@ def by_hand_next(request: Request, argv: Sequence[str]) -> str:
     kept = [word for word in words if word.partition("=")[0] != key]
     is_sweep = request.experiments[0].name == ADHOC and (len(arms) > 1 or "," in value)
     flags = ["-m"] if is_sweep else []
-    return command([PYTHON, "scripts/train.py", *flags, *kept, f"{key}={value}"])
+    return command([*entry_words("train"), *flags, *kept, f"{key}={value}"])
 
 
 def suggestion(request: Request, experiment: Experiment) -> tuple[str, str]:

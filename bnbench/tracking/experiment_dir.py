@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from bnbench import CALL
 from bnbench.config.arms import flatten
 from bnbench.config.labels import count_label
 from bnbench.config.points import shift_key
@@ -160,7 +161,7 @@ def other_schema_line(number: int) -> str:
     """Say what becomes of runs of another schema."""
     return (
         f"{count_label(number, 'run')} of another version of the settings than schema {SCHEMA}: "
-        "they stay and can be read, and the same `make sweep` trains new ones beside them"
+        f"they stay and can be read, and the same `{CALL} sweep` trains new ones beside them"
     )
 
 
@@ -194,7 +195,7 @@ def read_rows(file: Path, sha256: str | None = None) -> list[dict[str, str]]:
     try:
         text = content(file, TABLE)
         if sha256 is not None and sha256 != hashlib.sha256(text).hexdigest():
-            raise ValueError("not what the sweep wrote; the same `make sweep` writes it anew")
+            raise ValueError(f"not what the sweep wrote; the same `{CALL} sweep` writes it anew")
         # accepts the line ends of any editor
         table = csv.reader(io.StringIO(text.decode("utf-8-sig"), newline=""), strict=True)
         header = next(table, [])

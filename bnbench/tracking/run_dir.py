@@ -14,6 +14,7 @@ from typing import Any, Self
 
 from omegaconf import OmegaConf
 
+from bnbench import CALL
 from bnbench.config.points import split_key
 from bnbench.tracking.shapes import SUMMARY
 from bnbench.tracking.stored import (
@@ -50,7 +51,7 @@ FORMS = {  # of what a run measured, beside its summary
         rb"(?:%(w)s,\d{1,9},%(w)s,%(w)s,%(n)s\n)*" % {b"w": WORD, b"n": NUMBER}
     ),
 }
-AGAIN = "the same `make sweep` makes it again"
+AGAIN = f"the same `{CALL} sweep` makes it again"
 
 
 class RunBusyError(Exception):

@@ -21,6 +21,7 @@ from typing import Any
 import yaml
 from omegaconf import OmegaConf
 
+from bnbench import BIN
 from bnbench.config.arms import arm_id
 from bnbench.config.schema import SCHEMA, TrackMode
 from bnbench.config.yaml_bounds import check_flat
@@ -190,7 +191,7 @@ def tag_later(found: Sequence[Attempt]) -> list[str]:
     told = f"{len(lacking)} W&B runs are not tagged with an experiment that asked for them later"
     try:
         if (login := account()) is None:
-            return [f"{told}: this machine is not logged in (.venv/bin/wandb login)"]
+            return [f"{told}: this machine is not logged in ({BIN}wandb login)"]
     except Exception as error:  # wandb raises kinds of its own and those of its sockets
         return [f"{told}: {describe(error)}"]
     complaints = []

@@ -17,7 +17,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
-from bnbench import __version__
+from bnbench import CALL, __version__
 from bnbench.config.checks import MAX_TAG
 from bnbench.config.points import metric_key
 from bnbench.config.schema import FAILED, INTERRUPTED, MARKS, TrackMode
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 START_SECONDS, END_SECONDS = 5, 10  # what a server that does not answer may cost
 BUSY_SECONDS = 60  # what W&B's own process may need on a busy machine, where no server is asked
 WRITTEN_SECONDS = 0.005  # between looks at a file that W&B is still writing
-LATER = "all of it lies on disk, `make sync` uploads it later"
+LATER = f"all of it lies on disk, `{CALL} sync` uploads it later"
 unreachable = False  # no server answered this process once: asking at every run would cost seconds
 
 

@@ -13,7 +13,15 @@ from hypothesis import strategies as st
 
 from bnbench import ROOT
 from bnbench.config.checks import RequestError
-from bnbench.config.quoting import command, elsewhere, folder, for_hydra, make, quoted, typed_folder
+from bnbench.config.quoting import (
+    command,
+    elsewhere,
+    folder,
+    for_hydra,
+    quoted,
+    subcommand,
+    typed_folder,
+)
 
 NASTY = [
     *("/tmp/my runs", "/tmp/it's", '/tmp/a"b', "/tmp/$HOME", "/tmp/$(touch x)", "/tmp/a`touch x`b"),
@@ -115,15 +123,14 @@ def test_make_hands_a_folder_on_whole(pasted, target):
     """One line of bash with all the folders: each is read by bash, make and make's shell."""
     folders = NASTY if target == "status" else NASTY[:4]
     words = [elsewhere(Path(path)) for path in folders]
-    told = pasted([make(target, own) for own in words])
+    told = pasted([subcommand(target, own) for own in words])
     assert told == [[f"scripts/{target}.py", *own] for own in words]
 
 
 def test_make_hands_its_variables_on_whole(pasted):
     odd = "it's $x #1 (a) \\"
-    line = make(
-        "sweep", ["track.project=it is mine", f"results={odd}"], EXP=odd, SEEDS=odd, DATA=odd
-    )
+    words = ["track.project=it is mine", f"results={odd}"]
+    line = subcommand("sweep", words, experiment=odd, seeds=odd, data=odd)
     (words,) = pasted([line + " JOBS="])
     assert words == [
         *("scripts/sweep.py", f"experiment={odd}", f"data={odd}", f"seeds={odd}"),

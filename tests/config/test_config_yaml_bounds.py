@@ -195,4 +195,4 @@ def test_a_byte_order_mark_would_hide_the_first_line(configs):
         "configs/experiment/shift.yaml: begins with a byte order mark, expected UTF-8 without one"
     )
     with pytest.raises(RequestError, match=f"^{line}"):
-        yaml_bounds.check_files(configs)
+        yaml_bounds.check_folders([configs])
