@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig
@@ -75,8 +76,6 @@ def sweep(argv: list[str], fresh: bool = False) -> Outcome | int:
         argv: the words of the command line.
         fresh: on seeds that the committed results did not use, as `make claims` can.
     """
-    global parent
-    parent = os.getpid()
     parser = argument_parser()
     parser.error = lambda message: sys.exit(print_error(message))
     args = parser.parse_intermixed_args(argv)  # overrides and options in any order
@@ -102,15 +101,34 @@ def sweep(argv: list[str], fresh: bool = False) -> Outcome | int:
     if args.help or args.hydra_help or args.cfg or args.info or args.shell_completion:
         return hydra_itself(args, parser)
     try:
-        with leading(), initialised(CONFIGS, args.config_dir):
-            script = entry_words("claims" if fresh else "train", "python")
-            command = shlex.join([*script, *argv, *([FRESH] if fresh else [])])
-            return run(lambda: cli.read(args.overrides, args.multirun, fresh=fresh), command)
+        script = entry_words("claims" if fresh else "train", "python")
+        command = shlex.join([*script, *argv, *([FRESH] if fresh else [])])
+        read = partial(cli.read, args.overrides, args.multirun, fresh=fresh)
+        return carried_out(read, command, args.config_dir)
     except RequestError as error:
         return print_error(str(error))
     except (OSError, DamagedError) as error:  # a full disk, a folder that is gone, or a link
         print(f"bnbench: {error}; what is done is kept", file=sys.stderr)
         return 1
+
+
+def carried_out(read: Callable[[], cli.Request], command: str, own: str | None = None) -> Outcome:
+    """Lead a sweep: train what a request lacks, and write its experiments' tables.
+
+    Args:
+        read: reads the request; Hydra is initialised when it is called.
+        command: how it was asked for, for the record.
+        own: a folder of YAML files beside those that ship.
+
+    Raises:
+        RequestError: the request cannot be run.
+        OSError: a file cannot be written.
+        DamagedError: a file is not what a sweep wrote.
+    """
+    global parent
+    parent = os.getpid()
+    with leading(), initialised(CONFIGS, own):
+        return run(read, command)
 
 
 def hydra_itself(args: Namespace, parser: ArgumentParser) -> int:

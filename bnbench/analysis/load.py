@@ -17,9 +17,18 @@ from bnbench.config.arms import BATCH_NORMS, DATA_SIZES
 from bnbench.config.points import metric_key, split_key
 from bnbench.config.quantities import layers_per_width, peak_rate
 from bnbench.config.schema import LrScaling, Policy
-from bnbench.tracking.experiment_dir import is_record, read_experiment, read_rows, tabulate
-from bnbench.tracking.run_dir import RunFolder
+from bnbench.tracking.experiment_dir import (
+    RunTable,
+    columns,
+    is_record,
+    outcome,
+    read_experiment,
+    read_rows,
+    tabulate,
+)
+from bnbench.tracking.run_dir import RunFolder, State
 from bnbench.tracking.shapes import OUTCOMES
+from bnbench.tracking.upload import read_science, trained
 
 STATUSES = (*OUTCOMES, "failed", "interrupted", "running", "missing")
 NEEDED = (
@@ -118,6 +127,26 @@ def load_runs(folder: Path) -> ExperimentData:
         runs = _runs(folder / "arms.csv", table.header, table.cells())
     none = pd.DataFrame({"arm": [], "seed": []})
     return ExperimentData(name, data, folder, info, runs, none, none)
+
+
+def load_finished(results: Path) -> ExperimentData:
+    """Load every finished run of a results folder, whoever asked for it.
+
+    Raises:
+        ValueError: a file is damaged or malformed; one line that names the file.
+    """
+    folders = [run for run in trained(results) if run.state() == State.done]
+    rows = [
+        {"arm": run.arm, "seed": run.seed, **columns(read_science(run)), **outcome(run)}
+        for run in folders
+    ]
+    table = RunTable(list(dict.fromkeys(key for row in rows for key in row)), rows, [])
+    none = pd.DataFrame({key: [] for key in (*NEEDED, *MEASURED)})
+    runs = _runs(results / "runs", table.header, table.cells()) if rows else none
+    sources = [(run, _summary(run)) for run in folders]
+    curves = _long([(run.metrics, summary) for run, summary in sources], runs, CURVES)
+    shifts = _long([(run.shifts, summary) for run, summary in sources], runs, SHIFTS)
+    return ExperimentData("", "", results, {}, runs, curves, shifts)
 
 
 def finished(runs: pd.DataFrame) -> pd.DataFrame:
