@@ -25,7 +25,7 @@ from bnbench.config.yaml_bounds import check_folders
 from bnbench.request.compose import Composer
 from bnbench.request.declared import check_report
 from bnbench.request.grid import MAX_JOBS, TOO_MANY, check_overrides, grid, num_values
-from bnbench.request.hydra_internals import Loader, current_loader
+from bnbench.request.hydra_internals import Loader, current_loader, options_of
 from bnbench.request.preflight import check_base, check_request
 from bnbench.request.provenance import RequestSource
 from bnbench.request.refusal import REFUSED, allowed, one_line
@@ -243,7 +243,7 @@ def experiment_names(loader: Loader, parsed: Sequence[Override]) -> list[Any]:
         raise RequestError(f"{last.input_line}: expected experiment=null for none")
     swept = last.is_sweep_override() and num_values(last)
     names = list(last.sweep_string_iterator()) if swept else [last.value()]
-    options = loader.get_group_options("experiment")
+    options = options_of(loader, "experiment")
     for name in names:
         if name is not None and name not in options:
             raise RequestError(f"experiment={name}: {allowed(str(name), options)}")

@@ -1,17 +1,23 @@
 """Composing without reading the same YAML again: what Hydra made of files is kept."""
 
 import contextlib
+import copy
 import pickle
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 from unittest import mock
 
+from hydra._internal import defaults_list
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
+from hydra._internal.config_repository import CachingConfigRepository, ConfigRepository
 from hydra._internal.sources_registry import SourcesRegistry
+from hydra.core.default_element import InputDefault, ResultDefault
+from hydra.core.object_type import ObjectType
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.plugins import Plugins
-from hydra.plugins.config_source import ConfigResult
+from hydra.plugins.config_source import ConfigLoadError, ConfigResult
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
@@ -23,7 +29,10 @@ Plugins.instance()
 
 # as pickles, of which a copy is made in a quarter of the time that `copy.deepcopy` takes
 composed: dict[Any, bytes] = {}  # by the files that were chosen
-parsed_files: dict[tuple[str, bytes], bytes] = {}  # by their place below configs/, and content
+parsed_files: dict[Any, bytes] = {}  # by their name and content
+placed_files: dict[Any, bytes] = {}  # the same, by the key too that they are merged below
+heads: dict[Any, bytes] = {}  # the node of Hydra's own, by the files that it is merged of
+schemas: dict[int, Any] = {}  # of classes; kept, so that no other gets the same id
 found_damaged: dict[Path, str | None] = {}  # by their folder
 
 
@@ -82,22 +91,101 @@ def file_source() -> Any:
     return SourcesRegistry.instance().resolve("file")
 
 
+def content_of(source: Any, name: str) -> Any:
+    """What a source of configurations has under a name: equal where it is the same."""
+    file = source._normalize_file_name(name)
+    if source.scheme() == "file":
+        path = Path(source.path, file)
+        return ("file", name, path.read_bytes()) if path.is_file() else None
+    if source.scheme() != "structured":  # a file of an installed package
+        return (source.scheme(), source.path, name)
+    try:
+        schema = source.store._load(file)
+    except ConfigLoadError:
+        return None
+    schemas[id(schema)] = schema
+    return ("structured", name, id(schema))
+
+
+class Head(ResultDefault):
+    """Stands in a list of defaults for those that make the node of Hydra's own."""
+
+    def __init__(self, key: Any):
+        super().__init__(config_path="hydra/config")
+        self.key = key
+
+
+def place_of(default: ResultDefault, repo: Any) -> Any:
+    """What is merged for an entry of a list of defaults: its content and where it goes.
+
+    None where Hydra is to look itself: it warns where a schema has the name of a file.
+    """
+    content = getattr(repo.load_config(default.config_path), "content", None)
+    schema = content_of(repo.get_schema_source(), str(default.config_path))
+    if content is None or schema not in (None, content):
+        return None
+    return content, default.package, default.primary
+
+
 @contextlib.contextmanager
 def remembering_files() -> Iterator[None]:
-    """Have Hydra parse each content of a YAML file once; what they make together it composes."""
-    source = file_source()
-    parse = source.load_config
+    """Have Hydra parse each content of a YAML file once; what they make together it composes.
 
-    def load_config(self: Any, config_path: str) -> ConfigResult:
-        file = Path(self.path, self._normalize_file_name(config_path))
-        if not file.is_file():
-            return parse(self, config_path)
-        key = (config_path, file.read_bytes())
+    Its own node, which is much larger than ours, is merged once for the same contents.
+    """
+    load, single = ConfigRepository.load_config, ConfigLoaderImpl._load_single_config
+    whole = ConfigLoaderImpl._compose_config_from_defaults_list
+    choices = defaults_list._create_interpolation_map
+
+    def load_config(self: ConfigRepository, config_path: str) -> ConfigResult | None:
+        source = self._find_object_source(config_path, ObjectType.CONFIG)
+        key = None if source is None else content_of(source, config_path)
+        if source is None or key is None:
+            return load(self, config_path)
         if key not in parsed_files:
-            parsed_files[key] = pickle.dumps(parse(self, config_path))
-        found: ConfigResult = pickle.loads(parsed_files[key])
-        found.path = f"{self.scheme()}://{self.path}"  # it may have been that of a copy
+            parsed_files[key] = pickle.dumps(load(self, config_path))
+        found: Any = pickle.loads(parsed_files[key])
+        if source.scheme() == "file":
+            found.path = f"file://{source.path}"  # it may have been that of a copy
+        found.content = key
         return found
 
-    with mock.patch.object(source, "load_config", load_config):
+    def load_single(
+        self: ConfigLoaderImpl, default: ResultDefault, repo: CachingConfigRepository
+    ) -> ConfigResult:
+        if isinstance(default, Head):
+            return ConfigResult("", "", pickle.loads(heads[default.key]), {})
+        if (place := place_of(default, repo)) is None:
+            return single(self, default, repo)
+        if place not in placed_files:
+            placed_files[place] = pickle.dumps(single(self, default, repo))
+        found: ConfigResult = pickle.loads(placed_files[place])
+        return found
+
+    def compose(
+        self: ConfigLoaderImpl, defaults: list[ResultDefault], repo: CachingConfigRepository
+    ) -> DictConfig:
+        own = list(takewhile(lambda one: str(one.config_path).startswith("hydra/"), defaults))
+        key = tuple(place_of(one, repo) for one in own)
+        if None in key:
+            return whole(self, defaults, repo)
+        if key not in heads:
+            heads[key] = pickle.dumps(whole(self, own, repo))
+        return whole(self, [Head(key), *defaults[len(own) :]], repo)
+
+    def begin(self: CachingConfigRepository, delegate: ConfigRepository) -> None:
+        # Hydra makes a deep copy, of all schemas too; what it changes is which sources there are
+        self.delegate, self.cache = copy.copy(delegate), {}
+
+    def choices_if_used(overrides: Any, defaults: Sequence[InputDefault], has_self: bool) -> Any:
+        used = any(one.is_interpolation() for one in defaults)
+        return choices(overrides, list(defaults), has_self) if used else None
+
+    with (
+        mock.patch.object(ConfigRepository, "load_config", load_config),
+        mock.patch.object(CachingConfigRepository, "__init__", begin),
+        mock.patch.object(ConfigLoaderImpl, "_load_single_config", load_single),
+        mock.patch.object(ConfigLoaderImpl, "_compose_config_from_defaults_list", compose),
+        mock.patch.object(defaults_list, "_create_interpolation_map", choices_if_used),
+    ):
         yield

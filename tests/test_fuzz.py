@@ -9,14 +9,18 @@ from functools import partial
 from pathlib import Path
 from unittest import mock
 
+import hydra
 import pytest
 import torch
+from hydra.types import RunMode
+from omegaconf import DictConfig, ListConfig
 from remembering import file_source, remembering, remembering_files
 
 from bnbench import cli, sweep
 from bnbench.config.schema import DATA_SHAPES, NUM_CLASSES
 from bnbench.models import MODELS
 from bnbench.norms import NORMS
+from bnbench.request.hydra_internals import current_loader
 
 SCRIPT = Path(__file__).parent / "tools" / "fuzz.py"
 ODD = (
@@ -348,6 +352,37 @@ def test_a_memory_of_what_was_composed_changes_no_answer(fuzz, folder):
             with remembering():
                 assert fuzz.differences(fuzz.ask(argv), whole) == []
     assert fuzz.differences(fuzz.ask(["norm=none"]), fuzz.ask(["norm=lrn"]))
+
+
+def nodes(config):
+    """Every node of a configuration: its place, its value and what OmegaConf knows of it."""
+    known = {key: value for key, value in vars(config._metadata).items() if key != "resolver_cache"}
+    found = [(config._get_full_key(None), known)]
+    if isinstance(config, ListConfig | DictConfig) and not isinstance(config._content, str | None):
+        listed = isinstance(config, ListConfig)
+        for one in config._content if listed else config._content.values():
+            assert one._get_parent() is config
+            found += nodes(one)
+        return found
+    return [*found, config._value()]
+
+
+@pytest.mark.slow
+def test_of_files_in_memory_is_made_what_hydra_makes_of_files(monkeypatch):
+    for name in ("parsed_files", "placed_files", "heads"):
+        monkeypatch.setattr(f"remembering.{name}", {})
+    requests = (
+        ["experiment=claim_ghost", "data=fashion_mnist"],
+        ["norm=lrn", "model=vgg", "hydra/launcher=joblib", "optim.momentum=0.5"],
+    )
+    with hydra.initialize_config_dir(str(sweep.CONFIGS), version_base="1.3", job_name="train"):
+        for asked in requests:
+            compose = partial(current_loader().load_configuration, "config", asked, RunMode.RUN)
+            made = nodes(compose())
+            assert len(made) > 200
+            for _ in range(2):
+                with remembering_files():
+                    assert nodes(compose()) == made
 
 
 def test_each_content_of_a_file_is_parsed_once(fuzz, folder, monkeypatch):

@@ -15,6 +15,7 @@ import pytest
 from hydra.core.global_hydra import GlobalHydra
 from hydra.types import RunMode
 from omegaconf import OmegaConf
+from remembering import remembering_files
 
 from bnbench import CONFIGS
 from bnbench.config.arms import arm_id, flatten, science
@@ -222,9 +223,13 @@ def test_a_default_that_is_changed_or_gone_is_told_from_a_new_one():
 
 
 if __name__ == "__main__":
-    with hydra.initialize_config_dir(str(CONFIGS), version_base="1.3", job_name="train"):
+    with (
+        remembering_files(),
+        hydra.initialize_config_dir(str(CONFIGS), version_base="1.3", job_name="train"),
+    ):
         golden = json.loads(GOLDEN.read_text()) if GOLDEN.exists() else {}
-        changed = changed_defaults(golden, defaults())
+        current = defaults()
+        changed = changed_defaults(golden, current)
         if changed and "schema" not in changed:
             sys.exit(f"{', '.join(changed)} changed: raise SCHEMA in config/schema.py first")
-        GOLDEN.write_text(json.dumps(defaults(), indent=1) + "\n")
+        GOLDEN.write_text(json.dumps(current, indent=1) + "\n")

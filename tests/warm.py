@@ -4,6 +4,7 @@ Nothing of bnbench is imported before the fork. What is about starting a process
 about what is imported when, is no business of this file.
 """
 
+import gc
 import json
 import os
 import runpy
@@ -82,6 +83,7 @@ def main() -> None:
     """Fork for each command that is asked for on stdin; answer with its exit status."""
     for library in LIBRARIES:
         import_module(library)
+    gc.freeze()  # else each command looks for garbage among a million objects, again and again
     for line in sys.stdin:
         request: list[Any] = json.loads(line)
         if not (child := os.fork()):

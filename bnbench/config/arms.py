@@ -7,6 +7,7 @@ Nothing here imports torch: a bad request is refused before anything slow is loa
 
 import hashlib
 import json
+import pickle
 from collections.abc import Mapping
 from dataclasses import asdict, fields
 from functools import cache
@@ -70,7 +71,7 @@ def typed(plain: Mapping[str, Any]) -> Config:
 @cache
 def typed_part(key: str, text: str) -> Any:
     """One root key of a configuration, typed; the jobs of a sweep have most of theirs in common."""
-    schema, value = OmegaConf.structured(Config), json.loads(text)
+    schema, value = pickle.loads(pickled_schema()), json.loads(text)
     if key in KINDS:
         schema[key] = OmegaConf.structured(KINDS[key][value["name"]])
     try:
@@ -82,6 +83,12 @@ def typed_part(key: str, text: str) -> Any:
     assert isinstance(config, DictConfig)
     part = config[key]
     return OmegaConf.to_object(part) if OmegaConf.is_config(part) else part
+
+
+@cache
+def pickled_schema() -> bytes:
+    """Pickle the schema of a configuration: a copy is made sooner than another from classes."""
+    return pickle.dumps(OmegaConf.structured(Config))
 
 
 def num_steps(config: Config) -> int:

@@ -1,6 +1,5 @@
 """The one composer: from the overrides of a job to a checked configuration."""
 
-import copy
 import pickle
 from collections.abc import Sequence
 from dataclasses import replace
@@ -84,7 +83,7 @@ class Composer:
 
 def _without_common(config: DictConfig) -> bytes:
     """Pickle what jobs differ in; the configuration stays as it is."""
-    own = copy.deepcopy(config)
+    own: DictConfig = pickle.loads(pickle.dumps(config))
     with open_dict(own):
         for key in ("hydra", *COMMON):
             own.pop(key, None)

@@ -76,6 +76,15 @@ def is_group(loader: Loader, key: str) -> bool:
     return loader.repository.group_exists(key)
 
 
+def options_of(loader: Loader, group: str) -> list[str]:
+    """List the files of a group to choose from.
+
+    The loader's own method copies all schemas of all plugins first, which takes longer than to look
+    into the folder.
+    """
+    return loader.repository.get_group_options(group)
+
+
 def read_file(loader: Loader, name: str) -> ConfigResult | None:
     """Read a YAML file by its path without ending; None where there is none."""
     return loader.repository.load_config(name)

@@ -17,7 +17,7 @@ from bnbench.config.labels import escaped
 from bnbench.config.quoting import in_quotes
 from bnbench.config.schema import OPTIM_CONFIGS, DataName, ModelName
 from bnbench.request.clusters import PLUGINS, not_installed
-from bnbench.request.hydra_internals import Loader, is_group, read_file
+from bnbench.request.hydra_internals import Loader, is_group, options_of, read_file
 from bnbench.request.provenance import KNOWN, RequestSource, key_of, root_of
 
 # what a bad request may raise; OmegaConf asserts where a parent of the key is null
@@ -156,7 +156,7 @@ def key_line(causes: Sequence[Any], source: RequestSource) -> str:
 
 def choices(key: str, loader: Loader) -> list[str]:
     """The files that a group can be chosen from; none for what is no group."""
-    return loader.get_group_options(key) if is_group(loader, key) else []
+    return options_of(loader, key) if is_group(loader, key) else []
 
 
 def allowed(name: str, options: Sequence[str]) -> str:

@@ -67,6 +67,11 @@ def test_a_group_is_a_folder(loader):
     assert groups == [True, True, False]
 
 
+def test_the_files_of_a_group_are_those_that_the_loader_lists(loader):
+    for group in ("norm", "hydra/launcher", "on_data/fashion_mnist"):
+        assert hydra_internals.options_of(loader, group) == loader.get_group_options(group) != []
+
+
 def test_a_file_is_read_with_its_header(loader):
     found = hydra_internals.read_file(loader, "experiment/shift")
     assert found.header["package"] == "_global_"
