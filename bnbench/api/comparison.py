@@ -93,16 +93,17 @@ def compare(one: Side, other: Side, results: str | os.PathLike[str] = "results")
         raise ValueError(
             f"no arm in common ({numbers}): expected two arms, or sides that share some"
         )
-    labels = arm_labels({arm: settings[0][arm] for arm, _ in pairs})
+    first, second = settings
+    labels = arm_labels({a: first[a] for a, _ in pairs} | {b: second[b] for _, b in pairs})
     rows, index = [], []
     for arm, beside in pairs:
         for row in _rows(runs[0][runs[0]["arm"] == arm], runs[1][runs[1]["arm"] == beside]):
             rows.append(row)
-            index.append(labels[arm] if arm == beside else f"{arm} − {beside}")
+            index.append(" − ".join(dict.fromkeys((labels[arm], labels[beside]))))
     if not rows:
         raise ValueError("no seed in common: expected sides that share some")
     table = ComparisonTable(rows, columns=list(COLUMNS), index=pd.Index(index, name="arm"))
-    table.settings = _settings(settings[0][pairs[0][0]], settings[1][pairs[0][1]])
+    table.settings = _settings(first[pairs[0][0]], second[pairs[0][1]])
     return table
 
 

@@ -227,6 +227,7 @@ def test_two_arms_are_paired_by_seed(swept):
     )
     table = bn.compare(norm, none, results=folder)
     pairs = found.runs.pivot_table(index="seed", columns="arm", values="test/accuracy")
+    assert set(table.index) == {"BatchNorm − no norm"}
     own = table[table["metric"] == "test/accuracy"].iloc[0]
     assert own["difference"] == pytest.approx((pairs[norm] - pairs[none]).mean(), abs=1e-12)
     assert own["n"] == 3
