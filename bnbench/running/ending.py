@@ -10,7 +10,7 @@ from bnbench.analysis.stats import MIN_SEEDS
 from bnbench.analysis.summary import ExperimentSummary, summarise
 from bnbench.cli import Experiment, Request
 from bnbench.config.quoting import command, elsewhere, make, shown_path
-from bnbench.config.schema import Augment, Schedule, TrackMode
+from bnbench.config.schema import Augment, OwnDataConfig, Schedule, TrackMode
 from bnbench.pages.answer_text import show_answers
 from bnbench.request.refusal import print_error
 from bnbench.tracking.experiment_dir import ADHOC, experiment_path
@@ -75,10 +75,11 @@ def commands(
 def by_make_next(request: Request, argv: Sequence[str]) -> str:
     """A `make sweep` of the first experiment with one thing changed."""
     experiment = request.experiments[0]
-    data = "" if experiment.data == "digits" else str(experiment.data)
     key, value = suggestion(request, experiment)
     typed = {key: value for key, _, value in (word.partition("=") for word in argv)}
-    data = "" if experiment.data == "digits" else str(experiment.data)
+    own = request.arms[next(iter(experiment.runs))].config.data
+    data = own.kind if isinstance(own, OwnDataConfig) else str(experiment.data)
+    data = "" if data == "digits" else data
     given = typed | {"experiment": experiment.name, "data": data, key: value}
     variables = {variable: given.pop(name, "") for name, variable in VARIABLES.items()}
     rest = [f"{k}={v}" for k, v in given.items() if not k.startswith("hydra")]
