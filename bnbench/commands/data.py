@@ -81,7 +81,7 @@ def describe(kind: str, overrides: Sequence[str]) -> int:
                 print(f"{config.data.name}: {found.described}; {found.digest}")
                 if found.lopsided:
                     print_error(f"{config.data.name}: {found.lopsided}")
-    except (RequestError, DataError) as error:
+    except RequestError as error:
         return print_error(str(error))
     return 0
 

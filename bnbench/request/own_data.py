@@ -127,10 +127,13 @@ def images_of(config: Config) -> OwnImages | None:
     """The user's own images that a configuration is about; None for a data set known by name.
 
     Raises:
-        DataError: they have changed since the request was read.
+        RequestError: they have changed since the request was read.
     """
     source = own_source(config.data, Path(config.results))
-    return source and read(source, kept)
+    try:
+        return source and read(source, kept)
+    except DataError as error:
+        raise RequestError(f"{config.data.name}: {error}") from error
 
 
 def keep_prepared(found: OwnImages, results: Path) -> None:
