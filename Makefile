@@ -81,7 +81,7 @@ plan: .venv/ready $(addprefix .venv/ready-,$(EXTRA_$(LAUNCHER)))  ## what the sa
 status: .venv/ready  ## what became of every experiment's runs
 	@$(RUN) scripts/status.py $(ARGS)
 
-data: .venv/ready  ## download and check a data set (DATA=fashion_mnist, mnist, cifar10)
+data: .venv/ready  ## download and check a data set (DATA=fashion_mnist, mnist, cifar10; or folder, npz: what your own are)
 	@$(RUN) scripts/data.py $(call quoted,$(or $(DATA),digits)) $(ARGS)
 
 sync: .venv/ready  ## upload the W&B runs that no server has yet

@@ -19,6 +19,7 @@ from omegaconf import DictConfig
 
 from bnbench.config.arms import Config, arm_id, flatten, fresh_seed, science
 from bnbench.config.checks import RequestError, as_typed, check
+from bnbench.config.facts import path_key
 from bnbench.config.quoting import folder, for_hydra, in_quotes, quoted
 from bnbench.config.schema import SaveWeights, Search, TrackMode
 from bnbench.config.yaml_bounds import check_folders
@@ -26,6 +27,7 @@ from bnbench.request.compose import Composer
 from bnbench.request.declared import check_report
 from bnbench.request.grid import MAX_JOBS, TOO_MANY, check_overrides, grid, num_values
 from bnbench.request.hydra_internals import Loader, current_loader, options_of
+from bnbench.request.own_data import worker_overrides
 from bnbench.request.preflight import check_base, check_request
 from bnbench.request.provenance import RequestSource
 from bnbench.request.refusal import REFUSED, allowed, one_line
@@ -319,7 +321,12 @@ def final_overrides(arm: Arm) -> list[str]:
     for sign, key in (("", "tags"), ("++", "experiments")):  # no YAML file has the latter
         texts = map(for_hydra, getattr(config.track, key))
         lines.append(f"{sign}track.{key}=[{','.join(texts)}]")
-    for key, path in (("results", config.results), ("data.root", config.data.root)):
+    place = path_key(config.data)
+    for key, path in (
+        ("results", config.results),
+        (f"data.{place}", getattr(config.data, place)),
+    ):
         # a worker may have started in another folder
         lines.append(f"{key}={for_hydra(str(Path(path).absolute()))}")
+    lines += worker_overrides(config)
     return [*lines, f"hydra.sweep.subdir={arm.id}"]

@@ -30,7 +30,9 @@ from bnbench.config.yaml_bounds import check_folders
 from bnbench.request.compose import plain
 from bnbench.request.grid import check_overrides
 from bnbench.request.hydra_internals import answer, argument_parser, folders_of, initialised
+from bnbench.request.own_data import images_of, keep_prepared
 from bnbench.request.provenance import RequestSource
+from bnbench.request.rates import write_rates
 from bnbench.request.refusal import REFUSED, one_line, print_error
 from bnbench.running.estimate import Estimate, time_left
 from bnbench.running.launch import Work, train_missing
@@ -198,6 +200,8 @@ def run(read: Callable[[], cli.Request], command: str) -> Outcome:
         paths = [experiment_path(request.results, e.name, e.data) for e in request.experiments]
         if number == 1 and (others := runs_of_other_schema(paths)):
             console.print(other_schema_line(others), soft_wrap=True)
+        if number == 1:
+            describe_own_data(request, console)
         if lacking or number == 1:
             describe(request, lacking, number, console)
         write_tables(request)
@@ -220,6 +224,8 @@ def run(read: Callable[[], cli.Request], command: str) -> Outcome:
         note_experiments(run, arm.config.track.experiments)
     outcome = Outcome(request, failures, seconds)
     conclude(outcome, len(todo), console)
+    if not failures:
+        keep_rates(request, command, console)
     return outcome
 
 
@@ -302,6 +308,26 @@ def describe(
         f"{count_label(len(request.arms), 'arm')}, {count_label(num_runs, 'run')}{duplicates}: "
         f"{num_runs - num_todo} done already, {num_todo} to train",
     )
+
+
+def describe_own_data(request: cli.Request, console: Console) -> None:
+    """Say what the user's own data are, and keep their prepared images for the workers."""
+    sets = {arm.config.data.name: arm.config for arm in request.arms.values()}
+    for name, config in sets.items():
+        if found := images_of(config):
+            console.print(f"{name}: {found.described}", soft_wrap=True)
+            if found.lopsided:
+                print_error(f"{name}: {found.lopsided}")
+            keep_prepared(found, request.results)
+
+
+def keep_rates(request: cli.Request, command: str, console: Console) -> None:
+    """Keep the learning rates that an experiment found for the user's own data."""
+    for experiment in request.experiments:
+        if experiment.report["base_lr"]:
+            configs = [request.arms[arm].config for arm in experiment.runs]
+            if line := write_rates(configs, request.results, command):
+                console.print(line, soft_wrap=True)
 
 
 def conclude(outcome: Outcome, num_todo: int, console: Console) -> None:

@@ -23,25 +23,26 @@ from torch import Tensor, nn
 
 from bnbench.config.arms import derive_seed
 from bnbench.config.points import SUBSET, TRAIN_SUBSET, Scope, crossing, metric_key
-from bnbench.config.recipe import Recipe, resolve
+from bnbench.config.recipe import OwnSource, Recipe, resolve
 from bnbench.config.schema import (
     FAILED,
     INTERRUPTED,
-    NUM_CLASSES,
     ONE_PASS,
     Augment,
     Config,
     SaveWeights,
     TrackMode,
 )
+from bnbench.data import own
 from bnbench.data.batches import augment_light, batch_indices, light_draws
-from bnbench.data.datasets import Dataset, load
+from bnbench.data.datasets import Dataset, load, load_own
 from bnbench.data.fingerprint import tensor_digest
 from bnbench.data.shifts import apply_shift
 from bnbench.models import MODELS, freeze, initialise, weight_layers
 from bnbench.norms import NORMS, kernels
 from bnbench.probes import PROBES, Batch
 from bnbench.tracking.csv_log import SHIFTS, CsvLog, Point, named_shifts, read_shifts, write_table
+from bnbench.tracking.kept_images import kept
 from bnbench.tracking.meta import circumstances, known_meta, united
 from bnbench.tracking.rebuild import ensure_in_wandb, note_wandb_id
 from bnbench.tracking.run_dir import RunBusyError, RunFolder, State
@@ -213,6 +214,7 @@ def build(recipe: Recipe, seed: int) -> Run:
         recipe.train_images,
         device,
         stratified=recipe.split_seed is None,
+        source=recipe.own_data,
     )
     return assemble(recipe, seed, device, dataset, splits)
 
@@ -237,9 +239,14 @@ def prepared(
     device: torch.device,
     *,
     stratified: bool,
+    source: OwnSource | None,
 ) -> tuple[Dataset, dict[str, Images]]:
     """A data set and its normalised splits on the device; kept for the next run."""
-    dataset = load(name, root, split_seed, train_images, stratified=stratified)
+    if source is None:
+        dataset = load(name, root, split_seed, train_images, stratified=stratified)
+    else:
+        images = own.read(source, kept)
+        dataset = load_own(images, split_seed, train_images, stratified=stratified)
     splits = {
         split: (normalised(dataset, images, device), labels.to(device))
         for split, (images, labels) in (
@@ -266,7 +273,7 @@ def assemble(
     norm = partial(NORMS[recipe.norm], spatial_dims=kind.spatial_dims, **options)
     model = kind(
         dataset.image_shape,
-        NUM_CLASSES,
+        dataset.num_classes,
         norm=None if recipe.norm == "none" else norm,
         **recipe.model_options,
     )
@@ -321,7 +328,7 @@ def fit(run: Run, record: Callable[[int, Point], None]) -> bool:
             # what is evaluated comes last: the summary repeats the end of metrics.csv
             record(step, {("train@batch", "", "loss"): fmean(values), **probe(step), **results})
             if step == recipe.steps or not finite:
-                return not finite or fmean(recent) > 2 * math.log(NUM_CLASSES)
+                return not finite or fmean(recent) > 2 * math.log(run.dataset.num_classes)
     raise AssertionError("the last step is an evaluation point")
 
 
@@ -424,7 +431,7 @@ def summarise(
     size = run.recipe.batch_size
     return {
         "status": "diverged" if diverged else "done",
-        "stuck": not diverged and accuracies[-1] <= 1 / NUM_CLASSES + 0.02,
+        "stuck": not diverged and accuracies[-1] <= 1 / run.dataset.num_classes + 0.02,
         "metrics": {
             metric_key(split, metric, layer): value
             for (split, layer, metric), value in point.items()

@@ -15,6 +15,7 @@ import pytest
 from hydra.core.global_hydra import GlobalHydra
 from hydra.types import RunMode
 from omegaconf import OmegaConf
+from own_files import draw_photos, write_arrays
 from remembering import remembering_files
 
 from bnbench import CONFIGS
@@ -28,6 +29,7 @@ GROUPS = ("model", "norm", "data", "shift", "optim", "train", "track")
 CHOOSING = ("tune.", "seeds", "threads")
 GOLDEN = Path(__file__).parent / "golden" / "defaults.json"
 TINY = ["data=synthetic", "seeds=[0]", "device=cpu", "track=csv", "train.eval_points=1"]
+SMALL = ["batch_size=8"]  # for nets on few images
 SHORT = [*TINY, "train.steps=2", "batch_size=4", "data.train_images=16"]  # for nets of any size
 
 
@@ -119,11 +121,20 @@ def test_budgets_train(read, train):
 
 
 @pytest.mark.parametrize("data", options("data"))
-def test_data_sets_compose(read, monkeypatch, data):
+def test_data_sets_compose(read, monkeypatch, tmp_path, data):
     """Those that are not embedded are read from small files of the true format in tests/data."""
     monkeypatch.setattr(preflight, "missing_files", lambda name, root: None)
-    (arm,) = read(f"data={data}").arms.values()
-    assert arm.config.data.name == data
+    (arm,) = read(f"data={data}", *own_data(tmp_path, data)).arms.values()
+    assert arm.config.data.name.partition("-")[0] == data
+
+
+def own_data(tmp_path, data):
+    """What the data of one's own need to be told."""
+    if data == "folder":
+        return [f"data.root={draw_photos(tmp_path / 'folder')}", "optim.base_lr=0.1", *SMALL]
+    if data == "npz":
+        return [f"data.file={write_arrays(tmp_path / 'npz.npz')}", "optim.base_lr=0.1", *SMALL]
+    return []
 
 
 def is_slow(experiment):

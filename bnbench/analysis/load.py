@@ -39,6 +39,7 @@ NEEDED = (
 MEASURED = ("steps", "samples", "seconds", "parameters")
 NUMBERS = ("seed", "batch_size", "optim.base_lr", "optim.lr_mult", "train.steps")
 KEPT = "data.train_images"  # a column of arms that train on a part of the training images
+SIZES = "data.sizes"  # a column of arms on the user's own data: images to train, validate, test
 LISTS = ("model.widths", "model.depth", "train.thresholds")
 SCALINGS = set(LrScaling)
 DERIVED = ("epochs", "optim.lr", "hidden_layers")
@@ -243,8 +244,8 @@ def _check(runs: pd.DataFrame) -> None:
     for column in [*NUMBERS, *_metric_columns(runs), *runs.columns.intersection([*MEASURED])]:
         if not pd.api.types.is_numeric_dtype(runs[column]):
             raise ValueError(f"column {column} holds something that is not a number")
-    for column in LISTS:
-        for value in runs[column].unique():
+    for column in (*LISTS, *([SIZES] if SIZES in runs else [])):
+        for value in runs[column].dropna().unique() if column == SIZES else runs[column].unique():
             if not _is_list_of_numbers(value):
                 raise ValueError(f"column {column} holds something that is not a list of numbers")
 
@@ -262,7 +263,9 @@ def _metric_columns(runs: pd.DataFrame) -> list[str]:
 
 
 def _derived(runs: pd.DataFrame) -> dict[str, pd.Series]:
-    num_train = runs["data.name"].map({name: size[0] for name, size in DATA_SIZES.items()})
+    sizes = runs[SIZES] if SIZES in runs else [None] * len(runs)
+    counts = list(map(_num_train, runs["data.name"], sizes))
+    num_train = pd.Series(counts, runs.index, dtype=float)
     if KEPT in runs:
         num_train = runs[KEPT].fillna(num_train)
     layers = map(_hidden_layers, runs["model.widths"], runs["model.depth"])
@@ -271,6 +274,13 @@ def _derived(runs: pd.DataFrame) -> dict[str, pd.Series]:
         "optim.lr": pd.Series(_rates(runs), runs.index, dtype=float),
         "hidden_layers": pd.Series(list(layers), runs.index, dtype=float),
     }
+
+
+def _num_train(name: str, sizes: Any) -> float:
+    """Count the training images of a data set: of one's own as told, else as known by its name."""
+    if isinstance(sizes, str):
+        return float([*json.loads(sizes), math.nan][0])
+    return float(DATA_SIZES[name][0]) if name in DATA_SIZES else math.nan
 
 
 def _rates(runs: pd.DataFrame) -> list[float]:

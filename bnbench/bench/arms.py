@@ -15,9 +15,10 @@ from torch import Tensor
 
 from bnbench import train
 from bnbench.config.arms import num_train
+from bnbench.config.facts import DataFacts
 from bnbench.config.points import SUBSET
 from bnbench.config.recipe import resolve
-from bnbench.config.schema import DATA_SHAPES, NUM_CLASSES, Config
+from bnbench.config.schema import Config
 from bnbench.data.datasets import MIRRORED, Dataset, Split
 from bnbench.training.evaluation import evaluate
 
@@ -117,11 +118,11 @@ def stand_in(config: Config) -> train.Run:
     """Build a run on random images, at a rate at which nothing diverges."""
     recipe = replace(resolve(config), first_rate=RATE, schedule="constant", steps=STEPS)
     device = train.device_of(recipe)
-    images, labels = random_images(recipe.data, num_train(config), device)
+    images, labels = random_images(recipe.facts, num_train(config), device)
     some = Split(images[:SUBSET], labels[:SUBSET])
     nothing, one = (torch.full(images.shape[1:2], value) for value in (0.0, 1.0))
     dataset = Dataset(
-        *(Split(images, labels.cpu()), some, some, NUM_CLASSES, nothing, one),
+        *(Split(images, labels.cpu()), some, some, recipe.facts.num_classes, nothing, one),
         mirrored=recipe.data in MIRRORED,
     )
     splits = {"train": (images, labels), "val": some}
@@ -129,9 +130,9 @@ def stand_in(config: Config) -> train.Run:
 
 
 @cache
-def random_images(name: str, number: int, device: torch.device) -> tuple[Tensor, Tensor]:
+def random_images(facts: DataFacts, number: int, device: torch.device) -> tuple[Tensor, Tensor]:
     """Draw images of a data set's shape and their labels from a seed alone."""
     generator = torch.Generator().manual_seed(0)
-    images = torch.randn(number, *DATA_SHAPES[name], generator=generator)
-    labels = torch.randint(NUM_CLASSES, (number,), generator=generator)
+    images = torch.randn(number, *facts.shape, generator=generator)
+    labels = torch.randint(facts.num_classes, (number,), generator=generator)
     return images.to(device, memory_format=torch.channels_last), labels.to(device)

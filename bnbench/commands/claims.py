@@ -26,6 +26,7 @@ from bnbench.commands.arguments import command_facts
 from bnbench.config.arms import science
 from bnbench.config.checks import RequestError
 from bnbench.config.labels import count_label
+from bnbench.config.schema import DATA_SIZES, OWN_DATA_CONFIGS
 from bnbench.request.hydra_internals import initialised
 from bnbench.request.preflight import default_jobs
 from bnbench.request.refusal import allowed, print_error
@@ -64,6 +65,11 @@ def asked(argv: Sequence[str]) -> tuple[Mapping[str, Claim], list[str], list[str
     data = next((word[5:] for word in reversed(overrides) if word.startswith("data=")), DEFAULT)
     if "," in data:
         raise RequestError(f"data={data}: expected one data set, each has a scoreboard of its own")
+    if data in OWN_DATA_CONFIGS:
+        raise RequestError(
+            f"data={data}: claims are declared for data sets that anybody has, expected one of "
+            f"{', '.join(DATA_SIZES)}; experiments run on your own (make sweep)"
+        )
     claims = claims_on(data)
     for name in wanted:
         if name not in claims:

@@ -1,4 +1,8 @@
-"""Download a data set and check it: what `make data DATA=…` runs.
+"""Download a data set and check it, or say what data of your own are.
+
+python scripts/data.py fashion_mnist
+python scripts/data.py folder data.root=photos       # other overrides are those of scripts/train.py
+python scripts/data.py npz data.file=mine.npz
 
 Torchvision downloads; `bnbench.data.files` decides what is there and whole.
 """
@@ -6,12 +10,20 @@ Torchvision downloads; `bnbench.data.files` decides what is there and whole.
 import contextlib
 import io
 import sys
+from argparse import RawDescriptionHelpFormatter
+from collections.abc import Sequence
 from http.client import HTTPException
 from pathlib import Path
 
+import hydra
+
+from bnbench import CONFIGS, cli
 from bnbench.commands.arguments import Parser, folder_argument
-from bnbench.config.schema import DATA_SIZES
+from bnbench.config.checks import RequestError
+from bnbench.config.schema import DATA_SIZES, OWN_DATA_CONFIGS
 from bnbench.data.files import FILES, DataError, locate, read_arrays, read_file
+from bnbench.request.own_data import images_of
+from bnbench.request.refusal import print_error
 
 
 def discard_wrong(name: str, root: Path) -> None:
@@ -58,17 +70,39 @@ def fetch(name: str, root: Path) -> str:
     return f"{name}: {outcome}, {len(labels):,} images in {folder}, every file checked"
 
 
+def describe(kind: str, overrides: Sequence[str]) -> int:
+    """Say what data of the user's own are, or what is wrong with them; writes nothing."""
+    words = [f"data={kind}", *overrides, "optim.base_lr=1"]  # any: nothing is trained
+    try:
+        with hydra.initialize_config_dir(str(CONFIGS), job_name="data", version_base="1.3"):
+            arms = cli.read(words, multirun=False).arms
+        for config in (arm.config for arm in arms.values()):
+            if found := images_of(config):
+                print(f"{config.data.name}: {found.described}; {found.digest}")
+                if found.lopsided:
+                    print_error(f"{config.data.name}: {found.lopsided}")
+    except RequestError as error:
+        return print_error(str(error))
+    return 0
+
+
 def main(argv: list[str] | None = None) -> int:
     """Parse, fetch, print one line; 0 when the data are there, 1 when not, 2 for a bad name."""
-    parser = Parser(description="Download a data set and check it.")
-    parser.add_argument("name", help=", ".join(DATA_SIZES))
+    parser = Parser(description=__doc__, formatter_class=RawDescriptionHelpFormatter)
+    parser.add_argument("name", help=", ".join([*DATA_SIZES, *OWN_DATA_CONFIGS]))
     parser.add_argument(
         "--root", type=folder_argument, default=Path("data"), help="default: %(default)s"
     )
-    args = parser.parse_args(argv)
+    parser.add_argument("overrides", metavar="data.key=value", nargs="*", help="of your own data")
+    args = parser.parse_intermixed_args(argv)
+    if args.name in OWN_DATA_CONFIGS:
+        return describe(args.name, args.overrides)
     if args.name not in DATA_SIZES:
-        print(f"unknown data set {args.name!r}; known are {', '.join(DATA_SIZES)}", file=sys.stderr)
+        known = ", ".join([*DATA_SIZES, *OWN_DATA_CONFIGS])
+        print(f"unknown data set {args.name!r}; known are {known}", file=sys.stderr)
         return 2
+    if args.overrides:
+        parser.error(f"{args.overrides[0]}: expected --root PATH and nothing else")
     try:
         print(fetch(args.name, args.root))
     except DataError as error:

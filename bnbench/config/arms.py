@@ -17,6 +17,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from bnbench.config.checks import RequestError, check, check_rates
+from bnbench.config.facts import facts, is_own
 from bnbench.config.quantities import layers_per_width, peak_rate
 from bnbench.config.schema import (
     BATCH_NORMS,
@@ -25,19 +26,26 @@ from bnbench.config.schema import (
     MLPS,
     NORM_CONFIGS,
     OPTIM_CONFIGS,
+    OWN_DATA_CONFIGS,
     SCHEMA,
     TUNED_BATCH,
     TUNING_SEEDS,
     Config,
     LrScaling,
+    OwnDataConfig,
     Policy,
     Schedule,
+    ShippedDataConfig,
     Trainable,
 )
 
 FRESH = 200  # what is added to a seed for one that the committed results did not use
 
-KINDS: dict[str, Mapping[str, type]] = {"norm": NORM_CONFIGS, "optim": OPTIM_CONFIGS}
+KINDS: dict[str, Mapping[str, type]] = {
+    "norm": NORM_CONFIGS,
+    "optim": OPTIM_CONFIGS,
+    "data": dict.fromkeys(DATA_SIZES, ShippedDataConfig),
+}
 
 
 def typed(plain: Mapping[str, Any]) -> Config:
@@ -50,12 +58,11 @@ def typed(plain: Mapping[str, Any]) -> Config:
     names = [f.name for f in fields(Config)]
     if unknown := [key for key in plain if key not in names]:
         raise RequestError(f"{unknown[0]}: no such key, expected one of {', '.join(names)}")
-    for key, kinds in KINDS.items():
-        name = str((plain.get(key) or {}).get("name"))
-        if name not in kinds:
-            raise RequestError(f"{key}.name={name}: expected one of {', '.join(kinds)}")
-        known = [f.name for f in fields(kinds[name])]
-        if unknown := [k for k in plain[key] if k not in known]:
+    for key in KINDS:
+        part = plain.get(key) or {}
+        name, kind = kind_of(key, part)
+        known = [f.name for f in fields(kind)]
+        if unknown := [k for k in part if k not in known]:
             raise RequestError(
                 f"{key}.{unknown[0]}: no such key with {key}={name}, "
                 f"expected one of {', '.join(known)}"
@@ -68,12 +75,25 @@ def typed(plain: Mapping[str, Any]) -> Config:
     return config
 
 
+def kind_of(key: str, part: Mapping[str, Any]) -> tuple[str, type]:
+    """Find the name of what a root key chooses, and the class that has its keys.
+
+    Raises:
+        RequestError: there is no such choice.
+    """
+    by, kinds = ("kind", OWN_DATA_CONFIGS) if "kind" in part else ("name", KINDS[key])
+    name = str(part.get(by))
+    if name not in kinds:
+        raise RequestError(f"{key}.{by}={name}: expected one of {', '.join(kinds)}")
+    return name, kinds[name]
+
+
 @cache
 def typed_part(key: str, text: str) -> Any:
     """One root key of a configuration, typed; the jobs of a sweep have most of theirs in common."""
     schema, value = pickle.loads(pickled_schema()), json.loads(text)
     if key in KINDS:
-        schema[key] = OmegaConf.structured(KINDS[key][value["name"]])
+        schema[key] = OmegaConf.structured(kind_of(key, value)[1])
     try:
         config = OmegaConf.merge(schema, {key: value})
     except OmegaConfBaseException as error:
@@ -92,17 +112,24 @@ def pickled_schema() -> bytes:
 
 
 def num_steps(config: Config) -> int:
-    """Optimiser steps of a run: train.steps, or epochs times the whole batches in an epoch."""
-    train = config.train
+    """Optimiser steps of a run: train.steps, or epochs times the whole batches in an epoch.
+
+    Without both, the default epochs of a shipped data set, or as many images as the default steps
+    see of the user's own.
+    """
+    train, data = config.train, config.data
     if train.steps is not None:
         return train.steps
     batch = train.epoch_batch or config.batch_size
-    return (train.epochs or config.data.default_epochs) * (num_train(config) // batch)
+    if train.epochs is None and isinstance(data, OwnDataConfig):
+        return max(1, data.default_steps * TUNED_BATCH // batch)
+    epochs = train.epochs or (data.default_epochs if isinstance(data, ShippedDataConfig) else 0)
+    return epochs * (num_train(config) // batch)
 
 
 def num_train(config: Config) -> int:
     """How many images a run is trained on."""
-    return config.data.train_images or DATA_SIZES[config.data.name][0]
+    return config.data.train_images or facts(vars(config.data)).sizes[0]
 
 
 def learning_rate(config: Config) -> float:
@@ -145,7 +172,8 @@ def science(config: Config) -> dict[str, Any]:
         of_policies["test_batch"] = None if is_default else train["test_batch"]
     if Policy.blend in policies:
         of_policies["prior"] = train["prior"]
-    some = num_train(config) < DATA_SIZES[config.data.name][0]
+    some = num_train(config) < facts(data).sizes[0]
+    found_out = ("digest", "num_classes", "shape", "sizes") if is_own(data) else ()
     trained = {} if train["trainable"] == Trainable.all else {"trainable": train["trainable"]}
     train["thresholds"] = sorted(train["thresholds"])
     return {
@@ -153,7 +181,7 @@ def science(config: Config) -> dict[str, Any]:
         "norm": norm,
         "placement": "none" if config.norm.name == "none" else config.placement,
         "data": {
-            **{key: data[key] for key in ("name", "split_seed", "augment", "batches")},
+            **{key: data[key] for key in ("name", "split_seed", "augment", "batches", *found_out)},
             **({"train_images": data["train_images"]} if some else {}),
         },
         "optim": optim,
@@ -196,8 +224,14 @@ def evaluation_policies(config: Config) -> list[str]:
 
 
 def arm_id(canonical: Mapping[str, Any]) -> str:
-    """The name of an arm, `<model>-<norm>-<placement>-<8 hex of sha256>`, from its `science`."""
-    text = json.dumps({"schema": SCHEMA, **canonical}, sort_keys=True)
+    """The name of an arm, `<model>-<norm>-<placement>-<8 hex of sha256>`, from its `science`.
+
+    Of the user's own data the digest counts, and not what they are called.
+    """
+    data = canonical["data"]
+    if is_own(data):
+        data = {key: value for key, value in data.items() if key != "name"}
+    text = json.dumps({"schema": SCHEMA, **canonical, "data": data}, sort_keys=True)
     digest = hashlib.sha256(text.encode()).hexdigest()[:8]
     names = (canonical["model"]["name"], canonical["norm"]["name"], canonical["placement"])
     return "-".join((*names, digest))

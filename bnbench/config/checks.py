@@ -5,11 +5,10 @@ import re
 from collections.abc import Callable
 from typing import Any
 
+from bnbench.config.facts import facts
 from bnbench.config.quantities import layers_per_width
 from bnbench.config.schema import (
     BATCH_NORMS,
-    DATA_SHAPES,
-    DATA_SIZES,
     MARKS,
     MLPS,
     NUM_CLASSES,
@@ -26,6 +25,7 @@ from bnbench.config.schema import (
     ModelConfig,
     NormConfig,
     OurBatchNormConfig,
+    OwnDataConfig,
     Policy,
     Search,
     Trainable,
@@ -54,6 +54,8 @@ MAX_PATH = 1000  # characters; a path is cut off by the system at some 4,000 byt
 MAX_TAG = 64  # characters; W&B takes no more
 MAX_TAGS = 20
 MAX_NOTES = 1000  # characters
+MAX_SIDE = 1024  # pixels; no net here is for larger images
+MAX_NAME = 40  # characters of the name of the user's own data, which is a W&B tag too
 
 Rule = tuple[Callable[[Any], bool], str]
 POSITIVE: Rule = (lambda v: math.isfinite(v) and v > 0, "a finite number > 0")
@@ -108,6 +110,10 @@ HALF_DECADE: Rule = (
 SEEDS = distinct(SEED[0], "integers >= 0 and < 2^63", least=1)
 NAME = re.compile(r"[A-Za-z0-9_.-]+( +[A-Za-z0-9_.-]+)*")  # of a W&B project or entity
 WORDS = "a name of letters, digits, spaces and any of _ . -"
+# a letter first: pandas would read 1e-1234 as a number
+OWN_NAME = re.compile(rf"[A-Za-z][A-Za-z0-9_.-]{{0,{MAX_NAME + 4}}}")
+OWN_WORDS = f"a letter, then up to {MAX_NAME - 1} letters, digits and any of _ . -"
+DIGEST = re.compile(r"sha256:[0-9a-f]{16}")
 
 
 def is_line(text: Any, most: int) -> bool:
@@ -157,6 +163,14 @@ RULES: dict[str, Rule] = {
     "optim.beta2": SHARE,
     "optim.eps": POSITIVE,
     "data.root": FOLDER,
+    "data.file": (FOLDER[0], FOLDER[1].replace("folder", "file")),
+    "data.name": (lambda v: bool(OWN_NAME.fullmatch(v)), OWN_WORDS),
+    "data.size": up_to(MAX_SIDE),
+    "data.digest": (
+        lambda v: bool(DIGEST.fullmatch(v)),
+        "null or sha256: and 16 hexadecimal digits",
+    ),
+    "data.default_steps": up_to(MAX_STEPS),
     "data.split_seed": (
         lambda v: v == PER_SEED or (not isinstance(v, str) and SEED[0](v)),
         f"{PER_SEED} or {SEED[1]}",
@@ -198,18 +212,23 @@ ABSENT = object()  # a key that the chosen norm or optimiser does not have
 
 def check(config: Config) -> None:
     """Refuse values out of range and combinations that cannot be trained (`RequestError`)."""
-    for key, (test, words) in RULES.items():
+    for key in RULES:
         part, _, name = key.partition(".")
         value = getattr(config, part)
-        value = getattr(value, name, ABSENT) if name else value
-        try:
-            is_allowed = value is ABSENT or test(value)
-        except TypeError:  # a list in a list, which the schema lets pass, cannot be compared
-            is_allowed = False
-        if not is_allowed:
-            raise RequestError(f"{key}={as_typed(value)}: expected {words}")
+        check_range(key, getattr(value, name, ABSENT) if name else value)
     check_tune(config)
     check_fit(config)
+
+
+def check_range(key: str, value: Any) -> None:
+    """Refuse a value that the rule of its key does not allow (`RequestError`)."""
+    test, words = RULES[key]
+    try:
+        is_allowed = value is ABSENT or test(value)
+    except TypeError:  # a list in a list, which the schema lets pass, cannot be compared
+        is_allowed = False
+    if not is_allowed:
+        raise RequestError(f"{key}={as_typed(value)}: expected {words}")
 
 
 def check_rates(tuned: Any, key: str = "tuned_lr") -> None:
@@ -252,7 +271,7 @@ def check_tune(config: Config) -> None:
 def check_fit(config: Config) -> None:
     """Refuse keys that are each in range but do not fit together (`RequestError`)."""
     model, norm, train = config.model, config.norm, config.train
-    whole, validated, tested = DATA_SIZES[config.data.name]
+    (whole, validated, tested), shape, num_classes = facts(vars(config.data))
     size = config.data.train_images or whole
     to_train = f"training images of {config.data.name}"
     kept = f"{to_train} that are kept" if size < whole else to_train
@@ -265,7 +284,7 @@ def check_fit(config: Config) -> None:
     ):
         if (value or 1) > most:
             raise RequestError(f"{key}={value}: expected at most {most}, the {images}")
-    side = DATA_SHAPES[config.data.name][1]
+    side = min(shape[1:])
     if len(model.depth) not in (1, len(model.widths)):
         raise RequestError(
             f"model.depth={as_typed(model.depth)}: expected one entry or one for each of the "
@@ -280,8 +299,10 @@ def check_fit(config: Config) -> None:
             f"model.widths={as_typed(model.widths)}: images of side {side} ({config.data.name}) "
             f"can be halved {int(math.log2(side))} times, expected at most so many stages"
         )
-    # class sizes vary a little: any two classes have three quarters of two average ones
-    of_two = 3 * size // (2 * NUM_CLASSES)
+    # class sizes vary a little, and splits: any two classes have three quarters of their share
+    of_two = 3 * size // (2 * num_classes)
+    if isinstance(config.data, OwnDataConfig):
+        of_two = 3 * size * config.data.rarest // (4 * (whole + validated + tested))
     tuned_on = None if config.tune.low is None else config.tune.batches
     for key, batches in (("data.batches", config.data.batches), ("tune.batches", tuned_on)):
         if batches == Batches.two_classes and not 2 <= config.batch_size <= of_two:
@@ -289,7 +310,7 @@ def check_fit(config: Config) -> None:
                 f"batch_size={config.batch_size}: expected 2 to {of_two} with {key}={batches}, "
                 f"what any two classes of {config.data.name} can fill"
             )
-    weights, values = net_size(model, DATA_SHAPES[config.data.name])
+    weights, values = net_size(model, shape, num_classes)
     if weights > MAX_WEIGHTS:
         raise RequestError(
             f"model.widths={as_typed(model.widths)}: a net of {weights:.2g} weights, expected at "
@@ -349,7 +370,9 @@ def has_parameters(norm: NormConfig) -> bool:
     return norm.affine if isinstance(norm, EpsNormConfig) else isinstance(norm, L2NormConfig)
 
 
-def net_size(model: ModelConfig, shape: tuple[int, int, int]) -> tuple[int, int]:
+def net_size(
+    model: ModelConfig, shape: tuple[int, int, int], num_classes: int = NUM_CLASSES
+) -> tuple[int, int]:
     """Count the weights of a net, without biases and norms, and its activations for one image.
 
     >>> net_size(ModelConfig("mlp", widths=[100], depth=[2]), (1, 8, 8))
@@ -365,7 +388,7 @@ def net_size(model: ModelConfig, shape: tuple[int, int, int]) -> tuple[int, int]
         weights += kernel * features * (fan_in + (layers - 1) * features)
         values += layers * features * area
         fan_in, height, width = features, height // 2, width // 2
-    return weights + NUM_CLASSES * fan_in * (1 if is_mlp else height * width), values
+    return weights + num_classes * fan_in * (1 if is_mlp else height * width), values
 
 
 def as_typed(value: Any) -> str:

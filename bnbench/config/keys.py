@@ -6,7 +6,13 @@ from types import NoneType
 from typing import Any, get_args, get_origin, get_type_hints
 
 from bnbench.config.checks import RULES
-from bnbench.config.schema import NORM_CONFIGS, OPTIM_CONFIGS, Config
+from bnbench.config.schema import (
+    NORM_CONFIGS,
+    OPTIM_CONFIGS,
+    OWN_DATA_CONFIGS,
+    Config,
+    ShippedDataConfig,
+)
 
 ANY = "a value"  # of a key that no more is known of
 MAX_WORKERS = 1024  # processes on one machine
@@ -15,8 +21,12 @@ WORDS = {bool: "true or false", int: "an integer", float: "a number", str: "a te
 
 
 def types_of_keys() -> dict[str, Any]:
-    """The type of every key, with dots: those of all norms and all optimisers."""
-    kinds = {"norm": NORM_CONFIGS.values(), "optim": OPTIM_CONFIGS.values()}
+    """The type of every key, with dots: those of all norms, optimisers and kinds of data."""
+    kinds = {
+        "norm": NORM_CONFIGS.values(),
+        "optim": OPTIM_CONFIGS.values(),
+        "data": [ShippedDataConfig, *OWN_DATA_CONFIGS.values()],
+    }
     found: dict[str, Any] = {}
     for part, kind in get_type_hints(Config).items():
         for cls in kinds.get(part, [kind]):

@@ -12,8 +12,39 @@ from bnbench.config.arms import (
     num_steps,
     science,
 )
+from bnbench.config.facts import DataFacts, facts
 from bnbench.config.points import Scope, evaluation_points, scopes
-from bnbench.config.schema import PER_SEED, Config, PolicyPoints, SaveWeights, TrackMode
+from bnbench.config.schema import (
+    PER_SEED,
+    Config,
+    DataConfig,
+    FolderDataConfig,
+    NpzDataConfig,
+    OwnDataConfig,
+    PolicyPoints,
+    SaveWeights,
+    ShippedDataConfig,
+    TrackMode,
+)
+
+
+@dataclass(frozen=True)
+class OwnSource:
+    """Where images of the user's own lie, and by what they are known again.
+
+    Attributes:
+        kind: `folder` or `npz`.
+        path: of the folder or the file.
+        size: height and width to which the images of a folder are brought; 0 for a file.
+        digest: of images, labels and preparation; empty while it is not known.
+        results: the folder of all results, in which prepared images are kept.
+    """
+
+    kind: str
+    path: Path
+    size: int
+    digest: str
+    results: Path
 
 
 @dataclass(frozen=True)
@@ -34,6 +65,8 @@ class Recipe:
     device: str  # `cpu`, `cuda` or `auto`
     data: str  # the name of the data set, whose files lie in `data_root`
     data_root: Path
+    own_data: OwnSource | None  # the user's own data; None for a data set that is known by name
+    facts: DataFacts  # what was known of the data set when the request was checked
     split_seed: int | None  # what the splits are drawn from; None for the seed of each run
     train_images: int | None  # how many training images are kept; None for all
     batches: str  # how images are put into batches: see `data.batches.batch_indices`
@@ -81,7 +114,9 @@ def resolve(config: Config) -> Recipe:
         threads=config.threads,
         device=config.device,
         data=data.name,
-        data_root=Path(data.root),
+        data_root=Path(data.root) if isinstance(data, ShippedDataConfig) else Path(),
+        own_data=own_source(data, Path(config.results)),
+        facts=facts(vars(data)),
         split_seed=None if data.split_seed == PER_SEED else int(data.split_seed),
         train_images=data.train_images,
         batches=data.batches,
@@ -113,3 +148,15 @@ def resolve(config: Config) -> Recipe:
         shifts=asked_shifts(config),
         save_weights=train.save_weights,
     )
+
+
+def own_source(data: DataConfig, results: Path) -> OwnSource | None:
+    """State where images of the user's own lie; None for a data set that is known by name."""
+    if not isinstance(data, OwnDataConfig):
+        return None
+    path, size = "", 0
+    if isinstance(data, FolderDataConfig):
+        path, size = data.root, data.size
+    elif isinstance(data, NpzDataConfig):
+        path = data.file
+    return OwnSource(data.kind, Path(path), size, data.digest, results)

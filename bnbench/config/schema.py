@@ -26,7 +26,7 @@ DATA_SHAPES = {  # channels, height, width
     "cifar10": (3, 32, 32),
     "synthetic": (1, 32, 32),
 }
-NUM_CLASSES = 10  # of every data set above
+NUM_CLASSES = 10  # of every data set above; `facts` knows those of the user's own data too
 TUNING_SEEDS = range(100, 200)  # runs on these choose learning rates; those on all others report
 PER_SEED = "per_seed"  # each run draws its splits, test images too, from its own seed
 TUNED_BATCH = 64  # the batch size at which base_lr is tuned and lr_scaling is 1
@@ -224,15 +224,56 @@ OPTIM_CONFIGS: dict[str, type[OptimConfig]] = {"sgd": SgdConfig, "adam": AdamCon
 
 @dataclass
 class DataConfig:
-    """A data set, where it lies, how it is split and batched."""
+    """A data set, how it is split and batched; each kind has only the keys that it knows."""
 
-    name: DataName = MISSING
-    root: str = MISSING
+    name: str = MISSING
     split_seed: int | str = MISSING  # a seed, or `PER_SEED`
     train_images: int | None = MISSING  # how many to train on, from the first on; null for all
     augment: Augment = MISSING
     batches: Batches = MISSING
+
+
+@dataclass
+class ShippedDataConfig(DataConfig):
+    """One of the data sets of `DATA_SIZES`, and where it lies."""
+
+    root: str = MISSING
     default_epochs: int = MISSING  # the budget where neither train.steps nor train.epochs is given
+
+
+@dataclass
+class OwnDataConfig(DataConfig):
+    """Images of the user's own, with what is found out of them before anything trains."""
+
+    kind: str = MISSING
+    default_steps: int = MISSING  # of `TUNED_BATCH` images; other batches see as many images
+    digest: str = MISSING  # of images, labels and preparation
+    num_classes: int = MISSING
+    shape: list[int] = MISSING  # channels, height, width
+    sizes: list[int] = MISSING  # images to train, to validate, to test
+    rarest: int = MISSING  # images of the two smallest classes together, of all
+
+
+@dataclass
+class FolderDataConfig(OwnDataConfig):
+    """A folder that holds one folder of images for each class."""
+
+    root: str = MISSING
+    size: int = MISSING  # height and width to which its images are brought
+
+
+@dataclass
+class NpzDataConfig(OwnDataConfig):
+    """A file of numpy with arrays of images and labels."""
+
+    file: str = MISSING
+
+
+OWN_DATA_CONFIGS: dict[str, type[OwnDataConfig]] = {
+    "folder": FolderDataConfig,
+    "npz": NpzDataConfig,
+}
+FOUND_OUT = ("num_classes", "shape", "sizes", "rarest")  # keys of own data that nobody types
 
 
 @dataclass
@@ -354,6 +395,7 @@ class ReportConfig:
     answer: list[AnswerConfig] = MISSING
     figures: list[Figure] = MISSING
     compare: list[Comparison] = MISSING
+    base_lr: bool = False  # its best rates become optim.base_lr for the user's own data
 
 
 @dataclass

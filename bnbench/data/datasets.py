@@ -20,6 +20,7 @@ from bnbench.config.arms import derive_seed
 from bnbench.config.schema import DATA_SIZES, NUM_CLASSES
 from bnbench.data.files import FILES, read_arrays
 from bnbench.data.fingerprint import overlap, tensor_digest
+from bnbench.data.own import OwnImages
 
 MIRRORED = {"fashion_mnist", "cifar10"}  # a mirrored shoe is a shoe; a mirrored 3 is not a 3
 
@@ -159,17 +160,47 @@ def load(
         raise ValueError(f"unknown data set {name!r}; known are {', '.join(DATASETS)}")
     pixels, labels = DATASETS[name](root)
     sizes = DATA_SIZES[name]
-    free = list(sizes[:-1] if name in FILES else sizes)  # the sizes of the splits that are drawn
+    free = sizes[:-1] if name in FILES else sizes
+    splits = draw_splits(pixels, labels, sizes, free, split_seed, train_images, stratified)
+    return around(*splits, NUM_CLASSES, mirrored=name in MIRRORED)
+
+
+def load_own(
+    own: OwnImages, split_seed: int, train_images: int | None = None, *, stratified: bool = False
+) -> Dataset:
+    """Split images of the user's own as `load` splits a data set; none is ever mirrored."""
+    pixels, labels = torch.from_numpy(own.images), torch.from_numpy(own.labels)
+    sizes, _, num_classes = own.facts
+    free = sizes[:-1] if own.num_test else sizes
+    splits = draw_splits(pixels, labels, sizes, free, split_seed, train_images, stratified)
+    return around(*splits, num_classes, mirrored=False)
+
+
+def draw_splits(
+    pixels: Tensor,
+    labels: Tensor,
+    sizes: Sequence[int],
+    free: Sequence[int],
+    split_seed: int,
+    train_images: int | None,
+    stratified: bool,
+) -> tuple[Split, Split, Split]:
+    """Draw splits of some sizes; what is not among the `free` ones keeps its place at the end."""
     generator = torch.Generator().manual_seed(derive_seed(split_seed, "split"))
     if stratified:
         drawn = stratified_splits(labels[: sum(free)], free, generator)
     else:
-        drawn = torch.randperm(sum(free), generator=generator).split(free)
+        drawn = torch.randperm(sum(free), generator=generator).split(list(free))
     order = torch.cat([*drawn, torch.arange(sum(free), len(labels))])
     train, val, test = (Split(raw(pixels[i]), labels[i]) for i in order.split(list(sizes)))
-    train = Split(*(part[:train_images] for part in train))
+    return Split(*(part[:train_images] for part in train)), val, test
+
+
+def around(train: Split, val: Split, test: Split, num_classes: int, mirrored: bool) -> Dataset:
+    """Make a data set of its splits; a channel that is one value becomes zeros, not nan."""
     std, mean = torch.std_mean(train.images, dim=(0, 2, 3), correction=0)
-    return Dataset(train, val, test, NUM_CLASSES, mean, std, mirrored=name in MIRRORED)
+    std = torch.where(std > 0, std, 1)
+    return Dataset(train, val, test, num_classes, mean, std, mirrored)
 
 
 def stratified_splits(

@@ -133,8 +133,8 @@ def _heading(name: str, data: str) -> dict[str, Any]:
     links = {"folder": folder, "page": f"{folder}report.html", "root": ""}
     again = subcommand("sweep", experiment=name, data="" if data == "digits" else data)
     told = {"name": name, "data": data, "question": "", "problem": None}
-    # a sweep by hand has no name, and where the YAML file of a user's own lies is not known here
-    is_shipped = (CONFIGS / "experiment" / f"{name}.yaml").exists()
+    # a sweep by hand has no name, and where YAML files or images of a user's own lie is not known
+    is_shipped = data in DATA_SIZES and (CONFIGS / "experiment" / f"{name}.yaml").exists()
     told["again"] = again if is_shipped else None
     return {"id": f"{name}-{data}", **told, **links}
 

@@ -19,6 +19,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from bnbench.config import compiler
 from bnbench.config.checks import RequestError, as_typed
+from bnbench.config.facts import path_key
 from bnbench.config.keys import MAX_WORKERS, N_JOBS
 from bnbench.config.schema import Backend, Config, Device
 from bnbench.data.files import missing_files
@@ -121,9 +122,11 @@ def check_request(
         name = "track" if key == "mode" else f"track.{key}"
         check_same(name, [getattr(config.track, key) for config in configs])
     for name in sorted({config.data.name for config in configs}):
-        roots = [config.data.root for config in configs if config.data.name == name]
-        check_same("data.root", roots)
-        problem = missing_files(name, Path(roots[0])) if needs_data else None
+        own = [config.data for config in configs if config.data.name == name]
+        key = path_key(own[0])
+        paths = [getattr(data, key) for data in own]
+        check_same(f"data.{key}", paths)
+        problem = missing_files(name, Path(paths[0])) if needs_data else None
         if problem:
             raise RequestError(problem)
     if configs[0].device == Device.cuda and not NVIDIA.exists():
@@ -135,7 +138,7 @@ def check_request(
         check_same("results", [str(results), str(Path(str(base.results)))])
         check_quiet(base)
     check_writable(results)
-    for path in (results / "runs", results / "experiments", results / "wandb"):
+    for path in (results / name for name in ("runs", "experiments", "wandb", "data", "base_lr")):
         try:
             check_folder(path, 1)
             check_writable(path)

@@ -17,6 +17,7 @@ from typing import NamedTuple
 
 from bnbench.config.arms import arm_id, num_steps, science
 from bnbench.config.checks import RequestError, half_decades
+from bnbench.config.facts import facts
 from bnbench.config.points import last_mean, metric_key, restricted_mean
 from bnbench.config.schema import NUM_CLASSES, Config, Criterion, Search
 from bnbench.request.bisection import rate_grid, search
@@ -26,7 +27,7 @@ from bnbench.tracking.stored import DamagedError
 
 CURVE, WHOLE = ("val", "accuracy"), ("val_all", "accuracy")
 SCORE = metric_key(*CURVE)
-GUESS = 1 / NUM_CLASSES  # the accuracy of a net that has diverged
+GUESS = 1 / NUM_CLASSES  # the accuracy of a net that has diverged, on a data set known by name
 ROUNDING = 1e-9  # means that are closer count the same images right
 
 Curve = tuple[Sequence[int], Sequence[float]]  # the steps and values of its points
@@ -139,16 +140,16 @@ def best_place(scores: Sequence[float]) -> int:
     return next(k for k, score in enumerate(scores) if score >= max(scores) - ROUNDING)
 
 
-def mean_accuracy(accuracies: Iterable[float | None]) -> float:
+def mean_accuracy(accuracies: Iterable[float | None], guess: float = GUESS) -> float:
     """The mean over seeds, in which what is no number counts as a guess.
 
     >>> mean_accuracy([0.8, math.nan])
     0.45
     """
-    return fmean(a if a is not None and math.isfinite(a) else GUESS for a in accuracies)
+    return fmean(a if a is not None and math.isfinite(a) else guess for a in accuracies)
 
 
-def score(by: Criterion, val: Curve, val_all: Curve, budget: int) -> float:
+def score(by: Criterion, val: Curve, val_all: Curve, budget: int, guess: float = GUESS) -> float:
     """Judge a run by its curves; what is no number, or no more there, counts as a guess.
 
     Args:
@@ -157,6 +158,7 @@ def score(by: Criterion, val: Curve, val_all: Curve, budget: int) -> float:
         val: the curve of the validation accuracy.
         val_all: the accuracies on all validation images.
         budget: the steps that the run was given.
+        guess: the accuracy of a net that has diverged.
 
     >>> score(Criterion.accuracy, ([1, 50], [0.2, 0.9]), ([50], [0.9]), 100)  # (0.9 + 4·0.1)/5
     0.26
@@ -167,10 +169,10 @@ def score(by: Criterion, val: Curve, val_all: Curve, budget: int) -> float:
         ValueError: there are no points, or their steps do not grow within the budget.
     """
     if by == Criterion.area:
-        return restricted_mean(*val, budget, GUESS)
+        return restricted_mean(*val, budget, guess)
     if not val_all[1]:
         raise ValueError(f"no points of {metric_key(*WHOLE)}")
-    return last_mean(val_all[1], GUESS)
+    return last_mean(val_all[1], guess)
 
 
 def at_rate(config: Config, rate: float) -> Config:
@@ -197,16 +199,17 @@ def mean_score(config: Config, results: Path) -> float | None:
         RequestError: a run that has a result has no curve to judge it by.
     """
     arm, budget, scores = arm_id(science(config)), num_steps(config), []
+    guess = facts(vars(config.data)).chance
     for seed in config.seeds:
         run = RunFolder.of(results, arm, seed)
         found = result(run)
         if found is None:
             return None
         try:
-            scores.append(score(config.tune.by, found.val, found.val_all, budget))
+            scores.append(score(config.tune.by, found.val, found.val_all, budget, guess))
         except ValueError as error:
             raise RequestError(f"{run.metrics}: {error}, by which rates are compared") from error
-    return mean_accuracy(scores)
+    return mean_accuracy(scores, guess)
 
 
 def result(run: RunFolder) -> RunResult | None:

@@ -18,7 +18,7 @@ from bnbench.config.quoting import (
     shown_path,
     subcommand,
 )
-from bnbench.config.schema import Augment, Schedule, TrackMode
+from bnbench.config.schema import Augment, OwnDataConfig, Schedule, TrackMode
 from bnbench.pages.answer_text import show_answers
 from bnbench.request.refusal import print_error
 from bnbench.tracking.experiment_dir import ADHOC, experiment_path
@@ -82,7 +82,9 @@ def by_make_next(request: Request, argv: Sequence[str]) -> str:
     experiment = request.experiments[0]
     key, value = suggestion(request, experiment)
     typed = {key: value for key, _, value in (word.partition("=") for word in argv)}
-    data = "" if experiment.data == "digits" else str(experiment.data)
+    own = request.arms[next(iter(experiment.runs))].config.data
+    data = own.kind if isinstance(own, OwnDataConfig) else str(experiment.data)
+    data = "" if data == "digits" else data
     given = typed | {"experiment": experiment.name, "data": data, key: value}
     named = {name: given.pop(name, "") for name in VARIABLES}
     rest = [f"{k}={v}" for k, v in given.items() if not k.startswith("hydra")]

@@ -12,13 +12,11 @@ from functools import cached_property
 from typing import Any
 
 from bnbench.config.arms import science
+from bnbench.config.facts import facts
 from bnbench.config.points import SUBSET, TRAIN_SUBSET, Scope, evaluation_points, scopes
 from bnbench.config.schema import (
     BY_TEST_SET,
-    DATA_SHAPES,
-    DATA_SIZES,
     MLPS,
-    NUM_CLASSES,
     ONE_PASS,
     Config,
     Policy,
@@ -100,7 +98,7 @@ class Load:
     @cached_property
     def passes(self) -> dict[Scope, tuple[int, int]]:
         """Count the passes of an evaluation point of each scope, and the images that they see."""
-        train, val, test = DATA_SIZES[self.science["data"]["name"]]
+        train, val, test = facts(self.science["data"]).sizes
         some, rest = min(val, SUBSET), val - min(val, SUBSET)
         policies = self.science["train"]["policies"]
         alone = sum(policy in ONE_PASS for policy in policies)
@@ -122,7 +120,7 @@ class Load:
     @cached_property
     def shifted_images(self) -> int:
         """Count the images that the evaluations under shifts see."""
-        train, _, test = DATA_SIZES[self.science["data"]["name"]]
+        train, _, test = facts(self.science["data"]).sizes
         policies = len(self.science["train"]["policies"])
         return self.shifts * self.seen(min(train, SUBSET), test) // policies
 
@@ -168,7 +166,7 @@ class Load:
     def net(self) -> tuple[int, int, tuple[float, float]]:
         """Count layers, norms, and for an image multiplications and values of units."""
         model = self.science["model"]
-        channels, height, width = DATA_SHAPES[self.science["data"]["name"]]
+        _, (channels, height, width), num_classes = facts(self.science["data"])
         is_flat = model["name"] in MLPS
         pixels, window = (1, 1) if is_flat else (height * width, 9)
         inputs = channels * height * width if is_flat else channels
@@ -181,7 +179,7 @@ class Load:
             pixels = pixels if is_flat else max(1, pixels // 4)
         hidden = sum(model["depth"])
         norms = 0 if self.science["norm"]["name"] == "none" else hidden
-        return hidden + 1, norms, (multiplications + inputs * pixels * NUM_CLASSES, values)
+        return hidden + 1, norms, (multiplications + inputs * pixels * num_classes, values)
 
     @cached_property
     def training(self) -> float:

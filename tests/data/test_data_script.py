@@ -5,6 +5,7 @@ from pathlib import Path
 from urllib.request import urlretrieve
 
 import pytest
+from own_files import draw_photos
 from torchvision import datasets
 
 from bnbench.commands import data
@@ -107,3 +108,24 @@ def test_a_wrong_file_outside_the_root_is_never_deleted(small, small_tables, cap
     assert data.main(["fashion_mnist", "--root", str(small_tables)]) == 1
     assert {path.read_bytes() for path in system.iterdir()} == {b"wrong"}
     assert len(list(system.iterdir())) == 4
+
+
+def test_data_of_one_s_own_are_described_or_refused_and_nothing_is_written(
+    capsys, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    draw_photos(tmp_path / "mine", {"cats": 40, "dogs": 10})
+    assert data.main(["folder", "data.root=mine", "batch_size=8"]) == 0
+    (told,), (warned,) = lines(capsys)
+    assert told.startswith("mine-")
+    assert "50 images of 3×32×32 in 2 classes (cats 40, dogs 10); 30 to train" in told
+    assert "; sha256:" in told
+    assert warned.startswith("bnbench: mine-")
+    assert "80% of the images are of class cats" in warned
+    assert data.main(["folder", "data.root=other"]) == 2
+    assert lines(capsys) == ([], ["bnbench: data.root=other: no such folder"])
+    assert data.main(["npz"]) == 2
+    assert len(lines(capsys)[1]) == 1
+    with pytest.raises(SystemExit, match="2"):
+        data.main(["digits", "data.root=mine"])
+    assert [path.name for path in tmp_path.iterdir()] == ["mine"]
