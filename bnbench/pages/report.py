@@ -20,7 +20,7 @@ from bnbench.analysis.verdicts import FACTS, read_claims, read_judged
 from bnbench.config.labels import escaped, ranges_label, value_label
 from bnbench.config.quoting import subcommand
 from bnbench.config.report import declared_report
-from bnbench.config.schema import Figure, FigureKind
+from bnbench.config.schema import DATA_SIZES, Figure, FigureKind
 from bnbench.drawing.plots import draw
 from bnbench.pages import tables
 from bnbench.pages.answer_text import best_line
