@@ -175,6 +175,21 @@ def test_equal_images_have_one_digest_wherever_they_lie_and_others_another(tmp_p
     assert read(there).digest != read(here).digest
 
 
+def test_the_digest_is_of_images_labels_test_set_and_preparation():
+    images, labels = np.arange(16, dtype=np.uint8).reshape(4, 1, 2, 2), np.array([0, 1, 0, 1])
+    of = own.digest_of
+    others = [
+        of(images, labels, 0, "npz 1"),
+        of(images + np.uint8(1), labels, 0, "npz 1"),
+        of(images, 1 - labels, 0, "npz 1"),
+        of(images, labels, 1, "npz 1"),
+        of(images, labels, 0, "npz 2"),
+        of(images.reshape(4, 1, 4, 1), labels, 0, "npz 1"),
+    ]
+    assert len(set(others)) == len(others)
+    assert of(images.copy(), labels.copy(), 0, "npz 1") == others[0]
+
+
 # Folders: refusals
 
 
