@@ -9,10 +9,11 @@ JOBS     ?=
 LAUNCHER ?=
 ARGS     ?=
 
+DEFAULT_EXP := placement,lr_mult,batch_size,shift,sigmoid
+
 BIN       := .venv/bin
 RUN       := $(BIN)/python
 quoted     = '$(subst ','\'',$(1))'# one word for the shell, whatever is in it
-NAMED      = $(if $(EXP),$(call quoted,experiment=$(EXP)))
 OVERRIDES  = $(if $(DATA),$(call quoted,data=$(DATA))) $(if $(SEEDS),$(call quoted,seeds=$(SEEDS))) \
              $(if $(LAUNCHER),$(call quoted,hydra/launcher=$(LAUNCHER))) \
              $(if $(JOBS),$(call quoted,hydra.launcher.$(or $(JOBS_$(LAUNCHER)),n_jobs)=$(JOBS))) $(ARGS)
@@ -46,7 +47,7 @@ help:  ## show this list
 	@touch $@
 
 sweep: .venv/ready $(addprefix .venv/ready-,$(EXTRA_$(LAUNCHER)))  ## run experiments in parallel, then the report (EXP=a,b; by default the five on digits)
-	@$(RUN) scripts/sweep.py $(NAMED) $(OVERRIDES)
+	@$(RUN) scripts/sweep.py $(call quoted,experiment=$(or $(EXP),$(DEFAULT_EXP))) $(OVERRIDES)
 
 test: .venv/ready-dev .venv/ready-workspace  ## the unmarked tests, two to five minutes
 	OMP_NUM_THREADS=1 $(RUN) -m pytest -q -n 2 --dist worksteal
@@ -76,12 +77,12 @@ bench: .venv/ready  ## time the training loop and the layer (paired ratios, some
 	@$(RUN) scripts/bench.py $(if $(DATA),--data $(call quoted,$(DATA))) $(ARGS)
 
 plan: .venv/ready $(addprefix .venv/ready-,$(EXTRA_$(LAUNCHER)))  ## what the same sweep would do: arms, done or missing, and minutes (ARGS=claims=all for the claims)
-	@$(RUN) scripts/plan.py $(NAMED) $(OVERRIDES)
+	@$(RUN) scripts/plan.py $(if $(EXP)$(findstring claims=,$(ARGS)),$(if $(EXP),$(call quoted,experiment=$(EXP))),$(call quoted,experiment=$(DEFAULT_EXP))) $(OVERRIDES)
 
 status: .venv/ready  ## what became of every experiment's runs
 	@$(RUN) scripts/status.py $(ARGS)
 
-data: .venv/ready  ## download and check a data set (DATA=fashion_mnist, mnist, cifar10; or folder, npz: what your own are)
+data: .venv/ready  ## download and check a data set (DATA=fashion_mnist, mnist, cifar10)
 	@$(RUN) scripts/data.py $(call quoted,$(or $(DATA),digits)) $(ARGS)
 
 sync: .venv/ready  ## upload the W&B runs that no server has yet

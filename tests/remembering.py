@@ -72,9 +72,9 @@ def remembering() -> Iterator[None]:
         return config
 
     def damaged(asked: RequestSource) -> str | None:
-        if asked.folder not in found_damaged:
-            found_damaged[asked.folder] = look(asked)
-        return found_damaged[asked.folder]
+        if (places := tuple(asked.folders)) not in found_damaged:
+            found_damaged[places] = look(asked)
+        return found_damaged[places]
 
     with (
         mock.patch.object(ConfigLoaderImpl, "_load_configuration_impl", quick),

@@ -14,7 +14,7 @@ from bnbench.config.quoting import entry_words, typed_folder
 from bnbench.request.refusal import print_error
 from bnbench.tracking.meta import circumstances
 
-DEFAULT_EXPERIMENTS = "experiment=placement,lr_mult,batch_size,shift,sigmoid"
+DEFAULT_EXPERIMENTS = "experiment=placement,lr_mult,batch_size,shift,sigmoid"  # of the Makefile
 OWN_CONFIGS = ("--config-dir", "-cd")
 
 
@@ -68,10 +68,11 @@ def parsed(parser: Parser) -> argparse.Namespace:
 def with_experiments(words: Sequence[str]) -> list[str]:
     """Add the default experiments to the words of a command line, where they are meant.
 
-    They are meant where none is named, no claims are, and no sweep by hand is asked for (`-m`).
+    They are meant where none is named, no claims are, no sweep by hand is asked for (`-m`), and no
+    question for help is; as the Makefile has it.
     """
     named = any(word.lstrip("+~").startswith(("experiment=", "claims=")) for word in words)
-    by_hand = not {"-m", "--multirun"}.isdisjoint(words)
+    by_hand = not {"-m", "--multirun", "-h", "--help", "-sc"}.isdisjoint(words)
     return [*words] if named or by_hand else [DEFAULT_EXPERIMENTS, *words]
 
 

@@ -9,6 +9,7 @@ import sys
 from importlib import import_module
 
 from bnbench import __version__
+from bnbench.commands.arguments import with_experiments
 from bnbench.request.refusal import allowed, print_error
 from bnbench.running.streams import enter
 
@@ -37,6 +38,8 @@ def main() -> int:
         name, rest = words[0], words[1:]
     elif words and words[0].isidentifier():
         return print_error(f"{words[0]}: {allowed(words[0], COMMANDS)}, or key=value")
+    if name in ("sweep", "plan"):
+        rest = with_experiments(rest)
     sys.argv = [f"bnbench {name}", *rest]  # what argparse calls the program
     return import_module(f"bnbench.commands.{name.replace('-', '_')}").main()
 

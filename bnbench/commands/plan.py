@@ -19,7 +19,7 @@ from rich.console import Console
 from rich.table import Column, Table
 
 from bnbench import CONFIGS, cli
-from bnbench.commands.arguments import Parser, with_experiments
+from bnbench.commands.arguments import Parser
 from bnbench.commands.claims import ONLY, asked
 from bnbench.config.arms import flatten, science
 from bnbench.config.checks import RequestError
@@ -71,7 +71,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if not args.seconds >= 0:
         parser.error(f"--seconds {args.seconds:g}: expected at least 0")
     try:
-        request = requested(with_experiments(args.overrides), args.config_dir)
+        request = requested(args.overrides, args.config_dir)
     except RequestError as error:
         return print_error(str(error))
     experiments = planned(request)

@@ -2,7 +2,7 @@
 
 import sys
 
-from bnbench.commands.arguments import joined, with_experiments
+from bnbench.commands.arguments import joined
 from bnbench.commands.report import write_changed
 from bnbench.request.refusal import print_error
 from bnbench.sweep import sweep, terminal
@@ -11,7 +11,7 @@ from bnbench.sweep import sweep, terminal
 def main() -> int:
     """Sweep, report, and say where to go from here; the exit code is the sweep's."""
     typed = joined(sys.argv[1:])
-    outcome = sweep(with_experiments(typed))
+    outcome = sweep(typed)
     if isinstance(outcome, int):
         return outcome
     from bnbench.running.ending import end  # pandas and scipy are slow to import

@@ -69,6 +69,15 @@ def test_a_subcommand_gets_the_other_words(run, monkeypatch, name):
     assert seen == [[f"bnbench {name}", "seeds=[0]", "-m"]]
 
 
+@pytest.mark.parametrize("name", ["sweep", "plan"])
+def test_the_five_experiments_are_meant_where_none_is_named(run, monkeypatch, name):
+    seen = []
+    module = import_module(f"bnbench.commands.{name}")
+    monkeypatch.setattr(module, "main", lambda: seen.append(sys.argv[1:]) or 0)
+    run(name, "seeds=[0]")
+    assert seen == [["experiment=placement,lr_mult,batch_size,shift,sigmoid", "seeds=[0]"]]
+
+
 def test_words_without_a_subcommand_are_those_of_train(run, monkeypatch):
     seen = []
     module = import_module("bnbench.commands.train")

@@ -2,7 +2,7 @@
 
 import pytest
 
-from bnbench import CONFIGS, cli
+from bnbench import CONFIGS, ROOT, cli
 from bnbench.commands import plan
 from bnbench.commands.arguments import DEFAULT_EXPERIMENTS, joined, with_experiments
 from bnbench.config.checks import RequestError
@@ -100,5 +100,7 @@ def test_an_option_and_its_value_are_one_word():
 
 def test_the_default_experiments_are_asked_for_where_none_is():
     assert with_experiments(["seeds=[0]"]) == [DEFAULT_EXPERIMENTS, "seeds=[0]"]
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    assert f"DEFAULT_EXP := {DEFAULT_EXPERIMENTS.partition('=')[2]}\n" in makefile
     for words in (["experiment=shift"], ["claims=all"], ["-m", "norm=none,batchnorm"]):
         assert with_experiments(words) == words
