@@ -33,7 +33,7 @@ parsed_files: dict[Any, bytes] = {}  # by their name and content
 placed_files: dict[Any, bytes] = {}  # the same, by the key too that they are merged below
 heads: dict[Any, bytes] = {}  # the node of Hydra's own, by the files that it is merged of
 schemas: dict[int, Any] = {}  # of classes; kept, so that no other gets the same id
-found_damaged: dict[Path, str | None] = {}  # by their folder
+found_damaged: dict[tuple[Path, ...], str | None] = {}  # by their folders
 
 
 @contextlib.contextmanager
