@@ -6,7 +6,7 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from bnbench import CALL
+from bnbench import CALL, IS_CHECKOUT
 from bnbench.analysis.load import ExperimentData, finished, load
 from bnbench.analysis.summary import summarise
 from bnbench.config.quoting import entry_words, subcommand
@@ -19,7 +19,7 @@ from bnbench.tracking.upload import Attempt
 from bnbench.tracking.wandb_log import describe, read_facts
 from bnbench.tracking.whole_files import as_json, write_whole
 
-FROM_CSV = " ".join(entry_words("wandb_upload"))
+FROM_CSV = entry_words("wandb_upload")[-1] if IS_CHECKOUT else " ".join(entry_words("wandb_upload"))
 
 
 @dataclass
