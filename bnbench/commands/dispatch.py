@@ -36,7 +36,7 @@ def main() -> int:
     name, rest = "train", words or ["--help"]
     if words and words[0] in COMMANDS:
         name, rest = words[0], words[1:]
-    elif words and words[0].isidentifier():
+    elif words and words[0][:1].isalpha() and words[0].replace("-", "_").isidentifier():
         return print_error(f"{words[0]}: {allowed(words[0], COMMANDS)}, or key=value")
     if name in ("sweep", "plan"):
         rest = with_experiments(rest)

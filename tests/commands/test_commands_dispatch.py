@@ -58,6 +58,7 @@ def test_a_subcommand_that_is_none(run):
     assert (code, out) == (2, "")
     assert err.startswith("bnbench: swep: expected one of sweep, plan, ")
     assert err.endswith("(did you mean sweep?), or key=value\n")
+    assert "did you mean wandb-upload?" in run("wandb-uplod")[2]
 
 
 @pytest.mark.parametrize("name", ["sweep", "plan", "claims", "wandb-upload", "train"])
