@@ -14,7 +14,7 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
-from bnbench import CONFIGS, REFERENCE, cli
+from bnbench import CALL, CONFIGS, REFERENCE, cli
 from bnbench.claims import files
 from bnbench.claims.declarations import declaration, unchanged, write_declarations
 from bnbench.claims.judge import judge
@@ -68,7 +68,7 @@ def asked(argv: Sequence[str]) -> tuple[Mapping[str, Claim], list[str], list[str
     if data in OWN_DATA_CONFIGS:
         raise RequestError(
             f"data={data}: claims are declared for data sets that anybody has, expected one of "
-            f"{', '.join(DATA_SIZES)}; experiments run on your own (make sweep)"
+            f"{', '.join(DATA_SIZES)}; experiments run on your own ({CALL} sweep)"
         )
     claims = claims_on(data)
     for name in wanted:

@@ -15,13 +15,12 @@ from collections.abc import Sequence
 from http.client import HTTPException
 from pathlib import Path
 
-import hydra
-
 from bnbench import CONFIGS, cli
 from bnbench.commands.arguments import Parser, folder_argument
 from bnbench.config.checks import RequestError
 from bnbench.config.schema import DATA_SIZES, OWN_DATA_CONFIGS
 from bnbench.data.files import FILES, DataError, locate, read_arrays, read_file
+from bnbench.request.hydra_internals import initialised
 from bnbench.request.own_data import images_of
 from bnbench.request.refusal import print_error
 
@@ -74,7 +73,7 @@ def describe(kind: str, overrides: Sequence[str]) -> int:
     """Say what data of the user's own are, or what is wrong with them; writes nothing."""
     words = [f"data={kind}", *overrides, "optim.base_lr=1"]  # any: nothing is trained
     try:
-        with hydra.initialize_config_dir(str(CONFIGS), job_name="data", version_base="1.3"):
+        with initialised(CONFIGS):
             arms = cli.read(words, multirun=False).arms
         for config in (arm.config for arm in arms.values()):
             if found := images_of(config):
