@@ -136,7 +136,10 @@ def same_rate(on: Setting) -> list[Claim]:
     ):
         (rate,) = on.rates[experiment]
         none, bn = at_rate(model, "none", rate), at_rate(model, "batchnorm", rate)
-        net = "MLP 3×100" if model == "mlp" else "VGG of 2+2 convolutions"
+        net = "MLP 3×100"
+        if model == "vgg":
+            small, vgg = "Two convolutions of 8 and 16 channels", "VGG of 2+2 convolutions"
+            net = vgg if on.data == "digits" else small
         found.append(
             Claim(
                 id=f"C2{letter}",

@@ -44,6 +44,7 @@ class Setting:
         x1: the rate that C3 multiplies.
         x1_place: where that rate stands.
         at_64: steps of claim_batch at batches of 64: in its epochs, and as many as at 2.
+        conv_widths: the channels of the convolutional nets of claim_shift.
     """
 
     data: str
@@ -53,6 +54,7 @@ class Setting:
     x1: float
     x1_place: str
     at_64: tuple[int, int] = (0, 0)
+    conv_widths: tuple[int, int] = (16, 32)
 
     def budget(self, experiment: str) -> str:
         """Tell the budget of an experiment, and the images it is spent on."""
@@ -118,19 +120,19 @@ FASHION = Setting(
         "accuracy": "781 steps of 64",
         "bundle": "780 steps of 64, 10,000 training images",
         "decay": "4,000 steps of 64, 10,000 training images",
-        "lrn": "781 steps of 64",
+        "lrn": "390 steps of 64",
         "shuffle": "1,560 steps of 64, 5,000 training images",
         "drift": "1,500 steps of 60",
         "ics": "781 steps of 64",
         "noise": "781 steps of 64",
         "landscape": "400 steps of 64",
-        "norms": "four epochs: 3,124 steps of 64",
+        "norms": "two epochs: 1,562 steps of 64",
         "growth": "as drawn, before any step",
         "ghost": "20 epochs of 10,000 images in batches of 1,024",
         "large": "20 epochs of 10,000 images in batches of 1,024",
         "placement": "781 steps of 64",
         "affine": "781 steps of 64",
-        "freeze": "four epochs: 3,124 steps of 64",
+        "freeze": "two epochs: 1,562 steps of 64",
         "batch": "one epoch of 5,000 images at each batch size",
         "batch_steps": "2,500 steps of 64, as many as batches of 2 take",
         "classes": "781 steps of 64",
@@ -141,6 +143,7 @@ FASHION = Setting(
     {
         "rates": (0.01,),
         "rates_vgg": (0.01,),
+        "shift": (0.1,),
         "drift": (0.3, 1.0),
         "ics": (0.01, 0.03),
         "noise": (0.03,),
@@ -150,6 +153,7 @@ FASHION = Setting(
     0.01,
     "the rate that is best for the net without BN",
     (78, 2500),
+    (8, 16),
 )
 CIFAR = Setting(
     "cifar10",

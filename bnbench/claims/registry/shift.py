@@ -23,10 +23,23 @@ def claims(on: Setting) -> list[Claim]:
 
 def convolutional(on: Setting) -> str:
     """The protocol of the convolutional nets."""
+    narrow, wide = on.conv_widths
     return (
-        f"Two convolutions of 16 and 32 channels, {on.budget('shift')}; {COSINE}, {AT_BEST}, "
-        "chosen on unshifted images; severities 1, 3, 5 (of inversion: 20, 60 and 100 % of the "
-        "images)."
+        f"Two convolutions of {narrow} and {wide} channels, {on.budget('shift')}; {COSINE}, "
+        f"{AT_BEST}, chosen on unshifted images; severities 1, 3, 5 (of inversion: 20, 60 and "
+        "100 % of the images)."
+    )
+
+
+def in_test_batches(on: Setting) -> str:
+    """The protocol of the convolutional nets that are evaluated in batches of test images."""
+    if not has_fixed_rate(on, "claim_shift"):
+        return convolutional(on)
+    narrow, wide = on.conv_widths
+    (rate,) = on.rates["shift"]
+    return (
+        f"Two convolutions of {narrow} and {wide} channels, {on.budget('shift')}; {COSINE} from "
+        f"{rate:g}: a net is compared with itself."
     )
 
 
@@ -38,10 +51,22 @@ def perceptron(on: Setting) -> str:
     )
 
 
-def nets(experiment: str, test_batch: int = 8) -> tuple[StudyArm, StudyArm]:
-    """The arms with BN, evaluated in batches of a size, and without norm."""
+def has_fixed_rate(on: Setting, experiment: str) -> bool:
+    """Whether an experiment has arms of their own, at one rate, for statistics of test batches."""
+    return experiment.removeprefix("claim_") in on.rates
+
+
+def nets(on: Setting, experiment: str) -> tuple[StudyArm, StudyArm]:
+    """The arms with BN and without norm."""
     none = StudyArm(experiment, {"norm.name": "none"})
+    test_batch = None if has_fixed_rate(on, experiment) else 8
     return none.but(norm__name="batchnorm", train__test_batch=test_batch), none
+
+
+def batched(on: Setting, experiment: str, size: int) -> StudyArm:
+    """The arm with BN that is evaluated in batches of a size."""
+    arm = nets(on, experiment)[0].but(train__test_batch=size)
+    return arm.but(rate=on.rates["shift"][0]) if has_fixed_rate(on, experiment) else arm
 
 
 def retained(
@@ -68,7 +93,7 @@ WON_BACK = (
 
 def suffers(on: Setting) -> Claim:
     """D1: fixed statistics under shift."""
-    arms = nets("claim_shift")
+    arms = nets(on, "claim_shift")
     shifts = (*APPEARANCE, "invert")
     group = arms[1].but(norm__name="groupnorm")
     control = ClaimPart(
@@ -104,7 +129,8 @@ def suffers(on: Setting) -> Claim:
 
 def repairs(on: Setting) -> Claim:
     """D2: statistics of the shifted images."""
-    bn, _ = nets("claim_shift")
+    bn, _ = nets(on, "claim_shift")
+    alone = has_fixed_rate(on, "claim_shift")  # then these nets have no statistics of test batches
 
     def won(shifts: tuple[str, ...], policy: str, target: Above | None = None) -> ClaimPart:
         return ClaimPart(SHARE, recovered(bn, policy, shifts, SEVERITIES), target)
@@ -127,7 +153,7 @@ def repairs(on: Setting) -> Claim:
         would_change=LARGER,
         parts={
             "all test images": won(APPEARANCE, "adabn", Above(0.3)),
-            "8 test images at once": won(APPEARANCE, "batch"),
+            **({} if alone else {"8 test images at once": won(APPEARANCE, "batch")}),
             **{f"all test images, {shift}": won((shift,), "adabn") for shift in APPEARANCE},
         },
         traps=(TRANSDUCTIVE, "D4 is the control: the same repair of a net without norm."),
@@ -149,8 +175,7 @@ def limits(on: Setting) -> list[Claim]:
     found = []
     for net, experiment, letters in KINDS:
         words = "a convolutional net" if net == CONV else "a perceptron"
-        protocol = convolutional(on) if net == CONV else perceptron(on)
-        bn, _ = nets(experiment)
+        protocol = in_test_batches(on) if net == CONV else perceptron(on)
         common = {
             "says": SAYS_D3,
             "experiments": (experiment,),
@@ -169,7 +194,7 @@ def limits(on: Setting) -> list[Claim]:
                 parts={
                     "8 clean images at once": ClaimPart(
                         "test accuracy (pp), minus running statistics",
-                        change(bn, "batch"),
+                        change(batched(on, experiment, 8), "batch"),
                         Below(-1.0),
                     )
                 },
@@ -194,7 +219,7 @@ def limits(on: Setting) -> list[Claim]:
                     )
                 )
                 continue
-            arm, _ = nets(experiment, size)
+            arm = batched(on, experiment, size)
             found.append(
                 Claim(
                     id=f"D3{letter}",
@@ -213,7 +238,7 @@ def limits(on: Setting) -> list[Claim]:
                     **common,
                 )
             )
-    bn, _ = nets("claim_shift")
+    bn, _ = nets(on, "claim_shift")
     found.append(
         Claim(
             id="D3g",
@@ -238,7 +263,7 @@ def limits(on: Setting) -> list[Claim]:
 
 def special(on: Setting) -> Claim:
     """D4: the same repair of a net without norm."""
-    bn, none = nets("claim_shift")
+    bn, none = nets(on, "claim_shift")
     return Claim(
         id="D4",
         sentence="That repair is special to BN.",
@@ -302,6 +327,6 @@ def robust(on: Setting) -> Claim:
         why_statistic=RETAINED,
         why_bound=POINT,
         would_change=LARGER,
-        parts=retained(nets("claim_shift_mlp"), (*APPEARANCE, "translate"), Above(1.0)),
+        parts=retained(nets(on, "claim_shift_mlp"), (*APPEARANCE, "translate"), Above(1.0)),
         traps=("Internal and external shift are two things: this row has nothing of M1a and M2a.",),
     )

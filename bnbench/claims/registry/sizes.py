@@ -466,7 +466,7 @@ SIZES: Mapping[str, Mapping[str, Mapping[str, Sizing]]] = {
             "": Sizing(-49.0, 4.9, 28, "the first board; s.d. of the first board"),
         },
         "B1b": {
-            "": Sizing(-10.6, 1.0, 28, "Wu & He 2018, at 2; s.d. of the first board"),
+            "": Sizing(-10.6, 1.0, 12, "Wu & He 2018, at 2; s.d. of the first board"),
         },
         "B1c": {
             "": Sizing(0.5, 1.4, 28, "Wu & He 2018, at 16 and 32; s.d. of the first board"),
@@ -478,7 +478,7 @@ SIZES: Mapping[str, Mapping[str, Mapping[str, Sizing]]] = {
             "": Sizing(6.2, 5.2, 28, "Singh & Shrivastava 2019; s.d. of the first board"),
         },
         "B2b": {
-            "": Sizing(6.2, 0.3, 28, "Singh & Shrivastava 2019; s.d. of the first board"),
+            "": Sizing(6.2, 0.3, 12, "Singh & Shrivastava 2019; s.d. of the first board"),
         },
         "B3": {
             "": Sizing(1.2, 0.45, 24, "Hoffer et al. 2017: 89.30 to 90.50 %; assumed s.d."),
@@ -508,13 +508,13 @@ SIZES: Mapping[str, Mapping[str, Mapping[str, Sizing]]] = {
             "": Sizing(0.53, 0.09, 28, "the first board; s.d. of the first board"),
         },
         "D3a": {
-            "": Sizing(-0.2, 0.16, 28, "the first board; s.d. of the first board"),
+            "": Sizing(-0.2, 0.16, 12, "the first board; s.d. of the first board"),
         },
         "D3b": {
-            "": Sizing(-2.6, 0.46, 28, "the first board; s.d. of the first board"),
+            "": Sizing(-2.6, 0.46, 12, "the first board; s.d. of the first board"),
         },
         "D3c": {
-            "": Sizing(-2.6, 0.5, 28, "the first board, batches of 8; assumed s.d."),
+            "": Sizing(-2.6, 0.5, 12, "the first board, batches of 8; assumed s.d."),
         },
         "D3d": {
             "": Sizing(-10.4, 0.51, 20, "the first board; s.d. of the first board"),
