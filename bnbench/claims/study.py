@@ -19,15 +19,14 @@ from bnbench.analysis.load import ExperimentData, final, load
 from bnbench.analysis.long_csv import read_table
 from bnbench.claims.indexed import Indexed, LackingError, words_of
 from bnbench.config.arms import TUNING_SEEDS
-from bnbench.config.points import last_mean, restricted_mean
-from bnbench.config.schema import NUM_CLASSES
-from bnbench.request.tuning import best_place
+from bnbench.config.points import metric_key, restricted_mean
+from bnbench.config.schema import NUM_CLASSES, Criterion
+from bnbench.request.tuning import CRITERIA, best_place, score
 from bnbench.tracking.experiment_dir import experiment_path
 from bnbench.tracking.run_dir import RunFolder
 from bnbench.tracking.shapes import OUTCOMES
 
 CURVE = "val/accuracy"  # on the same images from the first point to the last
-CRITERIA = {"accuracy": "val_all/accuracy", "area": CURVE}  # curves that rates are compared by
 GUESS = 1 / NUM_CLASSES  # the accuracy of a net that has diverged
 PLACES = {"below": -1, "tuned": 0, "above": 1}  # of a rate on the grid, from the best
 
@@ -151,15 +150,18 @@ class Study:
                 `area` for that of the validation accuracy over the run; by default the criterion
                 of its experiment. A net that has diverged can but guess.
         """
-        by = by or self.criterion(arm.experiment)
-        known, key = self.indexed(arm.experiment).scores, (words_of(arm.where), by)
+        criterion = Criterion[by or self.criterion(arm.experiment)]
+        known, key = self.indexed(arm.experiment).scores, (words_of(arm.where), str(criterion))
         if key not in known:
             columns = {}
             for rate, runs in self.grid(arm).groupby("optim.lr"):
                 frame = runs.set_index("seed")
-                curves = self.curve_by_seed(arm, frame, CRITERIA[by])
+                curves = self.curve_by_seed(arm, frame, metric_key(*CRITERIA[criterion]))
                 budget = float(frame["train.steps"].iloc[0])
-                columns[rate] = {s: _score(by, *curves[s], budget) for s in curves}
+                columns[rate] = {
+                    s: score(criterion, curve, budget, GUESS) if curve[0] else GUESS
+                    for s, curve in curves.items()
+                }
             known[key] = pd.DataFrame(columns).sort_index()
         return known[key]
 
@@ -321,10 +323,6 @@ class Study:
 def mean_over_run(steps: Sequence[float], values: Sequence[float], budget: float) -> float:
     """Average a curve of accuracies over the budget; a net that has diverged can but guess."""
     return restricted_mean(steps, values, budget, GUESS) if steps else GUESS
-
-
-def _score(by: str, steps: Sequence[float], values: Sequence[float], budget: float) -> float:
-    return mean_over_run(steps, values, budget) if by == "area" else last_mean(values, GUESS)
 
 
 def _shared(one: pd.DataFrame, other: pd.DataFrame) -> list[str]:

@@ -8,7 +8,7 @@ known is read from the run folders each time: nothing else is kept. Nothing here
 
 import math
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -19,18 +19,22 @@ from bnbench.config.arms import arm_id, num_steps, science
 from bnbench.config.checks import RequestError, half_decades
 from bnbench.config.facts import facts
 from bnbench.config.points import last_mean, metric_key, restricted_mean
-from bnbench.config.schema import NUM_CLASSES, Config, Criterion, Search
+from bnbench.config.schema import Config, Criterion, Search
 from bnbench.request.bisection import rate_grid, search
 from bnbench.tracking.csv_log import read_curves
 from bnbench.tracking.run_dir import RunFolder
 from bnbench.tracking.stored import DamagedError
 
-CURVE, WHOLE = ("val", "accuracy"), ("val_all", "accuracy")
+CURVE = ("val", "accuracy")
 SCORE = metric_key(*CURVE)
-GUESS = 1 / NUM_CLASSES  # the accuracy of a net that has diverged, on a data set known by name
+# whether on all validation images, or on those of curves
+CRITERIA: dict[Criterion, tuple[str, str]] = {
+    Criterion.accuracy: ("val_all", "accuracy"),
+    Criterion.area: CURVE,
+}
 ROUNDING = 1e-9  # means that are closer count the same images right
 
-Curve = tuple[Sequence[int], Sequence[float]]  # the steps and values of its points
+Curve = tuple[Sequence[float], Sequence[float]]  # the steps and values of its points
 
 
 class RatePlan(NamedTuple):
@@ -55,13 +59,11 @@ class RunResult(NamedTuple):
 
     Attributes:
         trains: whether it neither diverged nor ended at chance.
-        val: the curve of the validation accuracy.
-        val_all: the accuracies on all validation images, at the last evaluation points.
+        curves: the curve of validation accuracy that each criterion judges.
     """
 
     trains: bool
-    val: Curve
-    val_all: Curve
+    curves: Mapping[Criterion, Curve]
 
 
 def plan(config: Config, results: Path) -> RatePlan:
@@ -140,39 +142,38 @@ def best_place(scores: Sequence[float]) -> int:
     return next(k for k, score in enumerate(scores) if score >= max(scores) - ROUNDING)
 
 
-def mean_accuracy(accuracies: Iterable[float | None], guess: float = GUESS) -> float:
+def mean_accuracy(accuracies: Iterable[float | None], guess: float) -> float:
     """The mean over seeds, in which what is no number counts as a guess.
 
-    >>> mean_accuracy([0.8, math.nan])
+    >>> mean_accuracy([0.8, math.nan], 0.1)
     0.45
     """
     return fmean(a if a is not None and math.isfinite(a) else guess for a in accuracies)
 
 
-def score(by: Criterion, val: Curve, val_all: Curve, budget: int, guess: float = GUESS) -> float:
-    """Judge a run by its curves; what is no number, or no more there, counts as a guess.
+def score(by: Criterion, curve: Curve, budget: float, guess: float) -> float:
+    """Judge a run by the curve of a criterion; what is no number, or not there, is a guess.
 
     Args:
-        by: `accuracy` for the mean of the last five evaluations on all validation images, `area`
-            for that under the curve of validation accuracy over the budget.
-        val: the curve of the validation accuracy.
-        val_all: the accuracies on all validation images.
+        by: `accuracy` for the mean of the last five evaluations, `area` for that under the curve
+            over the budget.
+        curve: the validation accuracy, on the images that `CRITERIA` has for `by`.
         budget: the steps that the run was given.
         guess: the accuracy of a net that has diverged.
 
-    >>> score(Criterion.accuracy, ([1, 50], [0.2, 0.9]), ([50], [0.9]), 100)  # (0.9 + 4·0.1)/5
+    >>> score(Criterion.accuracy, ([50], [0.9]), 100, 0.1)  # (0.9 + 4·0.1)/5
     0.26
-    >>> round(score(Criterion.area, ([20, 50], [0.4, 0.8]), ([50], [0.9]), 100), 9)
+    >>> round(score(Criterion.area, ([20, 50], [0.4, 0.8]), 100, 0.1), 9)
     0.31
 
     Raises:
         ValueError: there are no points, or their steps do not grow within the budget.
     """
     if by == Criterion.area:
-        return restricted_mean(*val, budget, guess)
-    if not val_all[1]:
-        raise ValueError(f"no points of {metric_key(*WHOLE)}")
-    return last_mean(val_all[1], guess)
+        return restricted_mean(*curve, budget, guess)
+    if not curve[1]:
+        raise ValueError(f"no points of {metric_key(*CRITERIA[by])}")
+    return last_mean(curve[1], guess)
 
 
 def at_rate(config: Config, rate: float) -> Config:
@@ -206,7 +207,7 @@ def mean_score(config: Config, results: Path) -> float | None:
         if found is None:
             return None
         try:
-            scores.append(score(config.tune.by, found.val, found.val_all, budget, guess))
+            scores.append(score(config.tune.by, found.curves[config.tune.by], budget, guess))
         except ValueError as error:
             raise RequestError(f"{run.metrics}: {error}, by which rates are compared") from error
     return mean_accuracy(scores, guess)
@@ -223,8 +224,8 @@ def result(run: RunFolder) -> RunResult | None:
 @cache  # a sweep reads its request once a round, and most runs are as they were
 def _result(run: RunFolder, *_: tuple[int, ...] | None) -> RunResult:
     summary = run.read_summary()
-    val, val_all = read_curves(run, summary, (CURVE, WHOLE))
-    return RunResult(summary["status"] == "done" and not summary["stuck"], val, val_all)
+    curves = dict(zip(CRITERIA, read_curves(run, summary, CRITERIA.values()), strict=True))
+    return RunResult(summary["status"] == "done" and not summary["stuck"], curves)
 
 
 def _stamp(file: Path) -> tuple[int, ...] | None:

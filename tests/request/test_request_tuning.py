@@ -22,7 +22,7 @@ from bnbench.request.bisection import rate_grid
 from bnbench.request.bisection import search as search_rates
 from bnbench.request.compose import plain
 from bnbench.request.grid import MAX_JOBS
-from bnbench.request.tuning import GUESS, WHOLE, mean_accuracy, plan, score, tried
+from bnbench.request.tuning import CRITERIA, mean_accuracy, plan, score, tried
 from bnbench.running.launch import Work
 from bnbench.sweep import sweep
 from bnbench.tracking.run_dir import RunFolder
@@ -47,6 +47,7 @@ def test_half_decades_alternate_between_one_and_three(index, more):
     assert all(2.9 < b / a < 3.4 for a, b in pairwise(rates))
 
 
+GUESS = 0.1  # of ten classes
 STEPS = evaluation_points(320, 10)  # of the default arm on digits
 
 
@@ -172,43 +173,40 @@ def test_diverged_runs_count_as_measured_and_what_is_no_number_as_a_guess(search
 
 
 def test_the_score_of_a_run_by_hand():
-    def by(criterion, val, val_all):
-        return score(criterion, val, val_all, 100)
+    def by(criterion, *curve):
+        return score(criterion, curve, 100, GUESS)
 
-    whole = ([10, 60, 70, 80, 90, 100], [0.4, 0.7, 0.7, 0.7, 0.7, 0.7])
-    assert by("accuracy", whole, ([60, 70, 80, 90, 100], [0.6, 0.7, 0.6, 0.7, 0.6])) == (
-        pytest.approx(0.64)
-    )
+    assert by("accuracy", [60, 70, 80, 90, 100], [0.6, 0.7, 0.6, 0.7, 0.6]) == pytest.approx(0.64)
+    whole = [10, 60, 70, 80, 90, 100], [0.4, 0.7, 0.7, 0.7, 0.7, 0.7]
     # (10·0.4 + 50·0.55 + 40·0.7)/100
-    assert by("area", whole, ([], [])) == pytest.approx(0.595)
+    assert by("area", *whole) == pytest.approx(0.595)
     # a run that broke off at step 60 has one evaluation of all images, and guesses for the rest
-    broken = ([10, 60], [0.4, 0.7]), ([60], [0.7])
-    assert by("accuracy", *broken) == pytest.approx((0.7 + 4 * GUESS) / 5)
-    assert by("area", *broken) == pytest.approx((10 * 0.4 + 50 * 0.55 + 40 * GUESS) / 100)
+    assert by("accuracy", [60], [0.7]) == pytest.approx((0.7 + 4 * GUESS) / 5)
+    broken = (10 * 0.4 + 50 * 0.55 + 40 * GUESS) / 100
+    assert by("area", [10, 60], [0.4, 0.7]) == pytest.approx(broken)
     # and one without numbers is a guess
-    lost = ([10, 60], [math.nan, math.nan]), ([60], [math.nan])
-    assert by("accuracy", *lost) == by("area", *lost) == pytest.approx(GUESS)
-    assert mean_accuracy([0.7, None, math.nan]) == pytest.approx(0.9 / 3)
+    for criterion in Criterion:
+        assert by(criterion, [10, 60], [math.nan, math.nan]) == pytest.approx(GUESS)
+    assert mean_accuracy([0.7, None, math.nan], GUESS) == pytest.approx(0.9 / 3)
 
 
 @given(st.floats(0, 1), st.integers(1, 8), st.integers(80, 200))
 def test_a_constant_curve_to_the_end_has_its_value_by_either_criterion(value, number, budget):
     steps = [budget - 10 * k for k in reversed(range(number))]
-    curve = (steps, [value] * number)
     ends = ([*range(5)], [value] * 5)
-    for by in Criterion:
-        assert score(by, curve, ends, budget) == pytest.approx(value)
+    assert score(Criterion.area, (steps, [value] * number), budget, GUESS) == pytest.approx(value)
+    assert score(Criterion.accuracy, ends, budget, GUESS) == pytest.approx(value)
 
 
 def test_a_run_without_the_curve_that_judges_it_cannot_be_compared():
-    for by, val, val_all in (
-        ("accuracy", ([10], [0.5]), ([], [])),
-        ("area", ([], []), ([10], [0.5])),
-        ("area", ([200], [0.5]), ([10], [0.5])),
-        ("area", ([20, 10], [0.5, 0.5]), ([10], [0.5])),
+    for by, curve in (
+        ("accuracy", ([], [])),
+        ("area", ([], [])),
+        ("area", ([200], [0.5])),
+        ("area", ([20, 10], [0.5, 0.5])),
     ):
         with pytest.raises(ValueError, match=r"no points|growing"):
-            score(by, val, val_all, 100)
+            score(by, curve, 100, GUESS)
 
 
 def test_the_criterion_decides_which_rate_is_the_best(search):
@@ -574,7 +572,9 @@ def accuracies(arm):
     """What the tuning runs of an arm are compared by."""
     for path in sorted(arm.glob("seed-10?/metrics.csv")):
         with path.open() as file:
-            rows = [r for r in csv.DictReader(file) if (r["split"], r["metric"]) == WHOLE]
+            rows = [
+                r for r in csv.DictReader(file) if (r["split"], r["metric"]) == CRITERIA["accuracy"]
+            ]
         yield last_mean([float(row["value"]) for row in rows], GUESS)
 
 
