@@ -33,7 +33,7 @@ MAY_IMPORT = {
     ("sweep",): {"cli", "config", "request", "running", "tracking", "train"},
     ("api",): {"analysis", "cli", "config", "request", "sweep", "tracking"},
     ("commands",): {
-        *("analysis", "bench", "claims", "cli", "config", "dashboard", "data", "drawing"),
+        *("analysis", "api", "bench", "claims", "cli", "config", "dashboard", "data", "drawing"),
         *("gallery", "measured", "norms", "pages", "request", "running", "sweep", "tracking"),
     },
 }
