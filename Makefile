@@ -28,7 +28,7 @@ JOBS_slurm           := array_parallelism
 JOBS_submitit_slurm  := array_parallelism
 
 .DEFAULT_GOAL := help
-.PHONY: help sweep test check types all-tests report claims gallery bench plan status data sync dashboard clean distclean
+.PHONY: help sweep test check types all-tests report claims gallery bench plan status compare cite data sync dashboard clean distclean
 
 help:  ## show this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -81,6 +81,12 @@ plan: .venv/ready $(addprefix .venv/ready-,$(EXTRA_$(LAUNCHER)))  ## what the sa
 
 status: .venv/ready  ## what became of every experiment's runs
 	@$(RUN) scripts/status.py $(ARGS)
+
+compare: .venv/ready  ## two results side by side (ARGS="results elsewhere/results", EXP=, DATA=)
+	@$(RUN) scripts/compare.py $(if $(EXP),$(call quoted,experiment=$(EXP))) $(if $(DATA),$(call quoted,data=$(DATA))) $(ARGS)
+
+cite: .venv/ready  ## how to cite bnbench, as text and BibTeX
+	@$(RUN) scripts/cite.py $(ARGS)
 
 data: .venv/ready  ## download and check a data set (DATA=fashion_mnist, mnist, cifar10)
 	@$(RUN) scripts/data.py $(call quoted,$(or $(DATA),digits)) $(ARGS)

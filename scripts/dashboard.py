@@ -1,6 +1,6 @@
 """Build the W&B workspaces of experiments: `python scripts/dashboard.py --help`."""
 
-from bnbench.commands.dashboard import main
+from bnbench.commands.wandb.dashboard import main
 from bnbench.running.streams import enter
 
 if __name__ == "__main__":

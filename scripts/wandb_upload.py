@@ -1,6 +1,6 @@
 """Rebuild W&B runs from CSV: `python scripts/wandb_upload.py [results=results] [--all]`."""
 
-from bnbench.commands.wandb_upload import main
+from bnbench.commands.wandb.wandb_upload import main
 from bnbench.running.streams import enter
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Every number that the READMEs and docs/findings.md tell of claims stands in a kept table.
+"""Every number that a page of findings, the card or a README tells of claims is in a kept table.
 
 So do the counts of identities, of problems without runs and of claims about training.
 """
@@ -15,7 +15,7 @@ from bnbench.claims.registry.table import claims_on
 
 REFERENCE = ROOT / "results" / "reference" / "claims"
 READMES = [ROOT / "README.md", ROOT / "README.zh.md"]
-PAGES = [path for path in (*READMES, ROOT / "docs" / "findings.md") if path.exists()]
+PAGES = [*READMES, ROOT / "docs" / "findings.md", ROOT / "docs" / "card.md"]
 ID = re.compile(r"\b[ECMPBD]\d{1,2}[a-z]?\b", re.ASCII)  # so that Chinese is no part of a word
 NUMBER = r"[−+]?\d[\d,]*(?:\.\d+)?"
 INTERVAL = re.compile(rf"({NUMBER})[^\[\]|;\d]{{0,12}}\[({NUMBER}), ({NUMBER})\]")

@@ -136,6 +136,21 @@ def load_finished(results: Path) -> ExperimentData:
     Raises:
         ValueError: a file is damaged or malformed; one line that names the file.
     """
+    bare = load_finished_runs(results)
+    names = zip(bare.runs["arm"], bare.runs["seed"], strict=True)
+    folders = [RunFolder.of(results, arm, int(seed)) for arm, seed in names]
+    sources = [(run, _summary(run)) for run in folders]
+    curves = _long([(run.metrics, summary) for run, summary in sources], bare.runs, CURVES)
+    shifts = _long([(run.shifts, summary) for run, summary in sources], bare.runs, SHIFTS)
+    return replace(bare, curves=curves, shifts=shifts)
+
+
+def load_finished_runs(results: Path) -> ExperimentData:
+    """Load the table of every finished run of a results folder, without curves and shifts.
+
+    Raises:
+        ValueError: a file is damaged or malformed; one line that names the file.
+    """
     folders = [run for run in trained(results) if run.state() == State.done]
     rows = [
         {"arm": run.arm, "seed": run.seed, **columns(read_science(run)), **outcome(run)}
@@ -144,10 +159,8 @@ def load_finished(results: Path) -> ExperimentData:
     table = RunTable(list(dict.fromkeys(key for row in rows for key in row)), rows, [])
     none = pd.DataFrame({key: [] for key in (*NEEDED, *MEASURED)})
     runs = _runs(results / "runs", table.header, table.cells()) if rows else none
-    sources = [(run, _summary(run)) for run in folders]
-    curves = _long([(run.metrics, summary) for run, summary in sources], runs, CURVES)
-    shifts = _long([(run.shifts, summary) for run, summary in sources], runs, SHIFTS)
-    return ExperimentData("", "", results, {}, runs, curves, shifts)
+    bare = pd.DataFrame({"arm": [], "seed": []})
+    return ExperimentData("", "", results, {}, runs, bare, bare)
 
 
 def finished(runs: pd.DataFrame) -> pd.DataFrame:

@@ -15,11 +15,19 @@ from bnbench.analysis.stats import MIN_SEEDS
 from bnbench.analysis.verdict_columns import INTERVAL
 from bnbench.analysis.verdict_table import DECIDED
 from bnbench.analysis.verdict_words import estimate_words, verdict_label
-from bnbench.analysis.verdicts import TRAINING, JudgedClaim, headline_of, records
+from bnbench.analysis.verdicts import TRAINING, JudgedClaim, headline_of, kind_of, records
 
 PUBLISHED, FRESH = "reference", "fresh seeds"  # what a scoreboard is compared with
 NOT_RUN = "not run here"
 NAMED = 5  # claims that the summary names of a kind
+ON_FRESH_SEEDS = (
+    *("are the same on fresh seeds", "decided otherwise on fresh seeds"),
+    *("undecided there", "decided there alone"),
+)
+WITH_REFERENCE = (
+    *("agree with the reference", "decided otherwise there"),
+    *("decided here alone", "undecided here"),
+)
 
 Board = Sequence[tuple[dict[str, Any], pd.DataFrame]]  # as `verdicts.read_numbers` gives it
 
@@ -62,6 +70,37 @@ def compare(own: Board, other: Board) -> list[Replication]:
     return [
         _compared(row, parts, *there[row["claim"]]) for row, parts in own if row["claim"] in there
     ]
+
+
+def board_table(one: Board, other: Board) -> pd.DataFrame:
+    """Put the verdicts of two scoreboards beside each other, for the claims that both have.
+
+    Returns:
+        One row per claim: `claim`, `kind`, the verdicts `one` and `other`, whether they `agree`
+        (`yes`, `no`, empty where one was not run), and of the `part` that the other scoreboard
+        names `statistic`, `scale`, `one_estimate`, `one_low`, `one_high`, `one_n`, likewise for
+        the other, and their `distance` in standard errors.
+    """
+    verdicts = {row["claim"]: (kind_of(row["experiment"].split("+")), row) for row, _ in one}
+    parts = {row["claim"]: {p["part"]: p for p in records(own)} for row, own in other}
+    rows = []
+    for found in compare(one, other):
+        kind, row = verdicts[found.claim]
+        part = parts[found.claim].get(found.part, {})
+        rows.append(
+            {"claim": found.claim, "kind": kind, "one": row["verdict"], "other": found.reference}
+            | {"agree": found.replicated, "part": found.part}
+            | {key: part.get(key, "") for key in ("statistic", "scale")}
+            | _numbers_of("one", found.own)
+            | _numbers_of("other", found.other)
+            | {"distance": found.distance}
+        )
+    return pd.DataFrame(rows)
+
+
+def _numbers_of(side: str, estimate: PartEstimate) -> dict[str, float]:
+    names = ("estimate", "low", "high", "level", "n")
+    return {f"{side}_{name}": number for name, number in zip(names, estimate, strict=True)}
 
 
 def _compared(
@@ -146,19 +185,36 @@ def summary(claims: Sequence[JudgedClaim]) -> str:
     if not told:
         return ""
     is_fresh = told[0][2]["against"] == FRESH
-    there = "on fresh seeds" if is_fresh else "there"
+    verdicts = [(name, verdict, other["reference"]) for name, verdict, other in told]
+    return agreement_line(verdicts, *(ON_FRESH_SEEDS if is_fresh else WITH_REFERENCE))
+
+
+def agreement_line(
+    told: Sequence[tuple[str, str, str]],
+    same: str,
+    otherwise: str,
+    one_alone: str,
+    other_alone: str,
+) -> str:
+    """Say how many verdicts of two scoreboards are the same, and which are not.
+
+    Args:
+        told: id of a claim, its verdict, and that on the other scoreboard.
+        same: words for verdicts that are the same.
+        otherwise: for claims that both decide, in different ways.
+        one_alone: for claims that the first scoreboard alone decides.
+        other_alone: for claims that the other alone decides.
+    """
     groups: dict[str, list[str]] = {}
     for name, verdict, other in told:
-        if other["replicated"] == "no":
-            words = f"undecided {'there' if is_fresh else 'here'}"
-            if verdict in DECIDED and other["reference"] in DECIDED:
-                words = f"decided otherwise {there}"
-            elif (verdict in DECIDED) != is_fresh:
-                words = f"decided {'there' if is_fresh else 'here'} alone"
-            groups.setdefault(words, []).append(name)
+        if verdict == other:
+            continue
+        words = one_alone if verdict in DECIDED else other_alone
+        if verdict in DECIDED and other in DECIDED:
+            words = otherwise
+        groups.setdefault(words, []).append(name)
     agreed = len(told) - sum(map(len, groups.values()))
-    agree = "are the same on fresh seeds" if is_fresh else "agree with the reference"
-    words = [f"{agreed} of {len(told)} verdicts {agree}"]
+    words = [f"{agreed} of {len(told)} verdicts {same}"]
     for group, names in groups.items():
         are = "is" if len(names) == 1 else "are"
         shown = ", ".join([*names[:NAMED], *(["…"] if len(names) > NAMED else [])])

@@ -25,6 +25,7 @@ KINDS = {  # of claims, in the order in which they are told, with what settles t
     PROBLEM: "measured on made-up numbers",
     IDENTITY: "settled by arithmetic",
 }
+UNITS = ("pp", "%")  # which a statistic may name in brackets
 
 
 def verdict_label(verdict: str) -> str:
@@ -106,6 +107,15 @@ def _number(value: float, digits: int, decimals: int | None, signed: bool) -> st
     text = f"{size:.{digits - 1}e}" if far else f"{size:,.{max(decimals, 0)}f}"
     sign = "" if not value else "−" if value < 0 else "+" if signed else ""
     return sign + text
+
+
+def unit_of(statistic: str) -> str:
+    """Read the unit that a statistic names in brackets; empty for a bare number.
+
+    >>> unit_of("difference of test accuracy (pp)")
+    'pp'
+    """
+    return next((unit for unit in UNITS if f"({unit})" in statistic), "")
 
 
 def with_unit(text: str, part: PartView) -> str:

@@ -106,7 +106,7 @@ def load(
     folder = typed_folder(os.fspath(results))
     if experiment is None:
         # committed results have the tables of experiments in the place of runs
-        records = [load_experiment(path) for path in survey(folder)[0] if _is_record(path)]
+        records = [load_experiment(path) for path in survey(folder)[0] if is_record_folder(path)]
         found = joined([load_finished(folder), *records])
         return found.where(finished(found.runs), data)
     return joined(map(load_experiment, experiment_folders(folder, experiment, data)))
@@ -143,7 +143,8 @@ def joined(experiments: Iterable[ExperimentData]) -> Results:
     return Results(*tables)
 
 
-def _is_record(path: Path) -> bool:
+def is_record_folder(path: Path) -> bool:
+    """Whether an experiment's folder holds the only record of its runs, as in committed results."""
     return is_record(path.parents[2], *path.parts[-2:])
 
 

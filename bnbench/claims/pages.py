@@ -9,7 +9,7 @@ import pandas as pd
 
 from bnbench.analysis.agreement import Boards
 from bnbench.analysis.stats import interval_table
-from bnbench.analysis.verdict_words import bound_words
+from bnbench.analysis.verdict_words import bound_words, unit_of
 from bnbench.analysis.verdicts import ClaimView, PartView
 from bnbench.claims.judge import ALPHA, Verdict, alpha_of, choice_name, in_family
 from bnbench.claims.records import Claim, ClaimPart, Overlay
@@ -20,8 +20,6 @@ from bnbench.config.labels import name_label
 from bnbench.drawing.claims import published, surface
 from bnbench.drawing.plots import Drawing
 from bnbench.pages.claims import write_claims
-
-UNITS = ("pp", "%")  # which a statistic may name in brackets
 
 
 def write_page(
@@ -84,8 +82,7 @@ def part_view(name: str, part: ClaimPart, alpha: float = ALPHA) -> PartView:
         part: the part.
         alpha: level of its test at the first step of the adjustment, the most severe.
     """
-    unit = next((unit for unit in UNITS if f"({unit})" in part.statistic), "")
-    shown = PartView(name, name, unit, part.scale == "log")
+    shown = PartView(name, name, unit_of(part.statistic), part.scale == "log")
     return replace(shown, sizing=sizing_words(shown, part, alpha))
 
 

@@ -1,7 +1,7 @@
 """Run a subcommand of `bnbench`: `bnbench sweep experiment=placement`, or `bnbench model=mlp`.
 
-A subcommand is a module of this room, and what follows its name is read by its `main`. Without a
-name the words are those of `train`.
+A subcommand is a module of this room, those about W&B of `wandb/` in it, and what follows its name
+is read by its `main`. Without a name the words are those of `train`.
 """
 
 import os
@@ -14,9 +14,10 @@ from bnbench.request.refusal import allowed, print_error
 from bnbench.running.streams import enter
 
 COMMANDS = (
-    *("sweep", "plan", "claims", "report", "status", "data", "gallery", "bench"),
-    *("sync", "dashboard", "wandb-upload", "bench-gpu", "train"),
+    *("sweep", "plan", "claims", "report", "status", "compare", "cite", "data", "gallery"),
+    *("bench", "sync", "dashboard", "wandb-upload", "bench-gpu", "train"),
 )
+IN_WANDB = {"sync", "dashboard", "wandb-upload"}
 COMPLETION = {"-sc", "--shell-completion"}
 
 
@@ -41,7 +42,17 @@ def main() -> int:
     if name in ("sweep", "plan"):
         rest = with_experiments(rest)
     sys.argv = [f"bnbench {name}", *rest]  # what argparse calls the program
-    return import_module(f"bnbench.commands.{name.replace('-', '_')}").main()
+    return import_module(module_of(name)).main()
+
+
+def module_of(name: str) -> str:
+    """Name the module of a subcommand.
+
+    >>> module_of("wandb-upload")
+    'bnbench.commands.wandb.wandb_upload'
+    """
+    room = "wandb." if name in IN_WANDB else ""
+    return f"bnbench.commands.{room}{name.replace('-', '_')}"
 
 
 def complete_subcommand() -> None:

@@ -30,7 +30,9 @@ from bnbench.pages.claims_markdown import write_markdown
 from bnbench.pages.render import kept_picture, picture, render
 from bnbench.pages.runs import run_details
 from bnbench.pages.up_to_date import Report, unless_known
+from bnbench.tracking.citation import cited_as
 from bnbench.tracking.experiment_dir import schema_note, survey, write_runs
+from bnbench.tracking.meta import commit_words
 from bnbench.tracking.stored import DEPTH, check_folder
 from bnbench.tracking.whole_files import write_whole
 
@@ -207,18 +209,17 @@ def _figure(experiment: ExperimentData, number: int, spec: Figure) -> dict[str, 
 
 def facts(info: Mapping[str, Any]) -> dict[str, str]:
     """How it was run, as terms and descriptions; without what was not recorded."""
-    commit = info.get("git_commit")
-    dirty = " with uncommitted changes" if info.get("git_dirty") else ""
     versions = (f"{name} {version}" for name, version in (info.get("versions") or {}).items())
     unknown = info.get("git_note") or "not from a git repository"
     terms = {
-        "Commit": f"{commit[:12]}{dirty}" if commit else unknown,
+        "Commit": commit_words(info) or unknown,
         "Versions": ", ".join(versions),
         "Settings": schema_note(info),
         "Learning rates": _tuned(info.get("tune")),
         "Device": info.get("device"),
         "Started": _moment(info.get("started")),
         "Finished": _moment(info.get("finished")),
+        "To cite": cited_as(info),
     }
     return {term: text for term, text in terms.items() if text}
 

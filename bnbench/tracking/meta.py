@@ -4,7 +4,7 @@ import importlib.metadata
 import os
 import shutil
 import subprocess
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
@@ -53,6 +53,20 @@ def git_facts(root: Path, results: Path) -> dict[str, Any]:
     except (OSError, ValueError) as error:
         return {"git_commit": None, "git_dirty": None, "git_note": f"no git commit: {error}"}
     return {"git_commit": commit, "git_dirty": bool(changed)}
+
+
+def commit_words(info: Mapping[str, Any]) -> str | None:
+    """Write the commit that some circumstances name, and whether the code had changed since.
+
+    >>> commit_words({"git_commit": "0123456789abcdef", "git_dirty": True})
+    '0123456789ab with uncommitted changes'
+    """
+    commit = info.get("git_commit")
+    return (
+        f"{commit[:12]}{' with uncommitted changes' * bool(info.get('git_dirty'))}"
+        if commit
+        else None
+    )
 
 
 def git(root: Path, *arguments: str) -> str:

@@ -219,6 +219,48 @@ def test_a_planted_difference_has_its_sign_and_interval(swept, copy):
     assert own["verdict"] == "lower"
 
 
+def test_a_comparison_tells_where_its_runs_came_from(swept, copy):
+    def lower(summary, arm, seed):
+        if "batchnorm" in arm and seed == 1:
+            summary["metrics"]["val/loss"] += 1e-12
+
+    other = copy(lower)
+    for path in other.glob("runs/*/seed-*/meta.json"):
+        told = json.loads(path.read_text())
+        told |= {"git_commit": "f" * 40, "git_dirty": path.parent.name == "seed-2"}
+        told["versions"]["torch"] = "9.9"
+        path.write_text(json.dumps(told))
+    table = bn.compare(swept[0], other)
+    facts = table.facts.set_index("fact")
+    assert list(facts.loc["runs"]) == ["6", "6"]
+    assert facts.loc["commit", "other"] == f"{'f' * 12}, {'f' * 12} with uncommitted changes"
+    assert facts.loc["torch", "other"] == "9.9"
+    (meta, *_) = swept[0].glob("runs/*/seed-0/meta.json")
+    own = json.loads(meta.read_text())
+    assert facts.loc["torch", "one"] == own["versions"]["torch"]
+    assert facts.loc["device", "one"] == own["device"]
+    unequal = table.pairs[~table.pairs["equal"].astype(bool)]
+    assert [*unequal["seed"]] == [1]
+    assert len(table.pairs) == 6
+    assert table.alone.empty
+    assert table.claims.empty
+    tables = bn.compare(swept[1], swept[1])
+    assert [*tables.facts["fact"]] == ["runs"]
+    one = swept[1].where(swept[1].runs[swept[1].runs["norm.name"] == "none"])
+    alone = bn.compare(swept[1], one).alone
+    assert [*alone["side"]] == ["one"]
+    assert [*alone["label"]] == ["BatchNorm"]
+
+
+def test_a_run_is_compared_with_its_arm(swept):
+    folder = swept[0]
+    run = bn.run("norm=none", f"results={folder}", *SMOKE[:2], seed=1)
+    table = bn.compare(run, run.arm[:-3], results=folder)
+    assert table["verdict"].eq("equal").all()
+    assert table["n"].eq(1).all()
+    assert [*table.pairs["seed"]] == [1]
+
+
 def test_two_arms_are_paired_by_seed(swept):
     folder, found = swept
     none, norm = (

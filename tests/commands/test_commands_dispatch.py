@@ -64,7 +64,7 @@ def test_a_subcommand_that_is_none(run):
 @pytest.mark.parametrize("name", ["sweep", "plan", "claims", "wandb-upload", "train"])
 def test_a_subcommand_gets_the_other_words(run, monkeypatch, name):
     seen = []
-    module = import_module(f"bnbench.commands.{name.replace('-', '_')}")
+    module = import_module(dispatch.module_of(name))
     monkeypatch.setattr(module, "main", lambda: seen.append(sys.argv) or 3)
     assert run(name, "seeds=[0]", "-m")[0] == 3
     assert seen == [[f"bnbench {name}", "seeds=[0]", "-m"]]

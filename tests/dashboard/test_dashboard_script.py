@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from bnbench import ROOT
-from bnbench.commands.dashboard import logged_in, main
+from bnbench.commands.wandb.dashboard import logged_in, main
 
 REFERENCE = ROOT / "results" / "reference" / "experiments"
 
@@ -82,7 +82,7 @@ def test_a_missing_extra_is_one_line(results, monkeypatch, capsys):
 )
 def test_the_modes_are_those_of_training(results, monkeypatch, name, value, reason):
     monkeypatch.setenv(name, value)
-    monkeypatch.setattr("bnbench.commands.dashboard.account", lambda: ("server", "entity"))
+    monkeypatch.setattr("bnbench.commands.wandb.dashboard.account", lambda: ("server", "entity"))
     login, why = logged_in()
     assert sorted(why.split()) == sorted(reason.split())
     assert login == (None if reason else ("server", "entity"))

@@ -265,7 +265,7 @@ def test_offline_the_specification_is_written(fault: str, results: Path) -> None
 
 
 def test_in_a_terminal_the_runs_open(results: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    script = importlib.import_module("bnbench.commands.dashboard")
+    script = importlib.import_module("bnbench.commands.wandb.dashboard")
     opened: list[list[str]] = []
     monkeypatch.setenv("WANDB_MODE", "offline")
     monkeypatch.setattr(script.subprocess, "run", opened.append)

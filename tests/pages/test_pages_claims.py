@@ -243,6 +243,7 @@ def test_claims_that_are_kept_without_their_page_get_it_from_their_tables(result
     page = Page(folder / "report.html")
     assert list(scoreboard(page)) == ["C1", "C2", "C3", "P4", "E1"]
     assert "0123456789ab" in page.text
+    assert "runs of commit 0123456789ab (make cite" in " ".join(page.text.split())
     alts = [image["alt"] for image in page.images]
     assert alts[1] == "C1, further. Drawn earlier, from runs that are not in these results."
     assert base64.b64decode(page.images[1]["src"].partition(",")[2]) == further

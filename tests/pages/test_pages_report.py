@@ -11,7 +11,7 @@ import pytest
 from fake_results import config, row, write_experiment, write_run
 from report_page import Page
 
-from bnbench import ROOT
+from bnbench import ROOT, __version__
 from bnbench.analysis.stats import mean_interval
 from bnbench.commands.report import main
 from bnbench.config.schema import SCHEMA
@@ -136,6 +136,7 @@ def test_how_it_was_run(results, rows):
     text = Page(write_report(results).page).text
     assert "python scripts/train.py experiment=batch" in text
     assert "0123456789ab with uncommitted changes" in text
+    assert f"bnbench {__version__}, runs of commit 0123456789ab with uncommitted changes" in text
     assert "2025-06-01 10:12 UTC" in text
     unknown = dict.fromkeys(("git_commit", "git_dirty", "started"))
     write_experiment(results, "batch", rows, report=report, **unknown)

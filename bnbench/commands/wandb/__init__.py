@@ -1,0 +1,4 @@
+"""Commands about W&B: upload its runs, make them from CSV, build its workspaces.
+
+Begin with `sync`.
+"""
