@@ -9,7 +9,6 @@ import pandas as pd
 from bnbench.analysis.answers import UNDER_SHIFT, greatest_severities
 from bnbench.analysis.load import STATUSES, config_columns, final, finished
 from bnbench.analysis.stats import Interval, arm_table, comparisons, mean_interval, thresholds
-from bnbench.config.arms import BATCH_NORMS
 from bnbench.config.labels import (
     ABSENT,
     FIRST,
@@ -22,6 +21,7 @@ from bnbench.config.labels import (
     telling,
     value_label,
 )
+from bnbench.config.schema import BATCH_NORMS
 from bnbench.drawing.style import NORM_COLOURS, OTHER_NORM, ordered
 
 
