@@ -206,9 +206,8 @@ def merged(jobs: Iterable[Job]) -> tuple[dict[str, Arm], list[Experiment]]:
 def shifts(jobs: Iterable[Job]) -> list[str]:
     """The shifts that an experiment asks for, each with its severity, whatever others ask for."""
     asked = [job.asked.config.shift for job in jobs]
-    return list(
-        dict.fromkeys(f"{n}-{s}" for a in asked for n in shift_names(a) for s in a.severities)
-    )
+    found = (f"{name}-{k}" for one in asked for name in shift_names(one) for k in one.severities)
+    return list(dict.fromkeys(found))
 
 
 def shift_names(shift: ShiftConfig) -> list[str]:

@@ -60,13 +60,13 @@ def offer_all(parsed: Sequence[Override], loader: Loader) -> list[Plugin]:
 
 def chosen_experiments(parsed: Sequence[Override], loader: Loader) -> list[str]:
     """The experiments that are asked for and are there."""
-    chosen = [o for o in parsed if o.key_or_group == "experiment" and not o.is_delete()][-1:]
-    options = options_of(loader, "experiment")
     names: list[Any] = []
-    for override in chosen:
-        swept = override.is_sweep_override() and override.is_discrete_sweep()
-        names += override.sweep_string_iterator() if swept else [override.value()]
-    return [name for name in map(str, names) if name in options]
+    for override in [o for o in parsed if o.key_or_group == "experiment"][-1:]:
+        if override.is_sweep_override() and override.is_discrete_sweep():
+            names = list(override.sweep_string_iterator())
+        elif not override.is_delete():
+            names = [override.value()]
+    return [name for name in map(str, names) if name in options_of(loader, "experiment")]
 
 
 def offer_rows(plugins: Sequence[Plugin]) -> None:
@@ -231,7 +231,7 @@ def check_built(config: Config) -> None:
 
 
 def own_of(config: Config) -> tuple[Maker | None, Maker | None]:
-    """The constructors that an arm takes from plugins, of its norm and of its net (`RequestError`)."""
+    """The constructors of an arm's norm and net that plugins have (`RequestError`)."""
     norms, models, _ = rows(config)
     return norms.get(config.norm.name), models.get(config.model.name)
 

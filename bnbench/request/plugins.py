@@ -88,7 +88,7 @@ class OwnRow:
 
 @dataclass(frozen=True)
 class Plugin:
-    """A file of the user's own: where it lies, the digest of its text, its rows by group and name."""
+    """A file of the user's own: its place, the digest of its text, its rows by group and name."""
 
     path: Path
     digest: str
