@@ -15,7 +15,7 @@ from bnbench.running.streams import enter
 
 COMMANDS = (
     *("sweep", "plan", "claims", "report", "status", "data", "gallery", "bench"),
-    *("sync", "dashboard", "wandb-upload", "bench-gpu", "train"),
+    *("sync", "dashboard", "wandb-upload", "bench-gpu", "check", "train"),
 )
 COMPLETION = {"-sc", "--shell-completion"}
 

@@ -22,7 +22,7 @@ from bnbench.config.labels import (
     value_label,
 )
 from bnbench.config.schema import BATCH_NORMS
-from bnbench.drawing.style import NORM_COLOURS, OTHER_NORM, ordered
+from bnbench.drawing.style import norm_colour, ordered
 
 
 class Table(NamedTuple):
@@ -125,7 +125,7 @@ def _table(
     return Table(
         shown,
         [list(row) for row in zip(*(columns[name] for name in shown), strict=True)],
-        [NORM_COLOURS.get(norm, OTHER_NORM) for norm in settings["norm.name"]],
+        [norm_colour(norm) for norm in settings["norm.name"]],
         sum(name in shown for name in words),
         about,
         [_filtered(row) for _, row in settings[[*FIRST, *_varying(settings)]].iterrows()],
