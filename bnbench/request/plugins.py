@@ -56,11 +56,10 @@ class Option:
         if kind is float and type(given) is int:
             given = float(given)
         is_allowed = type(given) is kind and (kind is not str or is_line(given, MAX_TEXT))
-        words = WORDS[kind]
+        words = self.rule[1] if self.rule else WORDS[kind]
         if is_allowed and self.rule:
-            test, words = self.rule
             try:
-                is_allowed = bool(test(given))
+                is_allowed = bool(self.rule[0](given))
             except Exception:  # the test is the user's own
                 is_allowed = False
         if not is_allowed:
