@@ -7,6 +7,24 @@ from bnbench import ROOT
 PAGE = ROOT / "docs" / "extend" / "plugin.md"
 MEDIAN = blocks(PAGE)[0].text
 NAME = "median_batchnorm"
+MODEL = '''
+from torch import nn
+from bnbench.models import MLP
+
+class Wide(MLP):
+    """A perceptron."""
+
+MODELS = {"wide": Wide}
+OPTIONS = {"wide": {"widths": [20, 20], "activation": "tanh"}}
+'''
+SHIFT = '''
+def fog(images, level, seed):
+    """Mix with white."""
+    return images + level * (1 - images)
+
+SHIFTS = {"fog": fog}
+SEVERITIES = {"fog": (0.1, 0.2, 0.3, 0.4, 0.5)}
+'''
 BRANCH = """        if self.training:
             values = input.transpose(0, 1).flatten(1)
             median = values.median(1).values

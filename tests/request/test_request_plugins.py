@@ -4,7 +4,7 @@ import shutil
 
 import pytest
 from hydra.core.global_hydra import GlobalHydra
-from plugin_files import MEDIAN, NAME
+from plugin_files import MEDIAN, MODEL, NAME, SHIFT
 
 from bnbench import CONFIGS, cli
 from bnbench.analysis.load import has_population
@@ -15,24 +15,6 @@ from bnbench.request import own_code, plugins
 from bnbench.request.compose import plain
 from bnbench.request.hydra_internals import current_loader, initialised, options_of
 
-MODEL = '''
-from torch import nn
-from bnbench.models import MLP
-
-class Wide(MLP):
-    """A perceptron."""
-
-MODELS = {"wide": Wide}
-OPTIONS = {"wide": {"widths": [20, 20], "activation": "tanh"}}
-'''
-SHIFT = '''
-def fog(images, level, seed):
-    """Mix with white."""
-    return images + level * (1 - images)
-
-SHIFTS = {"fog": fog}
-SEVERITIES = {"fog": (0.1, 0.2, 0.3, 0.4, 0.5)}
-'''
 HELD = """
 from functools import partial
 from torch import nn
