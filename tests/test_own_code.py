@@ -7,7 +7,7 @@ import re
 import pandas as pd
 import pytest
 from hydra.core.global_hydra import GlobalHydra
-from plugin_files import MEDIAN, MODEL, NAME, SHIFT, planted
+from plugin_files import MEDIAN, MODEL, NAME, PAGE, SHIFT, planted
 
 import bnbench as bn
 from bnbench import CONFIGS, ROOT, cli, sweep
@@ -124,6 +124,9 @@ def test_check_names_a_planted_fault(here, capsys, fault):
     told = capsys.readouterr().out
     assert [line.split()[1] for line in told.splitlines() if "✗" in line] == [fault]
     assert "10 of 11 contracts hold" in told
+    if fault == "evaluation":  # which the page quotes
+        (line,) = (line.strip() for line in told.splitlines() if "✗" in line)
+        assert f"`{line}`" in PAGE.read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("name", ["layernorm", "lrn"])
