@@ -31,7 +31,8 @@ def made(make: Make, with_norm: bool = True, **options: Any) -> nn.Module:
 
 def make_dims(make: Make) -> int:
     """The spatial dimensions that the norms of a constructor's nets see."""
-    return (make.func if isinstance(make, partial) else make).spatial_dims
+    kind: Any = make.func if isinstance(make, partial) else make
+    return kind.spatial_dims
 
 
 def images() -> torch.Tensor:

@@ -41,7 +41,7 @@ def offer_all(parsed: Sequence[Override], loader: Loader) -> list[Plugin]:
         line = str(typed[-1].input_line)
         if typed[-1].is_sweep_override():
             raise RequestError(f"{line}: cannot be swept, expected a list such as [my_norm.py]")
-        lists = [typed[-1].value()]
+        lists: list[Any] = [typed[-1].value()]
     else:
         lists = []
         for name in chosen_experiments(parsed, loader):
