@@ -21,8 +21,9 @@ from bnbench.config.arms import Config, arm_id, flatten, fresh_seed, science
 from bnbench.config.checks import RequestError, as_typed, check
 from bnbench.config.facts import path_key
 from bnbench.config.quoting import folder, for_hydra, in_quotes, quoted
-from bnbench.config.schema import SaveWeights, Search, TrackMode
+from bnbench.config.schema import SaveWeights, Search, ShiftConfig, TrackMode
 from bnbench.config.yaml_bounds import check_folders
+from bnbench.request import own_code
 from bnbench.request.compose import Composer
 from bnbench.request.declared import check_report
 from bnbench.request.grid import MAX_JOBS, TOO_MANY, check_overrides, grid, num_values
@@ -129,6 +130,7 @@ def checked_jobs(source: RequestSource, multirun: bool, fresh: bool = False) -> 
     """Every job that is asked for, composed and checked, with the arms that it wants now."""
     parser = OverridesParser.create(config_loader=source.loader)
     parsed = parser.parse_overrides(list(source.overrides))
+    own_code.offer_all(parsed, source.loader)
     check_overrides(parsed, source.loader)
     several = [
         str(o.input_line)
@@ -204,7 +206,13 @@ def merged(jobs: Iterable[Job]) -> tuple[dict[str, Arm], list[Experiment]]:
 def shifts(jobs: Iterable[Job]) -> list[str]:
     """The shifts that an experiment asks for, each with its severity, whatever others ask for."""
     asked = [job.asked.config.shift for job in jobs]
-    return list(dict.fromkeys(f"{n}-{s}" for a in asked for n in a.names for s in a.severities))
+    found = (f"{name}-{k}" for one in asked for name in shift_names(one) for k in one.severities)
+    return list(dict.fromkeys(found))
+
+
+def shift_names(shift: ShiftConfig) -> list[str]:
+    """The shifts of a request: those that ship, then those of plugins."""
+    return [*shift.names, *shift.own]
 
 
 def tuned(jobs: Sequence[Job]) -> dict[str, Any] | None:
@@ -292,13 +300,15 @@ def united(one: Arm, other: Arm) -> Arm:
     shift = replace(
         a.shift,
         names=list(dict.fromkeys([*a.shift.names, *b.shift.names])),
+        own=list(dict.fromkeys([*a.shift.own, *b.shift.own])),
         severities=sorted({*a.shift.severities, *b.shift.severities}),
     )
-    if not a.shift.names or not b.shift.names:
-        shift = a.shift if a.shift.names else b.shift
+    if not shift_names(a.shift) or not shift_names(b.shift):
+        shift = a.shift if shift_names(a.shift) else b.shift
     wish = max(a.train.save_weights, b.train.save_weights, key=KEEPING.index)
     train = replace(a.train, save_weights=wish)
     config = replace(a, seeds=sorted({*a.seeds, *b.seeds}), shift=shift, train=train)
+    config.plugins = list(dict.fromkeys([*a.plugins, *b.plugins]))
     return replace(one, config=config, overrides=[*one.overrides, f"train.save_weights={wish}"])
 
 
@@ -328,5 +338,5 @@ def final_overrides(arm: Arm) -> list[str]:
     ):
         # a worker may have started in another folder
         lines.append(f"{key}={for_hydra(str(Path(path).absolute()))}")
-    lines += worker_overrides(config)
+    lines += [*worker_overrides(config), *own_code.worker_overrides(config)]
     return [*lines, f"hydra.sweep.subdir={arm.id}"]

@@ -27,10 +27,18 @@ from bnbench.config.labels import arm_labels, count_label, duration_label
 from bnbench.config.quoting import elsewhere, entry_words, quoted, shown_path, subcommand
 from bnbench.config.schema import TrackMode
 from bnbench.config.yaml_bounds import check_folders
+from bnbench.request import own_code
 from bnbench.request.compose import plain
 from bnbench.request.grid import check_overrides
-from bnbench.request.hydra_internals import answer, argument_parser, folders_of, initialised
+from bnbench.request.hydra_internals import (
+    answer,
+    argument_parser,
+    folders_of,
+    initialised,
+    offering,
+)
 from bnbench.request.own_data import images_of, keep_prepared
+from bnbench.request.plugins import Plugin
 from bnbench.request.provenance import RequestSource
 from bnbench.request.rates import write_rates
 from bnbench.request.refusal import REFUSED, one_line, print_error
@@ -138,14 +146,17 @@ def hydra_itself(args: Namespace, parser: ArgumentParser) -> int:
     told = os.environ.get("HYDRA_FULL_ERROR")
     os.environ["HYDRA_FULL_ERROR"] = "1"  # it then raises instead of printing
     answered, complaint = io.StringIO(), io.StringIO()
+    offered: list[Plugin] = []
     try:
         with initialised(CONFIGS, args.config_dir) as loader:
             check_folders(folders_of(loader))
             if not args.shell_completion:
                 args.overrides = list(map(quoted, args.overrides))
                 parsed = OverridesParser.create().parse_overrides(args.overrides)
+                offered = own_code.offer_all(parsed, loader)
                 check_overrides(parsed, loader)
-        with redirect_stdout(answered), redirect_stderr(complaint):
+        with offering(), redirect_stdout(answered), redirect_stderr(complaint):
+            own_code.offer_rows(offered)  # Hydra initialises itself once more
             answer(args, parser, task, CONFIGS)
     except SystemExit as ending:
         if ending.code:
@@ -171,10 +182,14 @@ def task(config: DictConfig) -> dict[int, str]:
     if is_worker:
         secure()
         follow()
-    from bnbench.train import train_arm
+    from bnbench.train import own_rows, train_arm
 
+    asked = typed(plain(config))
     try:
-        return train_arm(typed(plain(config)))
+        with own_rows(*own_code.rows(asked)):
+            return train_arm(asked)
+    except RequestError as error:  # a plugin is another than that which was asked for
+        return dict.fromkeys(asked.seeds, str(error))
     except KeyboardInterrupt:
         if is_worker:
             os._exit(STOPPED)  # raised further, it would reach the leader as the user's Ctrl-C

@@ -9,8 +9,8 @@ import math
 import time
 import traceback
 from collections import deque
-from collections.abc import Callable, Collection, Iterator
-from contextlib import closing, suppress
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from io import BytesIO
@@ -33,7 +33,7 @@ from bnbench.config.schema import (
     SaveWeights,
     TrackMode,
 )
-from bnbench.data import own
+from bnbench.data import own, shifts
 from bnbench.data.batches import augment_light, batch_indices, light_draws
 from bnbench.data.datasets import Dataset, load, load_own
 from bnbench.data.fingerprint import tensor_digest
@@ -156,7 +156,7 @@ def complete(recipe: Recipe, seed: int, folder: RunFolder) -> None:
 
 
 def train_run(
-    run: Run, identity: Identity, folder: RunFolder, shifts: Collection[tuple[str, int, str]]
+    run: Run, identity: Identity, folder: RunFolder, asked: Collection[tuple[str, int, str]]
 ) -> None:
     """Train a run from the start and log it; done last, when all else is on the disk."""
     recipe = run.recipe
@@ -188,8 +188,8 @@ def train_run(
         seconds = time.perf_counter() - started
         save_weights(run, folder.weights)
         summary = summarise(run, curve, diverged, seconds) | {"fingerprint": origin}
-        if shifts:
-            write_table(folder.shifts, SHIFTS, shifted(run, shifts))
+        if asked:
+            write_table(folder.shifts, SHIFTS, shifted(run, asked))
         folder.write_summary(summary, pending=True)
     except BaseException as error:
         if wandb_log:
@@ -201,6 +201,31 @@ def train_run(
 
 
 # Building: the net and the data that it meets
+
+
+@contextmanager
+def own_rows(
+    norms: Mapping[str, Any], models: Mapping[str, Any], own_shifts: Mapping[str, Any]
+) -> Iterator[None]:
+    """Add rows of the user's own to the tables that a run is built from, inside a `with`.
+
+    Args:
+        norms: rows of `NORMS`.
+        models: rows of `MODELS`.
+        own_shifts: of each shift a row of `shifts.SHIFTS` and one of `shifts.SEVERITIES`.
+    """
+    tables = (NORMS, MODELS, shifts.SHIFTS, shifts.SEVERITIES)
+    before = [dict(table) for table in tables]
+    NORMS.update(norms)
+    MODELS.update(models)
+    for name, (change, levels) in own_shifts.items():
+        shifts.SHIFTS[name], shifts.SEVERITIES[name] = change, levels
+    try:
+        yield
+    finally:
+        for table, rows in zip(tables, before, strict=True):
+            table.clear()
+            table.update(rows)  # pyright: ignore[reportArgumentType, reportCallIssue]
 
 
 def build(recipe: Recipe, seed: int) -> Run:

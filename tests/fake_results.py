@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from bnbench.config.arms import BATCH_NORMS, flatten
+from bnbench.config.arms import flatten
+from bnbench.config.schema import BATCH_NORMS
 
 POINTS = [1, 2, 4, 8, 16, 32, 64, 96, 128]
 WORTH = {"none": 0.90, "batchnorm": 0.96, "torch_batchnorm": 0.96}  # final accuracy

@@ -34,7 +34,8 @@ MAY_IMPORT = {
     ("api",): {"analysis", "cli", "config", "request", "sweep", "tracking"},
     ("commands",): {
         *("analysis", "api", "bench", "claims", "cli", "config", "dashboard", "data", "drawing"),
-        *("gallery", "measured", "norms", "pages", "request", "running", "sweep", "tracking"),
+        *("gallery", "measured", "models", "norms", "pages", "request", "running", "sweep"),
+        "tracking",
     },
 }
 OPEN = {"BIN", "CALL", "CONFIGS", "IS_CHECKOUT", "REFERENCE", "ROOT", "__version__"}

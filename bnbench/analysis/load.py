@@ -13,10 +13,10 @@ import numpy as np
 import pandas as pd
 
 from bnbench.analysis.long_csv import Source, read_long
-from bnbench.config.arms import BATCH_NORMS, DATA_SIZES
+from bnbench.config.arms import DATA_SIZES
 from bnbench.config.points import metric_key, split_key
 from bnbench.config.quantities import layers_per_width, peak_rate
-from bnbench.config.schema import LrScaling, Policy
+from bnbench.config.schema import BATCH_NORMS, POPULATION, LrScaling, Policy
 from bnbench.tracking.experiment_dir import (
     RunTable,
     columns,
@@ -192,7 +192,7 @@ def final(runs: pd.DataFrame, key: str) -> pd.Series:
         allowed = ", ".join(_metric_columns(runs))
         raise ValueError(f"no run has the metric {key!r}: expected one of {allowed}")
     absent = pd.Series(np.nan, runs.index)
-    has_policies = runs["norm.name"].isin(BATCH_NORMS)
+    has_policies = has_population(runs)
     return runs.get(key, absent).where(has_policies, runs.get(plain, absent))
 
 
@@ -204,9 +204,15 @@ def curve(experiment: ExperimentData, key: str) -> pd.DataFrame:
     points = experiment.curves
     rows = points[_is(points, key)]
     if _plain(key) != key:
-        named = experiment.runs.loc[experiment.runs["norm.name"].isin(BATCH_NORMS), "arm"]
+        named = experiment.runs.loc[has_population(experiment.runs), "arm"]
         rows = pd.concat([rows, points[_is(points, _plain(key)) & ~points["arm"].isin(named)]])
     return rows[["arm", "seed", "step", "samples", "value"]]
+
+
+def has_population(runs: pd.DataFrame) -> pd.Series:
+    """Tell for each row whether its norm has population statistics, those of plugins included."""
+    own = runs.get(f"norm.{POPULATION}", pd.Series(np.nan, runs.index))
+    return runs["norm.name"].isin(BATCH_NORMS) | own.notna()
 
 
 def _plain(key: str) -> str:

@@ -20,6 +20,7 @@ from bnbench.config.points import SUBSET
 from bnbench.config.recipe import resolve
 from bnbench.config.schema import Config
 from bnbench.data.datasets import MIRRORED, Dataset, Split
+from bnbench.request import own_code
 from bnbench.training.evaluation import evaluate
 
 RATE = 1e-4
@@ -126,7 +127,8 @@ def stand_in(config: Config) -> train.Run:
         mirrored=recipe.data in MIRRORED,
     )
     splits = {"train": (images, labels), "val": some}
-    return train.assemble(recipe, 0, device, dataset, splits)
+    with train.own_rows(*own_code.rows(config)):
+        return train.assemble(recipe, 0, device, dataset, splits)
 
 
 @cache

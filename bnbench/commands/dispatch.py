@@ -14,8 +14,8 @@ from bnbench.request.refusal import allowed, print_error
 from bnbench.running.streams import enter
 
 COMMANDS = (
-    *("sweep", "plan", "claims", "report", "status", "compare", "cite", "data", "gallery"),
-    *("bench", "sync", "dashboard", "wandb-upload", "bench-gpu", "train"),
+    *("sweep", "plan", "claims", "report", "status", "compare", "cite", "data", "check"),
+    *("gallery", "bench", "sync", "dashboard", "wandb-upload", "bench-gpu", "train"),
 )
 IN_WANDB = {"sync", "dashboard", "wandb-upload"}
 COMPLETION = {"-sc", "--shell-completion"}

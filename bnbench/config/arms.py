@@ -20,7 +20,6 @@ from bnbench.config.checks import RequestError, check, check_rates
 from bnbench.config.facts import facts, is_own
 from bnbench.config.quantities import layers_per_width, peak_rate
 from bnbench.config.schema import (
-    BATCH_NORMS,
     BY_TEST_BATCH,
     DATA_SIZES,
     MLPS,
@@ -32,11 +31,15 @@ from bnbench.config.schema import (
     TUNING_SEEDS,
     Config,
     LrScaling,
+    OurBatchNormConfig,
     OwnDataConfig,
+    OwnModelConfig,
     Policy,
     Schedule,
     ShippedDataConfig,
     Trainable,
+    is_batch_norm,
+    own_norm_config,
 )
 
 FRESH = 200  # what is added to a seed for one that the committed results did not use
@@ -81,6 +84,8 @@ def kind_of(key: str, part: Mapping[str, Any]) -> tuple[str, type]:
     Raises:
         RequestError: there is no such choice.
     """
+    if "plugin" in part:
+        return str(part.get("name")), own_kind(key, part)
     by, kinds = ("kind", OWN_DATA_CONFIGS) if "kind" in part else ("name", KINDS[key])
     name = str(part.get(by))
     if name not in kinds:
@@ -88,11 +93,19 @@ def kind_of(key: str, part: Mapping[str, Any]) -> tuple[str, type]:
     return name, kinds[name]
 
 
+def own_kind(key: str, part: Mapping[str, Any]) -> type:
+    """Find the class of a norm or a model of a plugin, which was checked when it was filled in."""
+    if key == "model":
+        return OwnModelConfig
+    options = {k: type(v) for k, v in part.items() if k not in ("name", "plugin")}
+    return own_norm_config(tuple(options.items()))
+
+
 @cache
 def typed_part(key: str, text: str) -> Any:
     """One root key of a configuration, typed; the jobs of a sweep have most of theirs in common."""
     schema, value = pickle.loads(pickled_schema()), json.loads(text)
-    if key in KINDS:
+    if key in KINDS or (isinstance(value, dict) and "plugin" in value):
         schema[key] = OmegaConf.structured(kind_of(key, value)[1])
     try:
         config = OmegaConf.merge(schema, {key: value})
@@ -155,7 +168,8 @@ def science(config: Config) -> dict[str, Any]:
         model["widths"] = [w for w, d in zip(model["widths"], depth, strict=True) for _ in range(d)]
         depth = [1] * len(model["widths"])
     model["depth"] = depth
-    parts = {key: norm.pop(key) for key in ("scale", "bias") if key in norm}
+    of_affine = ("scale", "bias") if isinstance(config.norm, OurBatchNormConfig) else ()
+    parts = {key: norm.pop(key) for key in of_affine}
     if parts and not any(parts.values()):
         norm["affine"] = False
     if norm.get("affine"):
@@ -203,7 +217,7 @@ def asked_shifts(config: Config) -> set[tuple[str, int, str]]:
     """The rows that a request asks of shifts.csv: (shift, severity, policy)."""
     return {
         (name, severity, policy)
-        for name in config.shift.names
+        for name in (*config.shift.names, *config.shift.own)
         for severity in config.shift.severities
         for policy in evaluation_policies(config)
     }
@@ -212,14 +226,14 @@ def asked_shifts(config: Config) -> set[tuple[str, int, str]]:
 def own_policies(config: Config) -> list[Policy]:
     """The policies of a request that mean something for its net, `ema` the net as it is."""
     asked = set(config.train.policies)
-    if config.norm.name in BATCH_NORMS:
+    if is_batch_norm(config.norm):
         return sorted(asked - {Policy.recalibrated})
     return sorted(asked & {Policy.ema, Policy.recalibrated})
 
 
 def evaluation_policies(config: Config) -> list[str]:
     """The policies a net is evaluated under; for ema `none`, without population statistics."""
-    plain = Policy.ema if config.norm.name in BATCH_NORMS else "none"
+    plain = Policy.ema if is_batch_norm(config.norm) else "none"
     return [plain if policy == Policy.ema else policy for policy in own_policies(config)]
 
 

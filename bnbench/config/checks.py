@@ -8,9 +8,7 @@ from typing import Any
 from bnbench.config.facts import facts
 from bnbench.config.quantities import layers_per_width
 from bnbench.config.schema import (
-    BATCH_NORMS,
     MARKS,
-    MLPS,
     NUM_CLASSES,
     PER_SEED,
     SPATIAL_NORMS,
@@ -26,9 +24,13 @@ from bnbench.config.schema import (
     NormConfig,
     OurBatchNormConfig,
     OwnDataConfig,
+    OwnModelConfig,
+    OwnNormConfig,
     Policy,
     Search,
     Trainable,
+    is_batch_norm,
+    is_flat,
 )
 
 
@@ -68,6 +70,10 @@ SEED: Rule = (lambda v: 0 <= v <= MAX_SEED, "an integer >= 0 and < 2^63")
 FOLDER: Rule = (
     lambda v: bool(v.strip()) and v.isprintable() and len(v) <= MAX_PATH and "${" not in v,
     f"the path of a folder, of at most {MAX_PATH} printable characters without ${{",
+)
+FILES: Rule = (
+    lambda v: len(v) == len(set(v)) and all(map(FOLDER[0], v)),
+    "a list of distinct paths of Python files, such as [my_norm.py]",
 )
 COUNTS: Rule = (
     lambda v: len(v) > 0 and min(v) >= 1 and max(v) <= MAX_WEIGHTS,
@@ -205,6 +211,7 @@ RULES: dict[str, Rule] = {
     "seeds": SEEDS,
     "threads": up_to(MAX_THREADS),
     "results": FOLDER,
+    "plugins": FILES,
 }
 
 ABSENT = object()  # a key that the chosen norm or optimiser does not have
@@ -214,6 +221,8 @@ def check(config: Config) -> None:
     """Refuse values out of range and combinations that cannot be trained (`RequestError`)."""
     for key in RULES:
         part, _, name = key.partition(".")
+        if part == "norm" and isinstance(config.norm, OwnNormConfig):
+            continue  # its options have rules of their own, see request/plugins.py
         value = getattr(config, part)
         check_range(key, getattr(value, name, ABSENT) if name else value)
     check_tune(config)
@@ -294,7 +303,8 @@ def check_fit(config: Config) -> None:
         raise RequestError(
             f"model.depth={as_typed(model.depth)}: expected at most {MAX_LAYERS} layers in all"
         )
-    if model.name not in MLPS and 2 ** len(model.widths) > side:
+    flat = is_flat(vars(model))
+    if not (flat or isinstance(model, OwnModelConfig)) and 2 ** len(model.widths) > side:
         raise RequestError(
             f"model.widths={as_typed(model.widths)}: images of side {side} ({config.data.name}) "
             f"can be halved {int(math.log2(side))} times, expected at most so many stages"
@@ -322,26 +332,26 @@ def check_fit(config: Config) -> None:
             f"model.widths={as_typed(model.widths)}: a batch of {images} images has "
             f"{images * values:.2g} activations, expected at most {MAX_VALUES:.0e}"
         )
-    if config.batch_size == 1 and norm.name in BATCH_NORMS and model.name in MLPS:
+    if config.batch_size == 1 and is_batch_norm(norm) and flat:
         raise RequestError(
             f"batch_size=1: {norm.name} in an MLP would see one value per channel, expected >= 2"
         )
-    if isinstance(norm, GhostBatchNormConfig) and norm.ghost_size == 1 and model.name in MLPS:
+    if isinstance(norm, GhostBatchNormConfig) and norm.ghost_size == 1 and flat:
         raise RequestError("norm.ghost_size=1: a ghost in an MLP of one value, expected >= 2")
     alone = Policy.batch in train.policies or (Policy.blend in train.policies and not train.prior)
-    if train.test_batch == 1 and alone and norm.name in BATCH_NORMS and model.name in MLPS:
+    if train.test_batch == 1 and alone and is_batch_norm(norm) and flat:
         raise RequestError(
             f"train.test_batch=1: {norm.name} in an MLP would be tested on one value per channel, "
             "expected >= 2"
         )
-    if norm.name in SPATIAL_NORMS and model.name in MLPS:
+    if norm.name in SPATIAL_NORMS and flat:
         raise RequestError(f"norm={norm.name}: an MLP has one value per channel, expected a vgg")
     if isinstance(norm, GroupNormConfig) and any(width % norm.groups for width in model.widths):
         raise RequestError(
             f"norm.groups={norm.groups}: expected a divisor of every entry of "
             f"model.widths={as_typed(model.widths)}"
         )
-    if isinstance(norm, GroupNormConfig) and model.name in MLPS and norm.groups in model.widths:
+    if isinstance(norm, GroupNormConfig) and flat and norm.groups in model.widths:
         raise RequestError(f"norm.groups={norm.groups}: groups of one value each, expected fewer")
     if train.trainable == Trainable.norm and not has_parameters(norm):
         raise RequestError(
@@ -365,6 +375,8 @@ def has_parameters(norm: NormConfig) -> bool:
     >>> has_parameters(NormConfig("none")), has_parameters(L2NormConfig("l2norm"))
     (False, True)
     """
+    if isinstance(norm, OwnNormConfig):  # which `request.plugins` has constructed and looked at
+        return True
     if isinstance(norm, OurBatchNormConfig):
         return norm.affine and (norm.scale or norm.bias)
     return norm.affine if isinstance(norm, EpsNormConfig) else isinstance(norm, L2NormConfig)
@@ -380,7 +392,7 @@ def net_size(
     """
     channels, height, width = shape
     depth = layers_per_width(model.widths, model.depth)
-    is_mlp = model.name in MLPS
+    is_mlp = is_flat(vars(model))
     kernel, fan_in = (1, channels * height * width) if is_mlp else (9, channels)
     weights, values = 0, 0
     for features, layers in zip(model.widths, depth, strict=True):

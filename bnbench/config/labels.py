@@ -33,6 +33,8 @@ COLUMNS = {
     "norm.affine": "gamma and beta",
     "norm.ghost_size": "ghost size",
     "norm.momentum": "momentum of the EMA",
+    "norm.plugin": "text of the plugin",
+    "model.plugin": "text of the plugin",
     "optim.lr_end": "last / first learning rate",
     "optim.weight_decay": "weight decay",
 }

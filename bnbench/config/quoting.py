@@ -95,10 +95,16 @@ def quoted(override: str) -> str:
     Raises:
         RequestError: it might be one text with a comma, or several.
 
+    >>> quoted("plugins=[~/a.py,b.py]")
+    "plugins=['~/a.py',b.py]"
     >>> quoted("results=/tmp/a=b"), quoted("results=1e3"), quoted("results=a,b"), quoted("norm=1")
     ("results='/tmp/a=b'", "results='1e3'", 'results=a,b', 'norm=1')
     """
     key, _, text = override.partition("=")
+    if key == "plugins" and (items := re.fullmatch(r"\[([^][{}'\"$]+)\]", text)):
+        paths = [item.strip() for item in items[1].split(",")]
+        words = [p if re.fullmatch(r"[\w./-]+", p, re.ASCII) else for_hydra(p) for p in paths]
+        return f"{key}=[{','.join(words)}]"
     if key.lstrip("+") not in TEXTS or not text or text[0] in "'\"" or "${" in text:
         return override
     try:

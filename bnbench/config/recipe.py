@@ -16,6 +16,7 @@ from bnbench.config.facts import DataFacts, facts
 from bnbench.config.points import Scope, evaluation_points, scopes
 from bnbench.config.schema import (
     PER_SEED,
+    POPULATION,
     Config,
     DataConfig,
     FolderDataConfig,
@@ -26,6 +27,8 @@ from bnbench.config.schema import (
     ShippedDataConfig,
     TrackMode,
 )
+
+NOT_OPTIONS = {"name", "plugin", POPULATION}  # keys of a norm that its constructor does not take
 
 
 @dataclass(frozen=True)
@@ -127,7 +130,7 @@ def resolve(config: Config) -> Recipe:
             "placement": config.placement,
         },
         norm=config.norm.name,
-        norm_options={key: value for key, value in vars(config.norm).items() if key != "name"},
+        norm_options={k: v for k, v in vars(config.norm).items() if k not in NOT_OPTIONS},
         init=model.init,
         trainable=train.trainable,
         optimizer=optim.name,

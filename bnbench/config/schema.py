@@ -3,8 +3,10 @@
 Every field is MISSING by default: the defaults stand in `configs/`, where users see and edit them.
 """
 
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, make_dataclass
 from enum import StrEnum
+from functools import cache
 from typing import Any
 
 from omegaconf import MISSING
@@ -99,6 +101,15 @@ class ModelConfig:
 
 
 @dataclass
+class OwnModelConfig(ModelConfig):
+    """A net of a plugin."""
+
+    name: str = MISSING  # pyright: ignore[reportIncompatibleVariableOverride, reportGeneralTypeIssues]
+    plugin: str = MISSING  # the digest of the plugin's text
+    spatial_dims: int = MISSING  # what its norms see behind the channels: 0 dimensions, or 2
+
+
+@dataclass
 class NormConfig:
     """The normalisation layer; each kind has only the keys that it knows."""
 
@@ -172,6 +183,23 @@ class BatchNormLrnConfig(TorchBatchNormConfig, LocalResponseNormConfig):  # noqa
     pass
 
 
+@dataclass
+class OwnNormConfig(NormConfig):
+    """A normalisation layer of a plugin; `own_norm_config` adds its options."""
+
+    plugin: str = MISSING  # the digest of the plugin's text
+
+
+@cache
+def own_norm_config(options: tuple[tuple[str, type], ...]) -> type[OwnNormConfig]:
+    """Make the class of a plugin's norm, from the names and types of its options."""
+    return make_dataclass(
+        "PluginNormConfig",
+        [(name, kind, MISSING) for name, kind in options],
+        bases=(OwnNormConfig,),
+    )
+
+
 NORM_CONFIGS: dict[str, type[NormConfig]] = {
     "none": NormConfig,
     "batchnorm": OurBatchNormConfig,
@@ -192,6 +220,7 @@ NORM_CONFIGS: dict[str, type[NormConfig]] = {
 }
 SPATIAL_NORMS = {"instancenorm", "lrn", "batchnorm_lrn"}  # need several values per channel
 BATCH_NORMS = {name for name, cls in NORM_CONFIGS.items() if issubclass(cls, TorchBatchNormConfig)}
+POPULATION = "population"  # a key of a plugin's norm that holds a BatchNorm; others have none
 
 
 @dataclass
@@ -282,6 +311,7 @@ class ShiftConfig:
 
     names: list[ShiftName] = MISSING
     severities: list[int] = MISSING
+    own: list[str] = field(default_factory=list)  # of plugins, with digests; never typed
 
 
 @dataclass
@@ -417,6 +447,17 @@ class Config:
     threads: int = MISSING
     device: Device = MISSING
     results: str = MISSING
+    plugins: list[str] = MISSING  # paths of Python files of the user's own
     arms: list[dict[str, Any]] = MISSING
     report: ReportConfig = MISSING
     tuned_lr: dict[str, Any] = field(default_factory=dict)
+
+
+def is_batch_norm(norm: NormConfig) -> bool:
+    """Whether a norm has population statistics, which policies are for."""
+    return norm.name in BATCH_NORMS or hasattr(norm, POPULATION)
+
+
+def is_flat(model: Mapping[str, Any]) -> bool:
+    """Whether the layers of a net see one value per unit and image, by its settings."""
+    return model["name"] in MLPS if "spatial_dims" not in model else not model["spatial_dims"]

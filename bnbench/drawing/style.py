@@ -5,6 +5,7 @@ were searched for: far from each other and from these under any colour vision, t
 shipped experiment shows both. A test simulates how people see them.
 """
 
+import hashlib
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -45,7 +46,9 @@ NORM_COLOURS = {
 }
 # matplotlib has no more filled markers with a letter; (4, 1, 0) is a star with four points
 MARKERS = dict(zip(NORM_COLOURS, [*"sov^DPX<>phH8d*", (4, 1, 0)], strict=True))
-OTHER_NORM = "#8c6d31"  # the colour of a norm that the table lacks
+# Norms that the table lacks are those of plugins: results have no more of them than their names.
+OTHER_COLOURS = ("#8c6d31", "#e7298a", "#00a6a6", "#7a9a01", "#ff7f6e", "#8e6fb5")
+OTHER_MARKERS = ("p", "X", "v", "D", "^", "h")
 LIGHT_TO_DARK = (0.75, 0.05)  # range of viridis; lighter colours are lost on white
 SOLID, DASHED, DOTTED = "-", (0, (4, 1.6)), (0, (1, 1.3))
 DASHDOT = (0, (6, 1.5, 1, 1.5))
@@ -96,15 +99,29 @@ def ordered(column: str, values: Iterable[Any]) -> list[Any]:
 def colours(column: str, values: Sequence[Any]) -> dict[Any, Any]:
     """Choose a colour for each value: fixed for norms alone, else from light to dark."""
     if column == "norm.name":
-        return {value: NORM_COLOURS.get(value, OTHER_NORM) for value in values}
+        return {value: norm_colour(value) for value in values}
     places = np.linspace(*LIGHT_TO_DARK, len(values))
     return dict(zip(values, map(tuple, mpl.colormaps["viridis"](places)[:, :3]), strict=True))
+
+
+def norm_colour(name: Any) -> str:
+    """Choose the colour of a norm: that of the table, else one that follows from its name alone.
+
+    >>> norm_colour("batchnorm"), norm_colour("a norm of mine") in OTHER_COLOURS
+    ('#0072b2', True)
+    """
+    return NORM_COLOURS.get(name) or own(name, OTHER_COLOURS, 0)
+
+
+def own(name: Any, looks: Sequence[str], place: int) -> str:
+    """Choose one of some looks by a name: the same in every figure, table and process."""
+    return looks[hashlib.sha256(str(name).encode()).digest()[place] % len(looks)]
 
 
 def markers(column: str, values: Sequence[Any]) -> dict[Any, Any]:
     """Choose a marker for each value: fixed for norms, else in turn."""
     if column == "norm.name":
-        return {value: MARKERS.get(value, "o") for value in values}
+        return {value: MARKERS.get(value) or own(value, OTHER_MARKERS, 1) for value in values}
     return dict(zip(values, cycle(MARKERS.values())))
 
 

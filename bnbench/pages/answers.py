@@ -8,7 +8,7 @@ from bnbench.analysis.answer_words import metric_words, tell
 from bnbench.analysis.answers import Answer, AnswerRow, Side, is_time
 from bnbench.config.labels import is_accuracy, level_label, name_label, side_label, value_label
 from bnbench.config.schema import AnswerConfig, Statistic
-from bnbench.drawing.style import NORM_COLOURS, OTHER_NORM
+from bnbench.drawing.style import norm_colour
 from bnbench.pages.answer_text import GLUED
 
 MOST = 24  # rows of a picture; a longer one is no small picture
@@ -120,7 +120,7 @@ def _sides(spec: AnswerConfig) -> list[dict[str, str]]:
         sides.append(
             {
                 "words": words if own or own is spec.treatment else metric_words(str(spec.against)),
-                "colour": NORM_COLOURS.get(norm, OTHER_NORM) if norm else colour,
+                "colour": norm_colour(norm) if norm else colour,
             }
         )
     return sides

@@ -9,7 +9,6 @@ import pandas as pd
 from bnbench.analysis.answers import UNDER_SHIFT, greatest_severities
 from bnbench.analysis.load import STATUSES, config_columns, final, finished
 from bnbench.analysis.stats import Interval, arm_table, comparisons, mean_interval, thresholds
-from bnbench.config.arms import BATCH_NORMS
 from bnbench.config.labels import (
     ABSENT,
     FIRST,
@@ -22,7 +21,8 @@ from bnbench.config.labels import (
     telling,
     value_label,
 )
-from bnbench.drawing.style import NORM_COLOURS, OTHER_NORM, ordered
+from bnbench.config.schema import BATCH_NORMS
+from bnbench.drawing.style import norm_colour, ordered
 
 
 class Table(NamedTuple):
@@ -125,7 +125,7 @@ def _table(
     return Table(
         shown,
         [list(row) for row in zip(*(columns[name] for name in shown), strict=True)],
-        [NORM_COLOURS.get(norm, OTHER_NORM) for norm in settings["norm.name"]],
+        [norm_colour(norm) for norm in settings["norm.name"]],
         sum(name in shown for name in words),
         about,
         [_filtered(row) for _, row in settings[[*FIRST, *_varying(settings)]].iterrows()],

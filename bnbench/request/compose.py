@@ -16,8 +16,8 @@ from bnbench.config.arms import Config, typed
 from bnbench.config.checks import RequestError, as_typed
 from bnbench.config.facts import path_key
 from bnbench.config.quoting import folder
+from bnbench.request import own_code, own_data
 from bnbench.request.hydra_internals import Loader, is_group, set_values
-from bnbench.request.own_data import fill_in
 from bnbench.request.preflight import check_inert
 
 COMMON = ("arms", "report")  # large, and the same for all jobs of a base
@@ -63,12 +63,15 @@ class Composer:
         config: DictConfig = pickle.loads(self.composed[groups])
         set_values(config, [o for o in values if o.get_key_element().split(".")[0] not in COMMON])
         forget_rate(config)
-        fill_in(config, job)
+        own_code.fill_in(config, self.loader)
+        own_data.fill_in(config, job)
         found = typed({**plain(config), **self._common})
         key = path_key(found.data)
         path = folder(getattr(found.data, key), f"data.{key}")
         data = replace(found.data, **{key: path})
-        return replace(found, results=folder(found.results), data=data)
+        found = replace(found, results=folder(found.results), data=data)
+        own_code.check_built(found)
+        return found
 
     def _load(self, lines: list[str], mode: RunMode) -> DictConfig:
         return self.loader.load_configuration("config", lines, mode, validate_sweep_overrides=False)

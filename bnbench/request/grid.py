@@ -55,7 +55,9 @@ def check_overrides(overrides: Sequence[Override], loader: Loader, swept: bool =
         is_hydra = key == "hydra" or override.is_hydra_override()
         if options and (not is_hydra or OPEN.fullmatch(key)):
             check_choice(override, options)
-        is_whole = key.split(".")[0] in ("arms", "report") or (swept and key == "experiment")
+        is_whole = key.split(".")[0] in ("arms", "report", "plugins") or (
+            swept and key == "experiment"
+        )
         if (is_hydra or is_whole) and (swept or override.is_sweep_override()):
             words = "cannot be swept, expected one value for all arms"
             raise RequestError(f"{line}: {words}{in_quotes(override)}")

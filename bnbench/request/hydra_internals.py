@@ -18,6 +18,7 @@ from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra._internal.hydra import Hydra
 from hydra._internal.utils import _run_hydra, create_config_search_path, get_args_parser
 from hydra.core.config_search_path import SearchPathQuery
+from hydra.core.config_store import ConfigStore
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.types import Override
 from hydra.core.plugins import Plugins
@@ -28,6 +29,7 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
 
 Loader = ConfigLoaderImpl  # of the YAML files
+OFFERED = ("norm", "model", "shift")  # groups that plugins add to
 OWN = "command-line"  # Hydra's name for where a folder of the user's own comes from
 
 
@@ -47,9 +49,28 @@ def initialised(folder: Path, own: str | None = None) -> Iterator[Loader]:
     GlobalHydra.instance().clear()
     Hydra.create_main_hydra2(task_name="train", config_search_path=path)
     try:
-        yield current_loader()
+        with offering():
+            yield current_loader()
     finally:
         GlobalHydra.instance().hydra = before
+
+
+@contextmanager
+def offering() -> Iterator[None]:
+    """Take back at the end what was offered inside a `with`."""
+    repo = ConfigStore.instance().repo
+    before = {group: dict(repo.get(group, {})) for group in OFFERED}
+    try:
+        yield
+    finally:
+        # a launcher may have put another store in its place
+        ConfigStore.instance().repo.update(before)
+
+
+def offer(group: str, name: str, content: dict[str, Any]) -> None:
+    """Offer a choice of a group that no YAML file has; launchers tell their workers of it."""
+    assert group in OFFERED
+    ConfigStore.instance().store(name, content, group)
 
 
 def folders_of(loader: Loader) -> list[Path]:

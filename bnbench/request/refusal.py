@@ -60,7 +60,7 @@ def explained(error: BaseException, source: RequestSource) -> str:
         key = str(getattr(cause, "full_key", ""))
         untuned = re.search(r"'tuned_lr\.(.*)\.(.*)\.(.*)' not found", first(cause))
         if isinstance(cause, InterpolationKeyError) and untuned:
-            return untuned_line(*untuned.groups())
+            return untuned_line(*untuned.groups(), models=options_of(source.loader, "model"))
         typed = bool(key) and source.is_typed(key)
         is_set = typed or key in map(key_of, source.job)  # sub-grids set some
         if isinstance(cause, OmegaConfBaseException) and (is_set or root_of(key) in KNOWN):
@@ -90,9 +90,10 @@ def wanted(override: str, loader: Loader) -> str:
     return f"{unknown}expected {expected(key)}{end}"
 
 
-def untuned_line(optim: str, model: str, data: str) -> str:
-    """The line for a learning rate that is not in the table of tuned ones."""
-    known = {"optim": list(OPTIM_CONFIGS), "model": list(ModelName), "data": list(DataName)}
+def untuned_line(optim: str, model: str, data: str, models: Sequence[str] = ()) -> str:
+    """The line for a learning rate that is not in the table of tuned ones, of some models."""
+    names = dict.fromkeys([*ModelName, *models])  # those of plugins too
+    known = {"optim": list(OPTIM_CONFIGS), "model": list(names), "data": list(DataName)}
     for (part, names), name in zip(known.items(), (optim, model, data), strict=True):
         if name not in names:
             return f"{part}.name={name}: {allowed(name, names)}"

@@ -16,12 +16,12 @@ from bnbench.config.facts import facts
 from bnbench.config.points import SUBSET, TRAIN_SUBSET, Scope, evaluation_points, scopes
 from bnbench.config.schema import (
     BY_TEST_SET,
-    MLPS,
     ONE_PASS,
     Config,
     Policy,
     PolicyPoints,
     Probe,
+    is_flat,
 )
 
 # The table: seconds, fitted to runs of the default experiments on an AMD EPYC with AVX-512. What a
@@ -35,8 +35,8 @@ TRAINING = 3  # passes of an image through the net in a step
 
 REFERENCE = {Policy.cumulative, Policy.algorithm2, Policy.precise, Policy.recalibrated}
 PROBE_STEPS = {Probe.landscape: 15}  # what a probe costs, in steps; ics has one for each layer
-OF_NET = ("name", "widths", "depth", "activation", "dropout")
-OF_NORM = ("name", "affine", "backend", "ghost_size", "groups", "scale", "bias")
+OF_NET = ("name", "plugin", "widths", "depth", "activation", "dropout")
+OF_NORM = ("name", "plugin", "affine", "backend", "ghost_size", "groups", "scale", "bias")
 OF_TRAINING = ("eval_points", "policy_points", "policies", "test_batch", "trainable")
 
 
@@ -68,7 +68,7 @@ class Load:
     @property
     def kin(self) -> tuple[str, str, str]:
         """The families that this one is one of, from the widest to itself."""
-        kind = "perceptron" if self.science["model"]["name"] in MLPS else "convolutional"
+        kind = "perceptron" if is_flat(self.science["model"]) else "convolutional"
         return kind, f"{kind} {self.science['norm']['name']}", self.family
 
     @property
@@ -167,16 +167,16 @@ class Load:
         """Count layers, norms, and for an image multiplications and values of units."""
         model = self.science["model"]
         _, (channels, height, width), num_classes = facts(self.science["data"])
-        is_flat = model["name"] in MLPS
-        pixels, window = (1, 1) if is_flat else (height * width, 9)
-        inputs = channels * height * width if is_flat else channels
+        flat = is_flat(model)
+        pixels, window = (1, 1) if flat else (height * width, 9)
+        inputs = channels * height * width if flat else channels
         multiplications = values = 0
         for features, count in zip(model["widths"], model["depth"], strict=True):
             for _ in range(count):
                 multiplications += window * inputs * features * pixels
                 values += features * pixels
                 inputs = features
-            pixels = pixels if is_flat else max(1, pixels // 4)
+            pixels = pixels if flat else max(1, pixels // 4)
         hidden = sum(model["depth"])
         norms = 0 if self.science["norm"]["name"] == "none" else hidden
         return hidden + 1, norms, (multiplications + inputs * pixels * num_classes, values)
@@ -204,5 +204,5 @@ class Load:
 def load_of(config: Config) -> Load:
     """Tell what each run of an arm is to do."""
     canonical = science(config)
-    names, severities = config.shift.names, config.shift.severities
+    names, severities = [*config.shift.names, *config.shift.own], config.shift.severities
     return Load(canonical, len(names) * len(severities) * len(canonical["train"]["policies"]))
