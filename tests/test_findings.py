@@ -96,14 +96,15 @@ def test_the_counts_of_a_page_are_those_of_the_scoreboards(page):
     kept = [count for count in kept if any(count[TRAINING][name] for name in WORDS)]
     assert kept, "a board without a judged claim about training is not told"
     assert told == [tuple(count[TRAINING][name] for name in WORDS) for count in kept]
-    for count in kept:
-        judged = {kind: sum(number[name] for name in WORDS) for kind, number in count.items()}
-        assert {
-            kind: {int(number) for number in pattern.findall(text)}
-            for kind, pattern in NUMBERS_OF.items()
-        } == {kind: {number} for kind, number in judged.items()}
-        for kind in (IDENTITY, PROBLEM):  # the pages say that all of them are
-            assert count[kind]["confirmed"] == judged[kind]
+    judged = {
+        kind: [sum(count[kind][name] for name in WORDS) for count in kept] for kind in NUMBERS_OF
+    }
+    assert {
+        kind: {int(number) for number in pattern.findall(text)}
+        for kind, pattern in NUMBERS_OF.items()
+    } == {kind: {*numbers} for kind, numbers in judged.items()}
+    for kind in (IDENTITY, PROBLEM):  # the pages say that all of them are
+        assert [count[kind]["confirmed"] for count in kept] == judged[kind]
 
 
 @pytest.mark.parametrize("board", BOARDS, ids=lambda board: board.parent.name)
