@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from hydra.core.override_parser.types import Override
+from hydra.core.override_parser.types import ChoiceSweep, Override
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from bnbench.config.checks import RequestError, as_typed, check_range
@@ -62,10 +62,11 @@ def chosen_experiments(parsed: Sequence[Override], loader: Loader) -> list[str]:
     """The experiments that are asked for and are there."""
     names: list[Any] = []
     for override in [o for o in parsed if o.key_or_group == "experiment"][-1:]:
-        if override.is_sweep_override() and override.is_discrete_sweep():
+        value = override.value()
+        if isinstance(value, ChoiceSweep):  # no other sweep is over names
             names = list(override.sweep_string_iterator())
         elif not override.is_delete():
-            names = [override.value()]
+            names = [value]
     return [name for name in map(str, names) if name in options_of(loader, "experiment")]
 
 
@@ -109,8 +110,10 @@ def check_places(paths: Any, results: Path, loader: Loader | None = None) -> Non
     if not (isinstance(paths, list) and all(isinstance(path, str) for path in paths)):
         raise RequestError(f"plugins={as_typed(paths)}: expected a list such as [my_norm.py]")
     check_range("plugins", paths)
+    if not paths:
+        return
     inside = results.resolve()
-    own = folders_of(loader)[1:] if paths and loader else []
+    own = folders_of(loader)[1:] if loader else []
     for path in [*(Path(folder(path, "plugins")) for path in paths), *own]:
         if path.resolve().is_relative_to(inside):
             raise RequestError(

@@ -121,7 +121,10 @@ def test_any_folder_reaches_a_worker_whole(folder):
     where = Path("/", folder)
     config = types.SimpleNamespace(
         seeds=[0],
-        shift=types.SimpleNamespace(names=[], severities=[1]),
+        shift=types.SimpleNamespace(names=[], severities=[1], own=[]),
+        plugins=[str(where), "my_norm.py"],
+        norm=types.SimpleNamespace(name="none"),
+        model=types.SimpleNamespace(name="mlp"),
         track=types.SimpleNamespace(
             mode="csv", project="p", entity=None, notes=None, tags=[], experiments=[]
         ),
@@ -133,6 +136,7 @@ def test_any_folder_reaches_a_worker_whole(folder):
     for key in ("results", "data.root"):
         assert not parsed[key].is_sweep_override()
         assert OmegaConf.create({"value": parsed[key].value()}).value == str(where)
+    assert OmegaConf.create(parsed["plugins"].value()) == config.plugins
 
 
 def test_workers_do_not_depend_on_the_folder_they_start_in(read_afresh, tmp_path, monkeypatch):

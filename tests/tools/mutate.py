@@ -39,8 +39,9 @@ import hydra
 
 from bnbench import ROOT, cli, sweep
 from bnbench.analysis.load import ExperimentData
-from bnbench.commands import dashboard, status, sync
 from bnbench.commands import report as report_script
+from bnbench.commands import status
+from bnbench.commands.wandb import dashboard, sync
 from bnbench.config.schema import Figure
 from bnbench.drawing import frames
 from bnbench.pages import claims as claim_report
