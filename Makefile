@@ -88,7 +88,7 @@ compare: .venv/ready  ## two results side by side (ARGS="results elsewhere/resul
 cite: .venv/ready  ## how to cite bnbench, as text and BibTeX
 	@$(RUN) scripts/cite.py $(ARGS)
 
-data: .venv/ready  ## download and check a data set (DATA=fashion_mnist, mnist, cifar10)
+data: .venv/ready  ## download and check a data set (DATA=fashion_mnist, mnist, cifar10; or folder, npz: what your own are)
 	@$(RUN) scripts/data.py $(call quoted,$(or $(DATA),digits)) $(ARGS)
 
 sync: .venv/ready  ## upload the W&B runs that no server has yet

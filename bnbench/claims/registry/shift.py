@@ -33,10 +33,10 @@ def convolutional(on: Setting) -> str:
 
 def in_test_batches(on: Setting) -> str:
     """The protocol of the convolutional nets that are evaluated in batches of test images."""
-    if not has_fixed_rate(on, "claim_shift"):
+    rate = rate_in_test_batches(on, "claim_shift")
+    if rate is None:
         return convolutional(on)
     narrow, wide = on.conv_widths
-    (rate,) = on.rates["shift"]
     return (
         f"Two convolutions of {narrow} and {wide} channels, {on.budget('shift')}; {COSINE} from "
         f"{rate:g}: a net is compared with itself."
@@ -51,22 +51,25 @@ def perceptron(on: Setting) -> str:
     )
 
 
-def has_fixed_rate(on: Setting, experiment: str) -> bool:
-    """Whether an experiment has arms of their own, at one rate, for statistics of test batches."""
-    return experiment.removeprefix("claim_") in on.rates
+def rate_in_test_batches(on: Setting, experiment: str) -> float | None:
+    """The rate of arms that are for statistics of test batches alone; None where none are."""
+    return next(iter(on.rates.get(experiment.removeprefix("claim_"), ())), None)
 
 
 def nets(on: Setting, experiment: str) -> tuple[StudyArm, StudyArm]:
     """The arms with BN and without norm."""
     none = StudyArm(experiment, {"norm.name": "none"})
-    test_batch = None if has_fixed_rate(on, experiment) else 8
+    test_batch = 8 if rate_in_test_batches(on, experiment) is None else None
     return none.but(norm__name="batchnorm", train__test_batch=test_batch), none
 
 
 def batched(on: Setting, experiment: str, size: int) -> StudyArm:
     """The arm with BN that is evaluated in batches of a size."""
-    arm = nets(on, experiment)[0].but(train__test_batch=size)
-    return arm.but(rate=on.rates["shift"][0]) if has_fixed_rate(on, experiment) else arm
+    arm, rate = (
+        nets(on, experiment)[0].but(train__test_batch=size),
+        rate_in_test_batches(on, experiment),
+    )
+    return arm if rate is None else arm.but(rate=rate)
 
 
 def retained(
@@ -130,7 +133,8 @@ def suffers(on: Setting) -> Claim:
 def repairs(on: Setting) -> Claim:
     """D2: statistics of the shifted images."""
     bn, _ = nets(on, "claim_shift")
-    alone = has_fixed_rate(on, "claim_shift")  # then these nets have no statistics of test batches
+    # where other arms are for statistics of test batches, these have none
+    has_batches = rate_in_test_batches(on, "claim_shift") is None
 
     def won(shifts: tuple[str, ...], policy: str, target: Above | None = None) -> ClaimPart:
         return ClaimPart(SHARE, recovered(bn, policy, shifts, SEVERITIES), target)
@@ -153,7 +157,7 @@ def repairs(on: Setting) -> Claim:
         would_change=LARGER,
         parts={
             "all test images": won(APPEARANCE, "adabn", Above(0.3)),
-            **({} if alone else {"8 test images at once": won(APPEARANCE, "batch")}),
+            **({"8 test images at once": won(APPEARANCE, "batch")} if has_batches else {}),
             **{f"all test images, {shift}": won((shift,), "adabn") for shift in APPEARANCE},
         },
         traps=(TRANSDUCTIVE, "D4 is the control: the same repair of a net without norm."),
