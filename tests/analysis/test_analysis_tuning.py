@@ -79,7 +79,9 @@ def test_the_page_says_what_was_tuned_and_shows_what_is_reported(results):
     curves = {"kind": "curves", "title": "Curves"}
     report = {"figures": [curves, GRID], "compare": [{"baseline": {"norm.name": "none"}}]}
     experiment(results, report=report)
-    page = Page(write_report(results).page)
+    report = write_report(results)
+    assert report.problems == []
+    page = Page(report.page)
     rows = page.table("arm")
     named = ["no norm · base learning rate 0.1", "BatchNorm · base learning rate 0.3"]
     assert [row["arm"] for row in rows] == named
