@@ -45,6 +45,7 @@ class Setting:
         x1_place: where that rate stands.
         at_64: steps of claim_batch at batches of 64: in its epochs, and as many as at 2.
         conv_widths: the channels of the convolutional nets of claim_shift.
+        conv_severities: the severities of shift that these are evaluated under.
     """
 
     data: str
@@ -55,6 +56,7 @@ class Setting:
     x1_place: str
     at_64: tuple[int, int] = (0, 0)
     conv_widths: tuple[int, int] = (16, 32)
+    conv_severities: tuple[int, ...] = (1, 3, 5)
 
     def budget(self, experiment: str) -> str:
         """Tell the budget of an experiment, and the images it is spent on."""
@@ -154,6 +156,7 @@ FASHION = Setting(
     "the rate that is best for the net without BN",
     (78, 2500),
     (8, 16),
+    (5,),
 )
 CIFAR = Setting(
     "cifar10",

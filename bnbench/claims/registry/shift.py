@@ -9,7 +9,6 @@ from bnbench.claims.study import StudyArm
 from bnbench.claims.under_shift import change, cost, recovered, recovered_gap, retained_gap
 
 APPEARANCE = ("contrast", "brightness", "gaussian_noise", "blur")
-SEVERITIES = (1, 3, 5)
 SHARE = "share of the loss won back"
 TRANSDUCTIVE = "Statistics of test images are transductive; nothing is tuned on shifted images."
 LARGER = "The other sign in larger nets, or under natural shifts."
@@ -24,10 +23,14 @@ def claims(on: Setting) -> list[Claim]:
 def convolutional(on: Setting) -> str:
     """The protocol of the convolutional nets."""
     narrow, wide = on.conv_widths
+    severities = (
+        "severities 1, 3, 5 (of inversion: 20, 60 and 100 % of the images)"
+        if len(on.conv_severities) > 1
+        else f"severity {on.conv_severities[0]} alone (of inversion: all images)"
+    )
     return (
         f"Two convolutions of {narrow} and {wide} channels, {on.budget('shift')}; {COSINE}, "
-        f"{AT_BEST}, chosen on unshifted images; severities 1, 3, 5 (of inversion: 20, 60 and "
-        "100 % of the images)."
+        f"{AT_BEST}, chosen on unshifted images; {severities}."
     )
 
 
@@ -73,12 +76,15 @@ def batched(on: Setting, experiment: str, size: int) -> StudyArm:
 
 
 def retained(
-    arms: tuple[StudyArm, StudyArm], shifts: tuple[str, ...], target: Above | Below
+    arms: tuple[StudyArm, StudyArm],
+    shifts: tuple[str, ...],
+    severities: tuple[int, ...],
+    target: Above | Below,
 ) -> dict[str, ClaimPart]:
     """The share of the clean accuracy that is left: over all shifts, which decides, and each."""
 
     def part(shifts: tuple[str, ...], target: Above | Below | None = None) -> ClaimPart:
-        measure = retained_gap(*arms, shifts, SEVERITIES)
+        measure = retained_gap(*arms, shifts, severities)
         return ClaimPart("clean accuracy retained (pp), BN minus no norm", measure, target)
 
     return {"all shifts": part(shifts, target), **{shift: part((shift,)) for shift in shifts}}
@@ -101,7 +107,7 @@ def suffers(on: Setting) -> Claim:
     group = arms[1].but(norm__name="groupnorm")
     control = ClaimPart(
         "clean accuracy retained (pp), GN minus no norm",
-        retained_gap(group, arms[1], shifts, SEVERITIES, ("none", "none")),
+        retained_gap(group, arms[1], shifts, on.conv_severities, ("none", "none")),
     )
     return Claim(
         id="D1",
@@ -123,7 +129,7 @@ def suffers(on: Setting) -> Claim:
         why_bound=POINT,
         would_change=LARGER,
         parts={
-            **retained(arms, shifts, Below(-1.0)),
+            **retained(arms, shifts, on.conv_severities, Below(-1.0)),
             **({"Group Normalization, all shifts": control} if on.data == "digits" else {}),
         },
         traps=("Running statistics that lag: the rate has decayed.",),
@@ -137,7 +143,7 @@ def repairs(on: Setting) -> Claim:
     has_batches = rate_in_test_batches(on, "claim_shift") is None
 
     def won(shifts: tuple[str, ...], policy: str, target: Above | None = None) -> ClaimPart:
-        return ClaimPart(SHARE, recovered(bn, policy, shifts, SEVERITIES), target)
+        return ClaimPart(SHARE, recovered(bn, policy, shifts, on.conv_severities), target)
 
     return Claim(
         id="D2",
@@ -288,11 +294,11 @@ def special(on: Setting) -> Claim:
         parts={
             "BN minus no norm": ClaimPart(
                 "difference of the shares won back",
-                recovered_gap(bn, none, ("adabn", "recalibrated"), APPEARANCE, SEVERITIES),
+                recovered_gap(bn, none, ("adabn", "recalibrated"), APPEARANCE, on.conv_severities),
                 Above(0.1),
             ),
             "no norm, recalibrated": ClaimPart(
-                SHARE, recovered(none, "recalibrated", APPEARANCE, SEVERITIES, "none")
+                SHARE, recovered(none, "recalibrated", APPEARANCE, on.conv_severities, "none")
             ),
         },
         traps=(TRANSDUCTIVE,),
@@ -331,6 +337,8 @@ def robust(on: Setting) -> Claim:
         why_statistic=RETAINED,
         why_bound=POINT,
         would_change=LARGER,
-        parts=retained(nets(on, "claim_shift_mlp"), (*APPEARANCE, "translate"), Above(1.0)),
+        parts=retained(
+            nets(on, "claim_shift_mlp"), (*APPEARANCE, "translate"), (1, 3, 5), Above(1.0)
+        ),
         traps=("Internal and external shift are two things: this row has nothing of M1a and M2a.",),
     )
