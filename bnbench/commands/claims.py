@@ -108,6 +108,8 @@ def digests(claims: Iterable[Claim], request: cli.Request) -> dict[str, str]:
         config = job.asked.config
         tune = asdict(config.tune) if config.tune.low is not None else None
         shift = asdict(config.shift) if config.shift.names else None
+        if shift and not shift["own"]:
+            del shift["own"]  # of plugins: younger than the digests of boards
         asked = [science(config), sorted(config.seeds), tune, shift]
         arms.setdefault(job.experiment, []).append(asked)
     return {

@@ -7,11 +7,13 @@ import pandas as pd
 import pytest
 from remembering import remembering, remembering_files
 
+from bnbench import REFERENCE
 from bnbench.analysis.verdicts import read_claims, read_judged
 from bnbench.claims import files
 from bnbench.claims.declarations import read_declarations, write_declarations
 from bnbench.claims.judge import judge
 from bnbench.claims.records import Above, Claim, ClaimPart
+from bnbench.claims.registry.table import claims_on, experiments
 from bnbench.claims.statistics import of_problem
 from bnbench.claims.study import LackingError
 
@@ -169,3 +171,19 @@ def test_without_a_reference_nothing_is_taken(world):
     assert (done.code, len(done.trained)) == (0, 2)
     assert "0 claims taken from results/reference, trained: C1, C2\n" in done.out
     assert "agree with the reference" not in done.out
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("data", ["digits", "fashion_mnist"])
+def test_every_claim_that_the_project_judged_is_declared_as_it_was_then(data):
+    board = REFERENCE / "claims" / data
+    judged = [
+        claim
+        for claim in claims_on(data).values()
+        if experiments([claim]) and files.evidence_file(board, claim.id).exists()
+    ]
+    with remembering_files(), remembering():
+        request = script.composed(experiments(judged), [f"data={data}"])
+    found, lines = script.taken(judged, request)
+    assert found == [claim.id for claim in judged]
+    assert lines[-1].endswith("trained: none")
