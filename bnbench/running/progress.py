@@ -1,17 +1,22 @@
-"""What a sweep says while it runs: on a terminal a live picture, else a line per finished arm.
+"""What a sweep says while it runs: a live picture, and a line per finished arm.
 
+The picture is for a terminal or the cell of a notebook; elsewhere there are the lines alone.
 It reads the run folders only, so that it is the same for every launcher. Colours are those of the
 terminal's palette that can be read on dark and on light. All is `Text`: nothing in a label or an
 error can be taken for markup.
 """
 
+import io
+import sys
 import threading
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from contextvars import copy_context
 from dataclasses import dataclass
 from statistics import mean
+from typing import Any
 
 from rich.console import Console, Group
 from rich.constrain import Constrain
@@ -68,7 +73,8 @@ class Watcher:
     Args:
         work: what becomes of the runs.
         arms: arm id -> the folders of its runs, for the arms that are to be trained.
-        console: where to print; a terminal that can move its cursor gets a live picture.
+        console: where to print; a terminal that can move its cursor gets a live picture, and so
+            does the cell of a notebook.
         labels: arm id -> what the picture calls it.
         left: what estimates the time left, of the same runs.
     """
@@ -91,7 +97,10 @@ class Watcher:
         self.results: dict[RunFolder, tuple[float | None, list[str]]] = {}
         self.rows: list[Row] = []
         self.stop = threading.Event()
-        self.thread = threading.Thread(target=self.watch, daemon=True)
+        # a notebook tells by the context which cell an output is for
+        watch = copy_context().run
+        self.thread = threading.Thread(target=watch, args=(self.watch,), daemon=True)
+        self.cell: Any = None  # of a notebook: the output that is drawn anew
         self.live = Live(
             console=console, get_renderable=self.picture, auto_refresh=False, transient=True
         )
@@ -99,6 +108,8 @@ class Watcher:
     def __enter__(self) -> "Watcher":
         if self.console.is_interactive:
             self.live.start(refresh=True)
+        else:
+            self.cell = notebook_output()
         self.thread.start()
         return self
 
@@ -108,6 +119,8 @@ class Watcher:
         self.look()
         self.live.transient = exception[0] is None  # what an interrupted sweep came to stays
         self.live.stop()
+        if self.live.transient:
+            self.draw("")
 
     def watch(self) -> None:
         """Look at the folders until stopped."""
@@ -125,11 +138,18 @@ class Watcher:
                 self.open.discard(run)
                 self.results[run] = self.result(run)
         self.left.count(time.monotonic(), self.is_begun())
-        self.rows = self.running() if self.live.is_started else []
+        self.rows = self.running() if self.live.is_started or self.cell else []
         for arm in [arm for arm in self.pending if not self.open & set(self.arms[arm])]:
             self.tell(arm)
         if self.live.is_started:
             self.live.refresh()
+        elif self.cell:
+            self.draw(plain_text(self.picture()))
+
+    def draw(self, text: str) -> None:
+        """Replace the picture in the cell of a notebook, where there is one."""
+        if self.cell:
+            self.cell.update({"text/plain": text}, raw=True)
 
     def running(self) -> list[Row]:
         """The runs that somebody trains now, in the order of the arms."""
@@ -215,3 +235,23 @@ class Watcher:
             self.console.print(Text.assemble(("✗ failed ", "bold red"), what))
         else:
             self.console.print(f"failed: {what}", soft_wrap=True)
+
+
+def notebook_output() -> Any:
+    """Open an output in the cell of a notebook that can be drawn anew; None elsewhere.
+
+    A notebook has imported IPython itself, and its shell has a kernel.
+    """
+    ipython = sys.modules.get("IPython")
+    shell = ipython.get_ipython() if ipython else None
+    if not hasattr(shell, "kernel"):
+        return None
+    return ipython.display.display({"text/plain": ""}, raw=True, display_id=True)
+
+
+def plain_text(picture: Constrain) -> str:
+    """Render a picture without colours, which notebooks would show as codes."""
+    paper = Console(file=io.StringIO(), width=WIDEST, color_system=None, force_jupyter=False)
+    with paper.capture() as captured:
+        paper.print(picture)
+    return captured.get().rstrip()

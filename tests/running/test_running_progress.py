@@ -3,6 +3,8 @@
 import io
 import os
 import re
+import sys
+from contextvars import ContextVar
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -245,3 +247,78 @@ def test_a_line_per_arm_where_there_is_no_terminal(arms, end):
     assert failed == "failed: two, seed 1: boom"
     assert one.startswith("[1/2] one: 2 of 2 runs, test accuracy 30.0 %, 1 diverged (")
     assert two.startswith("[2/2] two: 1 of 2 runs, test accuracy 25.0 %, 1 stuck at chance (")
+
+
+class Cell:
+    """The output of a notebook's cell, which remembers all that was drawn in it."""
+
+    def __init__(self):
+        self.drawn = []
+
+    def update(self, data, raw):
+        assert raw
+        (text,) = data.values()
+        assert list(data) == ["text/plain"]
+        self.drawn.append(text)
+
+
+@pytest.fixture
+def cell(monkeypatch):
+    """The cell that a notebook would show: what IPython is in a process with a kernel."""
+    cell = Cell()
+
+    def display(data, raw, display_id):
+        assert display_id is True
+        cell.update(data, raw)
+        return cell
+
+    shell = SimpleNamespace(kernel=object())
+    ipython = SimpleNamespace(get_ipython=lambda: shell, display=SimpleNamespace(display=display))
+    monkeypatch.setitem(sys.modules, "IPython", ipython)
+    return cell
+
+
+def test_a_notebook_shows_one_bar_that_is_drawn_anew_and_goes_when_all_is_done(arms, cell, end):
+    console = Console(file=io.StringIO(), width=80)
+    with watcher(arms, console) as shown:
+        shown.look()
+        end(arms["one"][0].path)
+        shown.look()
+        assert cell.drawn[0] == ""
+        first, second = cell.drawn[1:3]
+        assert first.startswith("training")
+        assert "0/4 runs · 2:00 left" in first
+        assert "1/4 runs" in second
+        assert second.count("━") > first.count("━") == 0
+        assert "\x1b" not in second
+        for run in (run for runs in arms.values() for run in runs):
+            end(run.path)
+    assert cell.drawn[-1] == ""
+    assert console.file.getvalue().count("test accuracy 50.0 %") == 2  # a line for each arm
+
+
+def test_what_an_interrupted_sweep_came_to_stays_in_the_notebook(arms, cell):
+    with pytest.raises(KeyboardInterrupt), watcher(arms, Console(file=io.StringIO(), width=80)):
+        raise KeyboardInterrupt
+    assert "0/4 runs" in cell.drawn[-1]
+
+
+@pytest.mark.parametrize("shell", [None, SimpleNamespace()], ids=["script", "ipython in a shell"])
+def test_without_a_kernel_there_is_no_cell(shell, cell, monkeypatch):
+    monkeypatch.setattr(sys.modules["IPython"], "get_ipython", lambda: shell)
+    assert progress.notebook_output() is None
+    monkeypatch.delitem(sys.modules, "IPython")
+    assert progress.notebook_output() is None
+
+
+def test_the_thread_that_looks_draws_for_the_cell_that_began_the_sweep(arms, terminal):
+    asked = ContextVar("cell")
+    asked.set("this cell")
+    left = FoundLeft(run for runs in arms.values() for run in runs)
+    found = Watcher(FoundWork(), arms, terminal, {arm: arm for arm in arms}, left)
+    seen = []
+    found.look = lambda: seen.append(asked.get())
+    found.stop.wait = lambda seconds: bool(seen)  # a single look
+    found.thread.start()
+    found.thread.join()
+    assert seen == ["this cell"]
