@@ -243,8 +243,7 @@ def notebook_output() -> Any:
     A notebook has imported IPython itself, and its shell has a kernel.
     """
     ipython = sys.modules.get("IPython")
-    shell = ipython.get_ipython() if ipython else None
-    if not hasattr(shell, "kernel"):
+    if ipython is None or not hasattr(ipython.get_ipython(), "kernel"):
         return None
     return ipython.display.display({"text/plain": ""}, raw=True, display_id=True)
 
