@@ -145,8 +145,16 @@ def _made_by() -> list[str]:
     return [
         sys.version,
         *(f"{name} {version(name)}" for name in PACKAGES),
-        *(f"{path} {hashlib.sha256(path.read_bytes()).hexdigest()}" for path in sources),
+        *(f"{path} {_source_digest(path)}" for path in sources),
     ]
+
+
+def _source_digest(path: Path) -> str:
+    """The digest of a source; empty for one that an editor took away meanwhile."""
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    except FileNotFoundError:
+        return ""
 
 
 def _memory(folder: Path) -> Path:

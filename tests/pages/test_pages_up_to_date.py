@@ -111,6 +111,18 @@ def test_other_code_or_another_library_writes_anew(results, written, monkeypatch
     assert written == [results]
 
 
+def test_a_source_that_an_editor_takes_away_meanwhile_is_no_problem(results, folder, monkeypatch):
+    read, gone = Path.read_bytes, up_to_date.CONFIGS / "config.yaml"
+
+    def taken_away(path):
+        if path == gone:
+            raise FileNotFoundError(path)
+        return read(path)
+
+    monkeypatch.setattr(Path, "read_bytes", taken_away)
+    assert write_changed(results) == (results / "report.html", [])
+
+
 def test_pages_of_a_stranger_are_never_taken_for_ours(results, written, tmp_path):
     """Whoever knows how a report is remembered may write all of it into a folder, but one."""
     other = tmp_path / "sent"
