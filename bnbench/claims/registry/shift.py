@@ -23,11 +23,9 @@ def claims(on: Setting) -> list[Claim]:
 def convolutional(on: Setting) -> str:
     """The protocol of the convolutional nets."""
     narrow, wide = on.conv_widths
-    severities = (
-        "severities 1, 3, 5 (of inversion: 20, 60 and 100 % of the images)"
-        if len(on.conv_severities) > 1
-        else f"severity {on.conv_severities[0]} alone (of inversion: all images)"
-    )
+    severities = "severities 1, 3, 5 (of inversion: 20, 60 and 100 % of the images)"
+    if on.conv_severities == (5,):
+        severities = "severity 5 alone (of inversion: all images)"
     return (
         f"Two convolutions of {narrow} and {wide} channels, {on.budget('shift')}; {COSINE}, "
         f"{AT_BEST}, chosen on unshifted images; {severities}."
