@@ -185,6 +185,12 @@ STATISTICS = (
         "analysis/test_analysis_inference.py",
     ),
     Fault(
+        "a growing rate grows as without momentum",
+        "return (middle + math.sqrt(middle**2 - 4 * momentum)) / 2",
+        "return middle - momentum",
+        "measured/test_measured_exact.py",
+    ),
+    Fault(
         "equivalence has the power of its better test",
         "ndtr(high / error - margins) - ndtr(low / error + margins)",
         "ndtr(high / error - margins)",
