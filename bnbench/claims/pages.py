@@ -25,7 +25,7 @@ from bnbench.pages.claims import write_claims
 # claim on untrained nets -> quantity, images, title of its figure over depth
 BY_DEPTH = {
     "A9a": ("stable rank", "white", "Rank of a batch of 32 images in untrained nets 32 wide"),
-    "A9b": ("gap", "aligned", "How far from orthogonal 8 images are in untrained nets 128 wide"),
+    "A9b": ("gap", "aligned", "Angles between 8 images in untrained nets 128 wide"),
 }
 WORDS = {"gap": "gap from orthogonality"}
 

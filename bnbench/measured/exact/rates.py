@@ -19,6 +19,10 @@ c² rate and the decay decay/c² have the functions of w: the effective rate is 
 Laarhoven 2017, section 3), which decay alone can raise, since steps at right angles to the weights
 make them longer: ‖w_{t+1}‖² = ‖w_t‖² + rate² ‖∂loss/∂w_t‖².
 
+All of it is of nets that normalise by their batch. Running statistics average over steps whose
+weights differ in scale by other factors in the two runs, so that in evaluation E12 holds only with
+statistics measured anew.
+
 Shapes: x (STEPS, m, d), labels (STEPS, m), outputs (STEPS, m, K); weights (K, d) of each layer.
 """
 
@@ -33,7 +37,7 @@ from bnbench.measured.exact.arithmetic import Bound, Check, draws, error, larges
 
 STEPS, RATE, DECAY, MOMENTUM, SCALE = 20, 0.1, 0.5, 0.5, 3.0
 WIDTHS, IMAGES = (6, 8, 4), 16
-# rounding of 1e-16 a step, which training amplifies: by 1e3 here, and any CPU has 1e3 more
+# rounding is 1e-16, and 20 steps of training make 1e-14 of it: 1e4 are left for other CPUs
 FOLLOWS = 1e-10
 
 
