@@ -33,7 +33,8 @@ from bnbench.tracking.whole_files import read_object, write_whole
 FACTS = "judged.json"  # command, commit, versions, device
 WORDS = "claims.json"
 SENSITIVITY_FILE, REPLICATION_FILE = "sensitivity.csv", "replication.csv"
-PROBLEMS = ("least_squares", "linear_net", "two_branches")  # measured without runs, like `exact`
+# measured without runs, like `exact`
+PROBLEMS = ("least_squares", "linear_net", "two_branches", "random_nets")
 TRAINING, PROBLEM, IDENTITY = "claims about training", "problems without runs", "identities"
 POWER = 0.8  # at which an effect counts as detectable, and below which a claim is underpowered
 

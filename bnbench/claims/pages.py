@@ -1,6 +1,7 @@
 """Write the page of the claims about a data set: words and figures for `pages`."""
 
 import math
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -17,9 +18,16 @@ from bnbench.claims.registry.table import FAMILIES
 from bnbench.claims.sizing import planned_power
 from bnbench.claims.study import CURVE, LackingError, Study
 from bnbench.config.labels import name_label
-from bnbench.drawing.claims import published, surface
+from bnbench.drawing.claims import by_depth, published, surface
 from bnbench.drawing.plots import Drawing
 from bnbench.pages.claims import write_claims
+
+# claim on untrained nets -> quantity, images, title of its figure over depth
+BY_DEPTH = {
+    "A9a": ("stable rank", "white", "Rank of a batch of 32 images in untrained nets 32 wide"),
+    "A9b": ("gap", "aligned", "Angles between 8 images in untrained nets 128 wide"),
+}
+WORDS = {"gap": "gap from orthogonality"}
 
 
 def write_page(
@@ -117,8 +125,31 @@ def drawings_of(claim: Claim, study: Study) -> Iterable[Drawing]:
                 study.measured("least_squares_surface"),
                 "Gradient descent on features of different scale, and standardised",
             )
+        if claim.id in BY_DEPTH:
+            quantity, images, title = BY_DEPTH[claim.id]
+            numbers = depths(study.measured("random_nets"), quantity, images)
+            yield by_depth(numbers, WORDS.get(quantity, quantity), title)
     except LackingError:
         return
+
+
+def depths(table: pd.DataFrame, quantity: str, images: str) -> pd.DataFrame:
+    """Tabulate a quantity of untrained nets: net, arm, depth, and its mean over seeds.
+
+    Args:
+        table: measured/random_nets.csv.
+        quantity: as in its quantities.
+        images: those that the nets see.
+    """
+    place = re.escape(f"{quantity}, {images}, ") + r"(?P<net>\w+), (?P<arm>\w+)@(?P<depth>\d+)"
+    named = table["quantity"].str.extract(f"^{place}$")
+    rows = pd.concat([named, table["value"]], axis=1).dropna(subset=["net"])
+    rows = rows.astype({"depth": int})
+    lines = [
+        interval_table(line, "depth", "value").reset_index().assign(net=str(net), arm=str(arm))
+        for (net, arm), line in rows.groupby(["net", "arm"], sort=False)
+    ]
+    return pd.concat(lines)
 
 
 def beside_published(claim: Claim, overlay: Overlay, study: Study) -> Drawing:

@@ -1,4 +1,4 @@
-"""Figures of claims: the evidence, our curves beside published ones, an error surface."""
+"""Figures of claims: the evidence, curves beside published ones, an error surface, depths."""
 
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from bnbench.drawing.forest import forest
 from bnbench.drawing.layout import below, entitle
 from bnbench.drawing.plots import Drawing
 
-__all__ = ["forest", "published", "surface"]
+__all__ = ["by_depth", "forest", "published", "surface"]
 
 DIGITISED = Path(__file__).with_name("ioffe2015_digitised.csv")
 NONE, BN = style.NORM_COLOURS["none"], style.NORM_COLOURS["batchnorm"]
@@ -42,6 +42,8 @@ FIGURES = {  # of the paper: name there, start of the accuracy axis, nets and da
     "fig2": ("fig. 2", 40, "ImageNet, Inception"),
 }
 
+
+NETS = {"linear": style.SOLID, "ReLU": style.DASHED}  # layers of untrained nets -> dash
 
 PATH = "#d55e00"
 FEW_STEPS = 30  # steps up to which the markers are large
@@ -177,3 +179,49 @@ def _path(ax: Axes, path: pd.DataFrame) -> None:
     for place, mark in ((0, START), (-1, LAST)):
         point = path.iloc[place]
         ax.plot(point["x"], point["y"], color=PATH, zorder=4, linestyle="none", **mark)
+
+
+def by_depth(table: pd.DataFrame, quantity: str, title: str) -> Drawing:
+    """Draw what becomes of a batch with depth in untrained nets, with BN and without.
+
+    Args:
+        table: net (a key of `NETS`), arm (`none` or `batchnorm`), depth, estimate (the mean over
+            seeds), low, high (its interval), n.
+        quantity: what the numbers are, in words.
+        title: of the figure.
+
+    Raises:
+        ValueError: there is nothing to draw.
+    """
+    if table.empty:
+        raise ValueError("table: expected a row for each net, arm and depth")
+    words, handles, told = {"none": "without BN", "batchnorm": "with BN"}, [], []
+    with style.themed():
+        canvas = Canvas(figsize=(6.4, 3.8), layout="constrained", facecolor="white")
+        ax = canvas.subplots()
+        for (net, arm), some in table.groupby(["net", "arm"], sort=False):
+            line, label = some.sort_values("depth"), f"{net}, {words[str(arm)]}"
+            look: dict[str, Any] = {"color": style.NORM_COLOURS[str(arm)], "linewidth": 1.7}
+            look["linestyle"] = NETS[str(net)]
+            ax.plot(line["depth"], line["estimate"], **look)
+            ax.fill_between(
+                line["depth"], line["low"], line["high"], color=look["color"], alpha=0.15, lw=0
+            )
+            handles.append(Line2D([], [], **look, label=label))
+            first, last = line.iloc[0], line.iloc[-1]
+            told.append(
+                f"{label}: {first['estimate']:.2f} at depth {first['depth']:.0f}, "
+                f"{last['estimate']:.2f} at depth {last['depth']:.0f}"
+            )
+        ax.set_xlabel("depth (layers)")
+        ax.set_ylabel(quantity)
+        ax.set_xlim(left=0)
+        ax.set_ylim(bottom=0)
+        entitle(canvas, title)
+        below(canvas, handles, "mean over seeds, band: 95 % t interval, unadjusted")
+    caption = (
+        f"The {quantity} of a batch in untrained nets, at what enters the activations; mean and "
+        f"95 % t interval over seeds, unadjusted, n = {table['n'].min():.0f}. Colours are norms, "
+        "dashes layers."
+    )
+    return Drawing(canvas, title, caption, f"{title}. {caption} {'; '.join(told)}.")

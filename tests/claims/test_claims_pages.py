@@ -8,7 +8,7 @@ from scipy import stats
 
 from bnbench.claims import files
 from bnbench.claims.judge import judge
-from bnbench.claims.pages import part_view, view, write_page
+from bnbench.claims.pages import BY_DEPTH, depths, part_view, view, write_page
 from bnbench.claims.records import Above, Claim, ClaimPart, Overlay, Sizing
 from bnbench.claims.registry.table import FAMILIES, claims_on
 from bnbench.claims.statistics import gap, speedup
@@ -69,6 +69,31 @@ def test_the_words_of_every_claim_have_a_place():
     assert [one.id for one in views] == list(claims)
     assert {one.family for one in views} == set(FAMILIES.values())
     assert all(one.reason for one in views)  # nothing has been run
+
+
+def test_depths_are_means_over_seeds_of_one_quantity_on_some_images():
+    rows = [
+        (seed, f"{quantity}, {images}, {net}, none@{depth}", level + depth + seed)
+        for seed in (20, 21, 22)
+        for quantity, level in (("gap", 0.0), ("stable rank", 100.0), ("stable rank after", 200.0))
+        for images in ("white", "aligned")
+        for net in ("linear", "ReLU")
+        for depth in (1, 50)
+    ]
+    table = depths(
+        pd.DataFrame(rows, columns=["seed", "quantity", "value"]), "stable rank", "white"
+    )
+    assert table[["net", "arm", "depth", "estimate", "n"]].to_numpy().tolist() == [
+        [net, "none", depth, 121.0 + depth, 3] for net in ("linear", "ReLU") for depth in (1, 50)
+    ]
+    half = 4.302653 / math.sqrt(3)  # of 20, 21 and 22 beside their mean
+    assert (table["high"] - table["estimate"]).tolist() == pytest.approx([half] * 4)
+
+
+def test_every_problem_that_has_a_figure_over_depth_is_of_untrained_nets():
+    claims = claims_on("digits")
+    untrained = {name for name, claim in claims.items() if "random_nets" in claim.experiments}
+    assert {*BY_DEPTH} == untrained
 
 
 class ByName:

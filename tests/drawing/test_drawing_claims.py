@@ -8,12 +8,13 @@ import pytest
 from fake_claims import part, write_folder
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_hex
+from matplotlib.lines import Line2D
 
 from bnbench.analysis.verdict_words import COLOURS
 from bnbench.analysis.verdicts import ClaimView, read_claims
 from bnbench.drawing import style
 from bnbench.drawing.canvas import MARKERS, READING, REGION
-from bnbench.drawing.claims import SERIES, forest, published, surface
+from bnbench.drawing.claims import SERIES, by_depth, forest, published, surface
 
 STEPS = "ratio of steps"
 
@@ -281,6 +282,30 @@ def test_an_error_surface_has_the_path_on_its_contours():
         surface(table.drop(index=3), "M8")
     with pytest.raises(ValueError, match="scaled or standardised"):
         surface(table.iloc[:0], "M8")
+
+
+def test_depths_are_lines_in_the_colours_of_norms_and_dashes_of_nets():
+    rows = [
+        (net, arm, depth, level / depth, level / depth - 0.1, level / depth + 0.1, 40)
+        for net, level in (("linear", 4.0), ("ReLU", 8.0))
+        for arm in ("none", "batchnorm")
+        for depth in (2, 1)
+    ]
+    table = pd.DataFrame(rows, columns=["net", "arm", "depth", "estimate", "low", "high", "n"])
+    drawing = by_depth(table, "stable rank", "A9a")
+    (ax,) = drawing.canvas.axes
+    assert [list(line.get_ydata()) for line in ax.lines] == [[4, 2], [4, 2], [8, 4], [8, 4]]
+    assert [list(line.get_xdata()) for line in ax.lines] == [[1, 2]] * 4
+    colours, dashes = (
+        [get(line) for line in ax.lines] for get in (Line2D.get_color, Line2D.get_ls)
+    )
+    assert colours == [style.NORM_COLOURS[arm] for arm in ("none", "batchnorm")] * 2
+    assert len({*dashes}) == 2
+    assert ax.get_ylabel() == "stable rank"
+    assert "ReLU, with BN: 8.00 at depth 1, 4.00 at depth 2" in drawing.alt
+    assert "n = 40" in drawing.caption
+    with pytest.raises(ValueError, match="a row for each net, arm and depth"):
+        by_depth(table.iloc[:0], "stable rank", "A9a")
 
 
 @pytest.mark.slow

@@ -13,7 +13,7 @@ from torch import nn
 
 from bnbench import norms
 from bnbench.measured import exact
-from bnbench.measured.exact import arithmetic, gradients, statistics
+from bnbench.measured.exact import arithmetic, gradients, rates, statistics
 from bnbench.norms import batchnorm
 
 
@@ -22,7 +22,7 @@ def results():
     return {claim: exact.run(claim) for claim in exact.EXACT}
 
 
-@pytest.mark.parametrize("claim", [f"E{number}" for number in range(1, 12)])
+@pytest.mark.parametrize("claim", [f"E{number}" for number in range(1, 14)])
 def test_an_exact_claim_holds(claim, results):
     result = results[claim]
     assert [part for part in result.parts if not part.holds] == []
@@ -46,8 +46,8 @@ def test_results_cross_as_plain_data(results):
 
 
 def test_unknown_claims_are_refused():
-    with pytest.raises(ValueError, match="unknown exact claim 'E12'; allowed: E1, E2"):
-        exact.run("E12")
+    with pytest.raises(ValueError, match="unknown exact claim 'E14'; allowed: E1, E2"):
+        exact.run("E14")
 
 
 @pytest.mark.parametrize(
@@ -81,7 +81,41 @@ def test_a_check_with_a_part_that_fails_does_not_hold(monkeypatch):
     assert [part.holds for part in result.parts] == [True, False, False]
 
 
-@pytest.mark.parametrize("module", [exact, arithmetic, statistics])
+@pytest.mark.parametrize("momentum", [0.0, 0.5, 0.9])
+def test_the_shrinkage_is_that_of_a_step_along_which_the_loss_is_flat(momentum):
+    """Without gradient both recurrences are linear: w_t / w_{t-1} tends to a."""
+    rate, decay = 0.1, 0.02
+    w, v = 1.0, 0.0
+    for _ in range(5000):
+        v = momentum * v + decay * w
+        before, w = w, w - rate * v
+    assert rates.shrinkage(rate, decay, momentum) == pytest.approx(w / before, rel=1e-12)
+
+
+def test_decay_beyond_which_weights_swing_is_refused():
+    most = (1 - 0.9**0.5) ** 2 / 0.1  # a double root
+    assert rates.shrinkage(0.1, most * (1 - 1e-9), 0.9) == pytest.approx(0.9**0.5, rel=1e-4)
+    with pytest.raises(ValueError, match=r"decay 0\.03 is too large"):
+        rates.shrinkage(0.1, 0.03, 0.9)
+
+
+@pytest.mark.parametrize("norm", [True, False])
+def test_a_training_takes_the_steps_of_its_formula(norm):
+    """The first two steps beside gradients that autograd gives of the same loss."""
+    run = rates.trained(norm, rate=0.2, growth=1.5, decay=0.3, momentum=0.7, push=0.1)
+    (w0, *_), (w1, *_), (w2, *_) = run.weights[:3]
+    (g0, *_), (g1, *_) = run.gradients[:2]
+    v1 = 0.7 * 0.1 * w0 + g0 + 0.3 * w0
+    torch.testing.assert_close(w1, w0 - 0.2 * v1, rtol=1e-13, atol=1e-13)
+    v2 = 0.7 * v1 + g1 + 0.3 * w1
+    torch.testing.assert_close(w2, w1 - 0.2 * 1.5 * v2, rtol=1e-13, atol=1e-13)
+    assert run.outputs.shape == (rates.STEPS, rates.IMAGES, rates.WIDTHS[-1])
+    if norm:  # gamma 1 and beta 0 at the start
+        assert run.outputs[0].mean(0).abs().max() < 1e-12
+        assert (run.outputs[0].var(0, correction=0) - 1).abs().max() < 1e-12
+
+
+@pytest.mark.parametrize("module", [exact, arithmetic, rates, statistics])
 def test_examples(module):
     assert doctest.testmod(module).failed == 0
 
@@ -215,6 +249,7 @@ FAULTS = {
             "E2": {"backward of the layer", "finite differences"},
             "E4": {"linear", "convolution"},
             "E5": {"direction"},
+            "E13": {"direction", "lengths"},
         },
     ),
     "sigma2 is a constant to the gradient": (
@@ -223,6 +258,7 @@ FAULTS = {
             "E1": both("dx"),
             "E2": {"backward of the layer", "finite differences"},
             "E5": {"direction"},
+            "E13": {"direction", "lengths"},
         },
     ),
     "dgamma and dbeta are those of one sample": (
@@ -235,7 +271,13 @@ FAULTS = {
     ),
     "nothing is divided by sigma": (
         layer_that(scaled=False),
-        {"E5": ALL, "E8": {"law"}, "E11": ALL},
+        {
+            "E5": ALL,
+            "E8": {"law"},
+            "E11": ALL,
+            "E12": {"SGD", "SGD with momentum", "weights"},
+            "E13": {"direction", "gradient", "lengths", "SGD", "decay and momentum"},
+        },
     ),
     "every position has statistics of its own": (
         layer_that(per_position=True),
@@ -285,6 +327,36 @@ FAULTS = {
     "gamma and beta for every position": (
         patch(norms, "BatchNorm2d", ParametersPerPosition),
         {"E7": {"parameters"}},
+    ),
+    "the rate grows by a root of what it should": (
+        patch(
+            rates,
+            "shrinkage",
+            lambda *step, law=rates.shrinkage: law(*step) ** 0.5,
+        ),
+        {"E12": {"SGD", "SGD with momentum", "weights"}},
+    ),
+    "the shrinkage is that without momentum": (
+        patch(rates, "shrinkage", lambda rate, decay, momentum: 1 - rate * decay),
+        {"E12": {"SGD with momentum", "weights"}},
+    ),
+    "momentum starts at 0 without decay": (
+        patch(
+            rates,
+            "trained",
+            lambda *args, law=rates.trained, **options: law(*args, **{**options, "push": 0.0}),
+        ),
+        {"E12": {"SGD with momentum", "weights"}},
+    ),
+    "nothing decays": (patch(rates, "DECAY", 0.0), {"E12": {"without BN"}}),
+    "weights are as they were": (patch(rates, "SCALE", 1.0), {"E13": {"without BN"}}),
+    "the rate is not rescaled": (
+        patch(
+            rates,
+            "trained",
+            lambda *args, law=rates.trained, **options: law(*args, **{**options, "rate": 0.1}),
+        ),
+        {"E13": {"SGD", "decay and momentum"}},
     ),
     "gamma and beta for every batch": (
         patch(norms, "BatchNorm2d", ParametersPerBatch),

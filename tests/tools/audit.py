@@ -50,7 +50,7 @@ from tests.tools.recomputation import (
 )
 
 BOARDS = Path(__file__).parents[2] / "results" / "reference" / "claims"
-PROBLEMS = {"least_squares", "linear_net", "two_branches"}  # measured without runs
+PROBLEMS = {"least_squares", "linear_net", "two_branches", "random_nets"}  # measured without runs
 DECLARED = ("sesoi_low", "sesoi_high", "interest", "null")
 FIRST_SEEDS = range(20)  # of the first boards: no verdict on training rests on one of them
 Numbers = Mapping[str, float | str]

@@ -185,6 +185,24 @@ STATISTICS = (
         "analysis/test_analysis_inference.py",
     ),
     Fault(
+        "a growing rate grows as without momentum",
+        "return (middle + math.sqrt(middle**2 - 4 * momentum)) / 2",
+        "return middle - momentum",
+        "measured/test_measured_exact.py",
+    ),
+    Fault(
+        "a stable rank is of squares over a length",
+        "return squares.sum() / squares.max()",
+        "return squares.sum() / squares.max().sqrt()",
+        "measured/test_measured_random_nets.py",
+    ),
+    Fault(
+        "an angle of an image with itself counts",
+        "return (cosines.sum() - cosines.diagonal().sum()) / (n * (n - 1))",
+        "return cosines.sum() / (n * n)",
+        "measured/test_measured_random_nets.py",
+    ),
+    Fault(
         "equivalence has the power of its better test",
         "ndtr(high / error - margins) - ndtr(low / error + margins)",
         "ndtr(high / error - margins)",

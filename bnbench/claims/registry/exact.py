@@ -1,4 +1,4 @@
-"""E1 to E11: what is true of the layer to round-off; `measured.exact` measures them."""
+"""E1 to E13: what is true of the layer to round-off; `measured.exact` measures them."""
 
 from collections.abc import Mapping
 
@@ -52,6 +52,16 @@ SENTENCES: Mapping[str, tuple[str, str]] = {
     "E11": (
         "In evaluation BN is one affine map per channel, and a convolution can take it in.",
         "Ioffe & Szegedy 2015, Alg. 2; N1 and N4",
+    ),
+    "E12": (
+        "Of weights before BN, a fixed rate with weight decay trains the same functions as an "
+        "exponentially growing rate without it.",
+        "Li & Arora 2019 (arXiv 1910.07454), section 2",
+    ),
+    "E13": (
+        "Weights before BN that are c times as large train the same functions at c² times the rate "
+        "and 1/c² of the decay.",
+        "van Laarhoven 2017 (arXiv 1706.05350), section 3; Zhang et al. 2018 (arXiv 1810.12281)",
     ),
 }
 

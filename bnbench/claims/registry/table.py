@@ -6,12 +6,20 @@ from functools import cache
 
 from bnbench.analysis.verdicts import PROBLEMS as PROBLEMS
 from bnbench.claims.records import Claim
-from bnbench.claims.registry import batches, cifar, convergence, mechanism, placement, shift
+from bnbench.claims.registry import (
+    batches,
+    cifar,
+    convergence,
+    mechanism,
+    placement,
+    shift,
+    untrained,
+)
 from bnbench.claims.registry.exact import EXACT
 from bnbench.claims.registry.setting import DIGITS, FASHION, Setting
 from bnbench.claims.registry.sizes import SIZES
 
-ROOMS = (convergence, mechanism, placement, batches, shift)
+ROOMS = (convergence, mechanism, placement, batches, shift, untrained)
 SETTINGS: Mapping[str, Setting] = {"digits": DIGITS, "fashion_mnist": FASHION}
 ON_DATA = ("fashion_mnist", "cifar10")  # data sets with a form of their own
 FAMILIES = {
@@ -21,6 +29,7 @@ FAMILIES = {
     "P": "Placement and parameters",
     "B": "Batch statistics",
     "D": "Train/test shift",
+    "A": "Added later",
 }
 
 
@@ -35,10 +44,15 @@ def claims_on(data: str) -> Mapping[str, Claim]:
 
 
 def sized(claim: Claim, data: str) -> Claim:
-    """Give the deciding parts of a claim the number of their seeds, from `sizes`."""
+    """Give the deciding parts of a claim the number of their seeds, from `sizes`.
+
+    A part that has its own, as of a problem, which is the same on every data set, keeps it.
+    """
     sizes = SIZES[data].get(claim.id, {})
     parts = {
-        name: replace(part, sizing=sizes.get(name) or sizes.get("")) if part.target else part
+        name: replace(part, sizing=sizes.get(name) or sizes.get("") or part.sizing)
+        if part.target
+        else part
         for name, part in claim.parts.items()
     }
     return replace(claim, parts=parts)

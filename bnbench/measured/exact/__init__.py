@@ -1,15 +1,16 @@
 """The exact claims about batch normalisation: arithmetic that needs no training, with bounds.
 
-Eleven sentences of Ioffe & Szegedy 2015 and of popular notes need no training to be judged;
-`claims/registry/exact.py` has them with their sources. Where the notes are wrong, the sentence is
-the true one, and the part `myth` of its check is a lower bound on how far the false one is off.
+Thirteen sentences of Ioffe & Szegedy 2015, of later papers and of popular notes need no runs to be
+judged; `claims/registry/exact.py` has them with their sources. Where the notes are wrong, the
+sentence is the true one, and the part `myth` of its check is a lower bound on how far the false one
+is off. Where a sentence is of BN alone, the part `without BN` is a control that must fail.
 Everything is computed on the CPU, in float64 unless a part says otherwise, and from generators of
 its own: the same numbers at every call, and no global state read or changed.
 """
 
 from dataclasses import dataclass
 
-from bnbench.measured.exact import gradients, modes, statistics
+from bnbench.measured.exact import gradients, modes, rates, statistics
 from bnbench.measured.exact.arithmetic import Check, Direction
 
 EXACT: dict[str, Check] = {
@@ -24,6 +25,8 @@ EXACT: dict[str, Check] = {
     "E9": statistics.E9,
     "E10": modes.E10,
     "E11": modes.E11,
+    "E12": rates.E12,
+    "E13": rates.E13,
 }
 
 

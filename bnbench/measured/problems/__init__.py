@@ -3,7 +3,12 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from bnbench.measured.problems import least_squares, linear_net, two_branches
+from bnbench.measured.problems import (
+    least_squares,
+    linear_net,
+    random_nets,
+    two_branches,
+)
 
 
 @dataclass(frozen=True)
@@ -32,4 +37,5 @@ PROBLEMS: dict[str, Problem] = {
         least_squares.measure, range(20), 3, tables={"surface": least_squares.surface}
     ),
     "two_branches": Problem(two_branches.measure, range(10), 1),
+    "random_nets": Problem(random_nets.measure, range(20, 60), 1),
 }
