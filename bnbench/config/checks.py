@@ -143,6 +143,7 @@ NOTES: Rule = (
 RULES: dict[str, Rule] = {
     "model.widths": COUNTS,
     "model.depth": COUNTS,
+    "model.init_scale": POSITIVE,
     "model.dropout": SHARE,
     "norm.momentum": (lambda v: v is None or 0 <= v <= 1, "null or a number from 0 to 1"),
     "norm.eps": POSITIVE,
@@ -196,6 +197,7 @@ RULES: dict[str, Rule] = {
     "train.eval_points": up_to(MAX_POINTS),
     "train.thresholds": distinct(lambda v: 0 < v <= 1, "accuracies > 0 and <= 1"),
     "train.policies": distinct(lambda v: True, "policies"),
+    "train.averages": distinct(lambda v: True, "averages"),
     "train.test_batch": null_or(COUNT),
     "train.prior": NOT_NEGATIVE,
     "probes": distinct(lambda v: True, "probes"),

@@ -30,6 +30,7 @@ COLUMNS = {
     "model.activation": "activation",
     "model.dropout": "dropout",
     "model.init": "initial weights",
+    "model.init_scale": "scale of the initial weights",
     "norm.affine": "gamma and beta",
     "norm.ghost_size": "ghost size",
     "norm.momentum": "momentum of the EMA",
@@ -38,7 +39,14 @@ COLUMNS = {
     "optim.lr_end": "last / first learning rate",
     "optim.weight_decay": "weight decay",
 }
-SPLITS = {"train": "training", "val": "validation", "val_all": "whole validation", "test": "test"}
+SPLITS = {
+    "train": "training",
+    "val": "validation",
+    "val_all": "whole validation",
+    "test": "test",
+    "test_swa": "SWA test",
+    "test_weight_ema": "weight-EMA test",
+}
 POLICIES = {
     "ema": "EMA statistics",
     "cumulative": "cumulative statistics",
@@ -120,7 +128,11 @@ NAMES: dict[str, dict[Any, str]] = {  # values whose names in the configuration 
     },
     **dict.fromkeys(("norm.affine", "norm.scale", "norm.bias"), SWITCH),
 }
-LEVELS = {"optim.lr_mult": "×{}", "hidden_layers": "{} hidden layers"}
+LEVELS = {
+    "optim.lr_mult": "×{}",
+    "model.init_scale": "weights ×{}",
+    "hidden_layers": "{} hidden layers",
+}
 SIDES = {  # settings as one side of a comparison
     ("norm.name", "none"): "without a norm",
     ("placement", "pre"): "with the norm before the activation",

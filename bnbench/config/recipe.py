@@ -78,7 +78,8 @@ class Recipe:
     model_options: dict[str, Any]
     norm: str  # a key of `NORMS`, constructed with `norm_options`, or `none`
     norm_options: dict[str, Any]
-    init: str  # a key of `models.init.SCHEMES`
+    init: str  # a key of `models.init.SCHEMES`, whose weights are multiplied by `init_scale`
+    init_scale: float
     trainable: str  # which parameters are trained: see `models.trainable.freeze`
     optimizer: str  # `sgd` or `adam`, with `optimizer_options`
     optimizer_options: dict[str, float]
@@ -89,6 +90,7 @@ class Recipe:
     steps: int  # of the optimiser
     evaluation_points: dict[int, Scope]  # the steps after which a run is evaluated, and on what
     policies: list[str]  # of population statistics, each of which a run is evaluated under
+    averages: list[str]  # of the weights, under each of which a run is evaluated on the test set
     test_batch: int  # images that batch and blend see at once
     prior: float  # images that blend counts the running statistics as
     thresholds: list[float]  # validation accuracies whose first crossing is reported
@@ -132,6 +134,7 @@ def resolve(config: Config) -> Recipe:
         norm=config.norm.name,
         norm_options={k: v for k, v in vars(config.norm).items() if k not in NOT_OPTIONS},
         init=model.init,
+        init_scale=model.init_scale,
         trainable=train.trainable,
         optimizer=optim.name,
         optimizer_options={k: v for k, v in vars(optim).items() if k in of_optimizer},
@@ -144,6 +147,7 @@ def resolve(config: Config) -> Recipe:
             evaluation_points(steps, train.eval_points), train.policy_points == PolicyPoints.few
         ),
         policies=evaluation_policies(config),
+        averages=sorted(train.averages),
         test_batch=train.test_batch or config.batch_size,
         prior=train.prior,
         thresholds=train.thresholds,

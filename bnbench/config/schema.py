@@ -44,6 +44,7 @@ Augment = StrEnum("Augment", ["none", "light"])
 PolicyPoints = StrEnum("PolicyPoints", ["few", "all"])
 Batches = StrEnum("Batches", ["reshuffled", "frozen", "two_classes"])
 Trainable = StrEnum("Trainable", ["all", "head", "norm", "random"])
+Average = StrEnum("Average", ["swa", "weight_ema"])  # of weights, see training/averages.py
 Schedule = StrEnum("Schedule", ["constant", "cosine", "exponential"])
 Policy = StrEnum(  # of population statistics, see norms/population.py; the last policy is for
     "Policy",  # nets without batch normalisation, see norms/recalibration.py
@@ -97,6 +98,7 @@ class ModelConfig:
     depth: list[int] = MISSING
     activation: Activation = MISSING
     init: Init = MISSING
+    init_scale: float = MISSING  # factor of the initial weights that `init` draws
     dropout: float = MISSING
 
 
@@ -328,6 +330,7 @@ class TrainConfig:
     test_batch: int | None = MISSING  # images that batch and blend see at once; null: batch_size
     prior: float = MISSING  # of blend: images that the running statistics count as
     trainable: Trainable = MISSING  # the trained parameters, see models/trainable.py
+    averages: list[Average] = MISSING  # of the weights, that the net is evaluated with too
     save_weights: SaveWeights = MISSING  # auto keeps files of up to 5 MB
 
 
