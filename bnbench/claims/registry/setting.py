@@ -95,6 +95,9 @@ DIGITS = Setting(
         "ema": "300 steps of 64",
         "shift": "320 steps of 64",
         "shift_mlp": "320 steps of 64",
+        "init": "320 steps of 64",
+        "adam": "320 steps of 64",
+        "averages": "320 steps of 64",
     },
     {
         "rates": (0.1,),
@@ -141,6 +144,9 @@ FASHION = Setting(
         "ema": "300 steps of 64",
         "shift": "781 steps of 64",
         "shift_mlp": "781 steps of 64",
+        "init": "781 steps of 64",
+        "adam": "781 steps of 64",
+        "averages": "781 steps of 64",
     },
     {
         "rates": (0.01,),
