@@ -105,13 +105,14 @@ class Load:
         number, ends = len(policies), 1 + (rest > 0)
         measured = sum(policy not in ONE_PASS for policy in policies) - (Policy.precise in policies)
         averages = len(self.science["train"].get("averages", ()))
+        of_average = number + measured + (Policy.precise in policies)
         trained = min(train, TRAIN_SUBSET)
         images = self.seen(min(train, SUBSET), trained + some, trained)
         return {
             Scope.curve: (alone, alone * some),
             Scope.policies: (2 * number + measured, images),
             Scope.everything: (
-                (2 + ends) * number + measured + averages * (number + measured),
+                (2 + ends) * number + measured + averages * of_average,
                 images + self.seen(0, rest + test) + averages * self.seen(min(train, SUBSET), test),
             ),
         }
