@@ -30,6 +30,7 @@ from bnbench.config.schema import (
     TUNED_BATCH,
     TUNING_SEEDS,
     Config,
+    DropoutPlace,
     LrScaling,
     OurBatchNormConfig,
     OwnDataConfig,
@@ -44,7 +45,7 @@ from bnbench.config.schema import (
 
 FRESH = 200  # what is added to a seed for one that the committed results did not use
 # settings that arm ids leave out, and tables that have them in some arms show in all
-AS_EVER = {"model.init_scale": 1.0}
+AS_EVER = {"model.init_scale": 1.0, "model.dropout_place": "blocks"}
 
 KINDS: dict[str, Mapping[str, type]] = {
     "norm": NORM_CONFIGS,
@@ -160,7 +161,8 @@ def science(config: Config) -> dict[str, Any]:
     cannot matter: placement and policies without a net to which they apply, a test batch or a
     prior without a policy that has one, a decay that the schedule does not do; and what is as ever:
     the parts of the affine map that are there, that all parameters are trained, and on all images,
-    from initial weights of the scheme's own scale, whose averages are not looked at.
+    from initial weights of the scheme's own scale, whose averages are not looked at, with dropout
+    behind every block.
     Budgets become steps and depths become one entry per width, so that two spellings of one arm are
     equal.
     """
@@ -171,8 +173,11 @@ def science(config: Config) -> dict[str, Any]:
         model["widths"] = [w for w, d in zip(model["widths"], depth, strict=True) for _ in range(d)]
         depth = [1] * len(model["widths"])
     model["depth"] = depth
-    if model["init_scale"] == AS_EVER["model.init_scale"]:
-        del model["init_scale"]
+    if not model["dropout"]:
+        model["dropout_place"] = DropoutPlace.blocks
+    for key, value in AS_EVER.items():
+        if model[name := key.removeprefix("model.")] == value:
+            del model[name]
     of_affine = ("scale", "bias") if isinstance(config.norm, OurBatchNormConfig) else ()
     parts = {key: norm.pop(key) for key in of_affine}
     if parts and not any(parts.values()):

@@ -15,6 +15,7 @@ from bnbench.config.schema import (
     TUNING_SEEDS,
     Batches,
     Config,
+    DropoutPlace,
     EpsNormConfig,
     GhostBatchNormConfig,
     GroupNormConfig,
@@ -295,6 +296,11 @@ def check_fit(config: Config) -> None:
     ):
         if (value or 1) > most:
             raise RequestError(f"{key}={value}: expected at most {most}, the {images}")
+    if isinstance(model, OwnModelConfig) and model.dropout_place != DropoutPlace.blocks:
+        raise RequestError(
+            f"model.dropout_place={model.dropout_place}: expected {DropoutPlace.blocks} with "
+            f"model={model.name}, which has its dropout where its plugin puts it"
+        )
     side = min(shape[1:])
     if len(model.depth) not in (1, len(model.widths)):
         raise RequestError(

@@ -19,6 +19,7 @@ from bnbench.config.schema import (
     POPULATION,
     Config,
     DataConfig,
+    DropoutPlace,
     FolderDataConfig,
     NpzDataConfig,
     OwnDataConfig,
@@ -104,6 +105,7 @@ def resolve(config: Config) -> Recipe:
     model, data, optim, train = config.model, config.data, config.optim, config.train
     canonical, steps = science(config), num_steps(config)
     constructed = ("widths", "depth", "activation", "dropout")
+    place = model.dropout_place  # which a model of a plugin does not know
     of_optimizer = ("weight_decay", "momentum", "beta1", "beta2", "eps")
     return Recipe(
         arm=arm_id(canonical),
@@ -130,6 +132,7 @@ def resolve(config: Config) -> Recipe:
         model_options={
             **{key: getattr(model, key) for key in constructed},
             "placement": config.placement,
+            **({"dropout_place": place} if place != DropoutPlace.blocks else {}),
         },
         norm=config.norm.name,
         norm_options={k: v for k, v in vars(config.norm).items() if k not in NOT_OPTIONS},

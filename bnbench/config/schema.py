@@ -37,6 +37,7 @@ MARKS = INTERRUPTED, FAILED = "interrupted", "failed"  # tags of W&B runs that a
 DataName = StrEnum("DataName", list(DATA_SIZES))
 ModelName = StrEnum("ModelName", ["mlp", "sigmoid_mlp", "vgg", "sigmoid_vgg", "vgg11", "vgg16"])
 Activation = StrEnum("Activation", ["relu", "sigmoid", "tanh"])
+DropoutPlace = StrEnum("DropoutPlace", ["blocks", "head"])
 Init = StrEnum("Init", ["he", "xavier", "xavier_sigmoid", "gaussian"])
 Placement = StrEnum("Placement", ["pre", "post"])
 Backend = StrEnum("Backend", ["reference", "cpp", "triton", "native"])
@@ -55,7 +56,17 @@ ShiftName = StrEnum(
     ["gaussian_noise", "contrast", "brightness", "blur", "translate", "invert", "class_sorted"],
 )
 Probe = StrEnum(  # probes/ and docs/probes.md say what each measures
-    "Probe", ["gradients", "activations", "histogram", "drift", "saturation", "ics", "landscape"]
+    "Probe",
+    [
+        "gradients",
+        "activations",
+        "histogram",
+        "drift",
+        "saturation",
+        "variance",
+        "ics",
+        "landscape",
+    ],
 )
 LrScaling = StrEnum("LrScaling", ["none", "linear", "sqrt"])
 Criterion = StrEnum("Criterion", ["accuracy", "area"])  # that rates are compared by
@@ -76,6 +87,7 @@ PROBED = {  # the metrics of each probe, and whether each layer has its own
     Probe.histogram: dict.fromkeys((f"share_{k:02}" for k in range(66)), True),
     Probe.drift: {"drift": True, "drift_shape": True},
     Probe.saturation: {"saturation": True, "gamma": True},
+    Probe.variance: {"variance_ratio": True},
     Probe.ics: dict.fromkeys(("ics_cosine", "ics_distance", "ics_relative"), True),
     Probe.landscape: dict.fromkeys(
         ("loss_range", "predictiveness", "smoothness", "relative_change"), False
@@ -100,6 +112,7 @@ class ModelConfig:
     init: Init = MISSING
     init_scale: float = MISSING  # factor of the initial weights that `init` draws
     dropout: float = MISSING
+    dropout_place: DropoutPlace = MISSING  # behind every block, or in front of the head alone
 
 
 @dataclass

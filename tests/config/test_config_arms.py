@@ -94,6 +94,11 @@ def test_what_changes_numbers_changes_the_id(read, override):
         (["model=vgg", "model.depth=[2,2]"], ["model=vgg"]),
         (["optim.lr_mult=1"], ["optim.lr_mult=1.0"]),
         (["model.init_scale=1.0", "train.averages=[]"], []),
+        (["model.dropout_place=head"], []),
+        (
+            ["model.dropout=0.3", "model.dropout_place=blocks"],
+            ["model.dropout=0.3"],
+        ),
         (["train.averages=[weight_ema,swa]"], ["train.averages=[swa,weight_ema]"]),
         (["norm.affine=false", "norm.scale=false"], ["norm.affine=false"]),
         (["norm.scale=false", "norm.bias=false"], ["norm.affine=false"]),
