@@ -278,7 +278,7 @@ FIRST = [  # the ids of the first registry, of which none disappears: a split on
     *(f"P{n}" for n in range(1, 6)),
     *(f"{family}{n}" for family in "BD" for n in range(1, 7)),
 ]
-ADDED = ["A1", "A2", "A7"]  # when the first had been judged
+ADDED = ["A1", "A2", "A6", "A7"]  # when the first had been judged
 
 
 @pytest.mark.parametrize("data", ["digits", *ON_DATA])

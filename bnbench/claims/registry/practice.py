@@ -1,11 +1,13 @@
-"""A1, A2 and A7: initial weights, Adam and averaged weights, which engineers ask about.
+"""A1, A2, A6 and A7: initial weights, Adam, dropout and averaged weights.
 
 These claims are additions: they were declared when the others had been judged, and are a family of
 their own in the adjustment of p-values (`judge.family_of`). N2 and N4 are notes of docs/myths.md.
 """
 
+import math
 from dataclasses import replace
 
+from bnbench.analysis.stats import ACCURACY, PRECISE
 from bnbench.claims.records import Above, Below, Claim, ClaimPart, Measure
 from bnbench.claims.registry.parts import accuracy, arms_of, learns_faster, more_accurate
 from bnbench.claims.registry.setting import (
@@ -20,7 +22,7 @@ from bnbench.claims.registry.setting import (
     Setting,
 )
 from bnbench.claims.stability import decades_near_best
-from bnbench.claims.statistics import area_contrast, gap
+from bnbench.claims.statistics import area_contrast, gap, over_phase
 from bnbench.claims.study import StudyArm
 
 NEAR = 3.0  # pp below the best: worse trained by any standard, and more than seeds differ by
@@ -29,7 +31,7 @@ FAST = 1.0  # a constant rate at which weights go on moving
 
 def claims(on: Setting) -> list[Claim]:
     """Declare the claims on a data set."""
-    return [*initial_weights(on), adaptive_steps(on), *averaged_weights(on)]
+    return [*initial_weights(on), adaptive_steps(on), *dropout(on), *averaged_weights(on)]
 
 
 # A1
@@ -177,6 +179,89 @@ def adaptive_steps(on: Setting) -> Claim:
             "Adam's other settings are its defaults.",
         ),
     )
+
+
+# A6
+def dropout(on: Setting) -> list[Claim]:
+    """A6: dropout in front of BN, and behind the last one."""
+    arm = arms_of("claim_dropout", "model.dropout", "model.dropout_place")
+    none, before, behind = arm(0.0, "blocks"), arm(0.5, "blocks"), arm(0.5, "head")
+    some = {"0.1": arm(0.1, "blocks"), "0.3": arm(0.3, "blocks"), "0.5": before}
+    says = (
+        "Li et al. 2018, 1801.05134, sections 3 and 4: dropout in front of BN gives the variance "
+        "in training and not in evaluation, and new statistics win part of the loss back; dropout "
+        "behind the last BN costs nothing"
+    )
+    protocol = (
+        "MLP 3×100, ReLU, BN before the activation; dropout of 0.5 behind every block, and so in "
+        f"front of the norms of the next, {on.budget('dropout')}; {COSINE}, {AT_BEST}."
+    )
+    trap = (
+        "Running statistics lag behind the weights without dropout too: the net without it, and "
+        "that with dropout in front of the head, are beside it."
+    )
+
+    def shift(one: StudyArm, target: Below | None = None) -> ClaimPart:
+        keys = [f"train@batch/variance_ratio/{layer}" for layer in (2, 3)]
+        measure = over_phase(one, none, keys, (0.8, 1.0))
+        statistic = "variance in evaluation over the running one, with dropout / without"
+        return ClaimPart(statistic, measure, target, "log", math.log(1.1) if target else None)
+
+    def won_back(one: StudyArm, target: Above | None = None) -> ClaimPart:
+        return ClaimPart(
+            "test accuracy (pp), exact statistics minus running ones",
+            gap(one, one, PRECISE, baseline_key=ACCURACY),
+            target,
+            interest=1.0 if target else None,
+        )
+
+    return [
+        Claim(
+            id="A6a",
+            sentence="Dropout in front of BN makes the variance that it sees in evaluation smaller "
+            "than its running variance.",
+            says=says,
+            experiments=("claim_dropout",),
+            protocol=protocol,
+            rule="More than a tenth smaller than without dropout.",
+            why_statistic=(
+                "The probe `variance`: the variance of what enters the second and third BN in "
+                "evaluation, over their running variance, over the last fifth of the run."
+            ),
+            why_bound="A tenth is more than the running statistics are off by without dropout.",
+            would_change=LARGER,
+            parts={
+                "dropout 0.5": shift(before, Below(-math.log(1.1))),
+                "dropout 0.5 before the head": shift(behind),
+                **{f"dropout {p}": shift(some[p]) for p in ("0.1", "0.3")},
+            },
+            traps=(trap,),
+        ),
+        Claim(
+            id="A6b",
+            sentence="Dropout in front of BN costs accuracy that exact statistics win back.",
+            says=says,
+            experiments=("claim_dropout",),
+            protocol=protocol,
+            rule="Test accuracy with exact statistics higher than with running ones by over 1 pp.",
+            why_statistic=(
+                "The same weights with either statistics, the mean of the last five evaluations."
+            ),
+            why_bound=POINT,
+            would_change=LARGER,
+            parts={
+                "dropout 0.5": won_back(before, Above(1.0)),
+                "no dropout": won_back(none),
+                "dropout 0.5 before the head": won_back(behind),
+                **{f"dropout {p}": won_back(some[p]) for p in ("0.1", "0.3")},
+                "dropout 0.5, behind every block minus before the head": more_accurate(
+                    before, behind, words="behind every block minus before the head"
+                ),
+            },
+            traps=(trap,),
+            caveats=("Nets this small hardly need dropout.",),
+        ),
+    ]
 
 
 # A7

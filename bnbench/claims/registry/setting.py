@@ -97,6 +97,7 @@ DIGITS = Setting(
         "shift_mlp": "320 steps of 64",
         "init": "320 steps of 64",
         "adam": "320 steps of 64",
+        "dropout": "320 steps of 64",
         "averages": "320 steps of 64",
     },
     {
@@ -146,6 +147,7 @@ FASHION = Setting(
         "shift_mlp": "781 steps of 64",
         "init": "781 steps of 64",
         "adam": "781 steps of 64",
+        "dropout": "781 steps of 64",
         "averages": "781 steps of 64",
     },
     {

@@ -297,6 +297,12 @@ SIZES: Mapping[str, Mapping[str, Mapping[str, Sizing]]] = {
                 -7.7, 2.2, 12, f"{FIRST_LOOK} 0 to 4; s.d. of the same"
             ),
         },
+        "A6a": {
+            "": Sizing(-0.35, 0.06, 12, f"{FIRST_LOOK} 0 to 4; assumed s.d."),
+        },
+        "A6b": {
+            "": Sizing(0.1, 0.4, 12, f"{FIRST_LOOK} 0 to 4; assumed s.d."),
+        },
         "A7a": {
             "": Sizing(-0.06, 0.4, 30, f"{FIRST_LOOK} 0 to 9; assumed s.d."),
         },
@@ -573,6 +579,12 @@ SIZES: Mapping[str, Mapping[str, Mapping[str, Sizing]]] = {
             "gain under Adam beyond half of that": Sizing(
                 -3.0, 1.5, 12, "two fifths of that on digits; assumed s.d."
             ),
+        },
+        "A6a": {
+            "": Sizing(-0.35, 0.06, 12, "the first look on digits; assumed s.d."),
+        },
+        "A6b": {
+            "": Sizing(0.1, 0.4, 12, "the first look on digits; assumed s.d."),
         },
         "A7a": {
             "": Sizing(0.4, 0.3, 12, f"{FIRST_LOOK} 0 to 4; s.d. of the same"),
