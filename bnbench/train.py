@@ -50,6 +50,7 @@ from bnbench.tracking.stored import WEIGHTS, DamagedError, opened
 from bnbench.tracking.wandb_keys import wandb_summary
 from bnbench.tracking.wandb_log import Identity, WandbLog
 from bnbench.tracking.whole_files import as_json, write_whole
+from bnbench.training.averages import WeightAverages
 from bnbench.training.evaluation import (
     Images,
     StatisticsSource,
@@ -302,7 +303,7 @@ def assemble(
         norm=None if recipe.norm == "none" else norm,
         **recipe.model_options,
     )
-    initialise(model, recipe.init, seed)
+    initialise(model, recipe.init, seed, recipe.init_scale)
     model.to(device).to(memory_format=torch.channels_last)
     pixels = math.prod(dataset.image_shape[1:])
     chunk = CHUNK_PIXELS // pixels if kind.spatial_dims else CHUNK
@@ -331,12 +332,14 @@ def fit(run: Run, record: Callable[[int, Point], None]) -> bool:
     losses: list[Tensor] = []  # on the device, since the last evaluation
     recent: deque[float] = deque(maxlen=RECENT)
     probe, source = prober(run), statistics_source(run)
+    averages = WeightAverages(model, recipe.averages, recipe.steps)
     with torch.random.fork_rng():
         torch.manual_seed(derive_seed(run.seed, "dropout"))
         if before := probe(0):
             record(0, before)
         for step, loss in enumerate(steps(run), 1):
             losses.append(loss)
+            averages.update(step)
             if step not in recipe.evaluation_points:
                 continue
             largest = torch._foreach_norm(  # pyright: ignore[reportPrivateImportUsage]
@@ -350,6 +353,12 @@ def fit(run: Run, record: Callable[[int, Point], None]) -> bool:
             scope = recipe.evaluation_points[step] if finite else Scope.everything
             policies = [p for p in recipe.policies if scope > Scope.curve or p in ONE_PASS]
             results = evaluate(model, run.splits, evaluated(run, scope), policies, source)
+            if scope == Scope.everything:
+                whole = ("test", len(run.splits["test"][1]))
+                for kind in recipe.averages:
+                    keys = {f"test_{kind}": whole}
+                    with averages.held(kind):
+                        results |= evaluate(model, run.splits, keys, policies, source)
             # what is evaluated comes last: the summary repeats the end of metrics.csv
             record(step, {("train@batch", "", "loss"): fmean(values), **probe(step), **results})
             if step == recipe.steps or not finite:

@@ -26,9 +26,8 @@ NUMBERS_OF = {
     TRAINING: re.compile(r"(\d+) (?:claims about training|条关于训练的论断)"),
 }
 WORDS = ("confirmed", "smaller than claimed", "no effect", "contrary", "undecided")
-ADDED = re.compile(
-    r"E1[23]|A\d+[a-z]?"
-)  # when the first had been judged: with a board's next judging
+# when the first had been judged: they come to a board with its next judging
+ADDED = re.compile(r"E1[23]|A\d+[a-z]?")
 IN_CHINESE = ("证实", "小于所称", "无效应", "相反", "未决")
 TALLY = re.compile(  # of claims about training
     "(?:,| and) ".join(rf"(\d+) {word}" for word in WORDS)

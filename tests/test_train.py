@@ -31,7 +31,17 @@ from bnbench.probes import PROBES
 from bnbench.request.declared import probed as probe_keys
 from bnbench.tracking.experiment_dir import outcome
 from bnbench.tracking.run_dir import RunFolder, State
-from bnbench.train import build, fingerprint, fit, load_weights, steps, train_arm
+from bnbench.train import (
+    build,
+    fingerprint,
+    fit,
+    load_weights,
+    statistics_source,
+    steps,
+    train_arm,
+)
+from bnbench.training.averages import checkpoints
+from bnbench.training.evaluation import evaluating_with, scored
 
 ALL = ",".join(Probe)
 KEY = ("split", "metric", "layer")
@@ -267,6 +277,39 @@ def test_weights_hold_no_name_of_a_file_and_older_ones_are_read(read):
     assert tensor_digest(run.model.state_dict().values()) == tensor_digest(
         torch.load(path, weights_only=True).values()
     )
+
+
+def test_averages_of_weights_are_evaluated_and_change_nothing(read):
+    """Each at the last five points, with the statistics of the last net and with exact ones."""
+    asked = [*CSV, "model.widths=[8]", "model.depth=[1]", "train.steps=40", "train.eval_points=8"]
+    names = ("train.averages=[]", "train.averages=[swa,weight_ema]")
+    plain, averaged = (only(read(*asked, name)) for name in names)
+    paths = [trained(config) for config in (plain, averaged)]
+    without, found = (rows(path / "metrics.csv") for path in paths)
+    assert [row for row in found if not row["split"].startswith("test_")] == without
+    own = {(row["split"], row["step"], row["metric"]): float(row["value"]) for row in found}
+    last = ["20", "25", "30", "35", "40"]
+    for kind in ("swa", "weight_ema"):
+        for policy in ("", "@precise"):
+            split = f"test_{kind}{policy}"
+            assert [step for one, step, metric in own if (one, metric) == (split, "loss")] == last
+    # the average of a run, by hand, with the statistics of its last net
+    run = build(resolve(averaged), 0)
+    kept = []
+    for step, _ in enumerate(steps(run), 1):
+        if step in checkpoints(40):
+            kept.append([p.detach().clone().double() for p in run.model.parameters()])
+    with torch.no_grad():
+        for p, *values in zip(run.model.parameters(), *kept, strict=True):
+            p.copy_(torch.stack(values).mean(0))
+    images, labels = run.splits["test"]
+    for policy in ("ema", "precise"):
+        with evaluating_with(run.model, policy, statistics_source(run), images):
+            loss, accuracy = (scored(run.model(images), labels).sum(1) / len(labels)).tolist()
+        split = "test_swa" if policy == "ema" else "test_swa@precise"
+        assert own[split, "40", "loss"] == pytest.approx(loss, rel=1e-4)
+        assert own[split, "40", "accuracy"] == pytest.approx(accuracy, abs=1.5 / len(labels))
+    assert own["test_swa", "40", "loss"] != pytest.approx(own["test", "40", "loss"], rel=1e-3)
 
 
 @pytest.mark.parametrize("model", ["mlp", pytest.param("vgg", marks=pytest.mark.slow)])

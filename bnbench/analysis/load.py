@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from bnbench.analysis.long_csv import Source, read_long
-from bnbench.config.arms import DATA_SIZES
+from bnbench.config.arms import AS_EVER, DATA_SIZES
 from bnbench.config.points import metric_key, split_key
 from bnbench.config.quantities import layers_per_width, peak_rate
 from bnbench.config.schema import BATCH_NORMS, POPULATION, LrScaling, Policy
@@ -292,6 +292,7 @@ def _derived(runs: pd.DataFrame) -> dict[str, pd.Series]:
         "epochs": runs["train.steps"] / (num_train // runs["batch_size"]),
         "optim.lr": pd.Series(_rates(runs), runs.index, dtype=float),
         "hidden_layers": pd.Series(list(layers), runs.index, dtype=float),
+        **{key: runs[key].fillna(value) for key, value in AS_EVER.items() if key in runs},
     }
 
 

@@ -1,15 +1,16 @@
-"""Statistics of learning rates: at which of them a net trains, and at which it trains well."""
+"""Statistics of ranges: the rates or scales of weights at which a net trains, or trains well."""
 
 import math
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 
-from bnbench.claims.curves import GUESS, POINTS
+from bnbench.claims.curves import GUESS, POINTS, last_accuracy
 from bnbench.claims.records import Measure
-from bnbench.claims.statistics import SideValues, compared, rows_of
+from bnbench.claims.statistics import SideValues, compared, rows_of, side
 from bnbench.claims.study import LackingError, Study, StudyArm
 
 
@@ -120,3 +121,56 @@ def good_range(treatment: StudyArm, baseline: StudyArm) -> Measure:
         return rows_of(pd.Series(one.value) - other.value, one, other)
 
     return measure
+
+
+def decades_near_best(
+    treatment: Mapping[float, StudyArm],
+    baseline: Mapping[float, StudyArm],
+    within: float = 1.0,
+) -> Measure:
+    """Measure the decades of a setting that cost next to nothing, treatment minus baseline.
+
+    For each seed and side they are those at which the test accuracy, the mean of the last five
+    evaluations, is at most `within` pp below the best of that seed and side (`width_near_best`).
+
+    Args:
+        treatment: the setting, such as a scale -> the arm that has it.
+        baseline: the same of the other side.
+        within: how far from the best is near.
+    """
+
+    def measure(study: Study) -> pd.DataFrame:
+        arms = [*treatment.values(), *baseline.values()]
+        frames = study.paired(arms)
+        numbers = [last_accuracy()(study, *one) for one in zip(arms, frames, strict=True)]
+        sides = []
+        for settings, own, runs in (
+            (treatment, numbers[: len(treatment)], frames[: len(treatment)]),
+            (baseline, numbers[len(treatment) :], frames[len(treatment) :]),
+        ):
+            x = [math.log10(setting) for setting in settings]
+            accuracies = pd.concat(own, axis=1).to_numpy().tolist()
+            widths = [width_near_best(x, row, within) for row in accuracies]
+            sides.append(side(pd.Series(widths, own[0].index, dtype=float), *runs))
+        return rows_of(sides[0].value - sides[1].value, *sides)
+
+    return measure
+
+
+def width_near_best(x: Sequence[float], y: Sequence[float], within: float) -> float:
+    """Compute the length of x on which y is at most `within` below its greatest value.
+
+    Straight lines join the points, so that a point just above the limit and one just below it
+    differ by next to nothing.
+
+    >>> width_near_best([-1.0, 0.0, 1.0], [94.0, 98.0, 97.5], within=1.0)  # 1/4 and the whole 1
+    1.25
+    """
+    limit, width = max(y) - within, 0.0
+    for (x0, y0), (x1, y1) in pairwise(zip(x, y, strict=True)):
+        low, high = min(y0, y1), max(y0, y1)
+        if low >= limit:
+            width += x1 - x0
+        elif high > limit:
+            width += (x1 - x0) * (high - limit) / (high - low)
+    return width

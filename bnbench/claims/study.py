@@ -330,10 +330,11 @@ def _shared(one: pd.DataFrame, other: pd.DataFrame) -> list[str]:
     a, b = one.iloc[0], other.iloc[0]
 
     def same(*columns: str) -> bool:
-        return all(str(a[column]) == str(b[column]) for column in columns)
+        # a setting that is as ever may have no column
+        return all(str(a.get(column)) == str(b.get(column)) for column in columns)
 
     shared = ["splits"]
-    if same("model.name", "model.widths", "model.depth", "model.init"):
+    if same("model.name", "model.widths", "model.depth", "model.init", "model.init_scale"):
         shared.append("weights")
     if same("batch_size", "data.batches"):
         shared.append("batches")

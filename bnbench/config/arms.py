@@ -30,6 +30,7 @@ from bnbench.config.schema import (
     TUNED_BATCH,
     TUNING_SEEDS,
     Config,
+    DropoutPlace,
     LrScaling,
     OurBatchNormConfig,
     OwnDataConfig,
@@ -43,6 +44,8 @@ from bnbench.config.schema import (
 )
 
 FRESH = 200  # what is added to a seed for one that the committed results did not use
+# settings that arm ids leave out, and tables that have them in some arms show in all
+AS_EVER = {"model.init_scale": 1.0, "model.dropout_place": "blocks"}
 
 KINDS: dict[str, Mapping[str, type]] = {
     "norm": NORM_CONFIGS,
@@ -157,7 +160,9 @@ def science(config: Config) -> dict[str, Any]:
     Left out are what never changes a number (seeds, paths, device, tracking, …) and settings that
     cannot matter: placement and policies without a net to which they apply, a test batch or a
     prior without a policy that has one, a decay that the schedule does not do; and what is as ever:
-    the parts of the affine map that are there, that all parameters are trained, and on all images.
+    the parts of the affine map that are there, that all parameters are trained, and on all images,
+    from initial weights of the scheme's own scale, whose averages are not looked at, with dropout
+    behind every block.
     Budgets become steps and depths become one entry per width, so that two spellings of one arm are
     equal.
     """
@@ -168,6 +173,11 @@ def science(config: Config) -> dict[str, Any]:
         model["widths"] = [w for w, d in zip(model["widths"], depth, strict=True) for _ in range(d)]
         depth = [1] * len(model["widths"])
     model["depth"] = depth
+    if not model["dropout"]:
+        model["dropout_place"] = DropoutPlace.blocks
+    for key, value in AS_EVER.items():
+        if model[name := key.removeprefix("model.")] == value:
+            del model[name]
     of_affine = ("scale", "bias") if isinstance(config.norm, OurBatchNormConfig) else ()
     parts = {key: norm.pop(key) for key in of_affine}
     if parts and not any(parts.values()):
@@ -189,6 +199,7 @@ def science(config: Config) -> dict[str, Any]:
     some = num_train(config) < facts(data).sizes[0]
     found_out = ("digest", "num_classes", "shape", "sizes") if is_own(data) else ()
     trained = {} if train["trainable"] == Trainable.all else {"trainable": train["trainable"]}
+    averaged = {"averages": sorted(train["averages"])} if train["averages"] else {}
     train["thresholds"] = sorted(train["thresholds"])
     return {
         "model": model,
@@ -208,6 +219,7 @@ def science(config: Config) -> dict[str, Any]:
             },
             **of_policies,
             **trained,
+            **averaged,
         },
         "probes": sorted(config.probes),
     }

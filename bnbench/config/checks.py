@@ -15,6 +15,7 @@ from bnbench.config.schema import (
     TUNING_SEEDS,
     Batches,
     Config,
+    DropoutPlace,
     EpsNormConfig,
     GhostBatchNormConfig,
     GroupNormConfig,
@@ -143,6 +144,7 @@ NOTES: Rule = (
 RULES: dict[str, Rule] = {
     "model.widths": COUNTS,
     "model.depth": COUNTS,
+    "model.init_scale": POSITIVE,
     "model.dropout": SHARE,
     "norm.momentum": (lambda v: v is None or 0 <= v <= 1, "null or a number from 0 to 1"),
     "norm.eps": POSITIVE,
@@ -196,6 +198,7 @@ RULES: dict[str, Rule] = {
     "train.eval_points": up_to(MAX_POINTS),
     "train.thresholds": distinct(lambda v: 0 < v <= 1, "accuracies > 0 and <= 1"),
     "train.policies": distinct(lambda v: True, "policies"),
+    "train.averages": distinct(lambda v: True, "averages"),
     "train.test_batch": null_or(COUNT),
     "train.prior": NOT_NEGATIVE,
     "probes": distinct(lambda v: True, "probes"),
@@ -293,6 +296,11 @@ def check_fit(config: Config) -> None:
     ):
         if (value or 1) > most:
             raise RequestError(f"{key}={value}: expected at most {most}, the {images}")
+    if isinstance(model, OwnModelConfig) and model.dropout_place != DropoutPlace.blocks:
+        raise RequestError(
+            f"model.dropout_place={model.dropout_place}: expected {DropoutPlace.blocks} with "
+            f"model={model.name}, which has its dropout where its plugin puts it"
+        )
     side = min(shape[1:])
     if len(model.depth) not in (1, len(model.widths)):
         raise RequestError(

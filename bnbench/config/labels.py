@@ -29,7 +29,9 @@ COLUMNS = {
     "data.split_seed": "split of the images",
     "model.activation": "activation",
     "model.dropout": "dropout",
+    "model.dropout_place": "place of dropout",
     "model.init": "initial weights",
+    "model.init_scale": "scale of the initial weights",
     "norm.affine": "gamma and beta",
     "norm.ghost_size": "ghost size",
     "norm.momentum": "momentum of the EMA",
@@ -38,7 +40,14 @@ COLUMNS = {
     "optim.lr_end": "last / first learning rate",
     "optim.weight_decay": "weight decay",
 }
-SPLITS = {"train": "training", "val": "validation", "val_all": "whole validation", "test": "test"}
+SPLITS = {
+    "train": "training",
+    "val": "validation",
+    "val_all": "whole validation",
+    "test": "test",
+    "test_swa": "SWA test",
+    "test_weight_ema": "weight-EMA test",
+}
 POLICIES = {
     "ema": "EMA statistics",
     "cumulative": "cumulative statistics",
@@ -58,6 +67,7 @@ PROBES = {  # metrics of probes (docs/probes.md) whose names say too little
     "drift": "drift of the median (share of the spread)",
     "drift_shape": "drift of the shape (Kolmogorov-Smirnov distance)",
     "saturation": "share of saturated values",
+    "variance_ratio": "variance in evaluation over the running one (ratio)",
     "ics_cosine": "cosine of the gradients",
     "ics_distance": "distance of the gradients",
     "ics_relative": "relative distance of the gradients",
@@ -107,6 +117,7 @@ NAMES: dict[str, dict[Any, str]] = {  # values whose names in the configuration 
         "xavier_sigmoid": "Xavier for sigmoids",
         "gaussian": "Gaussian",
     },
+    "model.dropout_place": {"blocks": "behind every block", "head": "before the head"},
     "optim.lr_scaling": {"none": "fixed", "linear": "∝ batch", "sqrt": "∝ √batch"},
     "placement": {"pre": "before activation", "post": "after activation"},
     "train.trainable": {ABSENT: "all", "norm": "norms"},
@@ -120,7 +131,11 @@ NAMES: dict[str, dict[Any, str]] = {  # values whose names in the configuration 
     },
     **dict.fromkeys(("norm.affine", "norm.scale", "norm.bias"), SWITCH),
 }
-LEVELS = {"optim.lr_mult": "×{}", "hidden_layers": "{} hidden layers"}
+LEVELS = {
+    "optim.lr_mult": "×{}",
+    "model.init_scale": "weights ×{}",
+    "hidden_layers": "{} hidden layers",
+}
 SIDES = {  # settings as one side of a comparison
     ("norm.name", "none"): "without a norm",
     ("placement", "pre"): "with the norm before the activation",

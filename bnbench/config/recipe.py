@@ -19,6 +19,7 @@ from bnbench.config.schema import (
     POPULATION,
     Config,
     DataConfig,
+    DropoutPlace,
     FolderDataConfig,
     NpzDataConfig,
     OwnDataConfig,
@@ -78,7 +79,8 @@ class Recipe:
     model_options: dict[str, Any]
     norm: str  # a key of `NORMS`, constructed with `norm_options`, or `none`
     norm_options: dict[str, Any]
-    init: str  # a key of `models.init.SCHEMES`
+    init: str  # a key of `models.init.SCHEMES`, whose weights are multiplied by `init_scale`
+    init_scale: float
     trainable: str  # which parameters are trained: see `models.trainable.freeze`
     optimizer: str  # `sgd` or `adam`, with `optimizer_options`
     optimizer_options: dict[str, float]
@@ -89,6 +91,7 @@ class Recipe:
     steps: int  # of the optimiser
     evaluation_points: dict[int, Scope]  # the steps after which a run is evaluated, and on what
     policies: list[str]  # of population statistics, each of which a run is evaluated under
+    averages: list[str]  # of the weights, under each of which a run is evaluated on the test set
     test_batch: int  # images that batch and blend see at once
     prior: float  # images that blend counts the running statistics as
     thresholds: list[float]  # validation accuracies whose first crossing is reported
@@ -102,6 +105,7 @@ def resolve(config: Config) -> Recipe:
     model, data, optim, train = config.model, config.data, config.optim, config.train
     canonical, steps = science(config), num_steps(config)
     constructed = ("widths", "depth", "activation", "dropout")
+    place = model.dropout_place  # which a model of a plugin does not know
     of_optimizer = ("weight_decay", "momentum", "beta1", "beta2", "eps")
     return Recipe(
         arm=arm_id(canonical),
@@ -128,10 +132,12 @@ def resolve(config: Config) -> Recipe:
         model_options={
             **{key: getattr(model, key) for key in constructed},
             "placement": config.placement,
+            **({"dropout_place": place} if place != DropoutPlace.blocks else {}),
         },
         norm=config.norm.name,
         norm_options={k: v for k, v in vars(config.norm).items() if k not in NOT_OPTIONS},
         init=model.init,
+        init_scale=model.init_scale,
         trainable=train.trainable,
         optimizer=optim.name,
         optimizer_options={k: v for k, v in vars(optim).items() if k in of_optimizer},
@@ -144,6 +150,7 @@ def resolve(config: Config) -> Recipe:
             evaluation_points(steps, train.eval_points), train.policy_points == PolicyPoints.few
         ),
         policies=evaluation_policies(config),
+        averages=sorted(train.averages),
         test_batch=train.test_batch or config.batch_size,
         prior=train.prior,
         thresholds=train.thresholds,

@@ -37,6 +37,7 @@ MARKS = INTERRUPTED, FAILED = "interrupted", "failed"  # tags of W&B runs that a
 DataName = StrEnum("DataName", list(DATA_SIZES))
 ModelName = StrEnum("ModelName", ["mlp", "sigmoid_mlp", "vgg", "sigmoid_vgg", "vgg11", "vgg16"])
 Activation = StrEnum("Activation", ["relu", "sigmoid", "tanh"])
+DropoutPlace = StrEnum("DropoutPlace", ["blocks", "head"])
 Init = StrEnum("Init", ["he", "xavier", "xavier_sigmoid", "gaussian"])
 Placement = StrEnum("Placement", ["pre", "post"])
 Backend = StrEnum("Backend", ["reference", "cpp", "triton", "native"])
@@ -44,6 +45,7 @@ Augment = StrEnum("Augment", ["none", "light"])
 PolicyPoints = StrEnum("PolicyPoints", ["few", "all"])
 Batches = StrEnum("Batches", ["reshuffled", "frozen", "two_classes"])
 Trainable = StrEnum("Trainable", ["all", "head", "norm", "random"])
+Average = StrEnum("Average", ["swa", "weight_ema"])  # of weights, see training/averages.py
 Schedule = StrEnum("Schedule", ["constant", "cosine", "exponential"])
 Policy = StrEnum(  # of population statistics, see norms/population.py; the last policy is for
     "Policy",  # nets without batch normalisation, see norms/recalibration.py
@@ -54,7 +56,17 @@ ShiftName = StrEnum(
     ["gaussian_noise", "contrast", "brightness", "blur", "translate", "invert", "class_sorted"],
 )
 Probe = StrEnum(  # probes/ and docs/probes.md say what each measures
-    "Probe", ["gradients", "activations", "histogram", "drift", "saturation", "ics", "landscape"]
+    "Probe",
+    [
+        "gradients",
+        "activations",
+        "histogram",
+        "drift",
+        "saturation",
+        "variance",
+        "ics",
+        "landscape",
+    ],
 )
 LrScaling = StrEnum("LrScaling", ["none", "linear", "sqrt"])
 Criterion = StrEnum("Criterion", ["accuracy", "area"])  # that rates are compared by
@@ -75,6 +87,7 @@ PROBED = {  # the metrics of each probe, and whether each layer has its own
     Probe.histogram: dict.fromkeys((f"share_{k:02}" for k in range(66)), True),
     Probe.drift: {"drift": True, "drift_shape": True},
     Probe.saturation: {"saturation": True, "gamma": True},
+    Probe.variance: {"variance_ratio": True},
     Probe.ics: dict.fromkeys(("ics_cosine", "ics_distance", "ics_relative"), True),
     Probe.landscape: dict.fromkeys(
         ("loss_range", "predictiveness", "smoothness", "relative_change"), False
@@ -97,7 +110,9 @@ class ModelConfig:
     depth: list[int] = MISSING
     activation: Activation = MISSING
     init: Init = MISSING
+    init_scale: float = MISSING  # factor of the initial weights that `init` draws
     dropout: float = MISSING
+    dropout_place: DropoutPlace = MISSING  # behind every block, or in front of the head alone
 
 
 @dataclass
@@ -328,6 +343,7 @@ class TrainConfig:
     test_batch: int | None = MISSING  # images that batch and blend see at once; null: batch_size
     prior: float = MISSING  # of blend: images that the running statistics count as
     trainable: Trainable = MISSING  # the trained parameters, see models/trainable.py
+    averages: list[Average] = MISSING  # of the weights, that the net is evaluated with too
     save_weights: SaveWeights = MISSING  # auto keeps files of up to 5 MB
 
 

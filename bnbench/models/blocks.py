@@ -82,6 +82,25 @@ def stages(widths: Sequence[int], depth: Sequence[int]) -> list[tuple[int, int]]
     return list(zip(widths, layers, strict=True))
 
 
+def dropouts(dropout: float, place: str, layers: int) -> list[float]:
+    """List the probability of dropping behind each block.
+
+    Args:
+        dropout: the probability.
+        place: `blocks` for behind every block, in front of the norm of the next; `head` for behind
+            the last alone, where no norm comes behind it.
+        layers: the number of blocks.
+
+    Raises:
+        ValueError: an unknown place.
+
+    >>> dropouts(0.5, "head", 3)
+    [0.0, 0.0, 0.5]
+    """
+    _check_key("dropout place", place, dict.fromkeys(("blocks", "head")))
+    return [dropout if place == "blocks" else 0.0] * (layers - 1) + [dropout]
+
+
 def _check_key(what: str, name: str, table: Mapping[str, object]) -> None:
     if name not in table:
         raise ValueError(f"unknown {what} {name!r}; allowed: {', '.join(table)}")

@@ -28,7 +28,7 @@ SCHEMES = {
 
 
 @torch.no_grad()
-def initialise(model: nn.Module, scheme: str, seed: int) -> None:
+def initialise(model: nn.Module, scheme: str, seed: int, scale: float = 1.0) -> None:
     """Draw all weights anew, each layer from its own generator; biases 0, norms as constructed.
 
     The global random state is neither read nor moved.
@@ -37,6 +37,7 @@ def initialise(model: nn.Module, scheme: str, seed: int) -> None:
         model: any net of linear, convolutional and norm layers.
         scheme: a key of `SCHEMES`.
         seed: the run's seed; layer k draws from `derive_seed(seed, "init", k)`.
+        scale: a factor of every weight, of the head's too: that of their standard deviation.
 
     Raises:
         ValueError: an unknown scheme.
@@ -47,7 +48,7 @@ def initialise(model: nn.Module, scheme: str, seed: int) -> None:
         generator = torch.Generator().manual_seed(derive_seed(seed, "init", k))
         # on the CPU and contiguous first: the device and memory format must not change the draw
         drawn = SCHEMES[scheme](torch.empty(layer.weight.shape), generator=generator)
-        layer.weight.copy_(drawn)
+        layer.weight.copy_(drawn.mul_(scale))
         if layer.bias is not None:
             layer.bias.zero_()
     for module in model.modules():

@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from bnbench.models.blocks import block, stages
+from bnbench.models.blocks import block, dropouts, stages
 
 
 class MLP(nn.Module):
@@ -19,7 +19,8 @@ class MLP(nn.Module):
         num_classes: number of logits.
         widths: units of the hidden layers.
         depth: hidden layers per width; one entry serves all.
-        options: activation, dropout, norm (for (N, C)) and placement of `blocks.block`.
+        dropout, dropout_place: see `blocks.dropouts`.
+        options: activation, norm (for (N, C)) and placement of `blocks.block`.
 
     >>> MLP((1, 8, 8), 10, widths=[100, 100, 100]).head
     Linear(in_features=100, out_features=10, bias=True)
@@ -34,15 +35,18 @@ class MLP(nn.Module):
         *,
         widths: Sequence[int],
         depth: Sequence[int] = (1,),
+        dropout: float = 0.0,
+        dropout_place: str = "blocks",
         **options: Any,
     ) -> None:
         super().__init__()
         hidden = [width for width, count in stages(widths, depth) for _ in range(count)]
         sizes = [math.prod(input_shape), *hidden]
+        dropped = dropouts(dropout, dropout_place, len(hidden))
         self.blocks = nn.Sequential(
             *(
-                block(partial(nn.Linear, fan_in, width), width, **options)
-                for fan_in, width in pairwise(sizes)
+                block(partial(nn.Linear, fan_in, width), width, dropout=p, **options)
+                for (fan_in, width), p in zip(pairwise(sizes), dropped, strict=True)
             )
         )
         self.head = nn.Linear(sizes[-1], num_classes)

@@ -6,7 +6,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from bnbench.models.blocks import block, stages
+from bnbench.models.blocks import block, dropouts, stages
 
 
 class VGG(nn.Module):
@@ -19,7 +19,8 @@ class VGG(nn.Module):
         num_classes: number of logits.
         widths: channels of the stages.
         depth: convolutions per stage; one entry serves all.
-        options: activation, dropout, norm (for (N, C, H, W)) and placement of `blocks.block`.
+        dropout, dropout_place: see `blocks.dropouts`.
+        options: activation, norm (for (N, C, H, W)) and placement of `blocks.block`.
 
     Raises:
         ValueError: more stages than the image can be halved.
@@ -37,6 +38,8 @@ class VGG(nn.Module):
         *,
         widths: Sequence[int],
         depth: Sequence[int] = (1,),
+        dropout: float = 0.0,
+        dropout_place: str = "blocks",
         **options: Any,
     ) -> None:
         super().__init__()
@@ -47,10 +50,12 @@ class VGG(nn.Module):
                 f"the widths {list(widths)} need at least {2 ** len(widths)} pixels a side"
             )
         layers: list[nn.Module] = []
-        for features, count in stages(widths, depth):
+        every = stages(widths, depth)
+        dropped = iter(dropouts(dropout, dropout_place, sum(count for _, count in every)))
+        for features, count in every:
             for _ in range(count):
                 weights = partial(nn.Conv2d, channels, features, 3, padding=1)
-                layers.append(block(weights, features, **options))
+                layers.append(block(weights, features, dropout=next(dropped), **options))
                 channels = features
             layers.append(nn.MaxPool2d(2))
             height, width = height // 2, width // 2

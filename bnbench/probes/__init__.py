@@ -6,7 +6,7 @@ docs/probes.md has the formulas and their sources. A probe is made for each run.
 
 from collections.abc import Callable
 
-from bnbench.probes.activations import Drift, activations, histogram, saturation
+from bnbench.probes.activations import Drift, activations, histogram, saturation, variance
 from bnbench.probes.gradients import gradients, ics
 from bnbench.probes.landscape import landscape
 from bnbench.probes.passes import Batch as Batch
@@ -18,6 +18,7 @@ PROBES: dict[str, Callable[[], Probe]] = {
     "histogram": lambda: histogram,
     "drift": Drift,
     "saturation": lambda: saturation,
+    "variance": lambda: variance,
     "ics": lambda: ics,
     "landscape": lambda: landscape,
 }

@@ -10,7 +10,12 @@ import math
 import torch
 from torch import Tensor, nn
 
-from bnbench.probes.passes import Batch, Values, measure_preactivations
+from bnbench.probes.passes import (
+    Batch,
+    Values,
+    measure_norm_inputs,
+    measure_preactivations,
+)
 
 SHARES = {"p15": 0.15, "p50": 0.5, "p85": 0.85}  # Ioffe & Szegedy 2015, figure 1(b, c)
 STEEPEST = {nn.ReLU: 1.0, nn.Sigmoid: 0.25, nn.Tanh: 1.0}  # the largest derivative
@@ -70,6 +75,23 @@ def saturation(model: nn.Module, batch: Batch) -> Values:
         return values if gamma is None else values | {"gamma": gamma.double().abs().mean()}
 
     return measure_preactivations(model, batch.images, measure)
+
+
+def variance(model: nn.Module, batch: Batch) -> Values:
+    """Measure the variance that enters a BatchNorm in evaluation, over its running variance.
+
+    Of the reference images, both summed over units. Where dropout stands in front of the norm the
+    running variance has its noise and what is evaluated has not: Li et al. 2018, 1801.05134,
+    section 3. There are no numbers of norms without running statistics.
+    """
+
+    def ratio(norm: nn.Module, x: Tensor) -> Tensor | None:
+        running = (getattr(module, "running_var", None) for module in norm.modules())
+        var = next((one for one in running if one is not None), None)
+        return None if var is None else x.double().var(1).sum() / var.double().sum()
+
+    found = measure_norm_inputs(model, batch.reference, ratio)
+    return {(layer, "variance_ratio"): value for (layer, _), value in found.items()}
 
 
 def gamma_of(block: nn.Module) -> Tensor | None:

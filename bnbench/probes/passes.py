@@ -1,4 +1,4 @@
-"""Passes through a net in training mode that leave no trace in it.
+"""Passes through a net, most in training mode, that leave no trace in it.
 
 A net is the modules that `models/` builds: blocks with the children `weights` and `activation`,
 numbered from 1 in order, and a linear `head`. No pass changes the net: each is given parameters and
@@ -144,16 +144,54 @@ def measure_preactivations(
     return {key: numbers[key] if numbers[key[0], ""] else math.nan for key in measured}
 
 
+@torch.no_grad()
+def measure_norm_inputs(
+    model: nn.Module, images: Tensor, measure: Callable[[nn.Module, Tensor], Tensor | None]
+) -> Values:
+    """Measure the input of the norm of each block in evaluation mode.
+
+    Args:
+        model: the net.
+        images: the input, (N, C, H, W).
+        measure: (norm, values) -> a number on the device, or None where there is none to measure.
+            The values have the shape (units, M), as in `measure_preactivations`.
+
+    Returns:
+        The numbers, by layer and the metric ""; without the blocks that have no norm.
+    """
+    measured: Measured = {}
+
+    def keep(layer: str, norm: nn.Module, args: tuple[Tensor, ...]) -> None:
+        number = measure(norm, args[0].transpose(0, 1).flatten(1).contiguous())
+        if number is not None:
+            measured[layer, ""] = number
+
+    layers = {str(layer): block for layer, block in enumerate(blocks(model).values(), 1)}
+    norms = {layer: getattr(block, "norm", None) for layer, block in layers.items()}
+    hooks = [
+        norm.register_forward_pre_hook(partial(keep, layer))
+        for layer, norm in norms.items()
+        if norm is not None
+    ]
+    try:
+        with _in_mode(model, images.device, training=False):
+            model(images)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return read(measured)
+
+
 def _forward(model: nn.Module, at: Parameters, images: Tensor) -> Tensor:
     buffers = {name: buffer.clone() for name, buffer in model.named_buffers()}
-    with _training(model, images.device):
+    with _in_mode(model, images.device, training=True):
         return functional_call(model, (at, buffers), (images,))
 
 
 @contextmanager
-def _training(model: nn.Module, device: torch.device) -> Iterator[None]:
+def _in_mode(model: nn.Module, device: torch.device, *, training: bool) -> Iterator[None]:
     modes = {module: module.training for module in model.modules()}
-    model.train()
+    model.train(training)
     try:
         with torch.random.fork_rng([device] if device.type == "cuda" else []):
             yield

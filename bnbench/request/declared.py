@@ -51,7 +51,8 @@ def check_report(report: ReportConfig, arms: Sequence[Mapping[str, Any]]) -> Non
     """
     settings = {key: [arm.get(key) for arm in arms] for arm in arms for key in arm}
     thresholds = {threshold for arm in arms for threshold in arm["train.thresholds"]}
-    known = [*metrics(thresholds), *dict.fromkeys(key for arm in arms for key in probed(arm))]
+    own = dict.fromkeys(key for arm in arms for key in (*averaged(arm), *probed(arm)))
+    known = [*metrics(thresholds), *own]
     for part in ("answer", "figures", "compare"):
         if len(getattr(report, part)) > MAX_FIGURES:
             raise RequestError(f"report.{part}: expected at most {MAX_FIGURES}")
@@ -74,6 +75,16 @@ def metrics(thresholds: Collection[float]) -> list[str]:
     named = [metric_key(split, metric) for split in splits for metric in METRICS]
     times = [f"{unit}_to/{t}" for unit in ("steps", "samples") for t in sorted(thresholds)]
     return [*named, "train@batch/loss", *times]
+
+
+def averaged(arm: Mapping[str, Any]) -> list[str]:
+    """The keys of an arm's averages of weights, given its settings by dotted key."""
+    return [
+        metric_key(f"test_{average}{policy}", metric)
+        for average in arm.get("train.averages", ())
+        for policy in ("", *(f"@{policy}" for policy in Policy if policy != Policy.ema))
+        for metric in METRICS
+    ]
 
 
 def probed(arm: Mapping[str, Any]) -> list[str]:

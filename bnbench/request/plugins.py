@@ -30,7 +30,9 @@ PLAIN: dict[str, Any] = {  # of a model, where its plugin says nothing else
     "depth": [1],
     "activation": "relu",
     "init": "he",
+    "init_scale": 1.0,
     "dropout": 0.0,
+    "dropout_place": "blocks",
 }
 LEVELS = 5  # of a shift
 MAX_NAME = 40

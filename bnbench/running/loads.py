@@ -35,9 +35,9 @@ TRAINING = 3  # passes of an image through the net in a step
 
 REFERENCE = {Policy.cumulative, Policy.algorithm2, Policy.precise, Policy.recalibrated}
 PROBE_STEPS = {Probe.landscape: 15}  # what a probe costs, in steps; ics has one for each layer
-OF_NET = ("name", "plugin", "widths", "depth", "activation", "dropout")
+OF_NET = ("name", "plugin", "widths", "depth", "activation", "dropout", "dropout_place")
 OF_NORM = ("name", "plugin", "affine", "backend", "ghost_size", "groups", "scale", "bias")
-OF_TRAINING = ("eval_points", "policy_points", "policies", "test_batch", "trainable")
+OF_TRAINING = ("eval_points", "policy_points", "policies", "test_batch", "trainable", "averages")
 
 
 @dataclass(frozen=True)
@@ -104,12 +104,17 @@ class Load:
         alone = sum(policy in ONE_PASS for policy in policies)
         number, ends = len(policies), 1 + (rest > 0)
         measured = sum(policy not in ONE_PASS for policy in policies) - (Policy.precise in policies)
+        averages = len(self.science["train"].get("averages", ()))
+        of_average = number + measured + (Policy.precise in policies)
         trained = min(train, TRAIN_SUBSET)
         images = self.seen(min(train, SUBSET), trained + some, trained)
         return {
             Scope.curve: (alone, alone * some),
             Scope.policies: (2 * number + measured, images),
-            Scope.everything: ((2 + ends) * number + measured, images + self.seen(0, rest + test)),
+            Scope.everything: (
+                (2 + ends) * number + measured + averages * of_average,
+                images + self.seen(0, rest + test) + averages * self.seen(min(train, SUBSET), test),
+            ),
         }
 
     def evaluated(self, points: Mapping[Scope, int]) -> tuple[int, int]:

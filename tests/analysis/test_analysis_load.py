@@ -238,6 +238,12 @@ def test_derived_columns(results):
     assert {"epochs", "seconds", "optim.lr"}.isdisjoint(config_columns(runs))
 
 
+def test_a_setting_that_ids_leave_out_is_shown_where_others_have_it(results):
+    runs = load_runs(results, [row(config(), 0), row(config(model__init_scale=3.0), 0)])
+    assert runs["model.init_scale"].tolist() == [1.0, 3.0]
+    assert "model.init_scale" not in load_runs(results, [row(config(), 0)])
+
+
 def test_the_rate_follows_lr_scaling(results):
     scales = {"none": 1.0, "linear": 0.25, "sqrt": 0.5}  # batch 16 against 64
     trees = [config(batch_size=16, optim__lr_scaling=name) for name in scales]

@@ -12,7 +12,7 @@ from bnbench.analysis.load import load
 from bnbench.analysis.verdict_table import VERDICTS
 from bnbench.analysis.verdicts import PROBLEM, TRAINING, kind_of
 from bnbench.claims import files
-from bnbench.claims.judge import ALPHA, ALPHA_BETWEEN
+from bnbench.claims.judge import ALPHA, ALPHA_BETWEEN, family_of
 from bnbench.claims.records import Between
 from bnbench.claims.registry.setting import AT_BEST, CIFAR, DIGITS, FASHION
 from bnbench.claims.registry.table import ON_DATA, PROBLEMS, claims_on, experiments
@@ -45,7 +45,7 @@ FEWEST = 10  # runs that a verdict rests on
 JUDGED_ON = ("digits", "fashion_mnist")
 FIRST_SEED = 20  # those before it were used by the first boards
 SCOPES = {"val": Scope.curve, "train": Scope.policies, "val_all": Scope.everything}
-SCOPES["test"] = Scope.everything
+SCOPES |= dict.fromkeys(("test", "test_swa", "test_weight_ema"), Scope.everything)
 
 
 def experiment_of(key):
@@ -65,9 +65,15 @@ def seeds_of(part):
     return list(range(FIRST_SEED, FIRST_SEED + part.sizing.n))
 
 
-def split_keys(policy):
+def splits_of(config):
+    """The splits that a run of a configuration has numbers of."""
+    averages = [f"test_{average}" for average in config.train.averages]
+    return [split for split in SCOPES if not split.startswith("test_") or split in averages]
+
+
+def split_keys(policy, splits):
     suffix = "" if policy in CLEAN_POLICIES else f"@{policy}"
-    return [f"{split}{suffix}/{metric}" for split in SCOPES for metric in METRICS]
+    return [f"{split}{suffix}/{metric}" for split in splits for metric in METRICS]
 
 
 class AsIfRun(Study):
@@ -80,6 +86,7 @@ class AsIfRun(Study):
     def __init__(self, results, data):
         super().__init__(results, data)
         self.configs = {}  # arm id -> config
+        self.asked = {}  # experiment, arm id -> the shifts that it asks for
         self.tune = {}  # experiment -> what is tuned, as its folder tells
         self.grids = {}  # experiment -> the arms that a rate is chosen from, of each that is tuned
         self.numbers = {}  # experiment, arm id -> its numbers
@@ -94,10 +101,12 @@ class AsIfRun(Study):
             canonical = science(config)
             arm = arm_id(canonical)
             self.configs[arm] = config
+            self.asked[name, arm] = config.shift
             self.numbers[name, arm] = max(number, self.numbers.get((name, arm), 0))
             row = {"arm": arm, "status": "done", "stuck": False, **outcome, **columns(canonical)}
             policies = evaluation_policies(config)
-            row |= {key: number for policy in policies for key in split_keys(policy)}
+            splits = splits_of(config)
+            row |= {key: number for policy in policies for key in split_keys(policy, splits)}
             runs.update({(arm, seed): {**row, "seed": seed} for seed in seeds})
 
         for job in asked.jobs:
@@ -125,7 +134,7 @@ class AsIfRun(Study):
     def experiment(self, name):
         if name not in self._experiments:
             found = load(experiment_path(self.results, name, self.data))
-            asked = {arm: self.configs[arm].shift for arm in found.runs["arm"].unique()}
+            asked = {arm: self.asked[name, arm] for arm in found.runs["arm"].unique()}
             shifts = [
                 (arm, seed, shift, severity, policy, "accuracy", 0.3)
                 for arm, seed in found.runs[["arm", "seed"]].itertuples(index=False)
@@ -149,7 +158,7 @@ class AsIfRun(Study):
         config, split = self.configs[name], split_key(key)[0]
         policies = evaluation_policies(config)
         recorded = [*probed(flatten(science(config))), "train@batch/loss"]
-        recorded += [k for policy in policies for k in split_keys(policy)]
+        recorded += [k for policy in policies for k in split_keys(policy, splits_of(config))]
         # nets without population statistics stand in with their plain curve
         plain = f"{key.partition('@')[0]}/{key.partition('/')[2]}" if "none" in policies else key
         if key not in recorded and plain not in recorded:
@@ -269,11 +278,8 @@ FIRST = [  # the ids of the first registry, of which none disappears: a split on
     *(f"P{n}" for n in range(1, 6)),
     *(f"{family}{n}" for family in "BD" for n in range(1, 7)),
 ]
-ADDED = [
-    "E12",
-    "E13",
-    "A9",
-]  # when the first had been judged; they come to a board with its next judging
+# when the first had been judged: they come to a board with its next judging
+ADDED = ["E12", "E13", "A1", "A2", "A6", "A7", "A9"]
 
 
 def undivided(name):
@@ -333,8 +339,8 @@ def test_every_experiment_says_which_claims_read_it():
     for name, path in files.items():
         lines = path.read_text(encoding="utf-8").splitlines()
         head = " ".join(line.removeprefix("# ") for line in lines if line.startswith("#"))
-        told = set(re.findall(r"\b[CMPBD][1-9][a-g]?\b", head))
-        for family, first, last in re.findall(r"\b([CMPBD][1-9])([a-g]) to \1([a-g])\b", head):
+        told = set(re.findall(r"\b[CMPBDA][1-9]\d?[a-g]?\b", head))
+        for family, first, last in re.findall(r"\b([CMPBDA]\d+)([a-g]) to \1([a-g])\b", head):
             told |= {f"{family}{letter}" for letter in "abcdefg" if first <= letter <= last}
         assert told == readers[name], name
 
@@ -346,8 +352,8 @@ def test_every_claim_about_training_was_given_90_percent_power(data):
     for claim in judged:
         parts = claim.verdict_parts.values()
         assert all(part.sizing for part in parts), claim.id
-        # the sum of what the parts may miss; adjusted for as many claims as the board judges
-        alpha = alpha_of(claim) / len(judged)
+        # the sum of what the parts may miss; adjusted for as many claims as its family has
+        alpha = alpha_of(claim) / sum(family_of(one) == family_of(claim) for one in judged)
         missed = sum(1 - planned_power(part, alpha) for part in parts)
         assert missed <= 0.1, (claim.id, [planned_power(part, alpha) for part in parts])
 

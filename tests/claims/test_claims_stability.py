@@ -1,9 +1,21 @@
+import doctest
 from itertools import product
 
+import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from bnbench.claims.stability import edge, good_range, largest_stable_rate, rescued
+from bnbench.claims import stability
+from bnbench.claims.stability import (
+    decades_near_best,
+    edge,
+    good_range,
+    largest_stable_rate,
+    rescued,
+    width_near_best,
+)
 from bnbench.claims.study import IntegrityError, LackingError, StudyArm
 
 NONE = StudyArm("x", {"norm.name": "none"}, None)
@@ -147,3 +159,42 @@ def test_the_good_range_is_what_is_near_the_best_of_its_seed(study):
     assert list(rows["treatment"]) == [2.0, 1.5]
     assert list(rows["baseline"]) == [1.0, 0.5]
     assert list(rows["value"]) == [1.0, 1.0]
+
+
+def test_decades_of_a_setting_that_are_near_the_best_of_their_seed(study):
+    scores = {  # norm -> scale -> accuracy on seeds 20, 21
+        "none": {0.1: [0.90, 0.10], 1.0: [0.95, 0.95], 10.0: [0.93, 0.95]},
+        "batchnorm": {0.1: [0.96, 0.97], 1.0: [0.97, 0.97], 10.0: [0.962, 0.95]},
+    }
+    for norm, scales in scores.items():
+        for scale, values in scales.items():
+            for number, value in enumerate(values):
+                named = {"norm__name": norm, "model__init_scale": scale}
+                study.run(f"{norm}{scale}", 20 + number, acc=value, **named)
+    one, other = ({s: arm.but(model__init_scale=s) for s in (0.1, 1.0, 10.0)} for arm in (BN, NONE))
+    rows = decades_near_best(one, other)(study)
+    # 1 pp below the best is crossed after so much of a decade, on straight lines
+    assert list(rows["baseline"]) == pytest.approx([1 / 5 + 1 / 2, 1 / 85 + 1])
+    assert list(rows["treatment"]) == pytest.approx([2.0, 1 + 1 / 2])
+    assert list(rows["value"]) == pytest.approx([2 - 7 / 10, 1 / 2 - 1 / 85])
+    assert list(decades_near_best(other, one)(study)["value"]) == pytest.approx(
+        list(-rows["value"])
+    )
+
+
+@settings(derandomize=True, database=None, deadline=None, max_examples=60)
+@given(st.lists(st.integers(0, 40), min_size=2, max_size=6))
+def test_the_width_near_the_best_is_that_of_a_fine_grid(y):
+    x = np.cumsum([0.0, *[0.5 + k / 7 for k in range(len(y) - 1)]])
+    fine = np.linspace(x[0], x[-1], 200_001)
+    share = np.mean(np.interp(fine, x, y) >= max(y) - 1.5)
+    assert width_near_best(list(x), y, 1.5) == pytest.approx(share * (x[-1] - x[0]), abs=1e-3)
+
+
+def test_a_curve_that_is_flat_is_near_its_best_everywhere():
+    assert width_near_best([0.0, 0.5, 2.0], [3.0, 3.0, 3.0], 1.0) == 2.0
+    assert width_near_best([0.0, 1.0], [0.0, 1.0], 1.0) == 1.0  # the limit itself is near
+
+
+def test_the_examples_of_the_ranges_hold():
+    assert doctest.testmod(stability).failed == 0

@@ -48,7 +48,12 @@ def test_images_in_two_splits_stop_the_report(two_arms):
 
 
 @pytest.mark.parametrize(
-    ("change", "key"), [({"model__widths": "[64]"}, "weights"), ({"batch_size": 8}, "batches")]
+    ("change", "key"),
+    [
+        ({"model__widths": "[64]"}, "weights"),
+        ({"model__init_scale": 3.0}, "weights"),
+        ({"batch_size": 8}, "batches"),
+    ],
 )
 def test_what_cannot_be_shared_need_not_be(study, change, key):
     for seed in range(3):

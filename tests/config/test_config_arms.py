@@ -62,7 +62,8 @@ def test_what_changes_no_number_changes_no_id(read, override):
      "model.dropout=0.1", "model.init=xavier", "train.thresholds=[0.7]", "optim.lr_mult=5",
      "norm.affine=false", "norm.scale=false", "norm.bias=false",
      "train.policies=[ema,precise,adabn]", "train.trainable=head", "data.batches=two_classes",
-     "model.init=xavier_sigmoid", "probes=[gradients]", "data.train_images=900"],
+     "model.init=xavier_sigmoid", "probes=[gradients]", "data.train_images=900",
+     "model.init_scale=3", "train.averages=[swa]"],
 )  # fmt: skip
 def test_what_changes_numbers_changes_the_id(read, override):
     assert only(read(override)).id != DEFAULT
@@ -92,6 +93,13 @@ def test_what_changes_numbers_changes_the_id(read, override):
         ),
         (["model=vgg", "model.depth=[2,2]"], ["model=vgg"]),
         (["optim.lr_mult=1"], ["optim.lr_mult=1.0"]),
+        (["model.init_scale=1.0", "train.averages=[]"], []),
+        (["model.dropout_place=head"], []),
+        (
+            ["model.dropout=0.3", "model.dropout_place=blocks"],
+            ["model.dropout=0.3"],
+        ),
+        (["train.averages=[weight_ema,swa]"], ["train.averages=[swa,weight_ema]"]),
         (["norm.affine=false", "norm.scale=false"], ["norm.affine=false"]),
         (["norm.scale=false", "norm.bias=false"], ["norm.affine=false"]),
         (["probes=[ics,gradients]"], ["probes=[gradients,ics]"]),

@@ -166,6 +166,18 @@ def test_a_comparison_with_nothing_is_refused():
         check_report(ReportConfig("", [], [], [Comparison({})]), SETTINGS)
 
 
+def test_averaged_weights_are_drawn_where_an_arm_has_them():
+    arms = [*SETTINGS, SETTINGS[0] | {"train.averages": ["swa"]}]
+    for key in ("test_swa/accuracy", "test_swa@precise/loss"):
+        report = ReportConfig("", [], [Figure(FigureKind.curves, "T", y=key)], [])
+        check_report(report, arms)
+        with pytest.raises(RequestError, match="expected a metric"):
+            check_report(report, SETTINGS)
+    figure = Figure(FigureKind.curves, "T", y="test_weight_ema/accuracy")
+    with pytest.raises(RequestError, match="expected a metric"):
+        check_report(ReportConfig("", [], [figure], []), arms)
+
+
 def test_a_probe_is_drawn_where_an_arm_has_it():
     arms = [*SETTINGS, SETTINGS[0] | {"probes": ["gradients", "landscape"], "model.depth": [1, 2]}]
     known = [f"gradient_norm/{layer}" for layer in ("1", "2", "3", "head")]

@@ -58,6 +58,18 @@ def test_seeds_and_layers_differ():
     assert len({w[0, 0].item() for w in drawn}) == 4
 
 
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_a_scale_multiplies_every_weight_and_nothing_else(scheme):
+    model = build("vgg", "batchnorm")
+    initialise(model, scheme, seed=0)
+    plain = {name: p.detach().clone() for name, p in model.named_parameters()}
+    initialise(model, scheme, seed=0, scale=0.25)  # a power of two: exact
+    names = {id(weight) for weight in weights(model)}
+    for name, p in model.named_parameters():
+        assert torch.equal(p, plain[name] * (0.25 if id(p) in names else 1.0)), name
+    assert len(names) == 3  # of two convolutions and of the head
+
+
 @pytest.mark.parametrize(
     ("scheme", "std", "largest"),
     [

@@ -215,6 +215,11 @@ def test_what_a_run_is_to_do(read):
     assert own.evaluated({Scope.curve: 43}) == (43, 43 * 359)
     assert own.shifted_images == 2 * (2 * 360 + 1000)
     assert own.net == (4, 3, (64 * 100 + 2 * 100 * 100 + 100 * 10, 300))
+    (arm,) = read(*words, "train.averages=[swa]").arms.values()
+    own = load_of(arm.config)
+    # at five points the test images twice more, and the 1000 of the statistics of the average
+    assert own.evaluated({Scope.everything: 5})[1] == images - 256 - 359 - 1000 - 359 + 5 * 1720
+    assert own.evaluated({Scope.everything: 5})[0] == 5 * (2 + 2 + 2 + 3)
     (arm,) = read("model=vgg", "norm=none").arms.values()
     inner = 9 * (16 + 16 * 16) * 64 + 9 * (16 * 32 + 32 * 32) * 16
     assert load_of(arm.config).net == (5, 0, (inner + 32 * 4 * 10, 2 * (16 * 64 + 32 * 16)))

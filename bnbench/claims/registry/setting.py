@@ -95,6 +95,10 @@ DIGITS = Setting(
         "ema": "300 steps of 64",
         "shift": "320 steps of 64",
         "shift_mlp": "320 steps of 64",
+        "init": "320 steps of 64",
+        "adam": "320 steps of 64",
+        "dropout": "320 steps of 64",
+        "averages": "320 steps of 64",
     },
     {
         "rates": (0.1,),
@@ -141,6 +145,10 @@ FASHION = Setting(
         "ema": "300 steps of 64",
         "shift": "781 steps of 64",
         "shift_mlp": "781 steps of 64",
+        "init": "781 steps of 64",
+        "adam": "781 steps of 64",
+        "dropout": "781 steps of 64",
+        "averages": "781 steps of 64",
     },
     {
         "rates": (0.01,),

@@ -10,6 +10,8 @@ from collections.abc import Mapping
 
 from bnbench.claims.records import Sizing
 
+FIRST_LOOK = "a first look, on seeds"
+
 # data set -> claim -> part, or "" for all of its parts -> size
 SIZES: Mapping[str, Mapping[str, Mapping[str, Sizing]]] = {
     "digits": {
@@ -283,6 +285,33 @@ SIZES: Mapping[str, Mapping[str, Mapping[str, Sizing]]] = {
         "D6": {
             "": Sizing(-7.4, 1.2, 20, "the first board; s.d. of the first board"),
         },
+        "A1a": {
+            "": Sizing(0.74, 0.18, 16, f"{FIRST_LOOK} 0 to 3; s.d. of the same"),
+        },
+        "A1b": {
+            "": Sizing(1.0, 0.1, 10, f"{FIRST_LOOK} 0 to 3; assumed s.d."),
+        },
+        "A2": {
+            "gain under SGD": Sizing(24.7, 4.2, 12, f"{FIRST_LOOK} 0 to 4; s.d. of the same"),
+            "gain under Adam beyond half of that": Sizing(
+                -7.7, 2.2, 12, f"{FIRST_LOOK} 0 to 4; s.d. of the same"
+            ),
+        },
+        "A6a": {
+            "": Sizing(-0.35, 0.06, 12, f"{FIRST_LOOK} 0 to 4; assumed s.d."),
+        },
+        "A6b": {
+            "": Sizing(0.1, 0.4, 12, f"{FIRST_LOOK} 0 to 4; assumed s.d."),
+        },
+        "A7a": {
+            "": Sizing(-0.06, 0.4, 30, f"{FIRST_LOOK} 0 to 9; assumed s.d."),
+        },
+        "A7b": {
+            "": Sizing(0.94, 1.0, 30, "the tuning runs; s.d. of the tuning runs"),
+        },
+        "A7c": {
+            "": Sizing(10.2, 5.9, 30, "the tuning runs; s.d. of the tuning runs"),
+        },
     },
     "fashion_mnist": {
         "C1a": {
@@ -538,6 +567,33 @@ SIZES: Mapping[str, Mapping[str, Mapping[str, Sizing]]] = {
         },
         "D6": {
             "": Sizing(-10.4, 1.95, 20, "the first board; s.d. of the first board"),
+        },
+        "A1a": {
+            "": Sizing(0.74, 0.18, 16, "the first look on digits; assumed s.d."),
+        },
+        "A1b": {
+            "": Sizing(1.0, 0.1, 10, "the first look on digits; assumed s.d."),
+        },
+        "A2": {
+            "gain under SGD": Sizing(8.0, 4.0, 12, "a third of that on digits; assumed s.d."),
+            "gain under Adam beyond half of that": Sizing(
+                -3.0, 1.5, 12, "two fifths of that on digits; assumed s.d."
+            ),
+        },
+        "A6a": {
+            "": Sizing(-0.35, 0.06, 12, "the first look on digits; assumed s.d."),
+        },
+        "A6b": {
+            "": Sizing(0.1, 0.4, 12, "the first look on digits; assumed s.d."),
+        },
+        "A7a": {
+            "": Sizing(0.4, 0.3, 12, f"{FIRST_LOOK} 0 to 4; s.d. of the same"),
+        },
+        "A7b": {
+            "": Sizing(10.8, 11.5, 32, f"{FIRST_LOOK} 0 to 4; s.d. of the same"),
+        },
+        "A7c": {
+            "": Sizing(10.9, 10.5, 32, f"{FIRST_LOOK} 0 to 4; s.d. of the same"),
         },
     },
 }
