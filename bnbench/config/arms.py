@@ -23,18 +23,22 @@ from bnbench.config.schema import (
     BY_TEST_BATCH,
     DATA_SIZES,
     MLPS,
+    MODEL_CONFIGS,
     NORM_CONFIGS,
     OPTIM_CONFIGS,
     OWN_DATA_CONFIGS,
     SCHEMA,
     TUNED_BATCH,
     TUNING_SEEDS,
+    Branch,
     Config,
     LrScaling,
+    Order,
     OurBatchNormConfig,
     OwnDataConfig,
     OwnModelConfig,
     Policy,
+    ResidualModelConfig,
     Schedule,
     ShippedDataConfig,
     Trainable,
@@ -44,7 +48,12 @@ from bnbench.config.schema import (
 
 FRESH = 200  # what is added to a seed for one that the committed results did not use
 
+WITHOUT_NORM = {  # orders in residual blocks that are another where there is no norm
+    Order.norm_after_addition: Order.original,
+    Order.activation_only_preactivation: Order.full_preactivation,
+}
 KINDS: dict[str, Mapping[str, type]] = {
+    "model": MODEL_CONFIGS,
     "norm": NORM_CONFIGS,
     "optim": OPTIM_CONFIGS,
     "data": dict.fromkeys(DATA_SIZES, ShippedDataConfig),
@@ -157,14 +166,21 @@ def science(config: Config) -> dict[str, Any]:
     Left out are what never changes a number (seeds, paths, device, tracking, …) and settings that
     cannot matter: placement and policies without a net to which they apply, a test batch or a
     prior without a policy that has one, a decay that the schedule does not do; and what is as ever:
-    the parts of the affine map that are there, that all parameters are trained, and on all images.
+    the parts of the affine map that are there, that all parameters are trained, and on all images,
+    that residual branches start as drawn, in full pre-activation.
     Budgets become steps and depths become one entry per width, so that two spellings of one arm are
     equal.
     """
     model, data, optim, train = map(asdict, (config.model, config.data, config.optim, config.train))
     norm = asdict(config.norm)
     depth = layers_per_width(model["widths"], model["depth"])
-    if model["name"] in MLPS:
+    if isinstance(config.model, ResidualModelConfig):
+        branch, order = model.pop("branch"), model.pop("order")
+        if config.norm.name == "none" and branch != Branch.fixup:
+            order = WITHOUT_NORM.get(order, order)
+        model |= {} if branch == Branch.none else {"branch": branch}
+        model |= {} if order == Order.full_preactivation else {"order": order}
+    elif model["name"] in MLPS:
         model["widths"] = [w for w, d in zip(model["widths"], depth, strict=True) for _ in range(d)]
         depth = [1] * len(model["widths"])
     model["depth"] = depth

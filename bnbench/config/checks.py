@@ -14,6 +14,7 @@ from bnbench.config.schema import (
     SPATIAL_NORMS,
     TUNING_SEEDS,
     Batches,
+    Branch,
     Config,
     EpsNormConfig,
     GhostBatchNormConfig,
@@ -27,6 +28,7 @@ from bnbench.config.schema import (
     OwnModelConfig,
     OwnNormConfig,
     Policy,
+    ResidualModelConfig,
     Search,
     Trainable,
     is_batch_norm,
@@ -299,6 +301,16 @@ def check_fit(config: Config) -> None:
             f"model.depth={as_typed(model.depth)}: expected one entry or one for each of the "
             f"{len(model.widths)} model.widths"
         )
+    if isinstance(model, ResidualModelConfig):
+        if not all(layers % 2 for layers in model.depth):
+            raise RequestError(
+                f"model.depth={as_typed(model.depth)}: expected odd numbers with model="
+                f"{model.name}, one layer and two for each residual branch"
+            )
+        if model.branch == Branch.fixup and norm.name != "none":
+            raise RequestError(
+                f"model.branch={model.branch}: stands in the place of a norm, expected norm=none"
+            )
     if sum(layers_per_width(model.widths, model.depth)) > MAX_LAYERS:
         raise RequestError(
             f"model.depth={as_typed(model.depth)}: expected at most {MAX_LAYERS} layers in all"

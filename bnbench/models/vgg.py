@@ -40,12 +40,8 @@ class VGG(nn.Module):
         **options: Any,
     ) -> None:
         super().__init__()
+        check_pools(input_shape, widths)
         channels, height, width = input_shape
-        if min(height, width) < 2 ** len(widths):
-            raise ValueError(
-                f"{len(widths)} stages halve an image of {height}×{width} to nothing; "
-                f"the widths {list(widths)} need at least {2 ** len(widths)} pixels a side"
-            )
         layers: list[nn.Module] = []
         for features, count in stages(widths, depth):
             for _ in range(count):
@@ -60,3 +56,13 @@ class VGG(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         """Compute the logits of a batch of images."""
         return self.head(self.features(images).flatten(1))
+
+
+def check_pools(input_shape: tuple[int, int, int], widths: Sequence[int]) -> None:
+    """Refuse more stages than an image can be halved (`ValueError`)."""
+    _, height, width = input_shape
+    if min(height, width) < 2 ** len(widths):
+        raise ValueError(
+            f"{len(widths)} stages halve an image of {height}×{width} to nothing; "
+            f"the widths {list(widths)} need at least {2 ** len(widths)} pixels a side"
+        )
