@@ -9,8 +9,10 @@
             parts' times their number (Bonferroni)
     family  Holm's adjustment over all claims about training on a data set, for each verdict by
             itself; a claim that was not run or cannot be tested counts as p = 1, so that the
-            others' verdicts do not depend on it. Identities and problems without runs, which are
-            the same on every data set, are not of the family: a problem keeps its own p-value
+            others' verdicts do not depend on it. Additions (A1 and so on), which were declared when
+            the others had been judged, are a family of their own, so that they change nothing that
+            was judged before them. Identities and problems without runs, which are the same on
+            every data set, are of no family: a problem keeps its own p-value
 
 A verdict needs p < 0.025, or p < 0.05 to confirm where every part tests equivalence. A claim that
 is below only before the adjustment is undecided.
@@ -34,6 +36,7 @@ from bnbench.claims.study import LackingError, Study
 
 ALPHA, ALPHA_BETWEEN = 0.025, 0.05
 LEVEL = 0.95  # of intervals; 1 - 2 alpha where the claim states equivalence
+ADDITION = "A"  # the first letter of a claim that was declared when the others had been judged
 NO_TEST = PValues()
 CONFIRMED, UNDECIDED, NOT_RUN = "confirmed", "undecided", "not run here"
 
@@ -108,13 +111,13 @@ class Verdict:
 def judge(
     claims: Iterable[Claim], study: Study, elsewhere: Mapping[str, PValues] | None = None
 ) -> list[Verdict]:
-    """Judge the claims of one data set, together the family of Holm's adjustment.
+    """Judge the claims of one data set, together the families of Holm's adjustment.
 
     Args:
         claims: all claims of the data set.
         study: the runs of the data set.
-        elsewhere: p-values by id for the claims that were not run here, so that the family is the
-            same as where all were run.
+        elsewhere: p-values by id for the claims that were not run here, so that the families are
+            the same as where all were run.
 
     Raises:
         IntegrityError: some runs must not be compared.
@@ -132,19 +135,37 @@ def judge(
         claim.id: p_of(parts) if parts else (elsewhere or {}).get(claim.id, PValues())
         for claim, parts, _ in measured
     }
-    after = p | adjusted({claim.id: p[claim.id] for claim, *_ in measured if in_family(claim)})
+    after = p | after_adjustment(p, (claim for claim, *_ in measured))
     return [
         exact.get(claim.id) or verdict_of(claim, parts, p[claim.id], after[claim.id], reason)
         for claim, parts, reason in measured
     ]
 
 
-def in_family(claim: Claim) -> bool:
-    """Whether a claim is of the family that Holm's adjustment is over: about training, and tested.
+def after_adjustment(p: Mapping[str, PValues], claims: Iterable[Claim]) -> dict[str, PValues]:
+    """Adjust the p-values of claims by Holm's method, within each family by itself.
 
-    Identities and problems without runs are the same on every data set.
+    Args:
+        p: id -> p-values before the adjustment.
+        claims: the claims; those of no family are left out of the result.
     """
-    return bool(claim.verdict_parts) and kind_of(claim.experiments) == TRAINING
+    families: dict[str, dict[str, PValues]] = {}
+    for claim in claims:
+        if family := family_of(claim):
+            families.setdefault(family, {})[claim.id] = p[claim.id]
+    return {name: after for family in families.values() for name, after in adjusted(family).items()}
+
+
+def family_of(claim: Claim) -> str:
+    """Name the family of Holm's adjustment that a claim is of.
+
+    Returns:
+        `first` for a claim about training that is tested; `added` for such a claim that was
+        declared when the first had been judged; empty for a claim of no family.
+    """
+    if not claim.verdict_parts or kind_of(claim.experiments) != TRAINING:
+        return ""
+    return "added" if claim.id.startswith(ADDITION) else "first"
 
 
 def measure(claim: Claim, study: Study) -> tuple[PartResult, ...]:

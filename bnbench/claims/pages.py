@@ -1,6 +1,7 @@
 """Write the page of the claims about a data set: words and figures for `pages`."""
 
 import math
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -11,7 +12,7 @@ from bnbench.analysis.agreement import Boards
 from bnbench.analysis.stats import interval_table
 from bnbench.analysis.verdict_words import bound_words, unit_of
 from bnbench.analysis.verdicts import ClaimView, PartView
-from bnbench.claims.judge import ALPHA, Verdict, alpha_of, choice_name, in_family
+from bnbench.claims.judge import ALPHA, Verdict, alpha_of, choice_name, family_of
 from bnbench.claims.records import Claim, ClaimPart, Overlay
 from bnbench.claims.registry.table import FAMILIES
 from bnbench.claims.sizing import planned_power
@@ -37,8 +38,8 @@ def write_page(
         others: the claims on other data sets, for the section on disagreement.
     """
     verdicts = list(verdicts)
-    family = sum(in_family(verdict.claim) for verdict in verdicts)
-    views = [view(verdict, family) for verdict in verdicts]
+    sizes = Counter(family_of(verdict.claim) for verdict in verdicts)
+    views = [view(verdict, sizes[family_of(verdict.claim)]) for verdict in verdicts]
     drawings = {v.claim.id: list(drawings_of(v.claim, study)) for v in verdicts}
     return write_claims(study.folder, views, drawings, facts, others)
 
@@ -48,10 +49,10 @@ def view(verdict: Verdict, family: int = 1) -> ClaimView:
 
     Args:
         verdict: on the claim.
-        family: the number of claims that Holm's adjustment is over.
+        family: the number of claims in its family of Holm's adjustment.
     """
     claim = verdict.claim
-    alpha = alpha_of(claim) / (family if in_family(claim) else 1)
+    alpha = alpha_of(claim) / (family if family_of(claim) else 1)
     parts = []
     for name, part in claim.parts.items():
         parts.append(part_view(name, part, alpha))

@@ -13,33 +13,27 @@ from typing import Any
 
 import pandas as pd
 
+from bnbench.analysis.load import ExperimentData
 from bnbench.analysis.long_csv import read_table
 from bnbench.analysis.verdict_columns import DEPTH
 from bnbench.claims.files import evidence_file
 from bnbench.claims.judge import choice_name
 from bnbench.claims.records import Claim, ClaimPart
-from bnbench.claims.study import LackingError
+from bnbench.claims.study import LackingError, Study
 from bnbench.tracking.stored import DamagedError
 
 NUMBERS = ("value", "treatment", "baseline", "treatment_rate", "baseline_rate")
 
 
-class RecordedMeasurements:
-    """What a study says that has no runs: measurements without runs, as a board keeps them."""
+class RecordedMeasurements(Study):
+    """A study that has no runs, but the measurements without runs that a board keeps."""
 
     def __init__(self, board: Path) -> None:
-        self.board = board
+        super().__init__(board.parent.parent, board.name)
 
-    def measured(self, name: str) -> pd.DataFrame:
-        """Read the measurements `name`, such as those of the exact claims.
-
-        Raises:
-            DamagedError: the file is damaged.
-        """
-        try:
-            return read_table(self.board / "measured" / f"{name}.csv")
-        except FileNotFoundError:
-            raise LackingError(f"{name}.csv was not measured yet") from None
+    def experiment(self, name: str) -> ExperimentData:
+        """Raise what a study does whose experiment was never asked for."""
+        raise LackingError(f"no runs of the experiment {name}")
 
 
 def recorded(claims: Iterable[Claim], board: Path) -> list[Claim]:

@@ -19,12 +19,12 @@ from bnbench.claims.judge import (
     VERDICT_OF,
     PartResult,
     Verdict,
-    in_family,
+    after_adjustment,
+    family_of,
     measure_part,
     p_of,
     verdict_of,
 )
-from bnbench.claims.p_values import adjusted
 from bnbench.claims.records import Above, Below, Between, ClaimPart
 
 MEDIAN, HALF = "median", "half"
@@ -52,17 +52,18 @@ def other_choices(verdicts: Iterable[Verdict]) -> list[OtherChoice]:
     """Compute what other choices make of every claim about training that was judged.
 
     Args:
-        verdicts: of all claims of a data set, the family of Holm's adjustment.
+        verdicts: of all claims of a data set, the families of Holm's adjustment.
     """
     verdicts = list(verdicts)
-    family = {one.claim.id: one.p for one in verdicts if in_family(one.claim)}
+    claims = [one.claim for one in verdicts]
+    before = {one.claim.id: one.p for one in verdicts}
     found = []
     for one in verdicts:
-        if one.claim.id not in family or one.decisive is None:
+        if not family_of(one.claim) or one.decisive is None:
             continue
         for choice, parts in choices_of(one):
             p = p_of(parts)
-            after = adjusted(family | {one.claim.id: p})[one.claim.id]
+            after = after_adjustment(before | {one.claim.id: p}, claims)[one.claim.id]
             other = verdict_of(one.claim, parts, p, after)
             if other.decisive is not None:
                 row = (one.claim.id, choice, other.decisive, other.verdict, flips(one, other))

@@ -69,6 +69,7 @@ def write(folder, shift=0.0):
         claim("C7", one=part(near, Above(0.0), choices={"threshold 0.9": lower})),
         claim("C8", on_bound=part([1.0, 1.0, *[1.5] * 7], Above(1.0), scale="grid")),
         claim("M8", ("least_squares",), slope=part(near, Above(0.9))),
+        claim("A1", added=part(near, Above(0.9))),
         claim("D1", missing=ClaimPart("pp", lacking, Above(0.0))),
         Claim("D2", "It is so.", "N0", (), "", "", reason="needs a GPU"),
     ]

@@ -7,10 +7,22 @@ import pandas as pd
 import pytest
 from scipy import stats
 
+from bnbench import REFERENCE
 from bnbench.analysis.inference import holm
 from bnbench.claims import files
-from bnbench.claims.judge import ALPHA, ALPHA_BETWEEN, in_family, judge, measure_part, p_of
+from bnbench.claims.judge import (
+    ADDITION,
+    ALPHA,
+    ALPHA_BETWEEN,
+    family_of,
+    judge,
+    measure_part,
+    p_of,
+)
+from bnbench.claims.recorded import RecordedMeasurements, recorded
 from bnbench.claims.records import Above, Below, Between, Claim, ClaimPart
+from bnbench.claims.registry.table import claims_on
+from bnbench.claims.sensitivity import other_choices
 from bnbench.claims.study import LackingError
 
 HIGH, LOW, ZERO = (
@@ -272,9 +284,41 @@ def test_problems_and_identities_are_not_of_the_family(study, exact_table):
     verdicts = judge([problem, mixed, exact], study)
     assert [v.p_holm for v in verdicts[:2]] == pytest.approx([p, p])
     assert [v.verdict for v in verdicts] == ["confirmed", "confirmed", "contrary"]
-    assert [in_family(v.claim) for v in verdicts] == [False, True, False]
+    assert [family_of(v.claim) for v in verdicts] == ["", "first", ""]
     twice = judge([problem, mixed, replace(mixed, id="M3")], study)
     assert [v.p_holm for v in twice] == pytest.approx([p, 2 * p, 2 * p])
+
+
+def test_additions_are_a_family_of_their_own(study):
+    barely = [1.35, 2.6, 1.7, 2.2, 1.15]
+    p = stats.ttest_1samp(barely, 1, alternative="greater").pvalue
+    names = ("B1", "A1a", "C1", "A2", "A12")
+    verdicts = judge([claim(name, part(barely, Above(1.0))) for name in names], study)
+    families = [family_of(verdict.claim) for verdict in verdicts]
+    assert families == ["first", "added", "first", "added", "added"]
+    assert [v.p_holm for v in verdicts] == pytest.approx([2 * p, 3 * p, 2 * p, 3 * p, 3 * p])
+    # the median, and the first half of the seeds, of claims of either family
+    assert {one.claim for one in other_choices(verdicts)} == {*names}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("data", ["digits", "fashion_mnist"])
+def test_additions_change_nothing_that_was_judged_before_them(data, tmp_path):
+    """The committed evidence, judged with and without claims whose p-values are the smallest."""
+    board = REFERENCE / "claims" / data
+    claims = [c for c in recorded(claims_on(data).values(), board) if c.id[0] != ADDITION]
+    certain = [claim(f"A{n}", part([5.0 + k / 99 for k in range(99)], Above(1.0))) for n in (1, 2)]
+    written = {}
+    for name, every in (("with", [*claims, *certain]), ("without", claims)):
+        folder = tmp_path / name / data
+        files.write(judge(every, RecordedMeasurements(board)), folder)
+        for file in ("scoreboard.csv", "parts.csv", "sensitivity.csv"):
+            lines = (folder / file).read_text(encoding="utf-8").splitlines()
+            written[name, file] = [line for line in lines if line[0] != ADDITION]
+            assert (len(lines) > len(written[name, file])) == (name == "with")
+    for file in ("scoreboard.csv", "parts.csv", "sensitivity.csv"):
+        assert len(written["with", file]) > 40
+        assert written["with", file] == written["without", file]
 
 
 def test_a_mixed_claim_is_at_one_level_throughout(study):

@@ -8,8 +8,9 @@ there is one, 2 where there is nothing to audit. Nothing of bnbench is imported:
 in the files is believed, and of parts.csv only the declarations (bounds, `interest`, `scale`,
 `null`). The rules for a number are in `recomputation`; those between numbers:
 
-    family       claims about training; p = 1 for one whose parts were not run here or have no test,
-                 or the p of the reference where it was run there. For each verdict by itself
+    family       claims about training, those that begin with A by themselves; p = 1 for one whose
+                 parts were not run here or have no test, or the p of the reference where it was run
+                 there. For each verdict by itself
     shown        the part that settles the verdict: the least certain of a confirmed claim, the one
                  farthest from confirmed of an undecided one, else the most certain of the verdict
     distance     that of the estimate to the nearest bound
@@ -135,8 +136,9 @@ class Board:
         """Adjust the p-values of a claim, the others being as they are."""
         if claim not in self.family:
             return p
-        family = [p if one == claim else self.p[one] for one in self.family]
-        place = self.family.index(claim)
+        members = [one for one in self.family if (one[0] == "A") == (claim[0] == "A")]
+        family = [p if one == claim else self.p[one] for one in members]
+        place = members.index(claim)
         return [holm(of_kind)[place] for of_kind in zip(*family, strict=True)]
 
     def audit(self) -> None:

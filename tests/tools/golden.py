@@ -17,7 +17,6 @@ import sys
 from collections.abc import Callable
 from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
-from typing import cast
 from unittest import mock
 
 import hydra
@@ -27,7 +26,6 @@ from bnbench.claims import files
 from bnbench.claims.judge import judge
 from bnbench.claims.recorded import RecordedMeasurements, recorded
 from bnbench.claims.registry.table import ON_DATA, claims_on
-from bnbench.claims.study import Study
 from bnbench.commands.train import main as sweep
 from bnbench.config.schema import SPATIAL_NORMS, Policy
 from bnbench.pages.report import write_report
@@ -83,7 +81,7 @@ def claims(folder: Path) -> None:
         board = REFERENCE / "claims" / data
         if board.exists():
             given = recorded(claims_on(data).values(), board)
-            verdicts = judge(given, cast(Study, RecordedMeasurements(board)))
+            verdicts = judge(given, RecordedMeasurements(board))
             files.write(verdicts, folder / data)
 
 
