@@ -95,6 +95,7 @@ DIGITS = Setting(
         "ema": "300 steps of 64",
         "shift": "320 steps of 64",
         "shift_mlp": "320 steps of 64",
+        "residual": "100 steps of 64",
     },
     {
         "rates": (0.1,),
@@ -141,6 +142,7 @@ FASHION = Setting(
         "ema": "300 steps of 64",
         "shift": "781 steps of 64",
         "shift_mlp": "781 steps of 64",
+        "residual": "300 steps of 64",
     },
     {
         "rates": (0.01,),

@@ -283,6 +283,26 @@ SIZES: Mapping[str, Mapping[str, Mapping[str, Sizing]]] = {
         "D6": {
             "": Sizing(-7.4, 1.2, 20, "the first board; s.d. of the first board"),
         },
+        "A12a": {
+            "without a norm, 100 layers": Sizing(
+                10.0, 0.5, 20, "a first look at a tuning seed; assumed s.d."
+            ),
+            "with BN, 100 layers": Sizing(
+                93.0, 2.0, 20, "a first look at a tuning seed; assumed s.d."
+            ),
+        },
+        "A12b": {
+            "": Sizing(92.0, 2.0, 20, "a first look at a tuning seed; assumed s.d."),
+        },
+        "A12c": {
+            "": Sizing(92.0, 2.0, 20, "a first look at a tuning seed; assumed s.d."),
+        },
+        "A12d": {
+            "": Sizing(-0.4, 1.2, 20, "De & Smith 2020: a few tenths behind; assumed s.d."),
+        },
+        "A12e": {
+            "": Sizing(0.0, 1.2, 20, "Zhang et al. 2019: equally well; assumed s.d."),
+        },
     },
     "fashion_mnist": {
         "C1a": {
@@ -538,6 +558,24 @@ SIZES: Mapping[str, Mapping[str, Mapping[str, Sizing]]] = {
         },
         "D6": {
             "": Sizing(-10.4, 1.95, 20, "the first board; s.d. of the first board"),
+        },
+        "A12a": {
+            "without a norm, 100 layers": Sizing(
+                10.0, 0.5, 20, "a first look at a tuning seed; assumed s.d."
+            ),
+            "with BN, 100 layers": Sizing(84.0, 2.0, 20, "assumed effect; assumed s.d."),
+        },
+        "A12b": {
+            "": Sizing(84.0, 2.0, 20, "assumed effect; assumed s.d."),
+        },
+        "A12c": {
+            "": Sizing(84.0, 2.0, 20, "assumed effect; assumed s.d."),
+        },
+        "A12d": {
+            "": Sizing(-0.4, 1.0, 20, "De & Smith 2020: a few tenths behind; assumed s.d."),
+        },
+        "A12e": {
+            "": Sizing(0.0, 1.0, 20, "Zhang et al. 2019: equally well; assumed s.d."),
         },
     },
 }

@@ -6,12 +6,20 @@ from functools import cache
 
 from bnbench.analysis.verdicts import PROBLEMS as PROBLEMS
 from bnbench.claims.records import Claim
-from bnbench.claims.registry import batches, cifar, convergence, mechanism, placement, shift
+from bnbench.claims.registry import (
+    batches,
+    cifar,
+    convergence,
+    mechanism,
+    placement,
+    residual,
+    shift,
+)
 from bnbench.claims.registry.exact import EXACT
 from bnbench.claims.registry.setting import DIGITS, FASHION, Setting
 from bnbench.claims.registry.sizes import SIZES
 
-ROOMS = (convergence, mechanism, placement, batches, shift)
+ROOMS = (convergence, mechanism, placement, batches, shift, residual)
 SETTINGS: Mapping[str, Setting] = {"digits": DIGITS, "fashion_mnist": FASHION}
 ON_DATA = ("fashion_mnist", "cifar10")  # data sets with a form of their own
 FAMILIES = {
@@ -21,6 +29,7 @@ FAMILIES = {
     "P": "Placement and parameters",
     "B": "Batch statistics",
     "D": "Train/test shift",
+    "A": "Added later",
 }
 
 
