@@ -421,7 +421,7 @@ REFUSED = {
         f"{key}=???": f"{key}=???: ??? is no value, expected {words}"
         for key, words in {
             "train": "one of default, paper, smoke",
-            "model": "one of mlp, sigmoid_mlp",
+            "model": "one of mlp, residual_mlp",
             "norm": "one of batch_renorm, batchnorm",
             "data": "one of cifar10, digits",
             "hydra/launcher": "one of basic, joblib, local, ray",
