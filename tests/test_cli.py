@@ -358,6 +358,8 @@ REFUSED = {
     "norm.backend=gpu": "norm.backend=gpu: expected one of reference",
     "norm=instancenorm": "norm=instancenorm: an MLP has one value per channel, expected a vgg",
     "model.widths=3": "model.widths=3: expected a list such as [1,2]",
+    "model.branch=skipinit": "model.branch: no such key, expected one of activation, depth, dro",
+    "model.order=original": "model.order: no such key, expected one of activation, depth, dropout",
     "model.depth=[1,1]": "model.depth=[1,1]: expected one entry or one for each of the 3",
     "train.steps=0": "train.steps=0: expected null or an integer >= 1",
     "train.policies=[ema,exact]": "train.policies[1]=exact: expected one of ema, cumulative",
@@ -423,7 +425,7 @@ REFUSED = {
         f"{key}=???": f"{key}=???: ??? is no value, expected {words}"
         for key, words in {
             "train": "one of default, paper, smoke",
-            "model": "one of mlp, sigmoid_mlp",
+            "model": "one of mlp, residual_mlp",
             "norm": "one of batch_renorm, batchnorm",
             "data": "one of cifar10, digits",
             "hydra/launcher": "one of basic, joblib, local, ray",

@@ -20,7 +20,7 @@ from bnbench.analysis.long_csv import read_table
 from bnbench.claims.indexed import Indexed, LackingError, words_of
 from bnbench.config.arms import TUNING_SEEDS
 from bnbench.config.points import metric_key, restricted_mean
-from bnbench.config.schema import NUM_CLASSES, Criterion
+from bnbench.config.schema import NUM_CLASSES, Branch, Criterion
 from bnbench.request.tuning import CRITERIA, best_place, score
 from bnbench.tracking.experiment_dir import experiment_path
 from bnbench.tracking.run_dir import RunFolder
@@ -334,7 +334,9 @@ def _shared(one: pd.DataFrame, other: pd.DataFrame) -> list[str]:
         return all(str(a.get(column)) == str(b.get(column)) for column in columns)
 
     shared = ["splits"]
-    if same("model.name", "model.widths", "model.depth", "model.init", "model.init_scale"):
+    of_fixup = [row.get("model.branch") == Branch.fixup for row in (a, b)]  # which rescales them
+    is_like = same("model.name", "model.widths", "model.depth", "model.init", "model.init_scale")
+    if is_like and of_fixup[0] == of_fixup[1]:
         shared.append("weights")
     if same("batch_size", "data.batches"):
         shared.append("batches")

@@ -23,19 +23,23 @@ from bnbench.config.schema import (
     BY_TEST_BATCH,
     DATA_SIZES,
     MLPS,
+    MODEL_CONFIGS,
     NORM_CONFIGS,
     OPTIM_CONFIGS,
     OWN_DATA_CONFIGS,
     SCHEMA,
     TUNED_BATCH,
     TUNING_SEEDS,
+    Branch,
     Config,
     DropoutPlace,
     LrScaling,
+    Order,
     OurBatchNormConfig,
     OwnDataConfig,
     OwnModelConfig,
     Policy,
+    ResidualModelConfig,
     Schedule,
     ShippedDataConfig,
     Trainable,
@@ -47,7 +51,12 @@ FRESH = 200  # what is added to a seed for one that the committed results did no
 # settings that arm ids leave out, and tables that have them in some arms show in all
 AS_EVER = {"model.init_scale": 1.0, "model.dropout_place": "blocks"}
 
+WITHOUT_NORM = {  # orders in residual blocks that are another where there is no norm
+    Order.norm_after_addition: Order.original,
+    Order.activation_only_preactivation: Order.full_preactivation,
+}
 KINDS: dict[str, Mapping[str, type]] = {
+    "model": MODEL_CONFIGS,
     "norm": NORM_CONFIGS,
     "optim": OPTIM_CONFIGS,
     "data": dict.fromkeys(DATA_SIZES, ShippedDataConfig),
@@ -162,14 +171,20 @@ def science(config: Config) -> dict[str, Any]:
     prior without a policy that has one, a decay that the schedule does not do; and what is as ever:
     the parts of the affine map that are there, that all parameters are trained, and on all images,
     from initial weights of the scheme's own scale, whose averages are not looked at, with dropout
-    behind every block.
+    behind every block, and residual branches as drawn, in full pre-activation.
     Budgets become steps and depths become one entry per width, so that two spellings of one arm are
     equal.
     """
     model, data, optim, train = map(asdict, (config.model, config.data, config.optim, config.train))
     norm = asdict(config.norm)
     depth = layers_per_width(model["widths"], model["depth"])
-    if model["name"] in MLPS:
+    if isinstance(config.model, ResidualModelConfig):
+        branch, order = model.pop("branch"), model.pop("order")
+        if config.norm.name == "none" and branch != Branch.fixup:
+            order = WITHOUT_NORM.get(order, order)
+        model |= {} if branch == Branch.none else {"branch": branch}
+        model |= {} if order == Order.full_preactivation else {"order": order}
+    elif model["name"] in MLPS:
         model["widths"] = [w for w, d in zip(model["widths"], depth, strict=True) for _ in range(d)]
         depth = [1] * len(model["widths"])
     model["depth"] = depth

@@ -14,6 +14,7 @@ from bnbench.config.schema import (
     SPATIAL_NORMS,
     TUNING_SEEDS,
     Batches,
+    Branch,
     Config,
     DropoutPlace,
     EpsNormConfig,
@@ -28,6 +29,7 @@ from bnbench.config.schema import (
     OwnModelConfig,
     OwnNormConfig,
     Policy,
+    ResidualModelConfig,
     Search,
     Trainable,
     is_batch_norm,
@@ -296,10 +298,12 @@ def check_fit(config: Config) -> None:
     ):
         if (value or 1) > most:
             raise RequestError(f"{key}={value}: expected at most {most}, the {images}")
-    if isinstance(model, OwnModelConfig) and model.dropout_place != DropoutPlace.blocks:
+    own_places = {OwnModelConfig: "where its plugin puts it", ResidualModelConfig: "in its blocks"}
+    where = own_places.get(type(model))
+    if where and model.dropout_place != DropoutPlace.blocks:
         raise RequestError(
             f"model.dropout_place={model.dropout_place}: expected {DropoutPlace.blocks} with "
-            f"model={model.name}, which has its dropout where its plugin puts it"
+            f"model={model.name}, which has its dropout {where}"
         )
     side = min(shape[1:])
     if len(model.depth) not in (1, len(model.widths)):
@@ -307,6 +311,16 @@ def check_fit(config: Config) -> None:
             f"model.depth={as_typed(model.depth)}: expected one entry or one for each of the "
             f"{len(model.widths)} model.widths"
         )
+    if isinstance(model, ResidualModelConfig):
+        if not all(layers % 2 for layers in model.depth):
+            raise RequestError(
+                f"model.depth={as_typed(model.depth)}: expected odd numbers with model="
+                f"{model.name}, one layer and two for each residual branch"
+            )
+        if model.branch == Branch.fixup and norm.name != "none":
+            raise RequestError(
+                f"model.branch={model.branch}: stands in the place of a norm, expected norm=none"
+            )
     if sum(layers_per_width(model.widths, model.depth)) > MAX_LAYERS:
         raise RequestError(
             f"model.depth={as_typed(model.depth)}: expected at most {MAX_LAYERS} layers in all"

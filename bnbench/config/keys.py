@@ -7,6 +7,7 @@ from typing import Any, get_args, get_origin, get_type_hints
 
 from bnbench.config.checks import RULES
 from bnbench.config.schema import (
+    MODEL_CONFIGS,
     NORM_CONFIGS,
     OPTIM_CONFIGS,
     OWN_DATA_CONFIGS,
@@ -21,8 +22,9 @@ WORDS = {bool: "true or false", int: "an integer", float: "a number", str: "a te
 
 
 def types_of_keys() -> dict[str, Any]:
-    """The type of every key, with dots: those of all norms, optimisers and kinds of data."""
+    """The type of every key, with dots: those of all models, norms and the like."""
     kinds = {
+        "model": MODEL_CONFIGS.values(),
         "norm": NORM_CONFIGS.values(),
         "optim": OPTIM_CONFIGS.values(),
         "data": [ShippedDataConfig, *OWN_DATA_CONFIGS.values()],

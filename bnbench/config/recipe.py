@@ -104,7 +104,7 @@ def resolve(config: Config) -> Recipe:
     """Resolve a checked configuration into the recipe of its arm."""
     model, data, optim, train = config.model, config.data, config.optim, config.train
     canonical, steps = science(config), num_steps(config)
-    constructed = ("widths", "depth", "activation", "dropout")
+    constructed = ("widths", "depth", "activation", "dropout", "branch", "order")
     place = model.dropout_place  # which a model of a plugin does not know
     of_optimizer = ("weight_decay", "momentum", "beta1", "beta2", "eps")
     return Recipe(
@@ -130,7 +130,7 @@ def resolve(config: Config) -> Recipe:
         augment=data.augment,
         model=model.name,
         model_options={
-            **{key: getattr(model, key) for key in constructed},
+            **{key: getattr(model, key) for key in constructed if hasattr(model, key)},
             "placement": config.placement,
             **({"dropout_place": place} if place != DropoutPlace.blocks else {}),
         },

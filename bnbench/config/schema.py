@@ -35,10 +35,33 @@ TUNED_BATCH = 64  # the batch size at which base_lr is tuned and lr_scaling is 1
 MARKS = INTERRUPTED, FAILED = "interrupted", "failed"  # tags of W&B runs that are not done
 
 DataName = StrEnum("DataName", list(DATA_SIZES))
-ModelName = StrEnum("ModelName", ["mlp", "sigmoid_mlp", "vgg", "sigmoid_vgg", "vgg11", "vgg16"])
+ModelName = StrEnum(
+    "ModelName",
+    [
+        "mlp",
+        "sigmoid_mlp",
+        "vgg",
+        "sigmoid_vgg",
+        "vgg11",
+        "vgg16",
+        "residual_mlp",
+        "residual_vgg",
+    ],
+)
 Activation = StrEnum("Activation", ["relu", "sigmoid", "tanh"])
 DropoutPlace = StrEnum("DropoutPlace", ["blocks", "head"])
 Init = StrEnum("Init", ["he", "xavier", "xavier_sigmoid", "gaussian"])
+Branch = StrEnum("Branch", ["none", "skipinit", "fixup"])  # of residual blocks, how they start
+Order = StrEnum(  # of norm, activation and addition in residual blocks, see models/residual.py
+    "Order",
+    [
+        "original",
+        "norm_after_addition",
+        "activation_before_addition",
+        "activation_only_preactivation",
+        "full_preactivation",
+    ],
+)
 Placement = StrEnum("Placement", ["pre", "post"])
 Backend = StrEnum("Backend", ["reference", "cpp", "triton", "native"])
 Augment = StrEnum("Augment", ["none", "light"])
@@ -98,7 +121,8 @@ BY_TEST_SET = {Policy.adabn, Policy.recalibrated}  # … or on the whole evaluat
 TRANSDUCTIVE = BY_TEST_BATCH | BY_TEST_SET
 # those that pass over no image but the evaluated ones, and once; none is the net as it is
 ONE_PASS = {"none", Policy.ema, *BY_TEST_BATCH}
-MLPS = {ModelName.mlp, ModelName.sigmoid_mlp}  # nets whose layers see one value per unit and image
+# nets whose layers see one value per unit and image
+MLPS = {ModelName.mlp, ModelName.sigmoid_mlp, ModelName.residual_mlp}
 
 
 @dataclass
@@ -113,6 +137,20 @@ class ModelConfig:
     init_scale: float = MISSING  # factor of the initial weights that `init` draws
     dropout: float = MISSING
     dropout_place: DropoutPlace = MISSING  # behind every block, or in front of the head alone
+
+
+@dataclass
+class ResidualModelConfig(ModelConfig):
+    """A residual net: `depth` is odd, a layer and two for each branch."""
+
+    branch: Branch = MISSING
+    order: Order = MISSING
+
+
+RESIDUAL = {ModelName.residual_mlp, ModelName.residual_vgg}
+MODEL_CONFIGS: dict[str, type[ModelConfig]] = {
+    name: ResidualModelConfig if name in RESIDUAL else ModelConfig for name in ModelName
+}
 
 
 @dataclass

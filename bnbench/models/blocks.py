@@ -53,8 +53,8 @@ def block(
     Raises:
         ValueError: an unknown activation or placement.
     """
-    _check_key("activation", activation, ACTIVATIONS)
-    _check_key("placement", placement, PLACEMENTS)
+    check_key("activation", activation, ACTIVATIONS)
+    check_key("placement", placement, PLACEMENTS)
     order = PLACEMENTS[placement]
     norm_layer = norm(num_features) if norm else None
     bias_is_redundant = order[1] == "norm" and isinstance(norm_layer, _BatchNorm | HoldsBatchNorm)
@@ -97,10 +97,25 @@ def dropouts(dropout: float, place: str, layers: int) -> list[float]:
     >>> dropouts(0.5, "head", 3)
     [0.0, 0.0, 0.5]
     """
-    _check_key("dropout place", place, dict.fromkeys(("blocks", "head")))
+    check_key("dropout place", place, dict.fromkeys(("blocks", "head")))
     return [dropout if place == "blocks" else 0.0] * (layers - 1) + [dropout]
 
 
-def _check_key(what: str, name: str, table: Mapping[str, object]) -> None:
+def filled(layer: nn.Sequential, slots: int, placement: str) -> int:
+    """Count the modules of a block in the first of the three slots that its placement orders.
+
+    What stands before them counts too, and dropout belongs to the last.
+
+    >>> layer = block(lambda bias: nn.Linear(2, 2, bias), 2)
+    >>> [filled(layer, slots, "pre") for slots in (1, 2, 3)]
+    [1, 1, 2]
+    """
+    order = PLACEMENTS[placement]
+    later = {*order[slots:], *(["dropout"] if slots < len(order) else [])}
+    return sum(name not in later for name, _ in layer.named_children())
+
+
+def check_key(what: str, name: str, table: Mapping[str, object]) -> None:
+    """Refuse a name that is no key of a table (`ValueError`)."""
     if name not in table:
         raise ValueError(f"unknown {what} {name!r}; allowed: {', '.join(table)}")

@@ -1,6 +1,6 @@
 """Initial weights that depend on the seed and the layer's index, and on nothing else.
 
-So nets that differ in norm or placement alone start from bit-equal weights.
+So nets that differ in norm or placement alone start from bit-equal weights; Fixup rescales them.
 """
 
 from functools import partial
@@ -9,9 +9,11 @@ import torch
 from torch import nn
 
 from bnbench.config.arms import derive_seed
+from bnbench.models.residual import ResidualNet, ScalarBias, ScalarMultiplier
 from bnbench.norms import L2Norm
 from bnbench.norms.recalibration import weight_layers
 
+SCALARS = (ScalarBias, ScalarMultiplier)
 NORM_LAYERS = (nn.modules.batchnorm._NormBase, nn.LayerNorm, nn.GroupNorm, L2Norm)
 
 SCHEMES = {
@@ -29,12 +31,12 @@ SCHEMES = {
 
 @torch.no_grad()
 def initialise(model: nn.Module, scheme: str, seed: int, scale: float = 1.0) -> None:
-    """Draw all weights anew, each layer from its own generator; biases 0, norms as constructed.
+    """Draw all weights anew, each layer from its own generator; all else as constructed, biases 0.
 
     The global random state is neither read nor moved.
 
     Args:
-        model: any net of linear, convolutional and norm layers.
+        model: any net of linear, convolutional and norm layers; a `ResidualNet` scales its own.
         scheme: a key of `SCHEMES`.
         seed: the run's seed; layer k draws from `derive_seed(seed, "init", k)`.
         scale: a factor of every weight, of the head's too: that of their standard deviation.
@@ -52,5 +54,7 @@ def initialise(model: nn.Module, scheme: str, seed: int, scale: float = 1.0) -> 
         if layer.bias is not None:
             layer.bias.zero_()
     for module in model.modules():
-        if isinstance(module, NORM_LAYERS):
+        if isinstance(module, (*NORM_LAYERS, *SCALARS)):
             module.reset_parameters()
+    if isinstance(model, ResidualNet):
+        model.start_branches()

@@ -43,12 +43,8 @@ class VGG(nn.Module):
         **options: Any,
     ) -> None:
         super().__init__()
+        check_pools(input_shape, widths)
         channels, height, width = input_shape
-        if min(height, width) < 2 ** len(widths):
-            raise ValueError(
-                f"{len(widths)} stages halve an image of {height}×{width} to nothing; "
-                f"the widths {list(widths)} need at least {2 ** len(widths)} pixels a side"
-            )
         layers: list[nn.Module] = []
         every = stages(widths, depth)
         dropped = iter(dropouts(dropout, dropout_place, sum(count for _, count in every)))
@@ -65,3 +61,13 @@ class VGG(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         """Compute the logits of a batch of images."""
         return self.head(self.features(images).flatten(1))
+
+
+def check_pools(input_shape: tuple[int, int, int], widths: Sequence[int]) -> None:
+    """Refuse more stages than an image can be halved (`ValueError`)."""
+    _, height, width = input_shape
+    if min(height, width) < 2 ** len(widths):
+        raise ValueError(
+            f"{len(widths)} stages halve an image of {height}×{width} to nothing; "
+            f"the widths {list(widths)} need at least {2 ** len(widths)} pixels a side"
+        )

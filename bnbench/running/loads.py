@@ -35,7 +35,10 @@ TRAINING = 3  # passes of an image through the net in a step
 
 REFERENCE = {Policy.cumulative, Policy.algorithm2, Policy.precise, Policy.recalibrated}
 PROBE_STEPS = {Probe.landscape: 15}  # what a probe costs, in steps; ics has one for each layer
-OF_NET = ("name", "plugin", "widths", "depth", "activation", "dropout", "dropout_place")
+OF_NET = (
+    *("name", "plugin", "widths", "depth", "activation", "dropout", "dropout_place"),
+    *("branch", "order"),
+)
 OF_NORM = ("name", "plugin", "affine", "backend", "ghost_size", "groups", "scale", "bias")
 OF_TRAINING = ("eval_points", "policy_points", "policies", "test_batch", "trainable", "averages")
 

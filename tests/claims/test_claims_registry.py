@@ -340,7 +340,7 @@ def test_every_experiment_says_which_claims_read_it():
         lines = path.read_text(encoding="utf-8").splitlines()
         head = " ".join(line.removeprefix("# ") for line in lines if line.startswith("#"))
         told = set(re.findall(r"\b[CMPBDA][1-9]\d?[a-g]?\b", head))
-        for family, first, last in re.findall(r"\b([CMPBDA]\d+)([a-g]) to \1([a-g])\b", head):
+        for family, first, last in re.findall(r"\b([CMPBDA][1-9]\d?)([a-g]) to \1([a-g])\b", head):
             told |= {f"{family}{letter}" for letter in "abcdefg" if first <= letter <= last}
         assert told == readers[name], name
 

@@ -52,6 +52,7 @@ def test_images_in_two_splits_stop_the_report(two_arms):
     [
         ({"model__widths": "[64]"}, "weights"),
         ({"model__init_scale": 3.0}, "weights"),
+        ({"model__branch": "fixup"}, "weights"),
         ({"batch_size": 8}, "batches"),
     ],
 )
@@ -61,6 +62,14 @@ def test_what_cannot_be_shared_need_not_be(study, change, key):
         study.run("b", seed, norm__name="batchnorm", **change)
         study.marks["b", seed] = {key: "other"}
     study.paired([BN, NONE])
+
+
+def test_skipinit_shares_the_weights_that_were_drawn(study):
+    study.run("a", 0)
+    study.run("b", 0, norm__name="batchnorm", model__branch="skipinit")
+    study.marks["b", 0] = {"weights": "other"}
+    with pytest.raises(IntegrityError, match="not their weights"):
+        study.paired([BN, NONE])
 
 
 def test_the_best_rate_is_that_of_the_tuning_seeds(study):

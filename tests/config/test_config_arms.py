@@ -69,6 +69,9 @@ def test_what_changes_numbers_changes_the_id(read, override):
     assert only(read(override)).id != DEFAULT
 
 
+RESIDUAL = ["model=residual_mlp", "norm=none"]
+
+
 @pytest.mark.one_in(4)
 @pytest.mark.parametrize(
     ("one", "other"),
@@ -105,10 +108,34 @@ def test_what_changes_numbers_changes_the_id(read, override):
         (["probes=[ics,gradients]"], ["probes=[gradients,ics]"]),
         (["data.train_images=1078"], []),
         (["data.train_images=900", "train.epochs=3"], ["data.train_images=900", "train.steps=42"]),
+        ([*RESIDUAL, "model.order=norm_after_addition"], [*RESIDUAL, "model.order=original"]),
+        ([*RESIDUAL, "model.order=activation_only_preactivation"], RESIDUAL),
+        (
+            [*RESIDUAL, "placement=post", "model.order=original"],
+            [*RESIDUAL, "model.order=original"],
+        ),
     ],
 )
 def test_spellings_of_one_arm_have_one_id(read, one, other):
     assert only(read(*one)).id == only(read(*other)).id
+
+
+def test_residual_branches_and_orders_are_named_where_they_are_not_as_ever(read):
+    def model(*overrides):
+        own = science(only(read("model=residual_mlp", *overrides)).config)["model"]
+        return {key: own.get(key) for key in ("widths", "depth", "branch", "order")}
+
+    plain = {"widths": [100], "depth": [9], "branch": None, "order": None}
+    assert model() == model("norm=none") == plain
+    original = {**plain, "order": "original"}
+    assert model("model.order=original") == original
+    assert model("model.order=norm_after_addition") == {**plain, "order": "norm_after_addition"}
+    skipinit = {**original, "branch": "skipinit"}
+    assert (
+        model("norm=none", "model.branch=skipinit", "model.order=norm_after_addition") == skipinit
+    )
+    fixup = {**plain, "branch": "fixup", "order": "norm_after_addition"}
+    assert model("norm=none", "model.branch=fixup", "model.order=norm_after_addition") == fixup
 
 
 @pytest.mark.slow

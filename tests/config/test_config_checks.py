@@ -20,6 +20,8 @@ from bnbench.train import build
         ("vgg", "digits", [16, 32], [2]),
         ("vgg", "fashion_mnist", [4, 5, 6], [1, 2, 3]),
         ("vgg16", "cifar10", [64, 128, 256, 512, 512], [2, 2, 3, 3, 3]),
+        ("residual_mlp", "digits", [7, 5], [5, 3]),
+        ("residual_vgg", "fashion_mnist", [4, 3], [5, 1]),
     ],
 )
 def test_the_size_of_a_net_is_that_of_the_built_one(name, data, widths, depth):
@@ -104,3 +106,22 @@ def test_only_norms_with_parameters_can_be_trained_alone(read, overrides, fits):
 def norm_parameters(config):
     model = build(resolve(config), seed=0).model
     return (p for name, p in model.named_parameters() if ".norm." in name)
+
+
+@pytest.mark.parametrize(
+    ("override", "line"),
+    [
+        ("model.depth=[10]", r"model\.depth=\[10\]: expected odd numbers with model=residual_mlp"),
+        (
+            "model.branch=fixup",
+            r"model\.branch=fixup: stands in the place of a norm, expected norm",
+        ),
+        (
+            "model.order=reversed",
+            r"model\.order=reversed: expected one of original, norm_after_add",
+        ),
+    ],
+)
+def test_what_no_residual_net_has_is_refused(read, override, line):
+    with pytest.raises(RequestError, match=line):
+        read("model=residual_mlp", override)

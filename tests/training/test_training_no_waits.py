@@ -46,6 +46,8 @@ NETS = {  # of the depth of configs/model/, where that may matter
     "sigmoid_vgg": {**SMALL, "activation": "sigmoid", "dropout": 0.1},
     "vgg11": {"widths": [8] * 5, "depth": [1, 1, 2, 2, 2]},
     "vgg16": {"widths": [8] * 5, "depth": [2, 2, 3, 3, 3], "placement": "post"},
+    "residual_mlp": {**SMALL, "depth": [3], "branch": "skipinit", "order": "original"},
+    "residual_vgg": {**SMALL, "depth": [3]},
 }
 REFUSE_MLP = ("instancenorm", "lrn", "batchnorm_lrn")  # they need spatial dimensions
 WITH_BACKENDS = [name for name in NORMS if hasattr(NORM_CONFIGS[name], "backend")]

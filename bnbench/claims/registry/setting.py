@@ -99,6 +99,7 @@ DIGITS = Setting(
         "adam": "320 steps of 64",
         "dropout": "320 steps of 64",
         "averages": "320 steps of 64",
+        "residual": "100 steps of 64",
     },
     {
         "rates": (0.1,),
@@ -149,6 +150,7 @@ FASHION = Setting(
         "adam": "781 steps of 64",
         "dropout": "781 steps of 64",
         "averages": "781 steps of 64",
+        "residual": "300 steps of 64",
     },
     {
         "rates": (0.01,),

@@ -312,6 +312,26 @@ SIZES: Mapping[str, Mapping[str, Mapping[str, Sizing]]] = {
         "A7c": {
             "": Sizing(10.2, 5.9, 30, "the tuning runs; s.d. of the tuning runs"),
         },
+        "A12a": {
+            "without a norm, 100 layers": Sizing(
+                10.0, 0.5, 20, "a first look at a tuning seed; assumed s.d."
+            ),
+            "with BN, 100 layers": Sizing(
+                93.0, 2.0, 20, "a first look at a tuning seed; assumed s.d."
+            ),
+        },
+        "A12b": {
+            "": Sizing(92.0, 2.0, 20, "a first look at a tuning seed; assumed s.d."),
+        },
+        "A12c": {
+            "": Sizing(92.0, 2.0, 20, "a first look at a tuning seed; assumed s.d."),
+        },
+        "A12d": {
+            "": Sizing(-0.4, 1.2, 20, "De & Smith 2020: a few tenths behind; assumed s.d."),
+        },
+        "A12e": {
+            "": Sizing(0.0, 1.2, 20, "Zhang et al. 2019: equally well; assumed s.d."),
+        },
     },
     "fashion_mnist": {
         "C1a": {
@@ -594,6 +614,24 @@ SIZES: Mapping[str, Mapping[str, Mapping[str, Sizing]]] = {
         },
         "A7c": {
             "": Sizing(10.9, 10.5, 32, f"{FIRST_LOOK} 0 to 4; s.d. of the same"),
+        },
+        "A12a": {
+            "without a norm, 100 layers": Sizing(
+                10.0, 0.5, 20, "a first look at a tuning seed; assumed s.d."
+            ),
+            "with BN, 100 layers": Sizing(84.0, 2.0, 20, "assumed effect; assumed s.d."),
+        },
+        "A12b": {
+            "": Sizing(84.0, 2.0, 20, "assumed effect; assumed s.d."),
+        },
+        "A12c": {
+            "": Sizing(84.0, 2.0, 20, "assumed effect; assumed s.d."),
+        },
+        "A12d": {
+            "": Sizing(-0.4, 1.0, 20, "De & Smith 2020: a few tenths behind; assumed s.d."),
+        },
+        "A12e": {
+            "": Sizing(0.0, 1.0, 20, "Zhang et al. 2019: equally well; assumed s.d."),
         },
     },
 }

@@ -13,6 +13,7 @@ from bnbench.claims.registry import (
     mechanism,
     placement,
     practice,
+    residual,
     shift,
     untrained,
 )
@@ -20,7 +21,10 @@ from bnbench.claims.registry.exact import EXACT
 from bnbench.claims.registry.setting import DIGITS, FASHION, Setting
 from bnbench.claims.registry.sizes import SIZES
 
-ROOMS = (convergence, mechanism, placement, batches, shift, practice, untrained)
+ROOMS = (
+    *(convergence, mechanism, placement, batches, shift),
+    *(practice, residual, untrained),
+)
 SETTINGS: Mapping[str, Setting] = {"digits": DIGITS, "fashion_mnist": FASHION}
 ON_DATA = ("fashion_mnist", "cifar10")  # data sets with a form of their own
 FAMILIES = {
