@@ -134,9 +134,11 @@ class ModelConfig:
     depth: list[int] = MISSING
     activation: Activation = MISSING
     init: Init = MISSING
-    init_scale: float = MISSING  # factor of the initial weights that `init` draws
+    init_scale: float = 1.0  # factor of the initial weights that `init` draws
     dropout: float = MISSING
-    dropout_place: DropoutPlace = MISSING  # behind every block, or in front of the head alone
+    dropout_place: DropoutPlace = (
+        DropoutPlace.blocks
+    )  # behind every block, or in front of the head alone
 
 
 @dataclass
@@ -381,7 +383,9 @@ class TrainConfig:
     test_batch: int | None = MISSING  # images that batch and blend see at once; null: batch_size
     prior: float = MISSING  # of blend: images that the running statistics count as
     trainable: Trainable = MISSING  # the trained parameters, see models/trainable.py
-    averages: list[Average] = MISSING  # of the weights, that the net is evaluated with too
+    averages: list[Average] = field(
+        default_factory=list
+    )  # of the weights, that the net is evaluated with too
     save_weights: SaveWeights = MISSING  # auto keeps files of up to 5 MB
 
 
