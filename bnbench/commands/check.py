@@ -18,7 +18,7 @@ from bnbench.commands.arguments import Parser
 from bnbench.config.checks import RequestError
 from bnbench.config.labels import count_label
 from bnbench.request.own_code import filled
-from bnbench.request.plugins import RESERVED, OwnRow, Plugin, load
+from bnbench.request.plugins import NOT_CONSTRUCTED, RESERVED, OwnRow, Plugin, load
 from bnbench.request.refusal import allowed, print_error
 from bnbench.sweep import terminal
 
@@ -129,7 +129,7 @@ def model_subject(name: str, row: OwnRow) -> Subject:
     """A net of a plugin, with its defaults."""
     from bnbench.models.contracts import CONTRACTS
 
-    options = {key: option.default for key, option in row.options.items() if key != "init"}
+    options = {k: option.default for k, option in row.options.items() if k not in NOT_CONSTRUCTED}
     cases = {"": (partial(row.make, **options),)}
     return name, ", a model", {contract: (law, cases) for contract, law in CONTRACTS.items()}
 

@@ -34,6 +34,9 @@ PLAIN: dict[str, Any] = {  # of a model, where its plugin says nothing else
     "dropout": 0.0,
     "dropout_place": "blocks",
 }
+# of these a net's constructor is not told: weights are drawn when it is there, and it puts its
+# dropout where it likes
+NOT_CONSTRUCTED = ("init", "init_scale", "dropout_place")
 LEVELS = 5  # of a shift
 MAX_NAME = 40
 MAX_TEXT = 1000  # characters of an option

@@ -160,8 +160,8 @@ def test_batches_that_differ_between_arms_stop_the_report(trained, monkeypatch):
 def test_first_weights_that_differ_between_arms_stop_the_report(trained, monkeypatch):
     initialise = train.initialise
 
-    def by_size(model, scheme, seed):
-        initialise(model, scheme, seed + sum(p.numel() for p in model.parameters()))
+    def by_size(model, scheme, seed, scale):
+        initialise(model, scheme, seed + sum(p.numel() for p in model.parameters()), scale)
 
     monkeypatch.setattr(train, "initialise", by_size)
     with pytest.raises(IntegrityError, match="not their weights: unpaired"):

@@ -1,6 +1,7 @@
 """Sweeps on Ray and SLURM: what is refused, what workers elsewhere are told, and what survives."""
 
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -25,6 +26,7 @@ from bnbench.running.clusters import attended
 TRAIN = [sys.executable, str(ROOT / "scripts" / "train.py")]
 PATIENCE = 600  # seconds until a process counts as hung, on however busy a machine
 KEY = "0123456789abcdef" * 2 + "bnbench0"  # of W&B: it is to stand in no file
+RAY_LOG = re.compile(r"^\[[^]]+ E \d+ \d+\] \w+\.cc:\d+: Failed to push error to driver.*\n", re.M)
 ARMS = ["-m", "norm=none,batchnorm,layernorm,torch_batchnorm", "seeds=[0,1]", "data=digits"]
 
 
@@ -337,7 +339,9 @@ def test_a_stopped_sweep_trains_nothing_on_ray_any_more(home, tmp_path, number):
     _, errors = process.communicate(timeout=PATIENCE)
     if number == signal.SIGTERM:
         assert process.returncode == 130
-        assert errors == "\ninterrupted; the same command finishes what is missing\n"
+        # Ray's own log may tell that a driver which is gone hears no more of a task
+        own = RAY_LOG.sub("", errors)
+        assert own == "\ninterrupted; the same command finishes what is missing\n"
     deadline = time.monotonic() + PATIENCE
     while any(b"_run_job" in command for command in processes(f"HOME={home}").values()):
         assert time.monotonic() < deadline, "a worker goes on training"
