@@ -136,9 +136,7 @@ class ModelConfig:
     init: Init = MISSING
     init_scale: float = 1.0  # factor of the initial weights that `init` draws
     dropout: float = MISSING
-    dropout_place: DropoutPlace = (
-        DropoutPlace.blocks
-    )  # behind every block, or in front of the head alone
+    dropout_place: DropoutPlace = DropoutPlace.blocks  # behind each block; or before the head alone
 
 
 @dataclass
@@ -383,9 +381,7 @@ class TrainConfig:
     test_batch: int | None = MISSING  # images that batch and blend see at once; null: batch_size
     prior: float = MISSING  # of blend: images that the running statistics count as
     trainable: Trainable = MISSING  # the trained parameters, see models/trainable.py
-    averages: list[Average] = field(
-        default_factory=list
-    )  # of the weights, that the net is evaluated with too
+    averages: list[Average] = field(default_factory=list)  # of weights; evaluated beside the last
     save_weights: SaveWeights = MISSING  # auto keeps files of up to 5 MB
 
 
