@@ -65,8 +65,7 @@ def initial_weights(on: Setting) -> list[Claim]:
                 experiments=("claim_init",),
                 protocol=(
                     f"MLP 3×100 of {words}, {scheme}'s weights times {', '.join(first)} and "
-                    f"{last}, the head's too, {on.budget('init')}; {COSINE}, each at the best of "
-                    "at least four rates on seeds 100-102."
+                    f"{last}, the head's too, {on.budget('init')}; {COSINE}, {AT_BEST}."
                 ),
                 rule="Decades of scale within 3 pp of the best: more than half a decade wider.",
                 why_statistic=(
