@@ -62,6 +62,10 @@ class Setting:
         """Tell the budget of an experiment, and the images it is spent on."""
         return f"{self.budgets[experiment]}; {self.images}"
 
+    def rate_in_test_batches(self, experiment: str) -> float | None:
+        """Return the rate of arms for statistics of test batches alone; None where none are."""
+        return next(iter(self.rates.get(experiment.removeprefix("claim_"), ())), None)
+
 
 DIGITS = Setting(
     "digits",
@@ -161,6 +165,7 @@ FASHION = Setting(
         "noise": (0.03,),
         "landscape": (0.03,),
         "ghost": (0.1,),
+        "batch": (0.01,),
     },
     0.01,
     "the rate that is best for the net without BN",

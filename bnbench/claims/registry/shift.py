@@ -34,7 +34,7 @@ def convolutional(on: Setting) -> str:
 
 def in_test_batches(on: Setting) -> str:
     """The protocol of the convolutional nets that are evaluated in batches of test images."""
-    rate = rate_in_test_batches(on, "claim_shift")
+    rate = on.rate_in_test_batches("claim_shift")
     if rate is None:
         return convolutional(on)
     narrow, wide = on.conv_widths
@@ -52,15 +52,10 @@ def perceptron(on: Setting) -> str:
     )
 
 
-def rate_in_test_batches(on: Setting, experiment: str) -> float | None:
-    """The rate of arms that are for statistics of test batches alone; None where none are."""
-    return next(iter(on.rates.get(experiment.removeprefix("claim_"), ())), None)
-
-
 def nets(on: Setting, experiment: str) -> tuple[StudyArm, StudyArm]:
     """The arms with BN and without norm."""
     none = StudyArm(experiment, {"norm.name": "none"})
-    test_batch = 8 if rate_in_test_batches(on, experiment) is None else None
+    test_batch = 8 if on.rate_in_test_batches(experiment) is None else None
     return none.but(norm__name="batchnorm", train__test_batch=test_batch), none
 
 
@@ -68,7 +63,7 @@ def batched(on: Setting, experiment: str, size: int) -> StudyArm:
     """The arm with BN that is evaluated in batches of a size."""
     arm, rate = (
         nets(on, experiment)[0].but(train__test_batch=size),
-        rate_in_test_batches(on, experiment),
+        on.rate_in_test_batches(experiment),
     )
     return arm if rate is None else arm.but(rate=rate)
 
@@ -138,7 +133,7 @@ def repairs(on: Setting) -> Claim:
     """D2: statistics of the shifted images."""
     bn, _ = nets(on, "claim_shift")
     # where other arms are for statistics of test batches, these have none
-    has_batches = rate_in_test_batches(on, "claim_shift") is None
+    has_batches = on.rate_in_test_batches("claim_shift") is None
 
     def won(shifts: tuple[str, ...], policy: str, target: Above | None = None) -> ClaimPart:
         return ClaimPart(SHARE, recovered(bn, policy, shifts, on.conv_severities), target)
