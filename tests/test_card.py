@@ -76,7 +76,7 @@ def test_verdicts_that_are_open_or_depend_on_a_choice_are_counted():
 def test_the_circumstances_are_those_of_the_judging():
     judged = json.loads((BOARD / "judged.json").read_text(encoding="utf-8"))
     added = [c.view.id for c in JUDGED if c.view.id not in judged["taken"]]
-    assert told(r"The (\d+) that were added later") == (len(added),)
+    assert told(r"The (\d+) that were added last") == (len(added),)
     assert f"at commit {judged['git_commit'][:12]} with the others taken" in TEXT
     assert f"with torch {judged['versions']['torch']}, on a CPU with 2 cores" in TEXT
     assert judged["device"] == "cpu, 2 cores"
