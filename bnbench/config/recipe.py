@@ -21,6 +21,7 @@ from bnbench.config.schema import (
     DataConfig,
     DropoutPlace,
     FolderDataConfig,
+    NormLayers,
     NpzDataConfig,
     OwnDataConfig,
     PolicyPoints,
@@ -105,7 +106,8 @@ def resolve(config: Config) -> Recipe:
     model, data, optim, train = config.model, config.data, config.optim, config.train
     canonical, steps = science(config), num_steps(config)
     constructed = ("widths", "depth", "activation", "dropout", "branch", "order")
-    place = model.dropout_place  # which a model of a plugin does not know
+    # which models of plugins and residual ones do not know
+    place, normed = model.dropout_place, model.norm_layers
     of_optimizer = ("weight_decay", "momentum", "beta1", "beta2", "eps")
     return Recipe(
         arm=arm_id(canonical),
@@ -133,6 +135,7 @@ def resolve(config: Config) -> Recipe:
             **{key: getattr(model, key) for key in constructed if hasattr(model, key)},
             "placement": config.placement,
             **({"dropout_place": place} if place != DropoutPlace.blocks else {}),
+            **({"norm_layers": normed} if normed != NormLayers.every else {}),
         },
         norm=config.norm.name,
         norm_options={k: v for k, v in vars(config.norm).items() if k not in NOT_OPTIONS},

@@ -50,6 +50,7 @@ ModelName = StrEnum(
 )
 Activation = StrEnum("Activation", ["relu", "sigmoid", "tanh"])
 DropoutPlace = StrEnum("DropoutPlace", ["blocks", "head"])
+NormLayers = StrEnum("NormLayers", ["every", "first", "last", "alternate", "input"])
 Init = StrEnum("Init", ["he", "xavier", "xavier_sigmoid", "gaussian"])
 Branch = StrEnum("Branch", ["none", "skipinit", "fixup"])  # of residual blocks, how they start
 Order = StrEnum(  # of norm, activation and addition in residual blocks, see models/residual.py
@@ -137,6 +138,7 @@ class ModelConfig:
     init_scale: float = 1.0  # factor of the initial weights that `init` draws
     dropout: float = MISSING
     dropout_place: DropoutPlace = DropoutPlace.blocks  # behind each block; or before the head alone
+    norm_layers: NormLayers = NormLayers.every  # that have a norm, see `quantities.norm_places`
 
 
 @dataclass

@@ -252,7 +252,7 @@ def test_what_is_offered_is_taken_back(read):
             "a.py",
             "class A: spatial_dims = 0\nMODELS = {'a': A}\nOPTIONS = {'a': {'width': [3]}}\n",
             "OPTIONS['a'] has width: expected one of widths, depth, activation, init, init_scale, "
-            "dropout, dropout_place (did "
+            "dropout, dropout_place, norm_layers (did "
             "you mean widths?)",
         ),
     ],
