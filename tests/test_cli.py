@@ -321,6 +321,7 @@ REFUSED = {
     "batch_size=1079": "batch_size=1079: expected at most 1078, the training images of digits",
     "norm=none,batchnorm": "norm=none,batchnorm: several values need -m",
     "data=digits,synthetic": "data=digits,synthetic: several values need -m",
+    "data.pixels=raw": "data.pixels=raw: expected one of normalised, unit, bytes",
     "data.train_images=0": "data.train_images=0: expected null or an integer >= 1",
     "data.train_images=1079": "data.train_images=1079: expected at most 1078, the training images",
     "data.train_images=32": "batch_size=64: expected at most 32, the training images of",

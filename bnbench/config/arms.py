@@ -55,6 +55,7 @@ AS_EVER = {
     "model.init_scale": 1.0,
     "model.dropout_place": "blocks",
     "model.norm_layers": "every",
+    "data.pixels": "normalised",
 }
 
 WITHOUT_NORM = {  # orders in residual blocks that are another where there is no norm
@@ -175,7 +176,8 @@ def science(config: Config) -> dict[str, Any]:
     Left out are what never changes a number (seeds, paths, device, tracking, …) and settings that
     cannot matter: placement and policies without a net to which they apply, a test batch or a
     prior without a policy that has one, a decay that the schedule does not do; and what is as ever:
-    the parts of the affine map that are there, that all parameters are trained, and on all images,
+    the parts of the affine map that are there, that all parameters are trained, and on all images
+    with normalised pixels,
     from initial weights of the scheme's own scale, whose averages are not looked at, with dropout
     behind every block, a norm in each of them, and residual branches as drawn, in full
     pre-activation.
@@ -200,15 +202,17 @@ def science(config: Config) -> dict[str, Any]:
     model["norm_layers"] = own_norm_layers(config)
     on_data = model["norm_layers"] == NormLayers.input  # in front of all weights and activations
     placement = Placement.pre if on_data else config.placement
+    parts = {"model": model, "data": data}
     for key, value in AS_EVER.items():
-        if model[name := key.removeprefix("model.")] == value:
-            del model[name]
+        part, name = key.split(".")
+        if parts[part][name] == value:
+            del parts[part][name]
     of_affine = ("scale", "bias") if isinstance(config.norm, OurBatchNormConfig) else ()
-    parts = {key: norm.pop(key) for key in of_affine}
-    if parts and not any(parts.values()):
+    affine = {key: norm.pop(key) for key in of_affine}
+    if affine and not any(affine.values()):
         norm["affine"] = False
     if norm.get("affine"):
-        norm |= {key: False for key, present in parts.items() if not present}
+        norm |= {key: False for key, present in affine.items() if not present}
     if optim["schedule"] == Schedule.constant:
         del optim["lr_end"]
     if config.batch_size == TUNED_BATCH:
@@ -233,6 +237,7 @@ def science(config: Config) -> dict[str, Any]:
         "data": {
             **{key: data[key] for key in ("name", "split_seed", "augment", "batches", *found_out)},
             **({"train_images": data["train_images"]} if some else {}),
+            **({"pixels": data["pixels"]} if "pixels" in data else {}),
         },
         "optim": optim,
         "batch_size": config.batch_size,

@@ -27,6 +27,7 @@ COLUMNS = {
     "policy": "statistics",
     "data.batches": "batches",
     "data.split_seed": "split of the images",
+    "data.pixels": "pixels",
     "model.activation": "activation",
     "model.dropout": "dropout",
     "model.dropout_place": "place of dropout",
@@ -140,6 +141,7 @@ NAMES: dict[str, dict[Any, str]] = {  # values whose names in the configuration 
     "placement": {"pre": "before activation", "post": "after activation"},
     "train.trainable": {ABSENT: "all", "norm": "norms"},
     "data.split_seed": {"per_seed": "of each seed"},
+    "data.pixels": {"unit": "0 to 1", "bytes": "0 to 255"},
     "shift": {"gaussian_noise": "Gaussian noise", "class_sorted": "sorted by class"},
     "policy": {
         "ema": "EMA",

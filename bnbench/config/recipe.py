@@ -74,6 +74,7 @@ class Recipe:
     facts: DataFacts  # what was known of the data set when the request was checked
     split_seed: int | None  # what the splits are drawn from; None for the seed of each run
     train_images: int | None  # how many training images are kept; None for all
+    pixels: str  # what nets see of the images: see `data.datasets.Dataset.with_pixels`
     batches: str  # how images are put into batches: see `data.batches.batch_indices`
     augment: str  # the random change of a batch's images, or `none`
     model: str  # a key of `MODELS`, constructed with `model_options`
@@ -128,6 +129,7 @@ def resolve(config: Config) -> Recipe:
         facts=facts(vars(data)),
         split_seed=None if data.split_seed == PER_SEED else int(data.split_seed),
         train_images=data.train_images,
+        pixels=data.pixels,
         batches=data.batches,
         augment=data.augment,
         model=model.name,

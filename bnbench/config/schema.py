@@ -67,6 +67,7 @@ Placement = StrEnum("Placement", ["pre", "post"])
 Backend = StrEnum("Backend", ["reference", "cpp", "triton", "native"])
 Augment = StrEnum("Augment", ["none", "light"])
 PolicyPoints = StrEnum("PolicyPoints", ["few", "all"])
+Pixels = StrEnum("Pixels", ["normalised", "unit", "bytes"])
 Batches = StrEnum("Batches", ["reshuffled", "frozen", "two_classes"])
 Trainable = StrEnum("Trainable", ["all", "head", "norm", "random"])
 Average = StrEnum("Average", ["swa", "weight_ema"])  # of weights, see training/averages.py
@@ -315,6 +316,7 @@ class DataConfig:
     train_images: int | None = MISSING  # how many to train on, from the first on; null for all
     augment: Augment = MISSING
     batches: Batches = MISSING
+    pixels: Pixels = Pixels.normalised  # as nets see them, see `data.datasets.Dataset.with_pixels`
 
 
 @dataclass

@@ -64,7 +64,7 @@ def test_what_changes_no_number_changes_no_id(read, override):
      "train.policies=[ema,precise,adabn]", "train.trainable=head", "data.batches=two_classes",
      "model.init=xavier_sigmoid", "probes=[gradients]", "data.train_images=900",
      "model.init_scale=3", "train.averages=[swa]", "model.norm_layers=first",
-     "model.norm_layers=input"],
+     "model.norm_layers=input", "data.pixels=unit", "data.pixels=bytes"],
 )  # fmt: skip
 def test_what_changes_numbers_changes_the_id(read, override):
     assert only(read(override)).id != DEFAULT
@@ -115,6 +115,7 @@ RESIDUAL = ["model=residual_mlp", "norm=none"]
         (["norm.scale=false", "norm.bias=false"], ["norm.affine=false"]),
         (["probes=[ics,gradients]"], ["probes=[gradients,ics]"]),
         (["data.train_images=1078"], []),
+        (["data.pixels=normalised"], []),
         (["data.train_images=900", "train.epochs=3"], ["data.train_images=900", "train.steps=42"]),
         ([*RESIDUAL, "model.order=norm_after_addition"], [*RESIDUAL, "model.order=original"]),
         ([*RESIDUAL, "model.order=activation_only_preactivation"], RESIDUAL),

@@ -132,8 +132,8 @@ def test_what_no_residual_net_has_is_refused(read, override, line):
     [
         (
             ["model=residual_mlp", "model.norm_layers=first"],
-            r"model\.norm_layers=first: expected every with model=residual_mlp, which has its norms "
-            "in its blocks",
+            r"model\.norm_layers=first: expected every with model=residual_mlp, which has its "
+            "norms in its blocks",
         ),
         (
             ["norm=groupnorm", "norm.groups=5", "model.norm_layers=input"],
