@@ -239,6 +239,7 @@ def build(recipe: Recipe, seed: int) -> Run:
         drawn_from,
         recipe.train_images,
         device,
+        pixels=recipe.pixels,
         stratified=recipe.split_seed is None,
         source=recipe.own_data,
     )
@@ -264,15 +265,17 @@ def prepared(
     train_images: int | None,
     device: torch.device,
     *,
+    pixels: str,
     stratified: bool,
     source: OwnSource | None,
 ) -> tuple[Dataset, dict[str, Images]]:
-    """A data set and its normalised splits on the device; kept for the next run."""
+    """A data set and its splits on the device, as nets see them; kept for the next run."""
     if source is None:
         dataset = load(name, root, split_seed, train_images, stratified=stratified)
     else:
         images = own.read(source, kept)
         dataset = load_own(images, split_seed, train_images, stratified=stratified)
+    dataset = dataset.with_pixels(pixels)
     splits = {
         split: (normalised(dataset, images, device), labels.to(device))
         for split, (images, labels) in (

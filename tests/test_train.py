@@ -443,6 +443,20 @@ def test_runs_draw_their_splits_from_their_seeds_where_asked_and_arms_share_them
     assert prints[0] != prints[1]
 
 
+def test_nets_see_the_pixels_that_are_asked_for(read):
+    normalised, unit, numbers = (
+        build(resolve(only(read(f"data.pixels={pixels}"))), seed=0)
+        for pixels in ("normalised", "unit", "bytes")
+    )
+    for split in ("train", "val", "test"):
+        raw = getattr(normalised.dataset, split).images
+        assert torch.equal(unit.splits[split][0], raw)
+        torch.testing.assert_close(numbers.splits[split][0], 255 * raw, rtol=3e-7, atol=0)
+        assert not torch.equal(normalised.splits[split][0], raw)
+    marks = [fingerprint(run) for run in (normalised, unit, numbers)]
+    assert marks[0] == marks[1] == marks[2]
+
+
 def test_the_fingerprint_is_of_what_training_starts_from(read):
     """The weights before the first step, and the batches that the steps then see."""
     run = build(resolve(only(read(*CSV, "data.batches=two_classes", "norm=none"))), seed=0)

@@ -18,7 +18,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from bnbench.config.checks import RequestError, check, check_rates
 from bnbench.config.facts import facts, is_own
-from bnbench.config.quantities import layers_per_width, peak_rate
+from bnbench.config.quantities import layers_per_width, norm_places, peak_rate
 from bnbench.config.schema import (
     BY_TEST_BATCH,
     DATA_SIZES,
@@ -34,10 +34,12 @@ from bnbench.config.schema import (
     Config,
     DropoutPlace,
     LrScaling,
+    NormLayers,
     Order,
     OurBatchNormConfig,
     OwnDataConfig,
     OwnModelConfig,
+    Placement,
     Policy,
     ResidualModelConfig,
     Schedule,
@@ -49,7 +51,12 @@ from bnbench.config.schema import (
 
 FRESH = 200  # what is added to a seed for one that the committed results did not use
 # settings that arm ids leave out, and tables that have them in some arms show in all
-AS_EVER = {"model.init_scale": 1.0, "model.dropout_place": "blocks"}
+AS_EVER = {
+    "model.init_scale": 1.0,
+    "model.dropout_place": "blocks",
+    "model.norm_layers": "every",
+    "data.pixels": "normalised",
+}
 
 WITHOUT_NORM = {  # orders in residual blocks that are another where there is no norm
     Order.norm_after_addition: Order.original,
@@ -169,9 +176,11 @@ def science(config: Config) -> dict[str, Any]:
     Left out are what never changes a number (seeds, paths, device, tracking, …) and settings that
     cannot matter: placement and policies without a net to which they apply, a test batch or a
     prior without a policy that has one, a decay that the schedule does not do; and what is as ever:
-    the parts of the affine map that are there, that all parameters are trained, and on all images,
+    the parts of the affine map that are there, that all parameters are trained, and on all images
+    with normalised pixels,
     from initial weights of the scheme's own scale, whose averages are not looked at, with dropout
-    behind every block, and residual branches as drawn, in full pre-activation.
+    behind every block, a norm in each of them, and residual branches as drawn, in full
+    pre-activation.
     Budgets become steps and depths become one entry per width, so that two spellings of one arm are
     equal.
     """
@@ -190,15 +199,20 @@ def science(config: Config) -> dict[str, Any]:
     model["depth"] = depth
     if not model["dropout"]:
         model["dropout_place"] = DropoutPlace.blocks
+    model["norm_layers"] = own_norm_layers(config)
+    on_data = model["norm_layers"] == NormLayers.input  # in front of all weights and activations
+    placement = Placement.pre if on_data else config.placement
+    parts = {"model": model, "data": data}
     for key, value in AS_EVER.items():
-        if model[name := key.removeprefix("model.")] == value:
-            del model[name]
+        part, name = key.split(".")
+        if parts[part][name] == value:
+            del parts[part][name]
     of_affine = ("scale", "bias") if isinstance(config.norm, OurBatchNormConfig) else ()
-    parts = {key: norm.pop(key) for key in of_affine}
-    if parts and not any(parts.values()):
+    affine = {key: norm.pop(key) for key in of_affine}
+    if affine and not any(affine.values()):
         norm["affine"] = False
     if norm.get("affine"):
-        norm |= {key: False for key, present in parts.items() if not present}
+        norm |= {key: False for key, present in affine.items() if not present}
     if optim["schedule"] == Schedule.constant:
         del optim["lr_end"]
     if config.batch_size == TUNED_BATCH:
@@ -219,10 +233,11 @@ def science(config: Config) -> dict[str, Any]:
     return {
         "model": model,
         "norm": norm,
-        "placement": "none" if config.norm.name == "none" else config.placement,
+        "placement": "none" if config.norm.name == "none" else placement,
         "data": {
             **{key: data[key] for key in ("name", "split_seed", "augment", "batches", *found_out)},
             **({"train_images": data["train_images"]} if some else {}),
+            **({"pixels": data["pixels"]} if "pixels" in data else {}),
         },
         "optim": optim,
         "batch_size": config.batch_size,
@@ -238,6 +253,15 @@ def science(config: Config) -> dict[str, Any]:
         },
         "probes": sorted(config.probes),
     }
+
+
+def own_norm_layers(config: Config) -> NormLayers:
+    """Which layers have the norm: of choices that are equal in a net the first, `every` if none."""
+    if config.norm.name == "none":
+        return NormLayers.every
+    layers = sum(layers_per_width(config.model.widths, config.model.depth))
+    places = norm_places(config.model.norm_layers, layers)
+    return next(name for name in NormLayers if norm_places(name, layers) == places)
 
 
 def asked_shifts(config: Config) -> set[tuple[str, int, str]]:

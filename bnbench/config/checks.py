@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from bnbench.config.facts import facts
-from bnbench.config.quantities import layers_per_width
+from bnbench.config.quantities import data_features, layers_per_width
 from bnbench.config.schema import (
     MARKS,
     NUM_CLASSES,
@@ -24,6 +24,7 @@ from bnbench.config.schema import (
     LrScaling,
     ModelConfig,
     NormConfig,
+    NormLayers,
     OurBatchNormConfig,
     OwnDataConfig,
     OwnModelConfig,
@@ -298,13 +299,18 @@ def check_fit(config: Config) -> None:
     ):
         if (value or 1) > most:
             raise RequestError(f"{key}={value}: expected at most {most}, the {images}")
-    own_places = {OwnModelConfig: "where its plugin puts it", ResidualModelConfig: "in its blocks"}
-    where = own_places.get(type(model))
-    if where and model.dropout_place != DropoutPlace.blocks:
-        raise RequestError(
-            f"model.dropout_place={model.dropout_place}: expected {DropoutPlace.blocks} with "
-            f"model={model.name}, which has its dropout {where}"
-        )
+    own_places = {OwnModelConfig: "where its plugin puts", ResidualModelConfig: "in its blocks"}
+    where = own_places.get(type(model), "")
+    for key, as_ever, what, pronoun in (
+        ("dropout_place", DropoutPlace.blocks, "dropout", "it"),
+        ("norm_layers", NormLayers.every, "norms", "them"),
+    ):
+        if where and (value := getattr(model, key)) != as_ever:
+            own = f" {pronoun}" if isinstance(model, OwnModelConfig) else ""
+            raise RequestError(
+                f"model.{key}={value}: expected {as_ever} with model={model.name}, which has its "
+                f"{what} {where}{own}"
+            )
     side = min(shape[1:])
     if len(model.depth) not in (1, len(model.widths)):
         raise RequestError(
@@ -368,12 +374,13 @@ def check_fit(config: Config) -> None:
         )
     if norm.name in SPATIAL_NORMS and flat:
         raise RequestError(f"norm={norm.name}: an MLP has one value per channel, expected a vgg")
-    if isinstance(norm, GroupNormConfig) and any(width % norm.groups for width in model.widths):
-        raise RequestError(
-            f"norm.groups={norm.groups}: expected a divisor of every entry of "
-            f"model.widths={as_typed(model.widths)}"
-        )
-    if isinstance(norm, GroupNormConfig) and flat and norm.groups in model.widths:
+    on_data = model.norm_layers == NormLayers.input
+    features = [data_features(shape, flat)] if on_data else model.widths
+    if isinstance(norm, GroupNormConfig) and any(width % norm.groups for width in features):
+        of_widths = f"every entry of model.widths={as_typed(model.widths)}"
+        of = f"the {features[0]} features of the data" if on_data else of_widths
+        raise RequestError(f"norm.groups={norm.groups}: expected a divisor of {of}")
+    if isinstance(norm, GroupNormConfig) and flat and norm.groups in features:
         raise RequestError(f"norm.groups={norm.groups}: groups of one value each, expected fewer")
     if train.trainable == Trainable.norm and not has_parameters(norm):
         raise RequestError(

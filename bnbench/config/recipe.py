@@ -21,6 +21,7 @@ from bnbench.config.schema import (
     DataConfig,
     DropoutPlace,
     FolderDataConfig,
+    NormLayers,
     NpzDataConfig,
     OwnDataConfig,
     PolicyPoints,
@@ -73,6 +74,7 @@ class Recipe:
     facts: DataFacts  # what was known of the data set when the request was checked
     split_seed: int | None  # what the splits are drawn from; None for the seed of each run
     train_images: int | None  # how many training images are kept; None for all
+    pixels: str  # what nets see of the images: see `data.datasets.Dataset.with_pixels`
     batches: str  # how images are put into batches: see `data.batches.batch_indices`
     augment: str  # the random change of a batch's images, or `none`
     model: str  # a key of `MODELS`, constructed with `model_options`
@@ -105,7 +107,8 @@ def resolve(config: Config) -> Recipe:
     model, data, optim, train = config.model, config.data, config.optim, config.train
     canonical, steps = science(config), num_steps(config)
     constructed = ("widths", "depth", "activation", "dropout", "branch", "order")
-    place = model.dropout_place  # which a model of a plugin does not know
+    # which models of plugins and residual ones do not know
+    place, normed = model.dropout_place, model.norm_layers
     of_optimizer = ("weight_decay", "momentum", "beta1", "beta2", "eps")
     return Recipe(
         arm=arm_id(canonical),
@@ -126,6 +129,7 @@ def resolve(config: Config) -> Recipe:
         facts=facts(vars(data)),
         split_seed=None if data.split_seed == PER_SEED else int(data.split_seed),
         train_images=data.train_images,
+        pixels=data.pixels,
         batches=data.batches,
         augment=data.augment,
         model=model.name,
@@ -133,6 +137,7 @@ def resolve(config: Config) -> Recipe:
             **{key: getattr(model, key) for key in constructed if hasattr(model, key)},
             "placement": config.placement,
             **({"dropout_place": place} if place != DropoutPlace.blocks else {}),
+            **({"norm_layers": normed} if normed != NormLayers.every else {}),
         },
         norm=config.norm.name,
         norm_options={k: v for k, v in vars(config.norm).items() if k not in NOT_OPTIONS},

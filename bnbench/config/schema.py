@@ -50,6 +50,7 @@ ModelName = StrEnum(
 )
 Activation = StrEnum("Activation", ["relu", "sigmoid", "tanh"])
 DropoutPlace = StrEnum("DropoutPlace", ["blocks", "head"])
+NormLayers = StrEnum("NormLayers", ["every", "first", "last", "alternate", "input"])
 Init = StrEnum("Init", ["he", "xavier", "xavier_sigmoid", "gaussian"])
 Branch = StrEnum("Branch", ["none", "skipinit", "fixup"])  # of residual blocks, how they start
 Order = StrEnum(  # of norm, activation and addition in residual blocks, see models/residual.py
@@ -66,6 +67,7 @@ Placement = StrEnum("Placement", ["pre", "post"])
 Backend = StrEnum("Backend", ["reference", "cpp", "triton", "native"])
 Augment = StrEnum("Augment", ["none", "light"])
 PolicyPoints = StrEnum("PolicyPoints", ["few", "all"])
+Pixels = StrEnum("Pixels", ["normalised", "unit", "bytes"])
 Batches = StrEnum("Batches", ["reshuffled", "frozen", "two_classes"])
 Trainable = StrEnum("Trainable", ["all", "head", "norm", "random"])
 Average = StrEnum("Average", ["swa", "weight_ema"])  # of weights, see training/averages.py
@@ -137,6 +139,7 @@ class ModelConfig:
     init_scale: float = 1.0  # factor of the initial weights that `init` draws
     dropout: float = MISSING
     dropout_place: DropoutPlace = DropoutPlace.blocks  # behind each block; or before the head alone
+    norm_layers: NormLayers = NormLayers.every  # that have a norm, see `quantities.norm_places`
 
 
 @dataclass
@@ -313,6 +316,7 @@ class DataConfig:
     train_images: int | None = MISSING  # how many to train on, from the first on; null for all
     augment: Augment = MISSING
     batches: Batches = MISSING
+    pixels: Pixels = Pixels.normalised  # as nets see them, see `data.datasets.Dataset.with_pixels`
 
 
 @dataclass

@@ -5,7 +5,7 @@ LeCun et al. (1998); cifar10: Krizhevsky (2009); synthetic: made here, for tests
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, cached_property, partial
 from importlib.util import find_spec
 from pathlib import Path
@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from bnbench.config.arms import derive_seed
-from bnbench.config.schema import DATA_SIZES, NUM_CLASSES
+from bnbench.config.schema import DATA_SIZES, NUM_CLASSES, Pixels
 from bnbench.data.files import FILES, read_arrays
 from bnbench.data.fingerprint import overlap, tensor_digest
 from bnbench.data.own import OwnImages
@@ -39,7 +39,8 @@ class Dataset:
     Attributes:
         train, val, test: the splits; shifts apply to their raw images, nets see normalised ones.
         num_classes: labels are 0 … num_classes - 1.
-        mean, std: per channel over the training split, (C,); std is the biased one.
+        mean, std: per channel over the training split, (C,); std is the biased one. Of other
+            pixels (`with_pixels`) what takes raw images to these.
         mirrored: whether an image keeps its class when flipped left to right.
     """
 
@@ -76,6 +77,24 @@ class Dataset:
             images: raw images, (N, C, H, W).
         """
         return (images - self.mean[:, None, None]).div_(self.std[:, None, None])
+
+    def with_pixels(self, pixels: str) -> "Dataset":
+        """Give the same data set with other images for nets to see: raw ones times a factor.
+
+        Args:
+            pixels: `normalised`: the data set as it is; `unit`: `normalise` gives the raw images,
+                from 0 to 1; `bytes`: 255 times these.
+
+        Raises:
+            ValueError: an unknown choice.
+        """
+        if pixels not in [*Pixels]:
+            raise ValueError(f"unknown pixels {pixels!r}; allowed: {', '.join(Pixels)}")
+        if pixels == Pixels.normalised:
+            return self
+        factor = {Pixels.unit: 1, Pixels.bytes: 255}[Pixels(pixels)]
+        zero = torch.zeros_like(self.mean)
+        return replace(self, mean=zero, std=zero + 1 / factor)
 
 
 def from_files(name: str, root: Path) -> tuple[Tensor, Tensor]:

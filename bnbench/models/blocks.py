@@ -9,7 +9,8 @@ from collections.abc import Callable, Mapping, Sequence
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from bnbench.config.quantities import layers_per_width
+from bnbench.config.quantities import layers_per_width, norm_places
+from bnbench.config.schema import NormLayers
 from bnbench.norms import HoldsBatchNorm
 
 Norm = Callable[[int], nn.Module]
@@ -99,6 +100,31 @@ def dropouts(dropout: float, place: str, layers: int) -> list[float]:
     """
     check_key("dropout place", place, dict.fromkeys(("blocks", "head")))
     return [dropout if place == "blocks" else 0.0] * (layers - 1) + [dropout]
+
+
+def norms(norm: Norm | None, norm_layers: str, layers: int) -> list[Norm | None]:
+    """List the constructor of the norm on the data, and then of each block's; None for no norm.
+
+    Args:
+        norm: the constructor.
+        norm_layers: `every` for in each block; `first`, `last` or `alternate` (the first, third
+            and so on) for in these alone; `input` for on the data, in front of the first block,
+            and nowhere else.
+        layers: the number of blocks.
+
+    Raises:
+        ValueError: an unknown choice.
+
+    >>> norms(nn.BatchNorm1d, "last", 2)[1:]
+    [None, <class 'torch.nn.modules.batchnorm.BatchNorm1d'>]
+    """
+    check_key("norm layers", norm_layers, dict.fromkeys(NormLayers))
+    return [norm if is_there else None for is_there in norm_places(norm_layers, layers)]
+
+
+def norm_or_identity(norm: Norm | None, num_features: int) -> nn.Module:
+    """Make a norm, or a module that changes nothing where there is none."""
+    return norm(num_features) if norm else nn.Identity()
 
 
 def filled(layer: nn.Sequential, slots: int, placement: str) -> int:

@@ -6,7 +6,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from bnbench.models.blocks import block, dropouts, stages
+from bnbench.models.blocks import Norm, block, dropouts, norm_or_identity, norms, stages
 
 
 class VGG(nn.Module):
@@ -20,7 +20,8 @@ class VGG(nn.Module):
         widths: channels of the stages.
         depth: convolutions per stage; one entry serves all.
         dropout, dropout_place: see `blocks.dropouts`.
-        options: activation, norm (for (N, C, H, W)) and placement of `blocks.block`.
+        norm, norm_layers: the constructor of the norm (for (N, C, H, W)); see `blocks.norms`.
+        options: activation and placement of `blocks.block`.
 
     Raises:
         ValueError: more stages than the image can be halved.
@@ -40,6 +41,8 @@ class VGG(nn.Module):
         depth: Sequence[int] = (1,),
         dropout: float = 0.0,
         dropout_place: str = "blocks",
+        norm: Norm | None = None,
+        norm_layers: str = "every",
         **options: Any,
     ) -> None:
         super().__init__()
@@ -47,11 +50,15 @@ class VGG(nn.Module):
         channels, height, width = input_shape
         layers: list[nn.Module] = []
         every = stages(widths, depth)
-        dropped = iter(dropouts(dropout, dropout_place, sum(count for _, count in every)))
+        total = sum(count for _, count in every)
+        of_data, *of_blocks = norms(norm, norm_layers, total)
+        self.input = norm_or_identity(of_data, channels)
+        own = iter(zip(dropouts(dropout, dropout_place, total), of_blocks, strict=True))
         for features, count in every:
             for _ in range(count):
                 weights = partial(nn.Conv2d, channels, features, 3, padding=1)
-                layers.append(block(weights, features, dropout=next(dropped), **options))
+                p, of_block = next(own)
+                layers.append(block(weights, features, dropout=p, norm=of_block, **options))
                 channels = features
             layers.append(nn.MaxPool2d(2))
             height, width = height // 2, width // 2
@@ -60,7 +67,7 @@ class VGG(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Compute the logits of a batch of images."""
-        return self.head(self.features(images).flatten(1))
+        return self.head(self.features(self.input(images)).flatten(1))
 
 
 def check_pools(input_shape: tuple[int, int, int], widths: Sequence[int]) -> None:

@@ -15,8 +15,16 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 
 from bnbench.config.checks import RequestError, as_typed, check_range
 from bnbench.config.facts import facts
+from bnbench.config.quantities import data_features
 from bnbench.config.quoting import folder, for_hydra
-from bnbench.config.schema import Config, OwnModelConfig, OwnNormConfig, Trainable, is_flat
+from bnbench.config.schema import (
+    Config,
+    NormLayers,
+    OwnModelConfig,
+    OwnNormConfig,
+    Trainable,
+    is_flat,
+)
 from bnbench.request.hydra_internals import Loader, folders_of, offer, options_of, read_file
 from bnbench.request.plugins import GROUPS, RESERVED, OwnRow, Plugin, load, made
 
@@ -202,9 +210,12 @@ def check_built(config: Config) -> None:
         return
     model, norm = config.model, config.norm
     options = {k: v for k, v in vars(norm).items() if k not in RESERVED}
-    dims = 0 if is_flat(vars(model)) else 2
+    flat = is_flat(vars(model))
+    dims = 0 if flat else 2
     if own_norm:
-        for width in dict.fromkeys(model.widths):
+        on_data = model.norm_layers == NormLayers.input
+        features = [data_features(facts(vars(config.data)).shape, flat)] if on_data else []
+        for width in dict.fromkeys(features or model.widths):
             try:
                 layer = made(own_norm, width, dims, **options)
             except RequestError as error:

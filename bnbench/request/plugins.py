@@ -33,10 +33,11 @@ PLAIN: dict[str, Any] = {  # of a model, where its plugin says nothing else
     "init_scale": 1.0,
     "dropout": 0.0,
     "dropout_place": "blocks",
+    "norm_layers": "every",
 }
 # of these a net's constructor is not told: weights are drawn when it is there, and it puts its
-# dropout where it likes
-NOT_CONSTRUCTED = ("init", "init_scale", "dropout_place")
+# dropout and its norms where it likes
+NOT_CONSTRUCTED = ("init", "init_scale", "dropout_place", "norm_layers")
 LEVELS = 5  # of a shift
 MAX_NAME = 40
 MAX_TEXT = 1000  # characters of an option

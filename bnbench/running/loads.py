@@ -14,10 +14,12 @@ from typing import Any
 from bnbench.config.arms import science
 from bnbench.config.facts import facts
 from bnbench.config.points import SUBSET, TRAIN_SUBSET, Scope, evaluation_points, scopes
+from bnbench.config.quantities import norm_places
 from bnbench.config.schema import (
     BY_TEST_SET,
     ONE_PASS,
     Config,
+    NormLayers,
     Policy,
     PolicyPoints,
     Probe,
@@ -37,7 +39,7 @@ REFERENCE = {Policy.cumulative, Policy.algorithm2, Policy.precise, Policy.recali
 PROBE_STEPS = {Probe.landscape: 15}  # what a probe costs, in steps; ics has one for each layer
 OF_NET = (
     *("name", "plugin", "widths", "depth", "activation", "dropout", "dropout_place"),
-    *("branch", "order"),
+    *("norm_layers", "branch", "order"),
 )
 OF_NORM = ("name", "plugin", "affine", "backend", "ghost_size", "groups", "scale", "bias")
 OF_TRAINING = ("eval_points", "policy_points", "policies", "test_batch", "trainable", "averages")
@@ -186,7 +188,8 @@ class Load:
                 inputs = features
             pixels = pixels if flat else max(1, pixels // 4)
         hidden = sum(model["depth"])
-        norms = 0 if self.science["norm"]["name"] == "none" else hidden
+        places = norm_places(model.get("norm_layers", NormLayers.every), hidden)
+        norms = 0 if self.science["norm"]["name"] == "none" else sum(places)
         return hidden + 1, norms, (multiplications + inputs * pixels * num_classes, values)
 
     @cached_property

@@ -63,7 +63,8 @@ def test_what_changes_no_number_changes_no_id(read, override):
      "norm.affine=false", "norm.scale=false", "norm.bias=false",
      "train.policies=[ema,precise,adabn]", "train.trainable=head", "data.batches=two_classes",
      "model.init=xavier_sigmoid", "probes=[gradients]", "data.train_images=900",
-     "model.init_scale=3", "train.averages=[swa]"],
+     "model.init_scale=3", "train.averages=[swa]", "model.norm_layers=first",
+     "model.norm_layers=input", "data.pixels=unit", "data.pixels=bytes"],
 )  # fmt: skip
 def test_what_changes_numbers_changes_the_id(read, override):
     assert only(read(override)).id != DEFAULT
@@ -102,11 +103,19 @@ RESIDUAL = ["model=residual_mlp", "norm=none"]
             ["model.dropout=0.3", "model.dropout_place=blocks"],
             ["model.dropout=0.3"],
         ),
+        (["norm=none", "model.norm_layers=first"], ["norm=none"]),
+        (["model.widths=[9]", "model.norm_layers=last"], ["model.widths=[9]"]),
+        (
+            ["model.widths=[9,8]", "model.norm_layers=alternate"],
+            ["model.widths=[9,8]", "model.norm_layers=first"],
+        ),
+        (["placement=post", "model.norm_layers=input"], ["model.norm_layers=input"]),
         (["train.averages=[weight_ema,swa]"], ["train.averages=[swa,weight_ema]"]),
         (["norm.affine=false", "norm.scale=false"], ["norm.affine=false"]),
         (["norm.scale=false", "norm.bias=false"], ["norm.affine=false"]),
         (["probes=[ics,gradients]"], ["probes=[gradients,ics]"]),
         (["data.train_images=1078"], []),
+        (["data.pixels=normalised"], []),
         (["data.train_images=900", "train.epochs=3"], ["data.train_images=900", "train.steps=42"]),
         ([*RESIDUAL, "model.order=norm_after_addition"], [*RESIDUAL, "model.order=original"]),
         ([*RESIDUAL, "model.order=activation_only_preactivation"], RESIDUAL),

@@ -125,3 +125,30 @@ def norm_parameters(config):
 def test_what_no_residual_net_has_is_refused(read, override, line):
     with pytest.raises(RequestError, match=line):
         read("model=residual_mlp", override)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "line"),
+    [
+        (
+            ["model=residual_mlp", "model.norm_layers=first"],
+            r"model\.norm_layers=first: expected every with model=residual_mlp, which has its "
+            "norms in its blocks",
+        ),
+        (
+            ["norm=groupnorm", "norm.groups=5", "model.norm_layers=input"],
+            r"norm\.groups=5: expected a divisor of the 64 features of the data",
+        ),
+        (
+            ["model=vgg", "norm=groupnorm", "norm.groups=4", "model.norm_layers=input"],
+            r"norm\.groups=4: expected a divisor of the 1 features of the data",
+        ),
+        (
+            ["norm=groupnorm", "norm.groups=64", "model.norm_layers=input"],
+            r"norm\.groups=64: groups of one value each, expected fewer",
+        ),
+    ],
+)
+def test_norms_are_refused_where_they_cannot_stand(read, overrides, line):
+    with pytest.raises(RequestError, match=line):
+        read(*overrides)

@@ -156,6 +156,21 @@ def test_normalisation_by_hand():
     assert images[0].unique().tolist() == [0]  # the raw images stay raw
 
 
+def test_other_pixels_are_the_raw_images_and_the_bytes_of_the_files(tmp_path):
+    dataset = load("digits", tmp_path, split_seed=0)
+    raw = dataset.test.images
+    assert dataset.with_pixels("normalised") is dataset
+    unit, numbers = dataset.with_pixels("unit"), dataset.with_pixels("bytes")
+    assert torch.equal(unit.normalise(raw), raw)
+    levels = 16 * raw  # whole numbers, of which 16 is white
+    # 1 / 255 is rounded, and so is the quotient by it
+    torch.testing.assert_close(numbers.normalise(raw), levels * (255 / 16), rtol=3e-7, atol=0)
+    for other in (unit, numbers):
+        assert other.fingerprint == dataset.fingerprint
+    with pytest.raises(ValueError, match="'grey'; allowed: normalised, unit, bytes"):
+        dataset.with_pixels("grey")
+
+
 def test_the_synthetic_classes_can_be_learned(tmp_path):
     dataset = load("synthetic", tmp_path, split_seed=0)
     means = torch.stack(

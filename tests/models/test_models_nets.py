@@ -83,6 +83,100 @@ def test_placement_is_the_order_of_modules(spatial_dims, activation):
     assert block(norm="none") == [weights, "Identity", act]
 
 
+# choice -> whether a norm stands on the data, and then in each of three layers
+STANDS = {
+    "every": [False, True, True, True],
+    "first": [False, True, False, False],
+    "last": [False, False, False, True],
+    "alternate": [False, True, False, True],
+    "input": [True, False, False, False],
+}
+
+
+@pytest.mark.parametrize("spatial_dims", CLASSES)
+@pytest.mark.parametrize("placement", ["pre", "post"])
+@pytest.mark.parametrize("chosen", STANDS)
+def test_a_norm_stands_in_the_chosen_layers_and_nowhere_else(spatial_dims, placement, chosen):
+    kinds = {"widths": [4, 6], "depth": [1, 2], "norm": "batchnorm", "placement": placement}
+    model = build(spatial_dims, norm_layers=chosen, **kinds)
+    layers = [m for m in model.modules() if hasattr(m, "weights")]
+    found = [type(model.input) is not nn.Identity, *(hasattr(layer, "norm") for layer in layers)]
+    assert found == STANDS[chosen]
+    norms = [m for m in model.modules() if isinstance(m, nn.BatchNorm1d | nn.BatchNorm2d)]
+    of_data = 64 if spatial_dims == 0 else 1
+    sizes = zip([of_data, 4, 6, 6], STANDS[chosen], strict=True)
+    assert [norm.num_features for norm in norms] == [size for size, stands in sizes if stands]
+    redundant = [stands and placement == "pre" for stands in STANDS[chosen][1:]]
+    assert [layer.weights.bias is None for layer in layers] == redundant
+
+
+@pytest.mark.parametrize("placement", ["pre", "post"])
+@pytest.mark.parametrize("chosen", STANDS)
+def test_such_a_perceptron_is_the_one_that_is_composed_by_hand(placement, chosen):
+    torch.manual_seed(0)
+    sizes = [64, 5, 7, 6]
+    of_data, *of_layers = STANDS[chosen]
+    modules: list[nn.Module] = [nn.Flatten(), *([nn.BatchNorm1d(64)] if of_data else [])]
+    for fan_in, width, stands in zip(sizes, sizes[1:], of_layers, strict=False):
+        norm = [nn.BatchNorm1d(width)] if stands else []
+        of_layer = [*norm, nn.Sigmoid()] if placement == "pre" else [nn.Sigmoid(), *norm]
+        modules += [nn.Linear(fan_in, width, bias=not (norm and placement == "pre")), *of_layer]
+    by_hand = nn.Sequential(*modules, nn.Linear(6, 10)).double()
+    ours = build(
+        widths=sizes[1:],
+        norm="torch_batchnorm",
+        activation="sigmoid",
+        norm_layers=chosen,
+        placement=placement,
+    ).double()
+    states = zip(ours.state_dict(), by_hand.state_dict().values(), strict=True)
+    ours.load_state_dict(dict(states))
+    images = torch.randn(16, 1, 8, 8, dtype=torch.float64)
+    for net in (ours, by_hand):
+        net(images).square().sum().backward()
+    # the same operations in the same order
+    assert torch.equal(ours(images), by_hand(images))
+    for one, other in zip(ours.parameters(), by_hand.parameters(), strict=True):
+        assert torch.equal(one.grad, other.grad)
+    assert torch.equal(ours.eval()(images), by_hand.eval()(images))
+
+
+def test_such_a_convolutional_net_is_the_one_that_is_composed_by_hand():
+    torch.manual_seed(0)
+    by_hand = nn.Sequential(
+        nn.BatchNorm2d(1),
+        *(nn.Conv2d(1, 3, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2)),
+        *(nn.Conv2d(3, 4, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2)),
+        *(nn.Flatten(), nn.Linear(16, 10)),
+    ).double()
+    ours = build(2, widths=[3, 4], norm="torch_batchnorm", norm_layers="input").double()
+    states = zip(ours.state_dict(), by_hand.state_dict().values(), strict=True)
+    ours.load_state_dict(dict(states))
+    images = torch.randn(6, 1, 8, 8, dtype=torch.float64)
+    assert torch.equal(ours(images), by_hand(images))
+
+
+def test_parameters_by_where_the_norms_stand():
+    """Of 64-100-100-100-10: gamma and beta for each unit with a norm, a bias for each without."""
+    plain = 27_710
+    more = {"every": 300, "first": 100, "last": 100, "alternate": 200, "input": 2 * 64}
+    for chosen, number in more.items():
+        model = build(widths=[100] * 3, norm="batchnorm", norm_layers=chosen)
+        assert count(model) == plain + number
+    assert count(build(widths=[100] * 3, norm_layers="first")) == plain
+
+
+def test_weights_do_not_depend_on_where_the_norms_stand():
+    def weights(chosen):
+        model = build(norm="batchnorm", norm_layers=chosen)
+        initialise(model, "he", seed=0)
+        return [m.weight for m in model.modules() if isinstance(m, nn.Linear)]
+
+    for chosen in STANDS:
+        for one, other in zip(weights("every"), weights(chosen), strict=True):
+            assert torch.equal(one, other)
+
+
 def test_stages_end_in_a_pool_and_the_head_is_linear():
     model = build(2, widths=[4, 8], depth=[2, 1])
     assert types(model.features) == ["Sequential"] * 2 + ["MaxPool2d", "Sequential", "MaxPool2d"]
@@ -143,6 +237,7 @@ def test_more_stages_than_pixels_are_refused(shape, widths):
         ({"activation": "gelu"}, "'gelu'; allowed: relu, sigmoid, tanh"),
         ({"placement": "middle"}, "'middle'; allowed: pre, post"),
         ({"depth": [1, 2, 3]}, r"one entry or 2, .* \[1, 2, 3\]"),
+        ({"norm_layers": "middle"}, "'middle'; allowed: every, first, last, alternate, input"),
     ],
 )
 @pytest.mark.parametrize("spatial_dims", CLASSES)

@@ -252,7 +252,7 @@ def test_what_is_offered_is_taken_back(read):
             "a.py",
             "class A: spatial_dims = 0\nMODELS = {'a': A}\nOPTIONS = {'a': {'width': [3]}}\n",
             "OPTIONS['a'] has width: expected one of widths, depth, activation, init, init_scale, "
-            "dropout, dropout_place (did "
+            "dropout, dropout_place, norm_layers (did "
             "you mean widths?)",
         ),
     ],
@@ -309,6 +309,19 @@ def test_a_norm_that_is_not_for_the_net_is_refused_before_anything_trains(read, 
     assert "ValueError: it needs space" in line(read, *words)
 
 
+def test_a_norm_is_made_for_the_data_where_it_stands_on_them(read, here):
+    (here / "small.py").write_text(
+        MEDIAN.replace(
+            "        super().__init__()\n",
+            "        super().__init__()\n        if num_features == 100:\n"
+            "            raise ValueError(f'{num_features} features')\n",
+        )
+    )
+    words = ["plugins=[small.py]", f"norm={NAME}"]
+    assert read(*words, "model.norm_layers=input").arms
+    assert "ValueError: 100 features" in line(read, *words)
+
+
 def test_a_model_has_the_keys_of_every_model(read, here):
     (here / "my_model.py").write_text(MODEL)
     words = ["plugins=[my_model.py]", "model=wide", "norm=none,batchnorm"]
@@ -318,6 +331,10 @@ def test_a_model_has_the_keys_of_every_model(read, here):
     assert {arm.config.model.activation for arm in arms} == {"tanh"}
     assert flatten(science(arms[0].config))["model.spatial_dims"] == 0
     assert "no rate is tuned for model=wide data=digits" in line(read, *words)
+    assert line(read, *words, "optim.base_lr=0.1", "model.norm_layers=last") == (
+        "model.norm_layers=last: expected every with model=wide, which has its norms where its "
+        "plugin puts them"
+    )
     told = line(read, *words, "optim.base_lr=0.1", "model.activation=gelu")
     assert told.startswith("model.activation=gelu: expected one of relu")
     assert "no such key" in line(read, *words, "optim.base_lr=0.1", "model.heads=2")

@@ -236,6 +236,15 @@ def test_what_is_no_step_of_a_family(read):
     assert len({family(override) for override in other} | {family()}) == len(other) + 1
 
 
+def test_norms_are_counted_where_they_stand(read):
+    def norms(chosen):
+        (arm,) = read("model.depth=[2]", f"model.norm_layers={chosen}").arms.values()
+        return load_of(arm.config).net[1]
+
+    choices = ("every", "first", "last", "alternate", "input")
+    assert [norms(chosen) for chosen in choices] == [6, 1, 1, 3, 1]
+
+
 def test_finished_runs_of_the_same_families_tell_their_seconds(read, end, tmp_path):
     """Those of the request, and where it has none those of others; not what came from elsewhere."""
     results = f"results={tmp_path}/results"

@@ -143,6 +143,24 @@ STATISTICS = (
         "claims/test_claims_judge.py",
     ),
     Fault(
+        "one norm in two begins with the second layer",
+        "NormLayers.alternate: range(1, layers + 1, 2)",
+        "NormLayers.alternate: range(2, layers + 1, 2)",
+        "models/test_models_nets.py",
+    ),
+    Fault(
+        "a norm on the data of a convolutional net is not used",
+        "self.head(self.features(self.input(images)).flatten(1))",
+        "self.head(self.features(images).flatten(1))",
+        "models/test_models_nets.py",
+    ),
+    Fault(
+        "raw pixels end at 256",
+        "Pixels.bytes: 255}",
+        "Pixels.bytes: 256}",
+        "data/test_data_datasets.py",
+    ),
+    Fault(
         "splits of a class are drawn from a fixed start",
         "start = torch.rand((), dtype=torch.float64, generator=generator)",
         "start = 0.5",

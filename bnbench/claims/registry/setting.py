@@ -104,6 +104,8 @@ DIGITS = Setting(
         "dropout": "320 steps of 64",
         "averages": "320 steps of 64",
         "residual": "100 steps of 64",
+        "layers": "160 steps of 64",
+        "inputs": "320 steps of 64",
     },
     {
         "rates": (0.1,),
@@ -155,6 +157,8 @@ FASHION = Setting(
         "dropout": "781 steps of 64",
         "averages": "781 steps of 64",
         "residual": "300 steps of 64",
+        "layers": "300 steps of 64",
+        "inputs": "781 steps of 64",
     },
     {
         "rates": (0.01,),

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from bnbench.claims.records import Sizing
 
 FIRST_LOOK = "a first look, on seeds"
+LOOK = "a first look, on seeds 0 to 2; assumed s.d."
 
 # data set -> claim -> part, or "" for all of its parts -> size
 SIZES: Mapping[str, Mapping[str, Mapping[str, Sizing]]] = {
@@ -332,6 +333,21 @@ SIZES: Mapping[str, Mapping[str, Mapping[str, Sizing]]] = {
         "A12e": {
             "": Sizing(0.0, 1.2, 20, "Zhang et al. 2019: equally well; assumed s.d."),
         },
+        "A16a": {
+            "every layer minus the first": Sizing(71.0, 3.0, 10, LOOK),
+            "every layer minus the last": Sizing(41.0, 8.0, 10, LOOK),
+        },
+        "A16b": {
+            "": Sizing(9.0, 2.0, 10, LOOK),
+        },
+        "A16c": {
+            "what there is to win": Sizing(4.9, 1.5, 14, LOOK),
+            "won back beyond one half": Sizing(2.2, 1.0, 14, LOOK),
+        },
+        "A17": {
+            "good start without BN minus careless start with BN": Sizing(3.4, 1.2, 14, LOOK),
+            "careless start, BN minus none": Sizing(3.0, 1.5, 14, LOOK),
+        },
     },
     "fashion_mnist": {
         "C1a": {
@@ -632,6 +648,27 @@ SIZES: Mapping[str, Mapping[str, Mapping[str, Sizing]]] = {
         },
         "A12e": {
             "": Sizing(0.0, 1.0, 20, "Zhang et al. 2019: equally well; assumed s.d."),
+        },
+        "A16a": {
+            "every layer minus the first": Sizing(
+                64.0, 3.0, 10, "as on digits: at chance; assumed s.d."
+            ),
+            "every layer minus the last": Sizing(25.0, 6.0, 10, LOOK),
+        },
+        "A16b": {
+            "": Sizing(6.1, 1.5, 10, LOOK),
+        },
+        "A16c": {
+            "what there is to win": Sizing(4.9, 1.5, 14, "the first look on digits; assumed s.d."),
+            "won back beyond one half": Sizing(
+                2.2, 1.0, 14, "the first look on digits; assumed s.d."
+            ),
+        },
+        "A17": {
+            "good start without BN minus careless start with BN": Sizing(
+                3.4, 1.2, 14, "the first look on digits; assumed s.d."
+            ),
+            "careless start, BN minus none": Sizing(12.0, 3.0, 14, LOOK),
         },
     },
 }

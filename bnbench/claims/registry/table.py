@@ -16,6 +16,7 @@ from bnbench.claims.registry import (
     residual,
     shift,
     untrained,
+    where,
 )
 from bnbench.claims.registry.exact import EXACT
 from bnbench.claims.registry.setting import DIGITS, FASHION, Setting
@@ -23,7 +24,7 @@ from bnbench.claims.registry.sizes import SIZES
 
 ROOMS = (
     *(convergence, mechanism, placement, batches, shift),
-    *(practice, residual, untrained),
+    *(practice, residual, untrained, where),
 )
 SETTINGS: Mapping[str, Setting] = {"digits": DIGITS, "fashion_mnist": FASHION}
 ON_DATA = ("fashion_mnist", "cifar10")  # data sets with a form of their own
