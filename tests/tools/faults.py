@@ -382,12 +382,6 @@ PROBES = (
         "[accuracy(rank < round(",
         "probes/test_probes_units.py",
     ),
-    Fault(
-        "what a net is attacked in is training mode",
-        "    with in_mode(model, images.device, training=False):\n\n        def net(",
-        "    with in_mode(model, images.device, training=True):\n\n        def net(",
-        "probes/test_probes_attacks.py",
-    ),
 )
 FAULTS = (*PROBES, *LAYER, *STATISTICS, *ANSWERS, *RUNS)
 
