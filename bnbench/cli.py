@@ -177,6 +177,11 @@ def planned(experiment: str, arm: Arm) -> Job:
         at = [
             f"optim.base_lr={as_typed(config.optim.base_lr)}",
             f"data.batches={config.data.batches}",
+            *(
+                []
+                if config.probes == arm.config.probes
+                else [f"probes=[{','.join(config.probes)}]"]
+            ),
             *("tune.low=null", "tune.high=null", f"tune.find={Search.best}"),
         ]
         arms.append(Arm(arm_id(science(config)), config, [*arm.overrides, *at]))
@@ -198,7 +203,9 @@ def merged(jobs: Iterable[Job]) -> tuple[dict[str, Arm], list[Experiment]]:
         for arm in (arm for job in own for arm in job.arms):
             runs = {*experiment.runs.get(arm.id, []), *arm.config.seeds}
             experiment.runs[arm.id] = sorted(runs)
-        check_report(report, [flatten(science(arms[arm].config)) for arm in experiment.runs])
+        # what a rate is tried on may measure less than the arm that is asked for
+        known = [*(arms[arm].config for arm in experiment.runs), *(j.asked.config for j in own)]
+        check_report(report, [flatten(science(config)) for config in known])
         experiments.append(experiment)
     return arms, experiments
 

@@ -22,9 +22,10 @@ import torch
 from torch import Tensor, nn
 
 from bnbench.config.arms import derive_seed
-from bnbench.config.points import SUBSET, TRAIN_SUBSET, Scope, crossing, metric_key
+from bnbench.config.points import SUBSET, TEST_SUBSET, TRAIN_SUBSET, Scope, crossing, metric_key
 from bnbench.config.recipe import OwnSource, Recipe, resolve
 from bnbench.config.schema import (
+    AT_END,
     FAILED,
     INTERRUPTED,
     ONE_PASS,
@@ -40,7 +41,7 @@ from bnbench.data.fingerprint import tensor_digest
 from bnbench.data.shifts import apply_shift
 from bnbench.models import MODELS, freeze, initialise, weight_layers
 from bnbench.norms import NORMS, kernels
-from bnbench.probes import PROBES, Batch
+from bnbench.probes import PROBES, Batch, Unseen
 from bnbench.tracking.csv_log import SHIFTS, CsvLog, Point, named_shifts, read_shifts, write_table
 from bnbench.tracking.kept_images import kept
 from bnbench.tracking.meta import circumstances, known_meta, united
@@ -434,21 +435,25 @@ def statistics_source(run: Run) -> StatisticsSource:
 def prober(run: Run) -> Callable[[int], dict[tuple[str, str, str], float]]:
     """A function that says what a run's probes find in its net after a step; 0 for the start.
 
-    They look at the first training images in training mode, without augmentation.
+    They look at the first training images in training mode, without augmentation; those that are
+    asked after the last step alone look at the first test images.
     """
     recipe = run.recipe
-    probes = [PROBES[name]() for name in recipe.probes]
+    probes = {name: PROBES[name]() for name in recipe.probes}
     images, labels = run.splits["train"]
     size, rate = recipe.batch_size, rates(recipe)
+    tested, classes = (tensor[:TEST_SUBSET] for tensor in run.splits["test"])
+    mean, std = (of_channels.to(run.device) for of_channels in (run.dataset.mean, run.dataset.std))
+    unseen = Unseen(tested, classes, mean, std)
 
     def probe(step: int) -> dict[tuple[str, str, str], float]:
         coming = rate(min(step + 1, recipe.steps))
-        batch = Batch(images[:size], labels[:size], coming, images[:SUBSET])
-        found = [each(run.model, batch) for each in probes]
+        batch = Batch(images[:size], labels[:size], coming, images[:SUBSET], unseen)
         return {
-            ("train@batch", layer, metric): value
-            for values in found
-            for (layer, metric), value in values.items()
+            ("test" if name in AT_END else "train@batch", layer, metric): value
+            for name, measure in probes.items()
+            if name not in AT_END or step == recipe.steps
+            for (layer, metric), value in measure(run.model, batch).items()
         }
 
     return probe

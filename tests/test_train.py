@@ -22,7 +22,7 @@ from bnbench.config import schema
 from bnbench.config.arms import arm_id, flatten, science
 from bnbench.config.points import SUBSET
 from bnbench.config.recipe import resolve
-from bnbench.config.schema import PROBED, Probe
+from bnbench.config.schema import AT_END, PROBED, Probe
 from bnbench.data.datasets import load
 from bnbench.data.fingerprint import tensor_digest
 from bnbench.models import freeze
@@ -327,8 +327,13 @@ def test_probes_are_recorded_and_change_nothing(read, model):
     metrics = {metric for each in PROBED.values() for metric in each}
     assert [row for row in found if row["metric"] not in metrics] == without
     rest = [row for row in found if row["metric"] in metrics]
+    last_alone = {metric for probe in AT_END for metric in PROBED[probe]}
+    at_end = [row for row in rest if row["metric"] in last_alone]
+    assert {(row["split"], row["step"]) for row in at_end} == {("test", "30")}
+    rest = [row for row in rest if row not in at_end]
     assert {row["split"] for row in rest} == {"train@batch"}
     assert {row["step"] for row in rest} == {"0"} | {row["step"] for row in without}
+    rest += at_end
     assert {row["samples"] for row in rest if row["step"] == "0"} == {"0"}
     assert all(math.isfinite(float(row["value"])) for row in rest)
     layers = {}
@@ -342,7 +347,9 @@ def test_probes_are_recorded_and_change_nothing(read, model):
     expected |= {metric: ["2", "head"] for metric in PROBED["ics"]}
     assert layers == expected
     keys = {
-        "/".join(filter(None, ("train@batch", m, layer))) for m in layers for layer in layers[m]
+        "/".join(filter(None, ("test" if m in last_alone else "train@batch", m, layer)))
+        for m in layers
+        for layer in layers[m]
     }
     assert keys <= set(probe_keys(flatten(science(probed))))
     numbers = summary(paths[1])["metrics"]
@@ -352,7 +359,8 @@ def test_probes_are_recorded_and_change_nothing(read, model):
     same = ("stuck", "steps_to", "samples_to")
     assert [summary(paths[0])[k] for k in same] == [summary(paths[1])[k] for k in same]
     # at the start there is nothing to have drifted from
-    assert {r["metric"] for r in rest if r["step"] == "0"} == metrics - set(PROBED["drift"])
+    started = {r["metric"] for r in rest if r["step"] == "0"}
+    assert started == metrics - set(PROBED["drift"]) - last_alone
 
 
 def test_probes_take_the_rate_of_the_step_to_come(read, monkeypatch):
@@ -373,6 +381,10 @@ def test_probes_take_the_rate_of_the_step_to_come(read, monkeypatch):
         assert torch.equal(batch.images, images[:32])
         assert torch.equal(batch.labels, labels[:32])
         assert torch.equal(batch.reference, images[:1000])
+        assert torch.equal(batch.unseen.images, run.splits["test"][0][:500])
+        assert torch.equal(batch.unseen.labels, run.splits["test"][1][:500])
+        pixels = batch.unseen.images * batch.unseen.std + batch.unseen.mean
+        assert torch.allclose(pixels, run.dataset.test.images[:500], atol=1e-6)
 
 
 @pytest.mark.one_in(2)

@@ -181,6 +181,7 @@ def measure(estimate: Estimate, configs: Sequence[Config], seconds: float) -> in
         points = load.evaluations(load.steps)
         _, images = load.evaluated(points)
         probes = (points.total() + 1) * found.probe
+        probes += load.end_seconds * estimate.factor(load)
         training = load.steps * found.step + images * image + probes
         estimate.learn(load, training)
         timed += 1

@@ -75,6 +75,17 @@ PROBES = {  # metrics of probes (docs/probes.md) whose names say too little
     "ics_cosine": "cosine of the gradients",
     "ics_distance": "distance of the gradients",
     "ics_relative": "relative distance of the gradients",
+    **{
+        f"{attack}_{size}": f"test accuracy under {words} of {size / 100:g} (share)"
+        for attack, words in (("fgsm", "FGSM"), ("pgd", "PGD"))
+        for size in (1, 3, 10)
+    },
+    "unattacked": "test accuracy without an attack (share)",
+    "unablated": "test accuracy with all units (share)",
+    "ablated": "test accuracy without units (share)",
+    "ablation_area": "area under the ablation curve (share)",
+    "ablation_area_mean": "area under the ablation curve of units at their means (share)",
+    "single_loss": "loss of test accuracy by the worst single unit (share)",
     "loss_range": "range of the loss",
     "predictiveness": "greatest change of the gradient",
     "smoothness": "effective smoothness",
@@ -182,7 +193,7 @@ def metric_label(key: str) -> str:
     """Write a metric key in words and unit: `val@precise/accuracy`, a validation accuracy in %."""
     split, metric, layer = split_key(key)
     of = f" of {'layer ' * layer.isdigit()}{layer}" if layer else ""
-    if split == TRAINING:
+    if split == TRAINING or metric in PROBES:
         named = metric.replace("_", " ")
         words = f"training {named} in training mode" if key == f"{TRAINING}/loss" else named
         words, _, unit = PROBES.get(metric, words).partition(" (")

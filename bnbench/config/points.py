@@ -9,6 +9,7 @@ from statistics import fmean, median
 
 SUBSET = 1000  # validation images that curves are drawn on; training images for exact statistics
 TRAIN_SUBSET = 256  # training images that are evaluated
+TEST_SUBSET = 500  # test images that probes at the end of a run measure accuracy on
 CLEAN_POLICIES = ("ema", "none")  # the net as it is, with population statistics or without
 LAST = 5  # evaluation points at the end of a run, whose mean tells its accuracy
 

@@ -90,6 +90,8 @@ Probe = StrEnum(  # probes/ and docs/probes.md say what each measures
         "saturation",
         "variance",
         "ics",
+        "adversarial",
+        "ablation",
         "landscape",
     ],
 )
@@ -114,10 +116,19 @@ PROBED = {  # the metrics of each probe, and whether each layer has its own
     Probe.saturation: {"saturation": True, "gamma": True},
     Probe.variance: {"variance_ratio": True},
     Probe.ics: dict.fromkeys(("ics_cosine", "ics_distance", "ics_relative"), True),
+    Probe.adversarial: dict.fromkeys(
+        ("unattacked", *(f"{attack}_{size}" for size in (1, 3, 10) for attack in ("fgsm", "pgd"))),
+        False,
+    ),
+    Probe.ablation: dict.fromkeys(
+        ("unablated", "ablated", "ablation_area", "ablation_area_mean", "single_loss"), False
+    ),
     Probe.landscape: dict.fromkeys(
         ("loss_range", "predictiveness", "smoothness", "relative_change"), False
     ),
 }
+# measured once, behind the last step, on test images, of which their metrics are
+AT_END = {Probe.adversarial, Probe.ablation}
 BY_TEST_BATCH = {Policy.batch, Policy.blend}  # the prediction for an image depends on its batch
 BY_TEST_SET = {Policy.adabn, Policy.recalibrated}  # … or on the whole evaluated set
 TRANSDUCTIVE = BY_TEST_BATCH | BY_TEST_SET

@@ -7,10 +7,13 @@ docs/probes.md has the formulas and their sources. A probe is made for each run.
 from collections.abc import Callable
 
 from bnbench.probes.activations import Drift, activations, histogram, saturation, variance
+from bnbench.probes.attacks import adversarial
 from bnbench.probes.gradients import gradients, ics
 from bnbench.probes.landscape import landscape
 from bnbench.probes.passes import Batch as Batch
 from bnbench.probes.passes import Probe as Probe
+from bnbench.probes.passes import Unseen as Unseen
+from bnbench.probes.units import ablation
 
 PROBES: dict[str, Callable[[], Probe]] = {
     "gradients": lambda: gradients,
@@ -20,5 +23,7 @@ PROBES: dict[str, Callable[[], Probe]] = {
     "saturation": lambda: saturation,
     "variance": lambda: variance,
     "ics": lambda: ics,
+    "adversarial": lambda: adversarial,
+    "ablation": lambda: ablation,
     "landscape": lambda: landscape,
 }

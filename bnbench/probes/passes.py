@@ -1,4 +1,4 @@
-"""Passes through a net, most in training mode, that leave no trace in it.
+"""Passes through a net, in training or evaluation mode, that leave no trace in it.
 
 A net is the modules that `models/` builds: blocks with the children `weights` and `activation`,
 numbered from 1 in order, and a linear `head`. No pass changes the net: each is given parameters and
@@ -23,6 +23,22 @@ Parameters = dict[str, Tensor]
 
 
 @dataclass(frozen=True)
+class Unseen:
+    """Images that a net is not trained on, with what has normalised them.
+
+    Attributes:
+        images: normalised, (N, C, H, W): (pixels - mean) / std, of pixels in [0, 1].
+        labels: their classes, (N,).
+        mean, std: of each channel, (C,).
+    """
+
+    images: Tensor
+    labels: Tensor
+    mean: Tensor
+    std: Tensor
+
+
+@dataclass(frozen=True)
 class Batch:
     """The images that a net is probed on, with the learning rate.
 
@@ -31,12 +47,14 @@ class Batch:
         labels: its classes, (N,).
         rate: the learning rate of the step to come.
         reference: more images, for measurements of distributions.
+        unseen: images for measurements of accuracy; None where no probe asks for any.
     """
 
     images: Tensor
     labels: Tensor
     rate: float
     reference: Tensor
+    unseen: Unseen | None = None
 
 
 class Probe(Protocol):
@@ -101,6 +119,11 @@ def loss_and_gradients(
     wanted = own if of is None else {layer: own[name] for layer, name in of.items()}
     gradients = torch.autograd.grad(loss, list(wanted.values()), materialize_grads=True)
     return loss.detach(), dict(zip(wanted, gradients, strict=True))
+
+
+def recognised(logits: Tensor, labels: Tensor) -> Tensor:
+    """Tell which images get the right class; one with a logit that is not finite does not."""
+    return (logits.argmax(1) == labels) & logits.isfinite().all(1)
 
 
 @torch.no_grad()
@@ -174,7 +197,7 @@ def measure_norm_inputs(
         if norm is not None
     ]
     try:
-        with _in_mode(model, images.device, training=False):
+        with in_mode(model, images.device, training=False):
             model(images)
     finally:
         for hook in hooks:
@@ -182,14 +205,9 @@ def measure_norm_inputs(
     return read(measured)
 
 
-def _forward(model: nn.Module, at: Parameters, images: Tensor) -> Tensor:
-    buffers = {name: buffer.clone() for name, buffer in model.named_buffers()}
-    with _in_mode(model, images.device, training=True):
-        return functional_call(model, (at, buffers), (images,))
-
-
 @contextmanager
-def _in_mode(model: nn.Module, device: torch.device, *, training: bool) -> Iterator[None]:
+def in_mode(model: nn.Module, device: torch.device, *, training: bool) -> Iterator[None]:
+    """Hold a net in training or evaluation mode; modes and random states are put back."""
     modes = {module: module.training for module in model.modules()}
     model.train(training)
     try:
@@ -198,3 +216,9 @@ def _in_mode(model: nn.Module, device: torch.device, *, training: bool) -> Itera
     finally:
         for module, mode in modes.items():
             module.training = mode
+
+
+def _forward(model: nn.Module, at: Parameters, images: Tensor) -> Tensor:
+    buffers = {name: buffer.clone() for name, buffer in model.named_buffers()}
+    with in_mode(model, images.device, training=True):
+        return functional_call(model, (at, buffers), (images,))

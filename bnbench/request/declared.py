@@ -11,6 +11,7 @@ from bnbench.config.checks import RequestError, as_typed
 from bnbench.config.points import metric_key
 from bnbench.config.query import Kind, kind_of, parse
 from bnbench.config.schema import (
+    AT_END,
     MAX_FIGURES,
     MAX_PANELS,
     MAX_TITLE,
@@ -91,7 +92,7 @@ def probed(arm: Mapping[str, Any]) -> list[str]:
     """The keys that the probes of an arm may record, given its settings by dotted key."""
     layers = ["", *map(str, range(1, sum(arm["model.depth"]) + 1)), "head"]
     return [
-        metric_key("train@batch", metric, layer)
+        metric_key("test" if probe in AT_END else "train@batch", metric, layer)
         for probe in arm["probes"]
         for metric, is_of_layers in PROBED[probe].items()
         for layer in (layers[1:] if is_of_layers else layers[:1])

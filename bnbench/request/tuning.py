@@ -19,7 +19,7 @@ from bnbench.config.arms import arm_id, num_steps, science
 from bnbench.config.checks import RequestError, half_decades
 from bnbench.config.facts import facts
 from bnbench.config.points import last_mean, metric_key, restricted_mean
-from bnbench.config.schema import Config, Criterion, Search
+from bnbench.config.schema import AT_END, Config, Criterion, Search
 from bnbench.request.bisection import rate_grid, search
 from bnbench.tracking.csv_log import read_curves
 from bnbench.tracking.run_dir import RunFolder
@@ -186,11 +186,14 @@ def at_rate(config: Config, rate: float) -> Config:
 def tried(config: Config, rate: float) -> Config:
     """The arm at a learning rate as rates are compared: on their seeds and kind of batches.
 
-    It is evaluated under no shifts.
+    It is evaluated under no shifts, and by no probe that has no say before the end: an arm that
+    has one is tried as the same arm without.
     """
     data = replace(config.data, batches=config.tune.batches or config.data.batches)
     shift = replace(config.shift, names=[])
-    return replace(at_rate(config, rate), seeds=config.tune.seeds, data=data, shift=shift)
+    probes = [probe for probe in config.probes if probe not in AT_END]
+    arm = at_rate(config, rate)
+    return replace(arm, seeds=config.tune.seeds, data=data, shift=shift, probes=probes)
 
 
 def mean_score(config: Config, results: Path) -> float | None:

@@ -13,9 +13,17 @@ from typing import Any
 
 from bnbench.config.arms import science
 from bnbench.config.facts import facts
-from bnbench.config.points import SUBSET, TRAIN_SUBSET, Scope, evaluation_points, scopes
+from bnbench.config.points import (
+    SUBSET,
+    TEST_SUBSET,
+    TRAIN_SUBSET,
+    Scope,
+    evaluation_points,
+    scopes,
+)
 from bnbench.config.quantities import norm_places
 from bnbench.config.schema import (
+    AT_END,
     BY_TEST_SET,
     ONE_PASS,
     Config,
@@ -37,6 +45,8 @@ TRAINING = 3  # passes of an image through the net in a step
 
 REFERENCE = {Policy.cumulative, Policy.algorithm2, Policy.precise, Policy.recalibrated}
 PROBE_STEPS = {Probe.landscape: 15}  # what a probe costs, in steps; ics has one for each layer
+# one at the end, in passes of test images; ablation has one more for each unit, up to a number
+END_PASSES, SINGLE = {Probe.adversarial: 70, Probe.ablation: 92}, 300
 OF_NET = (
     *("name", "plugin", "widths", "depth", "activation", "dropout", "dropout_place"),
     *("norm_layers", "branch", "order"),
@@ -169,8 +179,20 @@ class Load:
     def probe_seconds(self) -> float:
         """The seconds of all probes at a point, by the table."""
         layers, _, _ = self.net
-        counts = {**PROBE_STEPS, Probe.ics: layers + 1}
+        counts = {**PROBE_STEPS, **dict.fromkeys(AT_END, 0), Probe.ics: layers + 1}
         return sum(counts.get(probe, 1) for probe in self.science["probes"]) * self.step_seconds
+
+    @cached_property
+    def end_seconds(self) -> float:
+        """The seconds of the probes that measure once, at the end, by the table."""
+        model, (layers, norms, _) = self.science["model"], self.net
+        widths = zip(model["widths"], model["depth"], strict=True)
+        units = sum(width * count for width, count in widths)
+        counts = {**END_PASSES, Probe.ablation: END_PASSES[Probe.ablation] + min(SINGLE, units)}
+        sizes, _, _ = facts(self.science["data"])
+        images = min(TEST_SUBSET, sizes[-1]) * self.image_seconds
+        a_pass = PASS + (layers + norms) * PASS_LAYER + images
+        return sum(counts.get(probe, 0) for probe in self.science["probes"]) * a_pass
 
     @cached_property
     def net(self) -> tuple[int, int, tuple[float, float]]:
@@ -203,7 +225,7 @@ class Load:
         points = self.evaluations(done)
         passes, images = self.evaluated(points)
         evaluation = passes * (PASS + (layers + norms) * PASS_LAYER) + images * self.image_seconds
-        evaluation += (points.total() + 1) * self.probe_seconds
+        evaluation += (points.total() + 1) * self.probe_seconds + self.end_seconds
         return done * self.step_seconds + evaluation
 
     @cached_property

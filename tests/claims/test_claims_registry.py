@@ -279,7 +279,10 @@ FIRST = [  # the ids of the first registry, of which none disappears: a split on
     *(f"{family}{n}" for family in "BD" for n in range(1, 7)),
 ]
 # when the first had been judged: they come to a board with its next judging
-ADDED = ["E12", "E13", "A1", "A2", "A6", "A7", "A9", "A12", "A16", "A17"]
+ADDED = ["E12", "E13", "A1", "A2", "A5", "A6", "A7", "A8", "A9", "A12", "A16", "A17"]
+
+
+TUNED_ALIKE = ("claim_attacks", "claim_accuracy")
 
 
 def undivided(name):
@@ -380,6 +383,17 @@ def test_the_seeds_of_the_experiments_are_those_of_the_sizing(as_if_run_on, data
             assert part.sizing, (claim.id, name)
             seeds = list(part.measure(study)["seed"])
             assert seeds == seeds_of(part), (claim.id, name)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("data", JUDGED_ON)
+def test_nets_that_are_attacked_are_tuned_by_the_runs_of_claim_accuracy(read, monkeypatch, data):
+    monkeypatch.setattr("bnbench.request.preflight.missing_files", lambda name, root: None)
+    own, of_accuracy = (read(f"experiment={e}", f"data={data}").arms for e in TUNED_ALIKE)
+    assert own
+    assert own.keys() <= of_accuracy.keys()
+    for arm in own.values():
+        assert arm.config.seeds == of_accuracy[arm.id].config.seeds == [*TUNING_SEEDS[:5]]
 
 
 REFERENCE = CONFIGS.parent / "results" / "reference" / "claims"

@@ -1,5 +1,6 @@
 """A probe leaves a net as it was, bit for bit, and measures what training would see."""
 
+from dataclasses import replace
 from functools import partial
 
 import pytest
@@ -10,7 +11,7 @@ from torch.nn import functional as F
 from bnbench.config.schema import Probe
 from bnbench.models import MLP, VGG
 from bnbench.norms import NORMS
-from bnbench.probes import PROBES, Batch
+from bnbench.probes import PROBES, Batch, Unseen
 from bnbench.probes.passes import loss_and_gradients, parameters, weight_names
 
 CLASSES = {0: MLP, 2: VGG}
@@ -27,7 +28,8 @@ def build(norm="batchnorm", spatial_dims=0, dropout=0.0):
 
 def batch():
     images = torch.randn(12, 1, 4, 4).to(memory_format=torch.channels_last)
-    return Batch(images[:8], torch.arange(8) % 10, 0.1, images)
+    unseen = Unseen(images[8:], torch.arange(4), torch.tensor([0.4]), torch.tensor([0.3]))
+    return Batch(images[:8], torch.arange(8) % 10, 0.1, images, unseen)
 
 
 def state(model):
@@ -38,7 +40,7 @@ def state(model):
         {name: (id(p.grad), None if p.grad is None else p.grad.clone(), p.requires_grad)
          for name, p in model.named_parameters()},
         [module.training for module in model.modules()],
-        [len(module._forward_pre_hooks) for module in model.modules()],
+        [(len(m._forward_pre_hooks), len(m._forward_hooks)) for m in model.modules()],
         torch.get_rng_state(),
     )  # fmt: skip
 
@@ -80,7 +82,8 @@ def test_a_probe_leaves_no_trace(name, norm, spatial_dims):
 @pytest.mark.parametrize("name", PROBES)
 def test_a_probe_that_fails_leaves_no_trace(name):
     model, seen = build().eval(), batch()
-    wrong = Batch(seen.images[:, :, :3], seen.labels, seen.rate, seen.reference[:, :, :3])
+    unseen = replace(seen.unseen, images=seen.unseen.images[:, :, :3])
+    wrong = Batch(seen.images[:, :, :3], seen.labels, seen.rate, seen.reference[:, :, :3], unseen)
     before = state(model)
     with pytest.raises(RuntimeError):
         PROBES[name]()(model, wrong)

@@ -235,6 +235,19 @@ def test_rates_may_be_compared_on_another_kind_of_batches_than_is_reported(searc
     assert plan(ordinary.config, ordinary.results).best is None  # its grid is another
 
 
+def test_rates_are_compared_by_the_runs_of_the_arm_without_probes_of_the_end(read, end):
+    """The best arm measures all that is asked, and a figure may show it before it is found."""
+    shown = "report.figures=[{kind: versus, title: T, x: optim.lr, y: test/pgd_3}]"
+    asked = [*TUNED, "seeds=[0,1]", "probes=[gradients,adversarial]", shown]
+    plain = read(*TUNED, "seeds=[0,1]", "probes=[gradients]")
+    request = read(*asked)
+    assert request.arms.keys() == plain.arms.keys()
+    fill(request, near(0.1), end)
+    (best,) = read(*asked).arms.keys() - read(*TUNED, "seeds=[0,1]", "probes=[gradients]").arms
+    found = read(*asked).arms[best].config
+    assert (found.probes, found.optim.base_lr) == (["gradients", "adversarial"], 0.1)
+
+
 def test_a_result_is_read_once_while_its_files_are_as_they_were(search, monkeypatch):
     one = search(0.03, 0.3)
     one.follow(near(0.1))
@@ -332,7 +345,9 @@ def test_a_worker_composes_the_ordinary_arm_and_finds_nothing_itself(read, end):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("search", [[*TUNED, "tune.batches=two_classes"], STABLE])
+@pytest.mark.parametrize(
+    "search", [[*TUNED, "tune.batches=two_classes", "probes=[ablation,gradients]"], STABLE]
+)
 def test_a_worker_composes_what_a_search_tries(read, end, search):
     """Batches of two classes while rates are compared, then the arm's own; bisected rates."""
     kinds = []

@@ -375,7 +375,33 @@ RUNS = (
         "test_train.py",
     ),
 )
-FAULTS = (*LAYER, *STATISTICS, *ANSWERS, *RUNS)
+PROBES = (
+    Fault(
+        "an attack knows no range of pixels",
+        "high = torch.minimum(unseen.images + epsilon / std, (1 - mean) / std)",
+        "high = unseen.images + epsilon / std",
+        "probes/test_probes_attacks.py",
+    ),
+    Fault(
+        "an attack is as large in normalised images as in pixels",
+        "return (unseen.images + column(epsilon / unseen.std) * slope.sign())",
+        "return (unseen.images + column(epsilon / unseen.std**0) * slope.sign())",
+        "probes/test_probes_attacks.py",
+    ),
+    Fault(
+        "an attack is of the cross-entropy, which a sure net rounds to zero",
+        "torch.autograd.grad(against.sum(), x)",
+        "torch.autograd.grad(nn.functional.cross_entropy(logits, labels), x)",
+        "probes/test_probes_attacks.py",
+    ),
+    Fault(
+        "units are taken away from the last place on",
+        "[accuracy(rank >= round(",
+        "[accuracy(rank < round(",
+        "probes/test_probes_units.py",
+    ),
+)
+FAULTS = (*PROBES, *LAYER, *STATISTICS, *ANSWERS, *RUNS)
 
 
 def main() -> int:

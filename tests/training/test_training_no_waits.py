@@ -30,7 +30,7 @@ from bnbench.models import MODELS
 from bnbench.norms import NORMS, BatchNorm1d
 from bnbench.norms.population import POLICIES, population
 from bnbench.norms.recalibration import recalibrated
-from bnbench.probes import PROBES, Batch
+from bnbench.probes import PROBES, Batch, Unseen
 from bnbench.training import loop
 from bnbench.training.evaluation import StatisticsSource, evaluate
 from bnbench.training.optimizers import OPTIMIZERS
@@ -171,7 +171,9 @@ def has_numbers(name, net):
 def reads_of(name, net):
     """The copies to the host of a probe that has looked at a net before."""
     drawn, labels = images(3 * SIZE)
-    probe, batch = PROBES[name](), Batch(drawn[:SIZE], labels[:SIZE], 0.1, drawn)
+    mean, std = torch.zeros(3, device=DEVICE), torch.ones(3, device=DEVICE)
+    unseen = Unseen(drawn[SIZE:], labels[SIZE:], mean, std)
+    probe, batch = PROBES[name](), Batch(drawn[:SIZE], labels[:SIZE], 0.1, drawn, unseen)
     found = []
     for _ in range(2):
         with Watched() as watched:

@@ -46,6 +46,7 @@ class Setting:
         at_64: steps of claim_batch at batches of 64: in its epochs, and as many as at 2.
         conv_widths: the channels of the convolutional nets of claim_shift.
         conv_severities: the severities of shift that these are evaluated under.
+        attack: the size of the attacks that decide, in percent of the range of pixels.
     """
 
     data: str
@@ -57,6 +58,7 @@ class Setting:
     at_64: tuple[int, int] = (0, 0)
     conv_widths: tuple[int, int] = (16, 32)
     conv_severities: tuple[int, ...] = (1, 3, 5)
+    attack: str = "3"
 
     def budget(self, experiment: str) -> str:
         """Tell the budget of an experiment, and the images it is spent on."""
@@ -106,6 +108,7 @@ DIGITS = Setting(
         "residual": "100 steps of 64",
         "layers": "160 steps of 64",
         "inputs": "320 steps of 64",
+        "attacks": "320 steps of 64",
     },
     {
         "rates": (0.1,),
@@ -119,6 +122,7 @@ DIGITS = Setting(
     0.03,
     "a third of the rate that is best for the net without BN, so that 30 times it exists at all",
     (48, 1617),
+    attack="10",
 )
 FASHION = Setting(
     "fashion_mnist",
@@ -159,6 +163,7 @@ FASHION = Setting(
         "residual": "300 steps of 64",
         "layers": "300 steps of 64",
         "inputs": "781 steps of 64",
+        "attacks": "781 steps of 64",
     },
     {
         "rates": (0.01,),

@@ -298,6 +298,8 @@ SIZES: Mapping[str, Mapping[str, Mapping[str, Sizing]]] = {
                 -7.7, 2.2, 12, f"{FIRST_LOOK} 0 to 4; s.d. of the same"
             ),
         },
+        "A5a": {"": Sizing(2.7, 2.0, 14, f"{FIRST_LOOK} 0 to 3; assumed s.d.")},
+        "A5b": {"": Sizing(4.3, 2.5, 14, f"{FIRST_LOOK} 0 to 3; assumed s.d.")},
         "A6a": {
             "": Sizing(-0.35, 0.06, 12, f"{FIRST_LOOK} 0 to 4; assumed s.d."),
         },
@@ -313,6 +315,7 @@ SIZES: Mapping[str, Mapping[str, Mapping[str, Sizing]]] = {
         "A7c": {
             "": Sizing(10.2, 5.9, 30, "the tuning runs; s.d. of the tuning runs"),
         },
+        "A8": {"": Sizing(-10.6, 4.0, 14, f"{FIRST_LOOK} 0 to 3; assumed s.d.")},
         "A12a": {
             "without a norm, 100 layers": Sizing(
                 10.0, 0.5, 20, "a first look at a tuning seed; assumed s.d."
@@ -616,6 +619,8 @@ SIZES: Mapping[str, Mapping[str, Mapping[str, Sizing]]] = {
                 -3.0, 1.5, 12, "two fifths of that on digits; assumed s.d."
             ),
         },
+        "A5a": {"": Sizing(-3.7, 2.0, 14, f"{FIRST_LOOK} 0 to 3; assumed s.d.")},
+        "A5b": {"": Sizing(-3.2, 2.0, 14, f"{FIRST_LOOK} 0 to 3; assumed s.d.")},
         "A6a": {
             "": Sizing(-0.35, 0.06, 12, "the first look on digits; assumed s.d."),
         },
@@ -631,6 +636,7 @@ SIZES: Mapping[str, Mapping[str, Mapping[str, Sizing]]] = {
         "A7c": {
             "": Sizing(10.9, 10.5, 32, f"{FIRST_LOOK} 0 to 4; s.d. of the same"),
         },
+        "A8": {"": Sizing(-5.9, 2.5, 14, f"{FIRST_LOOK} 0 to 3; assumed s.d.")},
         "A12a": {
             "without a norm, 100 layers": Sizing(
                 10.0, 0.5, 20, "a first look at a tuning seed; assumed s.d."

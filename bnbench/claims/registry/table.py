@@ -7,6 +7,7 @@ from functools import cache
 from bnbench.analysis.verdicts import PROBLEMS as PROBLEMS
 from bnbench.claims.records import Claim
 from bnbench.claims.registry import (
+    attacks,
     batches,
     cifar,
     convergence,
@@ -24,7 +25,7 @@ from bnbench.claims.registry.sizes import SIZES
 
 ROOMS = (
     *(convergence, mechanism, placement, batches, shift),
-    *(practice, residual, untrained, where),
+    *(practice, attacks, residual, untrained, where),
 )
 SETTINGS: Mapping[str, Setting] = {"digits": DIGITS, "fashion_mnist": FASHION}
 ON_DATA = ("fashion_mnist", "cifar10")  # data sets with a form of their own
