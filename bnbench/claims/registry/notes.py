@@ -42,9 +42,9 @@ def apart(
 def drift_by_depth(on: Setting) -> Claim:
     """A13: the drift of the last layer beside that of the first."""
     low, high = on.rates["drift"]
-    (rate,) = on.rates["layers"]
+    (rate,) = on.rates["drift_deep"]
     bn, none = pair("claim_drift", low)
-    deep = StudyArm("claim_layers", {"norm.name": "none"}, None)
+    deep = StudyArm("claim_drift_deep", {"norm.name": "none"}, None)
     fast = none.but(rate=high)
     return Claim(
         id="A13",
@@ -54,7 +54,7 @@ def drift_by_depth(on: Setting) -> Claim:
             "more so the deeper'); Ioffe & Szegedy 2015, section 1: small changes amplify as the "
             "network becomes deeper"
         ),
-        experiments=("claim_drift", "claim_layers"),
+        experiments=("claim_drift", "claim_drift_deep"),
         protocol=(
             f"The net of M1a, three layers of sigmoids, at a constant rate of {low:g}, "
             f"{on.budget('drift')}; and ten layers of 100 ReLU units, He, at {rate:g}, "
