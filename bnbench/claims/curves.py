@@ -4,6 +4,7 @@ Accuracies are in percentage points. A net that has diverged can but guess: its 
 that of a guess from there on, and is never missing.
 """
 
+import math
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -93,6 +94,44 @@ def phase_mean(
         by_seed = by_step.groupby("seed")
         means = by_seed.median(skipna=False) if median else by_seed.mean(skipna=False)
         return scale * means.reindex(runs.index)
+
+    return number
+
+
+def climb(key: str) -> OfRuns:
+    """Add up all that a loss rises from one point of a run to the next, in nats.
+
+    A loss that never rises has 0. Infinite where a loss is not finite, or a run has no second
+    point.
+
+    Args:
+        key: the metric, such as `train@batch/loss`.
+    """
+
+    def of_loss(loss: np.ndarray) -> float:
+        is_whole = len(loss) > 1 and np.isfinite(loss).all()
+        return float(np.diff(loss).clip(min=0).sum()) if is_whole else math.inf
+
+    return _of_losses(key, of_loss)
+
+
+def jumps(key: str, factor: float) -> OfRuns:
+    """Count the points at which a loss is above `factor` times that of the point before, in %.
+
+    Of all points of a run but the first. One that is not finite counts, as does the one after it.
+    """
+
+    def of_loss(loss: np.ndarray) -> float:
+        is_calm = loss[1:] <= factor * loss[:-1]  # False where either is not a number
+        return POINTS * (1 - is_calm.mean()) if len(is_calm) else math.inf
+
+    return _of_losses(key, of_loss)
+
+
+def _of_losses(key: str, of_loss: Callable[[np.ndarray], float]) -> OfRuns:
+    def number(study: Study, arm: StudyArm, runs: pd.DataFrame) -> pd.Series:
+        curves = study.curve_by_seed(arm, runs, key)
+        return pd.Series({seed: of_loss(np.array(curves[seed][1])) for seed in runs.index})
 
     return number
 

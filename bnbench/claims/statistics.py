@@ -144,6 +144,70 @@ def combined(terms: Sequence[tuple[float, StudyArm]], number: OfRuns) -> Measure
     return measure
 
 
+def spread_gap(
+    treatment: StudyArm, baseline: StudyArm, number: OfRuns, share: float = 1.0
+) -> Measure:
+    """Measure how much less the seeds of the treatment differ than those of the baseline.
+
+    The value of a seed is |a - median a| - share · |b - median b|, with the medians of all seeds of
+    each arm: below 0 on average where the treatment's mean distance from its median is less than
+    `share` of the baseline's. With it a t test is the test of Brown & Forsythe 1974 for pairs: it
+    keeps its level where tails are heavy and values lie on a grid, unlike tests of the variances
+    themselves (tests/claims/test_claims_spread.py).
+
+    Args:
+        treatment: one arm.
+        baseline: the other.
+        number: of runs.
+        share: of the baseline's distances that counts.
+    """
+
+    def distance(study: Study, arm: StudyArm, runs: pd.DataFrame) -> pd.Series:
+        values = number(study, arm, runs)
+        return (values - values.median()).abs()
+
+    return compared(treatment, baseline, distance, compare=lambda a, b: a - share * b)
+
+
+def gain_by_loss(pairs: Sequence[tuple[StudyArm, StudyArm]], key: str = ACCURACY) -> Measure:
+    """Measure how many points a treatment gains for each point that its baseline falls behind.
+
+    It is, seed by seed, the least-squares slope of the gain, treatment minus baseline, over the
+    loss: how far the baseline is behind the best one of all pairs, in the mean over the tuning
+    seeds, at its rate. Were both taken from the same runs, the noise of the baseline would be in
+    both and pull the slope towards 1 (Oldham 1962); these seeds share nothing. Where all lose alike
+    there is no number. `treatment` is the gain of the pair with the greatest loss, `baseline` that
+    of the pair with none.
+
+    Args:
+        pairs: (treatment, baseline) of each setting; at least two, that lose differently.
+        key: the accuracy.
+    """
+    number = last_accuracy(key)
+
+    def measure(study: Study) -> pd.DataFrame:
+        tuned = [number(study, b, study.runs(b, tuning=True)).mean() for _, b in pairs]
+        lost = [max(tuned) - mean for mean in tuned]
+        frames = study.paired([arm for pair in pairs for arm in pair])
+        gains = [
+            number(study, one, own) - number(study, other, its)
+            for (one, other), own, its in zip(pairs, frames[::2], frames[1::2], strict=True)
+        ]
+        slopes = {
+            seed: linear_regression(lost, [float(gain[seed]) for gain in gains]).slope
+            if max(lost) > 0
+            else math.nan
+            for seed in gains[0].index
+        }
+        worst, best = (lost.index(bound) for bound in (max(lost), min(lost)))
+        at_worst, at_best = (
+            side(gains[k], frames[2 * k], frames[2 * k + 1]) for k in (worst, best)
+        )
+        return rows_of(pd.Series(slopes, dtype=float), at_worst, at_best)
+
+    return measure
+
+
 def slope(points: Sequence[tuple[float, StudyArm]], number: OfRuns) -> Measure:
     """Measure the least-squares slope of a number of each run over x, seed by seed."""
     return _line(points, number, lambda x, y: linear_regression(x, y).slope)
@@ -318,10 +382,6 @@ def over_phase(
     """
     names = [keys] if isinstance(keys, str) else list(keys)
 
-    def log_ratio(a: pd.Series, b: pd.Series) -> pd.Series:
-        with np.errstate(divide="ignore", invalid="ignore"):
-            return pd.Series(np.log(a / b), a.index)
-
     def measure(study: Study) -> pd.DataFrame:
         one, other = study.paired([treatment, baseline])
         until = last_step_above(study, baseline, other, *while_above) if while_above else None
@@ -330,6 +390,32 @@ def over_phase(
         return rows_of(log_ratio(a, b) if log else a - b, side(a, one), side(b, other))
 
     return measure
+
+
+def log_ratio(a: pd.Series, b: pd.Series) -> pd.Series:
+    """Take the logarithm of the ratios of two numbers, seed by seed."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return pd.Series(np.log(a / b), a.index)
+
+
+def probe_ratio(
+    arm: StudyArm,
+    keys: Sequence[str],
+    over: Sequence[str],
+    phase: tuple[float, float] = (0.0, 1.0),
+    over_phase: tuple[float, float] | None = None,
+) -> Measure:
+    """Measure the log ratio of two means of probes of the same runs, such as of two layers.
+
+    Args:
+        arm: the arm.
+        keys: the metrics, averaged.
+        over: those of the divisor, averaged.
+        phase: shares of the run, (from, to]; (0, 0) is step 0.
+        over_phase: that of the divisor, if it is another.
+    """
+    numbers = phase_mean(keys, phase), phase_mean(over, over_phase or phase)
+    return compared(arm, arm, *numbers, compare=log_ratio)
 
 
 def curve_gap(arm: StudyArm, key: str, minus: str, phase: tuple[float, float]) -> Measure:

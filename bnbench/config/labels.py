@@ -72,6 +72,8 @@ PROBES = {  # metrics of probes (docs/probes.md) whose names say too little
     "drift_shape": "drift of the shape (Kolmogorov-Smirnov distance)",
     "saturation": "share of saturated values",
     "variance_ratio": "variance in evaluation over the running one (ratio)",
+    "identity_distance": "distance of γ, β from what would undo BN (in σ)",
+    "identity_distance_unlearned": "distance of 1, 0 from what would undo BN (in σ)",
     "ics_cosine": "cosine of the gradients",
     "ics_distance": "distance of the gradients",
     "ics_relative": "relative distance of the gradients",

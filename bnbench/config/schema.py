@@ -89,6 +89,7 @@ Probe = StrEnum(  # probes/ and docs/probes.md say what each measures
         "drift",
         "saturation",
         "variance",
+        "affine",
         "ics",
         "adversarial",
         "ablation",
@@ -115,6 +116,7 @@ PROBED = {  # the metrics of each probe, and whether each layer has its own
     Probe.drift: {"drift": True, "drift_shape": True},
     Probe.saturation: {"saturation": True, "gamma": True},
     Probe.variance: {"variance_ratio": True},
+    Probe.affine: {"identity_distance": True, "identity_distance_unlearned": True},
     Probe.ics: dict.fromkeys(("ics_cosine", "ics_distance", "ics_relative"), True),
     Probe.adversarial: dict.fromkeys(
         ("unattacked", *(f"{attack}_{size}" for size in (1, 3, 10) for attack in ("fgsm", "pgd"))),

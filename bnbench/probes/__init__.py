@@ -6,7 +6,14 @@ docs/probes.md has the formulas and their sources. A probe is made for each run.
 
 from collections.abc import Callable
 
-from bnbench.probes.activations import Drift, activations, histogram, saturation, variance
+from bnbench.probes.activations import (
+    Drift,
+    activations,
+    affine,
+    histogram,
+    saturation,
+    variance,
+)
 from bnbench.probes.attacks import adversarial
 from bnbench.probes.gradients import gradients, ics
 from bnbench.probes.landscape import landscape
@@ -22,6 +29,7 @@ PROBES: dict[str, Callable[[], Probe]] = {
     "drift": Drift,
     "saturation": lambda: saturation,
     "variance": lambda: variance,
+    "affine": lambda: affine,
     "ics": lambda: ics,
     "adversarial": lambda: adversarial,
     "ablation": lambda: ablation,

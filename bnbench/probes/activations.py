@@ -6,6 +6,8 @@ values in the net's own dtype.
 """
 
 import math
+from collections.abc import Iterator
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -85,13 +87,59 @@ def variance(model: nn.Module, batch: Batch) -> Values:
     section 3. There are no numbers of norms without running statistics.
     """
 
-    def ratio(norm: nn.Module, x: Tensor) -> Tensor | None:
-        running = (getattr(module, "running_var", None) for module in norm.modules())
-        var = next((one for one in running if one is not None), None)
-        return None if var is None else x.double().var(1).sum() / var.double().sum()
+    def ratio(norm: nn.Module, x: Tensor) -> dict[str, Tensor]:
+        state = next(with_running_statistics(norm), None)
+        if state is None:
+            return {}
+        return {"variance_ratio": x.double().var(1).sum() / state.running_var.double().sum()}
 
-    found = measure_norm_inputs(model, batch.reference, ratio)
-    return {(layer, "variance_ratio"): value for (layer, _), value in found.items()}
+    return measure_norm_inputs(model, batch.reference, ratio, training=False)
+
+
+def affine(model: nn.Module, batch: Batch) -> Values:
+    """Measure how far gamma and beta of a BatchNorm are from undoing its normalisation.
+
+    With gamma = sigma and beta = mu of its input, sigma² = var + eps, the output of a BatchNorm is
+    its input (Ioffe & Szegedy 2015, section 3). Of a unit the distance from there, in units of
+    sigma,
+
+        sqrt((gamma / sigma - 1)² + ((beta - mu) / sigma)²),
+
+    is the root mean square difference of output and input. `identity_distance` is its median over
+    units, `identity_distance_unlearned` that of gamma = 1 and beta = 0 in the same net. mu and
+    sigma are those of the reference images, in training mode. There are no numbers of norms without
+    running statistics.
+    """
+
+    def distances(norm: nn.Module, x: Tensor) -> dict[str, Tensor]:
+        state = next(with_running_statistics(norm), None)
+        if state is None:
+            return {}
+        x = x.double()
+        mu, sigma = x.mean(1), (x.var(1, correction=0) + state.eps).sqrt()
+
+        def distance(gamma: Tensor, beta: Tensor) -> Tensor:
+            each = torch.hypot(gamma.double() / sigma - 1, (beta.double() - mu) / sigma)
+            return percentiles(each.sort().values[None])[1, 0]
+
+        unlearned = torch.ones_like(mu), torch.zeros_like(mu)
+        learned = [
+            own if (own := getattr(state, name)) is not None else start
+            for name, start in zip(("weight", "bias"), unlearned, strict=True)
+        ]
+        return {
+            "identity_distance": distance(*learned),
+            "identity_distance_unlearned": distance(*unlearned),
+        }
+
+    return measure_norm_inputs(model, batch.reference, distances, training=True)
+
+
+def with_running_statistics(norm: nn.Module) -> Iterator[Any]:
+    """Find the modules of a norm, itself or inside it, that keep a running variance."""
+    for module in norm.modules():
+        if getattr(module, "running_var", None) is not None:
+            yield module
 
 
 def gamma_of(block: nn.Module) -> Tensor | None:

@@ -169,25 +169,29 @@ def measure_preactivations(
 
 @torch.no_grad()
 def measure_norm_inputs(
-    model: nn.Module, images: Tensor, measure: Callable[[nn.Module, Tensor], Tensor | None]
+    model: nn.Module,
+    images: Tensor,
+    measure: Callable[[nn.Module, Tensor], Mapping[str, Tensor]],
+    *,
+    training: bool,
 ) -> Values:
-    """Measure the input of the norm of each block in evaluation mode.
+    """Measure the input of the norm of each block.
 
     Args:
         model: the net.
         images: the input, (N, C, H, W).
-        measure: (norm, values) -> a number on the device, or None where there is none to measure.
-            The values have the shape (units, M), as in `measure_preactivations`.
+        measure: (norm, values) -> {metric: number, a tensor on the device}. The values have the
+            shape (units, M), as in `measure_preactivations`.
+        training: pass in training mode, else in evaluation mode.
 
     Returns:
-        The numbers, by layer and the metric ""; without the blocks that have no norm.
+        The metrics; without the blocks that have no norm.
     """
     measured: Measured = {}
 
     def keep(layer: str, norm: nn.Module, args: tuple[Tensor, ...]) -> None:
-        number = measure(norm, args[0].transpose(0, 1).flatten(1).contiguous())
-        if number is not None:
-            measured[layer, ""] = number
+        numbers = measure(norm, args[0].transpose(0, 1).flatten(1).contiguous())
+        measured.update({(layer, metric): number for metric, number in numbers.items()})
 
     layers = {str(layer): block for layer, block in enumerate(blocks(model).values(), 1)}
     norms = {layer: getattr(block, "norm", None) for layer, block in layers.items()}
@@ -197,12 +201,17 @@ def measure_norm_inputs(
         if norm is not None
     ]
     try:
-        with in_mode(model, images.device, training=False):
-            model(images)
+        _forward(model, parameters(model), images, training=training)
     finally:
         for hook in hooks:
             hook.remove()
     return read(measured)
+
+
+def _forward(model: nn.Module, at: Parameters, images: Tensor, *, training: bool = True) -> Tensor:
+    buffers = {name: buffer.clone() for name, buffer in model.named_buffers()}
+    with in_mode(model, images.device, training=training):
+        return functional_call(model, (at, buffers), (images,))
 
 
 @contextmanager
@@ -216,9 +225,3 @@ def in_mode(model: nn.Module, device: torch.device, *, training: bool) -> Iterat
     finally:
         for module, mode in modes.items():
             module.training = mode
-
-
-def _forward(model: nn.Module, at: Parameters, images: Tensor) -> Tensor:
-    buffers = {name: buffer.clone() for name, buffer in model.named_buffers()}
-    with in_mode(model, images.device, training=True):
-        return functional_call(model, (at, buffers), (images,))

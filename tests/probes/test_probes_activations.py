@@ -23,6 +23,7 @@ from bnbench.probes.activations import (
     BINS,
     Drift,
     activations,
+    affine,
     histogram,
     kolmogorov_smirnov,
     percentiles,
@@ -278,5 +279,80 @@ def test_norms_without_running_statistics_have_no_variance_to_compare_with():
     model = MLP((1, 2, 2), 3, widths=[5], norm=partial(NORMS["layernorm"], spatial_dims=0))
     images = torch.randn(8, 1, 2, 2)
     batch = Batch(images, torch.zeros(8, dtype=torch.long), 0.1, images)
-    assert variance(model, batch) == {}
-    assert variance(MLP((1, 2, 2), 3, widths=[5], norm=None), batch) == {}
+    other = MLP((1, 2, 2), 3, widths=[5], norm=None)
+    for probe in (variance, affine):
+        assert probe(model, batch) == probe(other, batch) == {}
+
+
+def normalised_net(name="batchnorm", **options):
+    """A net of two blocks whose second norm has weights and biases far from 1 and 0."""
+    norm = partial(NORMS[name], spatial_dims=0, **options)
+    model = MLP((1, 2, 2), 3, widths=[6, 5], norm=norm).double()
+    with torch.no_grad():
+        for parameter in model.blocks.parameters():
+            parameter.copy_(1.5 * torch.randn_like(parameter))
+    images = 2 + 3 * torch.randn(40, 1, 2, 2, dtype=torch.float64)
+    return model, Batch(images[:8], torch.zeros(8, dtype=torch.long), 0.1, images)
+
+
+def maps(model, batch):
+    """Input and output of each norm in training mode on the reference images, (N, units)."""
+    found = []
+    hooks = [
+        block.norm.register_forward_hook(lambda _, args, y: found.append((args[0], y)))
+        for block in model.blocks
+    ]
+    with torch.no_grad():
+        model.train()(batch.reference)
+    for hook in hooks:
+        hook.remove()
+    return [(x.numpy(), y.numpy()) for x, y in found]
+
+
+@pytest.mark.parametrize("name", ["batchnorm", "torch_batchnorm", "ghost_batchnorm"])
+def test_the_distance_is_how_far_a_norm_takes_what_it_is_given(name):
+    """The root mean square of output minus input in units of sigma, from a pass through the net."""
+    options = {"ghost_size": 40} if name == "ghost_batchnorm" else {}
+    model, batch = normalised_net(name, eps=1e-12, **options)
+    found, expected = affine(model, batch), {}
+    for layer, (x, y) in enumerate(maps(model, batch), 1):
+        each = np.sqrt(((y - x) ** 2).mean(0)) / x.std(0)
+        expected[str(layer), "identity_distance"] = np.median(each)
+        plain = (x - x.mean(0)) / x.std(0)
+        each = np.sqrt(((plain - x) ** 2).mean(0)) / x.std(0)
+        expected[str(layer), "identity_distance_unlearned"] = np.median(each)
+    assert found == pytest.approx(expected, rel=1e-9)
+    assert len({round(value, 3) for value in found.values()}) == 4
+
+
+def test_the_distance_is_0_where_gamma_and_beta_undo_the_norm():
+    """With eps that counts; and 1 and 0 there, the control, are as far as they were."""
+    model, batch = normalised_net(eps=0.3)
+    for layer, block in enumerate(model.blocks):
+        x, _ = maps(model, batch)[layer]  # of the net whose norms below are undone already
+        with torch.no_grad():
+            block.norm.weight.copy_(torch.from_numpy(np.sqrt(x.var(0) + 0.3)))
+            block.norm.bias.copy_(torch.from_numpy(x.mean(0)))
+    for x, y in maps(model, batch):
+        assert y == pytest.approx(x, rel=1e-12, abs=1e-12)
+    undone = affine(model, batch)
+    for layer, (x, _) in enumerate(maps(model, batch), 1):
+        assert undone[str(layer), "identity_distance"] == pytest.approx(0, abs=1e-12)
+        sigma = np.sqrt(x.var(0) + 0.3)
+        each = np.hypot(1 / sigma - 1, x.mean(0) / sigma)
+        unlearned = undone[str(layer), "identity_distance_unlearned"]
+        assert unlearned == pytest.approx(np.median(each), rel=1e-12)
+        assert unlearned > 0.5
+    with torch.no_grad():
+        model.blocks[1].norm.weight.fill_(1)
+        model.blocks[1].norm.bias.fill_(0)
+    control = affine(model, batch)
+    assert control["2", "identity_distance"] == control["2", "identity_distance_unlearned"]
+    assert control["2", "identity_distance"] == undone["2", "identity_distance_unlearned"]
+
+
+def test_a_norm_without_gamma_and_beta_has_1_and_0():
+    model, batch = normalised_net(affine=False)
+    for layer in ("1", "2"):
+        found = affine(model, batch)
+        assert found[layer, "identity_distance"] == found[layer, "identity_distance_unlearned"] > 0

@@ -253,6 +253,24 @@ STATISTICS = (
 )
 ANSWERS = (
     Fault(
+        "seeds differ by their distance from the mean",
+        "return (values - values.median()).abs()",
+        "return (values - values.mean()).abs()",
+        "claims/test_claims_spread.py",
+    ),
+    Fault(
+        "gains are beside the losses of the same seeds",
+        "number(study, b, study.runs(b, tuning=True)).mean()",
+        "number(study, b, study.runs(b)).mean()",
+        "claims/test_claims_spread.py",
+    ),
+    Fault(
+        "a norm is undone without eps",
+        "(x.var(1, correction=0) + state.eps).sqrt()",
+        "x.var(1, correction=0).sqrt()",
+        "probes/test_probes_activations.py",
+    ),
+    Fault(
         "an answer subtracts the treatment from its baseline",
         "pairs = [one - other for one, other in zip(ones, others, strict=True)]",
         "pairs = [other - one for one, other in zip(ones, others, strict=True)]",

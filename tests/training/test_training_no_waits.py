@@ -164,8 +164,9 @@ def test_whatever_trains_on_whatever_images(recipe, optimizer, augment, trainabl
 
 
 def has_numbers(name, net):
-    """Whether a probe finds any: that of running variances does where a norm has some."""
-    return name != "variance" or any("running_var" in key for key in net.state_dict())
+    """Whether a probe finds any: one of running statistics does where a norm has some."""
+    has_running = any("running_var" in key for key in net.state_dict())
+    return name not in ("variance", "affine") or has_running
 
 
 def reads_of(name, net):

@@ -351,6 +351,32 @@ SIZES: Mapping[str, Mapping[str, Mapping[str, Sizing]]] = {
             "good start without BN minus careless start with BN": Sizing(3.4, 1.2, 14, LOOK),
             "careless start, BN minus none": Sizing(3.0, 1.5, 14, LOOK),
         },
+        "A13": {
+            "sigmoids, layer 3 over 1": Sizing(
+                3.7, 0.4, 16, f"{FIRST_LOOK} 0 to 3; more than the s.d. of the same"
+            ),
+            "ReLU, layer 10 over 1": Sizing(
+                0.87, 0.15, 10, f"{FIRST_LOOK} 0 to 2; more than the s.d. of the same"
+            ),
+        },
+        "A14a": {
+            "": Sizing(-2.2, 2.6, 40, f"{FIRST_LOOK} 0 to 7; s.d. of the same, if normal"),
+        },
+        "A14b": {
+            "": Sizing(-0.3, 0.2, 40, f"{FIRST_LOOK} 0 to 7; more than the s.d. of the same"),
+        },
+        "A15": {
+            "ReLU": Sizing(0.8, 0.4, 16, f"{FIRST_LOOK} 0 and 1; assumed s.d."),
+            "sigmoids": Sizing(0.9, 0.2, 10, f"{FIRST_LOOK} 0 and 1; assumed s.d."),
+        },
+        "A18": {
+            "ReLU, end over start": Sizing(
+                -0.24, 0.05, 12, f"{FIRST_LOOK} 0 to 3; more than the s.d. of the same"
+            ),
+            "ReLU, learned over 1 and 0": Sizing(
+                -0.015, 0.045, 12, f"{FIRST_LOOK} 0 to 3; more than the s.d. of the same"
+            ),
+        },
     },
     "fashion_mnist": {
         "C1a": {
@@ -675,6 +701,34 @@ SIZES: Mapping[str, Mapping[str, Mapping[str, Sizing]]] = {
                 3.4, 1.2, 14, "the first look on digits; assumed s.d."
             ),
             "careless start, BN minus none": Sizing(12.0, 3.0, 14, LOOK),
+        },
+        "A13": {
+            "sigmoids, layer 3 over 1": Sizing(
+                1.5, 0.6, 28, "less than half the logarithm on digits; assumed s.d."
+            ),
+            "ReLU, layer 10 over 1": Sizing(
+                0.87, 0.15, 10, "the first look on digits; assumed s.d."
+            ),
+        },
+        "A14a": {
+            "": Sizing(
+                -0.18, 0.2, 40, "three quarters of an assumed spread, as on digits; assumed s.d."
+            ),
+        },
+        "A14b": {
+            "": Sizing(-0.08, 0.07, 40, f"{FIRST_LOOK} 0 and 1; more than the s.d. of the same"),
+        },
+        "A15": {
+            "ReLU": Sizing(0.8, 0.45, 16, "the first look on digits; assumed s.d."),
+            "sigmoids": Sizing(0.9, 0.2, 10, "the first look on digits; assumed s.d."),
+        },
+        "A18": {
+            "ReLU, end over start": Sizing(
+                -0.24, 0.06, 12, "the first look on digits; assumed s.d."
+            ),
+            "ReLU, learned over 1 and 0": Sizing(
+                -0.015, 0.045, 12, "the first look on digits; assumed s.d."
+            ),
         },
     },
 }
