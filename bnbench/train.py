@@ -439,8 +439,14 @@ def prober(run: Run) -> Callable[[int], dict[tuple[str, str, str], float]]:
     size, rate = recipe.batch_size, rates(recipe)
 
     def probe(step: int) -> dict[tuple[str, str, str], float]:
-        coming = rate(min(step + 1, recipe.steps))
-        batch = Batch(images[:size], labels[:size], coming, images[:SUBSET])
+        batch = Batch(
+            images[:size],
+            labels[:size],
+            rate=rate(min(step + 1, recipe.steps)),
+            reference=images[:SUBSET],
+            reference_labels=labels[:SUBSET],
+            is_end=step in (0, recipe.steps),
+        )
         found = [each(run.model, batch) for each in probes]
         return {
             ("train@batch", layer, metric): value

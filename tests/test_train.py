@@ -329,6 +329,8 @@ def test_probes_are_recorded_and_change_nothing(read, model):
     rest = [row for row in found if row["metric"] in metrics]
     assert {row["split"] for row in rest} == {"train@batch"}
     assert {row["step"] for row in rest} == {"0"} | {row["step"] for row in without}
+    at_ends = {row["step"] for row in rest if row["metric"] in PROBED["curvature"]}
+    assert at_ends == {"0", "30"}
     assert {row["samples"] for row in rest if row["step"] == "0"} == {"0"}
     assert all(math.isfinite(float(row["value"])) for row in rest)
     layers = {}

@@ -70,12 +70,21 @@ PROBES = {  # metrics of probes (docs/probes.md) whose names say too little
     "drift_shape": "drift of the shape (Kolmogorov-Smirnov distance)",
     "saturation": "share of saturated values",
     "variance_ratio": "variance in evaluation over the running one (ratio)",
+    "conditioning": "largest over mean eigenvalue of a layer's inputs (ratio)",
     "ics_cosine": "cosine of the gradients",
     "ics_distance": "distance of the gradients",
     "ics_relative": "relative distance of the gradients",
     "loss_range": "range of the loss",
     "predictiveness": "greatest change of the gradient",
     "smoothness": "effective smoothness",
+    "eigenvalue_1": "largest eigenvalue of the Hessian",
+    "eigenvalue_20": "20th eigenvalue of the Hessian",
+    "eigenvalue_ratio": "largest over 20th eigenvalue of the Hessian (ratio)",
+    "population_eigenvalue_1": "largest eigenvalue of the Hessian, running statistics",
+    "population_eigenvalue_20": "20th eigenvalue of the Hessian, running statistics",
+    "population_eigenvalue_ratio": (
+        "largest over 20th eigenvalue of the Hessian, running statistics (ratio)"
+    ),
 }
 AXES = {  # columns with their units
     "batch_size": "batch size (images)",

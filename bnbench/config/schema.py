@@ -87,8 +87,10 @@ Probe = StrEnum(  # probes/ and docs/probes.md say what each measures
         "drift",
         "saturation",
         "variance",
+        "conditioning",
         "ics",
         "landscape",
+        "curvature",
     ],
 )
 LrScaling = StrEnum("LrScaling", ["none", "linear", "sqrt"])
@@ -111,9 +113,21 @@ PROBED = {  # the metrics of each probe, and whether each layer has its own
     Probe.drift: {"drift": True, "drift_shape": True},
     Probe.saturation: {"saturation": True, "gamma": True},
     Probe.variance: {"variance_ratio": True},
+    Probe.conditioning: {"conditioning": True},
     Probe.ics: dict.fromkeys(("ics_cosine", "ics_distance", "ics_relative"), True),
     Probe.landscape: dict.fromkeys(
         ("loss_range", "predictiveness", "smoothness", "relative_change"), False
+    ),
+    Probe.curvature: dict.fromkeys(
+        (
+            *("eigenvalue_1", "eigenvalue_20", "eigenvalue_ratio"),
+            *(
+                "population_eigenvalue_1",
+                "population_eigenvalue_20",
+                "population_eigenvalue_ratio",
+            ),
+        ),
+        False,
     ),
 }
 BY_TEST_BATCH = {Policy.batch, Policy.blend}  # the prediction for an image depends on its batch

@@ -6,7 +6,15 @@ docs/probes.md has the formulas and their sources. A probe is made for each run.
 
 from collections.abc import Callable
 
-from bnbench.probes.activations import Drift, activations, histogram, saturation, variance
+from bnbench.probes.activations import (
+    Drift,
+    activations,
+    conditioning,
+    histogram,
+    saturation,
+    variance,
+)
+from bnbench.probes.curvature import curvature
 from bnbench.probes.gradients import gradients, ics
 from bnbench.probes.landscape import landscape
 from bnbench.probes.passes import Batch as Batch
@@ -19,6 +27,8 @@ PROBES: dict[str, Callable[[], Probe]] = {
     "drift": Drift,
     "saturation": lambda: saturation,
     "variance": lambda: variance,
+    "conditioning": lambda: conditioning,
     "ics": lambda: ics,
     "landscape": lambda: landscape,
+    "curvature": lambda: curvature,
 }

@@ -30,13 +30,18 @@ class Batch:
         images: the probe batch, (N, C, H, W).
         labels: its classes, (N,).
         rate: the learning rate of the step to come.
-        reference: more images, for measurements of distributions.
+        reference: more images, for measurements of distributions; they begin with `images`.
+        reference_labels: their classes; None where no probe asks for them.
+        is_end: whether this is the first or the last point of the run: what costs as much as many
+            steps is measured there alone.
     """
 
     images: Tensor
     labels: Tensor
     rate: float
     reference: Tensor
+    reference_labels: Tensor | None = None
+    is_end: bool = True
 
 
 class Probe(Protocol):
@@ -103,6 +108,37 @@ def loss_and_gradients(
     return loss.detach(), dict(zip(wanted, gradients, strict=True))
 
 
+@torch.enable_grad()
+def hessian_product(
+    model: nn.Module, images: Tensor, labels: Tensor, *, training: bool
+) -> Callable[[Tensor], Tensor]:
+    """Make the function that multiplies the Hessian of the loss by a vector.
+
+    The loss is the mean cross-entropy on a batch, as a function of all parameters, one behind
+    another in one vector.
+
+    Args:
+        model: the net.
+        images: the batch, (N, C, H, W).
+        labels: its classes, (N,).
+        training: the mode: BatchNorm normalises by the batch, or else by its running statistics.
+
+    Returns:
+        A function from v to Hv, both (P,) of the net's dtype. Products see the same noise.
+    """
+    own = {name: value.requires_grad_() for name, value in parameters(model).items()}
+    at = list(own.values())
+    loss = F.cross_entropy(_forward(model, own, images, training=training), labels)
+    slopes = torch.autograd.grad(loss, at, create_graph=True, materialize_grads=True)
+    gradient = torch.cat([slope.flatten() for slope in slopes])
+
+    def product(vector: Tensor) -> Tensor:
+        found = torch.autograd.grad(gradient, at, vector, retain_graph=True, materialize_grads=True)
+        return torch.cat([one.flatten() for one in found])
+
+    return product
+
+
 @torch.no_grad()
 def measure_preactivations(
     model: nn.Module, images: Tensor, measure: Callable[[str, nn.Module, Tensor], dict[str, Tensor]]
@@ -145,6 +181,41 @@ def measure_preactivations(
 
 
 @torch.no_grad()
+def measure_layer_inputs(
+    model: nn.Module, images: Tensor, measure: Callable[[Tensor], Tensor]
+) -> Values:
+    """Measure the input of the weights of each layer but the first, in training mode.
+
+    Args:
+        model: the net.
+        images: the input, (N, C, H, W).
+        measure: values -> a number on the device. The values have the shape (units, M), as in
+            `measure_preactivations`.
+
+    Returns:
+        The numbers, by layer (2, 3, …, head) and the metric ""; NaN where a value is not finite.
+    """
+    measured: Measured = {}
+
+    def keep(layer: str, _: nn.Module, args: tuple[Tensor, ...]) -> None:
+        x = args[0].transpose(0, 1).flatten(1).double()
+        finite = x.isfinite().all()
+        measured[layer, ""] = measure(x.nan_to_num(0.0, 0.0, 0.0)).where(finite, math.nan)
+
+    layers = [(layer, name.removesuffix(".weight")) for layer, name in weight_names(model).items()]
+    hooks = [
+        model.get_submodule(name).register_forward_pre_hook(partial(keep, layer))
+        for layer, name in layers[1:]
+    ]
+    try:
+        _forward(model, parameters(model), images)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return read(measured)
+
+
+@torch.no_grad()
 def measure_norm_inputs(
     model: nn.Module, images: Tensor, measure: Callable[[nn.Module, Tensor], Tensor | None]
 ) -> Values:
@@ -182,9 +253,9 @@ def measure_norm_inputs(
     return read(measured)
 
 
-def _forward(model: nn.Module, at: Parameters, images: Tensor) -> Tensor:
+def _forward(model: nn.Module, at: Parameters, images: Tensor, *, training: bool = True) -> Tensor:
     buffers = {name: buffer.clone() for name, buffer in model.named_buffers()}
-    with _in_mode(model, images.device, training=True):
+    with _in_mode(model, images.device, training=training):
         return functional_call(model, (at, buffers), (images,))
 
 

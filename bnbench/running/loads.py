@@ -35,6 +35,8 @@ TRAINING = 3  # passes of an image through the net in a step
 
 REFERENCE = {Policy.cumulative, Policy.algorithm2, Policy.precise, Policy.recalibrated}
 PROBE_STEPS = {Probe.landscape: 15}  # what a probe costs, in steps; ics has one for each layer
+# what a probe costs at the start and the end, its only points, in steps: products for each mode
+END_STEPS = {Probe.curvature: 2 * 120}
 OF_NET = (
     *("name", "plugin", "widths", "depth", "activation", "dropout", "dropout_place"),
     *("branch", "order"),
@@ -168,7 +170,13 @@ class Load:
         """The seconds of all probes at a point, by the table."""
         layers, _, _ = self.net
         counts = {**PROBE_STEPS, Probe.ics: layers + 1}
-        return sum(counts.get(probe, 1) for probe in self.science["probes"]) * self.step_seconds
+        probes = [probe for probe in self.science["probes"] if probe not in END_STEPS]
+        return sum(counts.get(probe, 1) for probe in probes) * self.step_seconds
+
+    @cached_property
+    def end_seconds(self) -> float:
+        """The seconds of the probes that measure at the start and the end alone, by the table."""
+        return 2 * sum(END_STEPS.get(p, 0) for p in self.science["probes"]) * self.step_seconds
 
     @cached_property
     def net(self) -> tuple[int, int, tuple[float, float]]:
@@ -200,7 +208,7 @@ class Load:
         points = self.evaluations(done)
         passes, images = self.evaluated(points)
         evaluation = passes * (PASS + (layers + norms) * PASS_LAYER) + images * self.image_seconds
-        evaluation += (points.total() + 1) * self.probe_seconds
+        evaluation += (points.total() + 1) * self.probe_seconds + self.end_seconds
         return done * self.step_seconds + evaluation
 
     @cached_property

@@ -1,5 +1,6 @@
 """A probe leaves a net as it was, bit for bit, and measures what training would see."""
 
+from dataclasses import replace
 from functools import partial
 
 import pytest
@@ -27,7 +28,8 @@ def build(norm="batchnorm", spatial_dims=0, dropout=0.0):
 
 def batch():
     images = torch.randn(12, 1, 4, 4).to(memory_format=torch.channels_last)
-    return Batch(images[:8], torch.arange(8) % 10, 0.1, images)
+    labels = torch.arange(12) % 10
+    return Batch(images[:8], labels[:8], 0.1, images, labels)
 
 
 def state(model):
@@ -80,7 +82,7 @@ def test_a_probe_leaves_no_trace(name, norm, spatial_dims):
 @pytest.mark.parametrize("name", PROBES)
 def test_a_probe_that_fails_leaves_no_trace(name):
     model, seen = build().eval(), batch()
-    wrong = Batch(seen.images[:, :, :3], seen.labels, seen.rate, seen.reference[:, :, :3])
+    wrong = replace(seen, images=seen.images[:, :, :3], reference=seen.reference[:, :, :3])
     before = state(model)
     with pytest.raises(RuntimeError):
         PROBES[name]()(model, wrong)

@@ -171,7 +171,7 @@ def has_numbers(name, net):
 def reads_of(name, net):
     """The copies to the host of a probe that has looked at a net before."""
     drawn, labels = images(3 * SIZE)
-    probe, batch = PROBES[name](), Batch(drawn[:SIZE], labels[:SIZE], 0.1, drawn)
+    probe, batch = PROBES[name](), Batch(drawn[:SIZE], labels[:SIZE], 0.1, drawn, labels)
     found = []
     for _ in range(2):
         with Watched() as watched:
