@@ -332,6 +332,12 @@ SIZES: Mapping[str, Mapping[str, Mapping[str, Sizing]]] = {
         "A12e": {
             "": Sizing(0.0, 1.2, 20, "Zhang et al. 2019: equally well; assumed s.d."),
         },
+        "A19a": {
+            "": Sizing(-0.72, 0.1, 14, f"{FIRST_LOOK} 0 to 3; assumed s.d."),
+        },
+        "A19b": {
+            "": Sizing(-0.08, 0.06, 14, f"{FIRST_LOOK} 0 to 2; s.d. of the same"),
+        },
     },
     "fashion_mnist": {
         "C1a": {
@@ -632,6 +638,15 @@ SIZES: Mapping[str, Mapping[str, Mapping[str, Sizing]]] = {
         },
         "A12e": {
             "": Sizing(0.0, 1.0, 20, "Zhang et al. 2019: equally well; assumed s.d."),
+        },
+        "A10": {
+            "": Sizing(-0.64, 0.3, 10, f"{FIRST_LOOK} 0 and 1; assumed s.d."),
+        },
+        "A19a": {
+            "": Sizing(-0.67, 0.1, 14, f"{FIRST_LOOK} 0 to 3; assumed s.d."),
+        },
+        "A19b": {
+            "": Sizing(0.0, 0.1, 14, f"{FIRST_LOOK} 0 and 1; assumed s.d."),
         },
     },
 }
