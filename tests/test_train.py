@@ -341,7 +341,7 @@ def test_probes_are_recorded_and_change_nothing(read, model):
     expected = {metric: ["1", "2"] if own else of_net for each in PROBED.values()
                 for metric, own in each.items()}  # fmt: skip
     expected["gradient_norm"] = ["1", "2", "head"]
-    expected |= {metric: ["2", "head"] for metric in PROBED["ics"]}
+    expected |= {metric: ["2", "head"] for metric in (*PROBED["ics"], *PROBED["conditioning"])}
     assert layers == expected
     keys = {
         "/".join(filter(None, ("train@batch", m, layer))) for m in layers for layer in layers[m]

@@ -40,7 +40,8 @@ def curvature(model: nn.Module, batch: Batch) -> Values:
         if not training and not has_running_statistics(model):
             continue
         product = hessian_product(model, images, labels, training=training)
-        first, last = largest_eigenvalues(product, like, NUMBER)[[0, -1]]
+        found = largest_eigenvalues(product, like, NUMBER)
+        first, last = found[0], found[-1]
         measured["", f"{prefix}eigenvalue_1"] = first
         measured["", f"{prefix}eigenvalue_20"] = last
         measured["", f"{prefix}eigenvalue_ratio"] = first / last

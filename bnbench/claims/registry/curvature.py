@@ -4,6 +4,8 @@ These claims are additions, and judged in their family (`judge.family_of`). N0 i
 docs/myths.md.
 """
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 
@@ -53,7 +55,7 @@ def times(
 
 def outliers(on: Setting) -> Claim:
     """A10: how far the largest eigenvalue lies from the 20th."""
-    head = {
+    head: dict[str, Any] = {
         "id": "A10",
         "sentence": (
             "With BN the largest eigenvalues of the loss's Hessian lie less far from the others."
