@@ -447,8 +447,15 @@ def prober(run: Run) -> Callable[[int], dict[tuple[str, str, str], float]]:
     unseen = Unseen(tested, classes, mean, std)
 
     def probe(step: int) -> dict[tuple[str, str, str], float]:
-        coming = rate(min(step + 1, recipe.steps))
-        batch = Batch(images[:size], labels[:size], coming, images[:SUBSET], unseen)
+        batch = Batch(
+            images[:size],
+            labels[:size],
+            rate=rate(min(step + 1, recipe.steps)),
+            reference=images[:SUBSET],
+            reference_labels=labels[:SUBSET],
+            unseen=unseen,
+            is_end=step in (0, recipe.steps),
+        )
         return {
             ("test" if name in AT_END else "train@batch", layer, metric): value
             for name, measure in probes.items()

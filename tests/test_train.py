@@ -334,6 +334,8 @@ def test_probes_are_recorded_and_change_nothing(read, model):
     assert {row["split"] for row in rest} == {"train@batch"}
     assert {row["step"] for row in rest} == {"0"} | {row["step"] for row in without}
     rest += at_end
+    at_ends = {row["step"] for row in rest if row["metric"] in PROBED["curvature"]}
+    assert at_ends == {"0", "30"}
     assert {row["samples"] for row in rest if row["step"] == "0"} == {"0"}
     assert all(math.isfinite(float(row["value"])) for row in rest)
     layers = {}
@@ -344,7 +346,7 @@ def test_probes_are_recorded_and_change_nothing(read, model):
     expected = {metric: ["1", "2"] if own else of_net for each in PROBED.values()
                 for metric, own in each.items()}  # fmt: skip
     expected["gradient_norm"] = ["1", "2", "head"]
-    expected |= {metric: ["2", "head"] for metric in PROBED["ics"]}
+    expected |= {metric: ["2", "head"] for metric in (*PROBED["ics"], *PROBED["conditioning"])}
     assert layers == expected
     keys = {
         "/".join(filter(None, ("test" if m in last_alone else "train@batch", m, layer)))

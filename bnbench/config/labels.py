@@ -74,6 +74,7 @@ PROBES = {  # metrics of probes (docs/probes.md) whose names say too little
     "variance_ratio": "variance in evaluation over the running one (ratio)",
     "identity_distance": "distance of γ, β from what would undo BN (in σ)",
     "identity_distance_unlearned": "distance of 1, 0 from what would undo BN (in σ)",
+    "conditioning": "largest over mean eigenvalue of a layer's inputs (ratio)",
     "ics_cosine": "cosine of the gradients",
     "ics_distance": "distance of the gradients",
     "ics_relative": "relative distance of the gradients",
@@ -91,6 +92,14 @@ PROBES = {  # metrics of probes (docs/probes.md) whose names say too little
     "loss_range": "range of the loss",
     "predictiveness": "greatest change of the gradient",
     "smoothness": "effective smoothness",
+    "eigenvalue_1": "largest eigenvalue of the Hessian",
+    "eigenvalue_20": "20th eigenvalue of the Hessian",
+    "eigenvalue_ratio": "largest over 20th eigenvalue of the Hessian (ratio)",
+    "population_eigenvalue_1": "largest eigenvalue of the Hessian, running statistics",
+    "population_eigenvalue_20": "20th eigenvalue of the Hessian, running statistics",
+    "population_eigenvalue_ratio": (
+        "largest over 20th eigenvalue of the Hessian, running statistics (ratio)"
+    ),
 }
 AXES = {  # columns with their units
     "batch_size": "batch size (images)",

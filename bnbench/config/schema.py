@@ -90,10 +90,12 @@ Probe = StrEnum(  # probes/ and docs/probes.md say what each measures
         "saturation",
         "variance",
         "affine",
+        "conditioning",
         "ics",
         "adversarial",
         "ablation",
         "landscape",
+        "curvature",
     ],
 )
 LrScaling = StrEnum("LrScaling", ["none", "linear", "sqrt"])
@@ -117,6 +119,7 @@ PROBED = {  # the metrics of each probe, and whether each layer has its own
     Probe.saturation: {"saturation": True, "gamma": True},
     Probe.variance: {"variance_ratio": True},
     Probe.affine: {"identity_distance": True, "identity_distance_unlearned": True},
+    Probe.conditioning: {"conditioning": True},
     Probe.ics: dict.fromkeys(("ics_cosine", "ics_distance", "ics_relative"), True),
     Probe.adversarial: dict.fromkeys(
         ("unattacked", *(f"{attack}_{size}" for size in (1, 3, 10) for attack in ("fgsm", "pgd"))),
@@ -127,6 +130,17 @@ PROBED = {  # the metrics of each probe, and whether each layer has its own
     ),
     Probe.landscape: dict.fromkeys(
         ("loss_range", "predictiveness", "smoothness", "relative_change"), False
+    ),
+    Probe.curvature: dict.fromkeys(
+        (
+            *("eigenvalue_1", "eigenvalue_20", "eigenvalue_ratio"),
+            *(
+                "population_eigenvalue_1",
+                "population_eigenvalue_20",
+                "population_eigenvalue_ratio",
+            ),
+        ),
+        False,
     ),
 }
 # measured once, behind the last step, on test images, of which their metrics are

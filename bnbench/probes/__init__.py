@@ -10,11 +10,13 @@ from bnbench.probes.activations import (
     Drift,
     activations,
     affine,
+    conditioning,
     histogram,
     saturation,
     variance,
 )
 from bnbench.probes.attacks import adversarial
+from bnbench.probes.curvature import curvature
 from bnbench.probes.gradients import gradients, ics
 from bnbench.probes.landscape import landscape
 from bnbench.probes.passes import Batch as Batch
@@ -30,8 +32,10 @@ PROBES: dict[str, Callable[[], Probe]] = {
     "saturation": lambda: saturation,
     "variance": lambda: variance,
     "affine": lambda: affine,
+    "conditioning": lambda: conditioning,
     "ics": lambda: ics,
     "adversarial": lambda: adversarial,
     "ablation": lambda: ablation,
     "landscape": lambda: landscape,
+    "curvature": lambda: curvature,
 }

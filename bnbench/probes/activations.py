@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from bnbench.probes.passes import (
     Batch,
     Values,
+    measure_layer_inputs,
     measure_norm_inputs,
     measure_preactivations,
 )
@@ -140,6 +141,25 @@ def with_running_statistics(norm: nn.Module) -> Iterator[Any]:
     for module in norm.modules():
         if getattr(module, "running_var", None) is not None:
             yield module
+
+
+def conditioning(model: nn.Module, batch: Batch) -> Values:
+    """Measure how unevenly the inputs of each inner layer are spread over their directions.
+
+    `conditioning` is the largest eigenvalue of the second moments of a layer's inputs x on the
+    reference images, E[x xᵀ] without taking the mean out, over the mean of all eigenvalues. For a
+    linear layer with a squared loss that matrix is the Hessian of each unit's weights (LeCun et al.
+    1998, Efficient BackProp, section 5.1). It is 1 where all directions are alike, and as large as
+    there are units where all inputs are multiples of one. The smallest eigenvalue, of which a
+    condition number would be made, is 0 where a unit is dead.
+    """
+
+    def spread(x: Tensor) -> Tensor:
+        moments = x @ x.T / x.shape[1]
+        return torch.linalg.eigvalsh(moments)[-1] / (moments.trace() / len(x))
+
+    found = measure_layer_inputs(model, batch.reference, spread)
+    return {(layer, "conditioning"): value for (layer, _), value in found.items()}
 
 
 def gamma_of(block: nn.Module) -> Tensor | None:

@@ -48,6 +48,10 @@ class Batch:
         rate: the learning rate of the step to come.
         reference: more images, for measurements of distributions.
         unseen: images for measurements of accuracy; None where no probe asks for any.
+        reference: more images, for measurements of distributions; they begin with `images`.
+        reference_labels: their classes; None where no probe asks for them.
+        is_end: whether this is the first or the last point of the run: what costs as much as many
+            steps is measured there alone.
     """
 
     images: Tensor
@@ -55,6 +59,8 @@ class Batch:
     rate: float
     reference: Tensor
     unseen: Unseen | None = None
+    reference_labels: Tensor | None = None
+    is_end: bool = True
 
 
 class Probe(Protocol):
@@ -126,6 +132,37 @@ def recognised(logits: Tensor, labels: Tensor) -> Tensor:
     return (logits.argmax(1) == labels) & logits.isfinite().all(1)
 
 
+@torch.enable_grad()
+def hessian_product(
+    model: nn.Module, images: Tensor, labels: Tensor, *, training: bool
+) -> Callable[[Tensor], Tensor]:
+    """Make the function that multiplies the Hessian of the loss by a vector.
+
+    The loss is the mean cross-entropy on a batch, as a function of all parameters, one behind
+    another in one vector.
+
+    Args:
+        model: the net.
+        images: the batch, (N, C, H, W).
+        labels: its classes, (N,).
+        training: the mode: BatchNorm normalises by the batch, or else by its running statistics.
+
+    Returns:
+        A function from v to Hv, both (P,) of the net's dtype. Products see the same noise.
+    """
+    own = {name: value.requires_grad_() for name, value in parameters(model).items()}
+    at = list(own.values())
+    loss = F.cross_entropy(_forward(model, own, images, training=training), labels)
+    slopes = torch.autograd.grad(loss, at, create_graph=True, materialize_grads=True)
+    gradient = torch.cat([slope.flatten() for slope in slopes])
+
+    def product(vector: Tensor) -> Tensor:
+        found = torch.autograd.grad(gradient, at, vector, retain_graph=True, materialize_grads=True)
+        return torch.cat([one.flatten() for one in found])
+
+    return product
+
+
 @torch.no_grad()
 def measure_preactivations(
     model: nn.Module, images: Tensor, measure: Callable[[str, nn.Module, Tensor], dict[str, Tensor]]
@@ -165,6 +202,41 @@ def measure_preactivations(
     }
     numbers = read(finite | measured)
     return {key: numbers[key] if numbers[key[0], ""] else math.nan for key in measured}
+
+
+@torch.no_grad()
+def measure_layer_inputs(
+    model: nn.Module, images: Tensor, measure: Callable[[Tensor], Tensor]
+) -> Values:
+    """Measure the input of the weights of each layer but the first, in training mode.
+
+    Args:
+        model: the net.
+        images: the input, (N, C, H, W).
+        measure: values -> a number on the device. The values have the shape (units, M), as in
+            `measure_preactivations`.
+
+    Returns:
+        The numbers, by layer (2, 3, …, head) and the metric ""; NaN where a value is not finite.
+    """
+    measured: Measured = {}
+
+    def keep(layer: str, _: nn.Module, args: tuple[Tensor, ...]) -> None:
+        x = args[0].transpose(0, 1).flatten(1).double()
+        finite = x.isfinite().all()
+        measured[layer, ""] = measure(x.nan_to_num(0.0, 0.0, 0.0)).where(finite, math.nan)
+
+    layers = [(layer, name.removesuffix(".weight")) for layer, name in weight_names(model).items()]
+    hooks = [
+        model.get_submodule(name).register_forward_pre_hook(partial(keep, layer))
+        for layer, name in layers[1:]
+    ]
+    try:
+        _forward(model, parameters(model), images)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return read(measured)
 
 
 @torch.no_grad()

@@ -47,6 +47,8 @@ REFERENCE = {Policy.cumulative, Policy.algorithm2, Policy.precise, Policy.recali
 PROBE_STEPS = {Probe.landscape: 15}  # what a probe costs, in steps; ics has one for each layer
 # one at the end, in passes of test images; ablation has one more for each unit, up to a number
 END_PASSES, SINGLE = {Probe.adversarial: 70, Probe.ablation: 92}, 300
+# what a probe costs at the start and the end, its only points, in steps: products for each mode
+END_STEPS = {Probe.curvature: 2 * 120}
 OF_NET = (
     *("name", "plugin", "widths", "depth", "activation", "dropout", "dropout_place"),
     *("norm_layers", "branch", "order"),
@@ -179,12 +181,13 @@ class Load:
     def probe_seconds(self) -> float:
         """The seconds of all probes at a point, by the table."""
         layers, _, _ = self.net
-        counts = {**PROBE_STEPS, **dict.fromkeys(AT_END, 0), Probe.ics: layers + 1}
+        at_ends = AT_END | END_STEPS.keys()
+        counts = {**PROBE_STEPS, **dict.fromkeys(at_ends, 0), Probe.ics: layers + 1}
         return sum(counts.get(probe, 1) for probe in self.science["probes"]) * self.step_seconds
 
     @cached_property
     def end_seconds(self) -> float:
-        """The seconds of the probes that measure once, at the end, by the table."""
+        """The seconds of the probes that measure at the end, or at the start too, by the table."""
         model, (layers, norms, _) = self.science["model"], self.net
         widths = zip(model["widths"], model["depth"], strict=True)
         units = sum(width * count for width, count in widths)
@@ -192,7 +195,9 @@ class Load:
         sizes, _, _ = facts(self.science["data"])
         images = min(TEST_SUBSET, sizes[-1]) * self.image_seconds
         a_pass = PASS + (layers + norms) * PASS_LAYER + images
-        return sum(counts.get(probe, 0) for probe in self.science["probes"]) * a_pass
+        probes = self.science["probes"]
+        at_both = 2 * sum(END_STEPS.get(probe, 0) for probe in probes) * self.step_seconds
+        return at_both + sum(counts.get(probe, 0) for probe in probes) * a_pass
 
     @cached_property
     def net(self) -> tuple[int, int, tuple[float, float]]:

@@ -24,6 +24,7 @@ from bnbench.probes.activations import (
     Drift,
     activations,
     affine,
+    conditioning,
     histogram,
     kolmogorov_smirnov,
     percentiles,
@@ -356,3 +357,53 @@ def test_a_norm_without_gamma_and_beta_has_1_and_0():
     for layer in ("1", "2"):
         found = affine(model, batch)
         assert found[layer, "identity_distance"] == found[layer, "identity_distance_unlearned"] > 0
+
+    assert variance(model, batch) == {}
+    assert variance(MLP((1, 2, 2), 3, widths=[5], norm=None), batch) == {}
+
+
+# conditioning: of the second moments of what enters a layer's weights
+
+
+def test_conditioning_is_that_of_second_moments_that_are_known():
+    """Inputs of moments S, exactly, through W and V: layer 2 sees WSWᵀ, the head VWSWᵀVᵀ."""
+    moments = torch.diag(torch.tensor([9.0, 4.0, 1.0, 0.25], dtype=torch.float64))
+    axes = torch.linalg.qr(torch.randn(50, 4, dtype=torch.float64)).Q * math.sqrt(50)
+    model = Net(4, 3, 5, 2)
+    seen = [moments]
+    for block in model.blocks:
+        weight = block.weights.weight.detach()
+        seen.append(weight @ seen[-1] @ weight.T)
+    eigenvalues = [torch.linalg.eigvalsh(one) for one in seen[1:]]
+    expected = [(e[-1] / e.mean()).item() for e in eigenvalues]
+    assert conditioning(model, of(axes @ moments.sqrt())) == {
+        ("2", "conditioning"): pytest.approx(expected[0]),
+        ("head", "conditioning"): pytest.approx(expected[1]),
+    }
+
+
+def test_conditioning_is_between_1_and_the_number_of_units():
+    """Not of the deviations from a mean: equal images are one direction."""
+    model = identity(width=4)
+    even = conditioning(model, of(torch.eye(4)))
+    assert even == {("head", "conditioning"): pytest.approx(1)}
+    alike = conditioning(model, of(torch.tensor([[1.0, 2.0, -3.0, 4.0]]).repeat(6, 1)))
+    assert alike == {("head", "conditioning"): pytest.approx(4)}
+
+
+def test_a_place_of_an_image_is_a_sample_of_the_conditioning_of_a_convolution():
+    model = VGG((1, 4, 4), 10, widths=[3, 5], norm=None)
+    images = torch.randn(6, 1, 4, 4)
+    found = conditioning(model, Batch(images, torch.zeros(6).long(), 0.1, images))
+    with torch.no_grad():
+        x = model.features[:2](images)  # the first block and its pool
+    x = x.transpose(0, 1).flatten(1).double()
+    eigenvalues = torch.linalg.eigvalsh(x @ x.T / x.shape[1])
+    expected = (eigenvalues[-1] / eigenvalues.mean()).item()
+    assert found["2", "conditioning"] == pytest.approx(expected, rel=1e-5)
+
+
+def test_inputs_that_are_not_finite_have_no_conditioning():
+    images = torch.eye(4)
+    images[0, 0] = math.inf
+    assert math.isnan(conditioning(identity(), of(images))["head", "conditioning"])

@@ -29,7 +29,8 @@ def build(norm="batchnorm", spatial_dims=0, dropout=0.0):
 def batch():
     images = torch.randn(12, 1, 4, 4).to(memory_format=torch.channels_last)
     unseen = Unseen(images[8:], torch.arange(4), torch.tensor([0.4]), torch.tensor([0.3]))
-    return Batch(images[:8], torch.arange(8) % 10, 0.1, images, unseen)
+    labels = torch.arange(12) % 10
+    return Batch(images[:8], labels[:8], 0.1, images, unseen=unseen, reference_labels=labels)
 
 
 def state(model):
@@ -83,7 +84,8 @@ def test_a_probe_leaves_no_trace(name, norm, spatial_dims):
 def test_a_probe_that_fails_leaves_no_trace(name):
     model, seen = build().eval(), batch()
     unseen = replace(seen.unseen, images=seen.unseen.images[:, :, :3])
-    wrong = Batch(seen.images[:, :, :3], seen.labels, seen.rate, seen.reference[:, :, :3], unseen)
+    cut = {"images": seen.images[:, :, :3], "reference": seen.reference[:, :, :3]}
+    wrong = replace(seen, **cut, unseen=unseen)
     before = state(model)
     with pytest.raises(RuntimeError):
         PROBES[name]()(model, wrong)

@@ -221,6 +221,18 @@ STATISTICS = (
         "measured/test_measured_random_nets.py",
     ),
     Fault(
+        "a vector of Lanczos' method is orthogonal to the last one alone",
+        "vector = vector - basis[: k + 1].T @ (basis[: k + 1] @ vector)",
+        "vector = vector - basis[k] * (basis[k] @ vector)",
+        "probes/test_probes_curvature.py",
+    ),
+    Fault(
+        "the second moments of a layer's inputs are about their mean",
+        "moments = x @ x.T / x.shape[1]",
+        "moments = x.cov(correction=0)",
+        "probes/test_probes_activations.py",
+    ),
+    Fault(
         "equivalence has the power of its better test",
         "ndtr(high / error - margins) - ndtr(low / error + margins)",
         "ndtr(high / error - margins)",

@@ -174,7 +174,8 @@ def reads_of(name, net):
     drawn, labels = images(3 * SIZE)
     mean, std = torch.zeros(3, device=DEVICE), torch.ones(3, device=DEVICE)
     unseen = Unseen(drawn[SIZE:], labels[SIZE:], mean, std)
-    probe, batch = PROBES[name](), Batch(drawn[:SIZE], labels[:SIZE], 0.1, drawn, unseen)
+    seen = Batch(drawn[:SIZE], labels[:SIZE], 0.1, drawn, unseen=unseen, reference_labels=labels)
+    probe, batch = PROBES[name](), seen
     found = []
     for _ in range(2):
         with Watched() as watched:

@@ -377,6 +377,12 @@ SIZES: Mapping[str, Mapping[str, Mapping[str, Sizing]]] = {
                 -0.015, 0.045, 12, f"{FIRST_LOOK} 0 to 3; more than the s.d. of the same"
             ),
         },
+        "A19a": {
+            "": Sizing(-0.72, 0.1, 14, f"{FIRST_LOOK} 0 to 3; assumed s.d."),
+        },
+        "A19b": {
+            "": Sizing(-0.08, 0.06, 14, f"{FIRST_LOOK} 0 to 2; s.d. of the same"),
+        },
     },
     "fashion_mnist": {
         "C1a": {
@@ -729,6 +735,15 @@ SIZES: Mapping[str, Mapping[str, Mapping[str, Sizing]]] = {
             "ReLU, learned over 1 and 0": Sizing(
                 -0.015, 0.045, 12, "the first look on digits; assumed s.d."
             ),
+        },
+        "A10": {
+            "": Sizing(-0.64, 0.3, 10, f"{FIRST_LOOK} 0 and 1; assumed s.d."),
+        },
+        "A19a": {
+            "": Sizing(-0.67, 0.1, 14, f"{FIRST_LOOK} 0 to 3; assumed s.d."),
+        },
+        "A19b": {
+            "": Sizing(0.0, 0.1, 14, f"{FIRST_LOOK} 0 and 1; assumed s.d."),
         },
     },
 }

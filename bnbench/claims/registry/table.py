@@ -11,6 +11,7 @@ from bnbench.claims.registry import (
     batches,
     cifar,
     convergence,
+    curvature,
     mechanism,
     notes,
     placement,
@@ -26,7 +27,7 @@ from bnbench.claims.registry.sizes import SIZES
 
 ROOMS = (
     *(convergence, mechanism, placement, batches, shift),
-    *(practice, attacks, residual, untrained, where, notes),
+    *(practice, attacks, residual, untrained, where, notes, curvature),
 )
 SETTINGS: Mapping[str, Setting] = {"digits": DIGITS, "fashion_mnist": FASHION}
 ON_DATA = ("fashion_mnist", "cifar10")  # data sets with a form of their own
