@@ -32,6 +32,7 @@ from bnbench.config.schema import (
     TUNING_SEEDS,
     Branch,
     Config,
+    DecayBy,
     DropoutPlace,
     LrScaling,
     Order,
@@ -49,7 +50,11 @@ from bnbench.config.schema import (
 
 FRESH = 200  # what is added to a seed for one that the committed results did not use
 # settings that arm ids leave out, and tables that have them in some arms show in all
-AS_EVER = {"model.init_scale": 1.0, "model.dropout_place": "blocks"}
+AS_EVER = {
+    "model.init_scale": 1.0,
+    "model.dropout_place": "blocks",
+    "optim.decay_by": "penalty",
+}
 
 WITHOUT_NORM = {  # orders in residual blocks that are another where there is no norm
     Order.norm_after_addition: Order.original,
@@ -171,7 +176,8 @@ def science(config: Config) -> dict[str, Any]:
     prior without a policy that has one, a decay that the schedule does not do; and what is as ever:
     the parts of the affine map that are there, that all parameters are trained, and on all images,
     from initial weights of the scheme's own scale, whose averages are not looked at, with dropout
-    behind every block, and residual branches as drawn, in full pre-activation.
+    behind every block, and residual branches as drawn, in full pre-activation; and weights that
+    decay by a penalty.
     Budgets become steps and depths become one entry per width, so that two spellings of one arm are
     equal.
     """
@@ -190,9 +196,13 @@ def science(config: Config) -> dict[str, Any]:
     model["depth"] = depth
     if not model["dropout"]:
         model["dropout_place"] = DropoutPlace.blocks
+    if not optim["weight_decay"]:
+        optim["decay_by"] = DecayBy.penalty
     for key, value in AS_EVER.items():
-        if model[name := key.removeprefix("model.")] == value:
-            del model[name]
+        part, _, name = key.partition(".")
+        of_part = {"model": model, "optim": optim}[part]
+        if of_part[name] == value:
+            del of_part[name]
     of_affine = ("scale", "bias") if isinstance(config.norm, OurBatchNormConfig) else ()
     parts = {key: norm.pop(key) for key in of_affine}
     if parts and not any(parts.values()):

@@ -41,6 +41,7 @@ COLUMNS = {
     "model.plugin": "text of the plugin",
     "optim.lr_end": "last / first learning rate",
     "optim.weight_decay": "weight decay",
+    "optim.decay_by": "weight decay by",
 }
 SPLITS = {
     "train": "training",
@@ -69,6 +70,8 @@ PROBES = {  # metrics of probes (docs/probes.md) whose names say too little
     "drift": "drift of the median (share of the spread)",
     "drift_shape": "drift of the shape (Kolmogorov-Smirnov distance)",
     "saturation": "share of saturated values",
+    "weight_norm": "norm of the weights",
+    "effective_rate": "effective learning rate (rate / squared norm of the weights)",
     "variance_ratio": "variance in evaluation over the running one (ratio)",
     "ics_cosine": "cosine of the gradients",
     "ics_distance": "distance of the gradients",
@@ -128,6 +131,7 @@ NAMES: dict[str, dict[Any, str]] = {  # values whose names in the configuration 
         "gaussian": "Gaussian",
     },
     "model.dropout_place": {"blocks": "behind every block", "head": "before the head"},
+    "optim.decay_by": {"penalty": "a penalty", "head": "a penalty on the head"},
     "optim.lr_scaling": {"none": "fixed", "linear": "∝ batch", "sqrt": "∝ √batch"},
     "placement": {"pre": "before activation", "post": "after activation"},
     "train.trainable": {ABSENT: "all", "norm": "norms"},

@@ -11,6 +11,7 @@ from bnbench.probes.gradients import gradients, ics
 from bnbench.probes.landscape import landscape
 from bnbench.probes.passes import Batch as Batch
 from bnbench.probes.passes import Probe as Probe
+from bnbench.probes.weights import weights
 
 PROBES: dict[str, Callable[[], Probe]] = {
     "gradients": lambda: gradients,
@@ -19,6 +20,7 @@ PROBES: dict[str, Callable[[], Probe]] = {
     "drift": Drift,
     "saturation": lambda: saturation,
     "variance": lambda: variance,
+    "weights": lambda: weights,
     "ics": lambda: ics,
     "landscape": lambda: landscape,
 }

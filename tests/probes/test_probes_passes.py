@@ -77,7 +77,7 @@ def test_a_probe_leaves_no_trace(name, norm, spatial_dims):
     assert all(type(value) is float for value in first.values())
 
 
-@pytest.mark.parametrize("name", PROBES)
+@pytest.mark.parametrize("name", [name for name in PROBES if name != "weights"])  # sees no image
 def test_a_probe_that_fails_leaves_no_trace(name):
     model, seen = build().eval(), batch()
     wrong = Batch(seen.images[:, :, :3], seen.labels, seen.rate, seen.reference[:, :, :3])
