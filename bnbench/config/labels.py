@@ -41,7 +41,7 @@ COLUMNS = {
     "model.plugin": "text of the plugin",
     "optim.lr_end": "last / first learning rate",
     "optim.weight_decay": "weight decay",
-    "optim.decay_by": "weight decay by",
+    "optim.decay_by": "decay",
 }
 SPLITS = {
     "train": "training",
@@ -131,7 +131,11 @@ NAMES: dict[str, dict[Any, str]] = {  # values whose names in the configuration 
         "gaussian": "Gaussian",
     },
     "model.dropout_place": {"blocks": "behind every block", "head": "before the head"},
-    "optim.decay_by": {"penalty": "a penalty", "head": "a penalty on the head"},
+    "optim.decay_by": {
+        "penalty": "on all weights",
+        "head": "on the head alone",
+        "rescaling": "by norms alone",
+    },
     "optim.lr_scaling": {"none": "fixed", "linear": "∝ batch", "sqrt": "∝ √batch"},
     "placement": {"pre": "before activation", "post": "after activation"},
     "train.trainable": {ABSENT: "all", "norm": "norms"},

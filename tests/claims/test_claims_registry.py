@@ -279,7 +279,7 @@ FIRST = [  # the ids of the first registry, of which none disappears: a split on
     *(f"{family}{n}" for family in "BD" for n in range(1, 7)),
 ]
 # when the first had been judged: they come to a board with its next judging
-ADDED = ["E12", "E13", "A1", "A2", "A6", "A7", "A9", "A12"]
+ADDED = ["E12", "E13", "A1", "A2", "A3", "A6", "A7", "A9", "A12"]
 
 
 def undivided(name):

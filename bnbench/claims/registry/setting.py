@@ -100,6 +100,7 @@ DIGITS = Setting(
         "dropout": "320 steps of 64",
         "averages": "320 steps of 64",
         "residual": "100 steps of 64",
+        "weight_decay": "320 steps of 64",
     },
     {
         "rates": (0.1,),
@@ -109,6 +110,7 @@ DIGITS = Setting(
         "noise": (0.1,),
         "landscape": (0.03,),
         "ghost": (0.1,),
+        "weight_decay": (0.1,),
     },
     0.03,
     "a third of the rate that is best for the net without BN, so that 30 times it exists at all",
@@ -151,6 +153,7 @@ FASHION = Setting(
         "dropout": "781 steps of 64",
         "averages": "781 steps of 64",
         "residual": "300 steps of 64",
+        "weight_decay": "780 steps of 64, 10,000 training images",
     },
     {
         "rates": (0.01,),
@@ -161,6 +164,7 @@ FASHION = Setting(
         "noise": (0.03,),
         "landscape": (0.03,),
         "ghost": (0.1,),
+        "weight_decay": (0.1,),
     },
     0.01,
     "the rate that is best for the net without BN",

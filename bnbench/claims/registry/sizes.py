@@ -297,6 +297,17 @@ SIZES: Mapping[str, Mapping[str, Mapping[str, Sizing]]] = {
                 -7.7, 2.2, 12, f"{FIRST_LOOK} 0 to 4; s.d. of the same"
             ),
         },
+        "A3": {
+            "decay 0.01": Sizing(
+                0.0, 0.4, 24, "van Laarhoven 2017: no effect of its own; assumed s.d."
+            ),
+            "decay 0.001": Sizing(
+                0.0, 0.3, 24, "van Laarhoven 2017: no effect of its own; assumed s.d."
+            ),
+            "effective rate, decay 0.01": Sizing(
+                3.0, 0.2, 24, f"{FIRST_LOOK} 0 to 3; assumed s.d."
+            ),
+        },
         "A6a": {
             "": Sizing(-0.35, 0.06, 12, f"{FIRST_LOOK} 0 to 4; assumed s.d."),
         },
@@ -598,6 +609,13 @@ SIZES: Mapping[str, Mapping[str, Mapping[str, Sizing]]] = {
             "gain under SGD": Sizing(8.0, 4.0, 12, "a third of that on digits; assumed s.d."),
             "gain under Adam beyond half of that": Sizing(
                 -3.0, 1.5, 12, "two fifths of that on digits; assumed s.d."
+            ),
+        },
+        "A3": {
+            "decay 0.01": Sizing(-0.19, 0.2, 16, f"{FIRST_LOOK} 0 to 3; s.d. of the same"),
+            "decay 0.001": Sizing(-0.1, 0.2, 16, f"{FIRST_LOOK} 0 to 3; assumed s.d."),
+            "effective rate, decay 0.01": Sizing(
+                3.8, 0.2, 16, f"{FIRST_LOOK} 0 to 3; assumed s.d."
             ),
         },
         "A6a": {

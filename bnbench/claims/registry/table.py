@@ -10,6 +10,7 @@ from bnbench.claims.registry import (
     batches,
     cifar,
     convergence,
+    decay,
     mechanism,
     placement,
     practice,
@@ -23,7 +24,7 @@ from bnbench.claims.registry.sizes import SIZES
 
 ROOMS = (
     *(convergence, mechanism, placement, batches, shift),
-    *(practice, residual, untrained),
+    *(practice, decay, residual, untrained),
 )
 SETTINGS: Mapping[str, Setting] = {"digits": DIGITS, "fashion_mnist": FASHION}
 ON_DATA = ("fashion_mnist", "cifar10")  # data sets with a form of their own
