@@ -372,7 +372,6 @@ REFUSED = {
     "train.averages=[sma]": "train.averages[0]=sma: expected one of swa, weight_ema",
     "train.averages=[swa,swa]": "train.averages=[swa,swa]: expected a list of distinct averages",
     "optim.decay_by=norms": "optim.decay_by=norms: expected one of penalty, head, resc",
-    "optim.decay_by=rescaling train.trainable=random": "train.trainable=random: expected all with",
     "model.dropout_place=norm": "model.dropout_place=norm: expected one of blocks, head",
     "model.init_scale=0": "model.init_scale=0: expected a finite number > 0",
     "shift.severities=[6]": "shift.severities=[6]: expected a non-empty list of distinct",
