@@ -11,7 +11,8 @@ import traceback
 from collections import deque
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
-from dataclasses import dataclass
+from copy import deepcopy
+from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from io import BytesIO
 from pathlib import Path
@@ -31,6 +32,7 @@ from bnbench.config.schema import (
     ONE_PASS,
     Augment,
     Config,
+    DecayBy,
     SaveWeights,
     TrackMode,
 )
@@ -62,6 +64,7 @@ from bnbench.training.evaluation import (
 from bnbench.training.loop import ahead, schedule, training_steps
 from bnbench.training.optimizers import OPTIMIZERS
 from bnbench.training.precision import precision, use_float32
+from bnbench.training.rescaling import rescaled
 
 # images and pixels per forward pass of an evaluation, which are fastest
 CHUNK, CHUNK_PIXELS = 2000, 200_000
@@ -383,6 +386,24 @@ def evaluated(run: Run, scope: Scope) -> dict[str, tuple[str, int]]:
 
 def steps(run: Run) -> Iterator[Tensor]:
     """Take the training steps of a run; yields the training-mode loss of each."""
+    if run.recipe.decay_by == DecayBy.penalty:
+        return own_steps(run)
+    weights = hidden_weights(run.model)
+    if run.recipe.decay_by == DecayBy.head:
+        return own_steps(run, weights)
+    copy = replace(run, model=deepcopy(run.model))
+    pairs = list(zip(weights, hidden_weights(copy.model), strict=True))
+    epoch = len(run.splits["train"][1]) // run.recipe.batch_size
+    return rescaled(own_steps(run, weights), own_steps(copy), pairs, epoch)
+
+
+def hidden_weights(model: nn.Module) -> list[Tensor]:
+    """List the weights of a net's layers but the head, in order."""
+    return [layer.weight for layer in weight_layers(model)[:-1]]
+
+
+def own_steps(run: Run, spared: Collection[Tensor] = ()) -> Iterator[Tensor]:
+    """Take the training steps of a net by itself, without weight decay on some of its weights."""
     recipe, model = run.recipe, run.model
     images, labels = run.splits["train"]
     augment = None
@@ -392,7 +413,9 @@ def steps(run: Run) -> Iterator[Tensor]:
         draws = light_draws(recipe.batch_size, height, generator, run.dataset.mirrored)
         augment = partial(augmented, draws=ahead(draws, run.device))
     masks = freeze(model, recipe.trainable, run.seed)
-    optimizer = OPTIMIZERS[recipe.optimizer](model, masks, **recipe.optimizer_options)
+    optimizer = OPTIMIZERS[recipe.optimizer](
+        model, masks, spared=spared, **recipe.optimizer_options
+    )
     return training_steps(
         model,
         images,

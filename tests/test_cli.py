@@ -372,6 +372,7 @@ REFUSED = {
     "train.trainable=bn": "train.trainable=bn: expected one of all, head, norm, random",
     "train.averages=[sma]": "train.averages[0]=sma: expected one of swa, weight_ema",
     "train.averages=[swa,swa]": "train.averages=[swa,swa]: expected a list of distinct averages",
+    "optim.decay_by=norms": "optim.decay_by=norms: expected one of penalty, head, resc",
     "model.dropout_place=norm": "model.dropout_place=norm: expected one of blocks, head",
     "model.norm_layers=second": "model.norm_layers=second: expected one of every, first, last, alt",
     "model.init_scale=0": "model.init_scale=0: expected a finite number > 0",

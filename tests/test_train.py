@@ -312,6 +312,32 @@ def test_averages_of_weights_are_evaluated_and_change_nothing(read):
     assert own["test_swa", "40", "loss"] != pytest.approx(own["test", "40", "loss"], rel=1e-3)
 
 
+def test_rescaled_weights_have_the_norms_of_the_run_that_decays_after_each_epoch(read):
+    """Of one seed, with dropout too; in between they have others, and the head's decay in both."""
+    asked = [
+        *CSV, "model.widths=[8]", "model.depth=[2]", "model.dropout=0.2", "optim.base_lr=0.3",
+        "train.steps=40", "train.eval_points=5", "probes=[weights]", "optim.weight_decay=0.01",
+    ]  # fmt: skip
+    norms = []
+    for by in ("penalty", "rescaling"):
+        table = rows(trained(only(read(*asked, f"optim.decay_by={by}"))) / "metrics.csv")
+        norms.append(
+            {
+                (int(row["step"]), row["layer"]): float(row["value"])
+                for row in table
+                if row["metric"] == "weight_norm"
+            }
+        )
+    penalty, rescaling = norms
+    epoch = 1078 // 64
+    for layer in ("1", "2"):
+        for step in (0, epoch, 2 * epoch):
+            assert rescaling[step, layer] == pytest.approx(penalty[step, layer], rel=1e-6), step
+        for step in (epoch // 2, 3 * epoch // 2, 40):
+            assert rescaling[step, layer] > 1.01 * penalty[step, layer], step
+    assert rescaling[40, "head"] == pytest.approx(penalty[40, "head"], rel=0.05)
+
+
 @pytest.mark.parametrize("model", ["mlp", pytest.param("vgg", marks=pytest.mark.slow)])
 def test_probes_are_recorded_and_change_nothing(read, model):
     """With all probes a run has the weights, and beside their rows the rows, of one without."""

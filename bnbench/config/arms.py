@@ -32,6 +32,7 @@ from bnbench.config.schema import (
     TUNING_SEEDS,
     Branch,
     Config,
+    DecayBy,
     DropoutPlace,
     LrScaling,
     NormLayers,
@@ -56,6 +57,7 @@ AS_EVER = {
     "model.dropout_place": "blocks",
     "model.norm_layers": "every",
     "data.pixels": "normalised",
+    "optim.decay_by": "penalty",
 }
 
 WITHOUT_NORM = {  # orders in residual blocks that are another where there is no norm
@@ -180,7 +182,7 @@ def science(config: Config) -> dict[str, Any]:
     with normalised pixels,
     from initial weights of the scheme's own scale, whose averages are not looked at, with dropout
     behind every block, a norm in each of them, and residual branches as drawn, in full
-    pre-activation.
+    pre-activation; and weights that decay by a penalty.
     Budgets become steps and depths become one entry per width, so that two spellings of one arm are
     equal.
     """
@@ -202,7 +204,9 @@ def science(config: Config) -> dict[str, Any]:
     model["norm_layers"] = own_norm_layers(config)
     on_data = model["norm_layers"] == NormLayers.input  # in front of all weights and activations
     placement = Placement.pre if on_data else config.placement
-    parts = {"model": model, "data": data}
+    if not optim["weight_decay"]:
+        optim["decay_by"] = DecayBy.penalty
+    parts = {"model": model, "data": data, "optim": optim}
     for key, value in AS_EVER.items():
         part, name = key.split(".")
         if parts[part][name] == value:

@@ -16,6 +16,7 @@ from bnbench.config.schema import (
     Batches,
     Branch,
     Config,
+    DecayBy,
     DropoutPlace,
     EpsNormConfig,
     GhostBatchNormConfig,
@@ -386,6 +387,11 @@ def check_fit(config: Config) -> None:
         raise RequestError(
             f"train.trainable=norm: norm={norm.name} has no parameters here, expected a norm with "
             "an affine map"
+        )
+    if config.optim.decay_by == DecayBy.rescaling and train.trainable != Trainable.all:
+        raise RequestError(
+            f"train.trainable={train.trainable}: expected {Trainable.all} with optim.decay_by="
+            f"{DecayBy.rescaling}, which rescales all hidden weights"
         )
     if train.steps is not None and train.epochs is not None:
         raise RequestError(

@@ -43,6 +43,7 @@ COLUMNS = {
     "model.plugin": "text of the plugin",
     "optim.lr_end": "last / first learning rate",
     "optim.weight_decay": "weight decay",
+    "optim.decay_by": "decay",
 }
 SPLITS = {
     "train": "training",
@@ -71,6 +72,8 @@ PROBES = {  # metrics of probes (docs/probes.md) whose names say too little
     "drift": "drift of the median (share of the spread)",
     "drift_shape": "drift of the shape (Kolmogorov-Smirnov distance)",
     "saturation": "share of saturated values",
+    "weight_norm": "norm of the weights",
+    "effective_rate": "effective learning rate (rate / squared norm of the weights)",
     "variance_ratio": "variance in evaluation over the running one (ratio)",
     "identity_distance": "distance of γ, β from what would undo BN (in σ)",
     "identity_distance_unlearned": "distance of 1, 0 from what would undo BN (in σ)",
@@ -158,6 +161,11 @@ NAMES: dict[str, dict[Any, str]] = {  # values whose names in the configuration 
         "last": "the last layer",
         "alternate": "one layer in two",
         "input": "the data alone",
+    },
+    "optim.decay_by": {
+        "penalty": "on all weights",
+        "head": "on the head alone",
+        "rescaling": "by norms alone",
     },
     "optim.lr_scaling": {"none": "fixed", "linear": "∝ batch", "sqrt": "∝ √batch"},
     "placement": {"pre": "before activation", "post": "after activation"},

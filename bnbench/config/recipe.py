@@ -86,6 +86,7 @@ class Recipe:
     trainable: str  # which parameters are trained: see `models.trainable.freeze`
     optimizer: str  # `sgd` or `adam`, with `optimizer_options`
     optimizer_options: dict[str, float]
+    decay_by: str  # how weight decay acts: `penalty`, `head` or `rescaling`
     schedule: str  # the shape of the learning rate, from `first_rate` at step 1 to `lr_end` of it
     first_rate: float
     lr_end: float
@@ -146,6 +147,7 @@ def resolve(config: Config) -> Recipe:
         trainable=train.trainable,
         optimizer=optim.name,
         optimizer_options={k: v for k, v in vars(optim).items() if k in of_optimizer},
+        decay_by=optim.decay_by,
         schedule=optim.schedule,
         first_rate=learning_rate(config),
         lr_end=optim.lr_end,

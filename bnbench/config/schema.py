@@ -72,6 +72,7 @@ Batches = StrEnum("Batches", ["reshuffled", "frozen", "two_classes"])
 Trainable = StrEnum("Trainable", ["all", "head", "norm", "random"])
 Average = StrEnum("Average", ["swa", "weight_ema"])  # of weights, see training/averages.py
 Schedule = StrEnum("Schedule", ["constant", "cosine", "exponential"])
+DecayBy = StrEnum("DecayBy", ["penalty", "head", "rescaling"])  # how weight decay acts
 Policy = StrEnum(  # of population statistics, see norms/population.py; the last policy is for
     "Policy",  # nets without batch normalisation, see norms/recalibration.py
     ["ema", "cumulative", "algorithm2", "precise", "adabn", "batch", "blend", "recalibrated"],
@@ -91,6 +92,7 @@ Probe = StrEnum(  # probes/ and docs/probes.md say what each measures
         "variance",
         "affine",
         "conditioning",
+        "weights",
         "ics",
         "adversarial",
         "ablation",
@@ -117,6 +119,7 @@ PROBED = {  # the metrics of each probe, and whether each layer has its own
     Probe.histogram: dict.fromkeys((f"share_{k:02}" for k in range(66)), True),
     Probe.drift: {"drift": True, "drift_shape": True},
     Probe.saturation: {"saturation": True, "gamma": True},
+    Probe.weights: {"weight_norm": True, "effective_rate": True},
     Probe.variance: {"variance_ratio": True},
     Probe.affine: {"identity_distance": True, "identity_distance_unlearned": True},
     Probe.conditioning: {"conditioning": True},
@@ -315,6 +318,7 @@ class OptimConfig:
     lr_mult: float = MISSING
     lr_scaling: LrScaling = MISSING  # none; linear or sqrt in batch_size / 64
     weight_decay: float = MISSING  # on weights only, never on norm parameters or biases
+    decay_by: DecayBy = DecayBy.penalty  # or on the head alone; or training/rescaling.py
     schedule: Schedule = MISSING
     lr_end: float = MISSING  # share of the rate left at the last step, where the schedule decays
 

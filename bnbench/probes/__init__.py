@@ -23,6 +23,7 @@ from bnbench.probes.passes import Batch as Batch
 from bnbench.probes.passes import Probe as Probe
 from bnbench.probes.passes import Unseen as Unseen
 from bnbench.probes.units import ablation
+from bnbench.probes.weights import weights
 
 PROBES: dict[str, Callable[[], Probe]] = {
     "gradients": lambda: gradients,
@@ -33,6 +34,7 @@ PROBES: dict[str, Callable[[], Probe]] = {
     "variance": lambda: variance,
     "affine": lambda: affine,
     "conditioning": lambda: conditioning,
+    "weights": lambda: weights,
     "ics": lambda: ics,
     "adversarial": lambda: adversarial,
     "ablation": lambda: ablation,

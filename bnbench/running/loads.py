@@ -28,6 +28,7 @@ from bnbench.config.schema import (
     ONE_PASS,
     Config,
     NormLayers,
+    DecayBy,
     Policy,
     PolicyPoints,
     Probe,
@@ -79,7 +80,7 @@ class Load:
         for part, keys in (("model", OF_NET), ("norm", OF_NORM), ("train", OF_TRAINING)):
             parts[part] = {key: own[part][key] for key in keys if key in own[part]}
         parts["data"] = {key: own["data"][key] for key in ("name", "augment")}
-        parts["optim"] = own["optim"]["name"]
+        parts["optim"] = [own["optim"][key] for key in ("name", "decay_by") if key in own["optim"]]
         return json.dumps(parts, sort_keys=True)
 
     @property
@@ -168,7 +169,10 @@ class Load:
         layers, norms, _ = self.net
         norm = STEP_NORM.get(self.science["norm"]["name"], STEP_OTHER_NORM)
         arithmetic = TRAINING * self.science["batch_size"] * self.image_seconds
-        return STEP + layers * STEP_LAYER + norms * norm + arithmetic
+        nets = (
+            2 if self.science["optim"].get("decay_by") == DecayBy.rescaling else 1
+        )  # a copy is trained beside
+        return nets * (STEP + layers * STEP_LAYER + norms * norm + arithmetic)
 
     @cached_property
     def image_seconds(self) -> float:

@@ -5,7 +5,7 @@ in Python, at every step, and it imports `torch._dynamo`, which takes as long as
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -20,15 +20,23 @@ class FusedOptimizer(ABC):
             others stay bit for bit as they are, in spite of momentum and weight decay.
         weight_decay: the L2 penalty on parameters of two or more dimensions, never on those of
             norms or on biases.
+        spared: parameters that it does not fall on either.
 
     Attributes:
         parameters: what `step` wants the gradients of, in this order.
     """
 
-    def __init__(self, model: nn.Module, masks: dict[Tensor, Tensor], weight_decay: float) -> None:
+    def __init__(
+        self,
+        model: nn.Module,
+        masks: dict[Tensor, Tensor],
+        weight_decay: float,
+        spared: Collection[Tensor] = (),
+    ) -> None:
         trained: list[Tensor] = [p for p in model.parameters() if p.requires_grad]
-        weights = [p for p in trained if p.ndim > 1]
-        self.parameters = weights + [p for p in trained if p.ndim <= 1]
+        without = {*spared, *(p for p in trained if p.ndim <= 1)}
+        weights = [p for p in trained if p not in without]
+        self.parameters = weights + [p for p in trained if p in without]
         self.groups = [
             (slice(None, len(weights)), weight_decay),
             (slice(len(weights), None), 0.0),
@@ -64,8 +72,9 @@ class FusedSGD(FusedOptimizer):
         masks: dict[Tensor, Tensor],
         weight_decay: float = 0.0,
         momentum: float = 0.0,
+        spared: Collection[Tensor] = (),
     ) -> None:
-        super().__init__(model, masks, weight_decay)
+        super().__init__(model, masks, weight_decay, spared)
         self.momentum = momentum
         self.velocity = self.zeros() if momentum else []
 
@@ -98,8 +107,9 @@ class FusedAdam(FusedOptimizer):
         beta1: float = 0.9,
         beta2: float = 0.999,
         eps: float = 1e-8,
+        spared: Collection[Tensor] = (),
     ) -> None:
-        super().__init__(model, masks, weight_decay)
+        super().__init__(model, masks, weight_decay, spared)
         self.beta1, self.beta2, self.eps = beta1, beta2, eps
         self.mean, self.square = self.zeros(), self.zeros()
         self.steps = [torch.zeros((), device=p.device) for p in self.parameters]

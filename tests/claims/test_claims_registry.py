@@ -280,7 +280,7 @@ FIRST = [  # the ids of the first registry, of which none disappears: a split on
     *(f"{family}{n}" for family in "BD" for n in range(1, 7)),
 ]
 # when the first had been judged: they come to a board with its next judging
-ADDED = ["E12", "E13", "A1", "A2", *(f"A{n}" for n in range(5, 20) if n != 11)]
+ADDED = ["E12", "E13", "A1", "A2", "A3", *(f"A{n}" for n in range(5, 20) if n != 11)]
 
 
 TUNED_ALIKE = ("claim_attacks", "claim_accuracy")

@@ -63,7 +63,8 @@ def test_what_changes_no_number_changes_no_id(read, override):
      "norm.affine=false", "norm.scale=false", "norm.bias=false",
      "train.policies=[ema,precise,adabn]", "train.trainable=head", "data.batches=two_classes",
      "model.init=xavier_sigmoid", "probes=[gradients]", "data.train_images=900",
-     "model.init_scale=3", "train.averages=[swa]", "model.norm_layers=first",
+     "model.init_scale=3", "train.averages=[swa]", "optim.weight_decay=0.1",
+     "model.norm_layers=first",
      "model.norm_layers=input", "data.pixels=unit", "data.pixels=bytes"],
 )  # fmt: skip
 def test_what_changes_numbers_changes_the_id(read, override):
@@ -110,6 +111,8 @@ RESIDUAL = ["model=residual_mlp", "norm=none"]
             ["model.widths=[9,8]", "model.norm_layers=first"],
         ),
         (["placement=post", "model.norm_layers=input"], ["model.norm_layers=input"]),
+        (["optim.decay_by=rescaling"], []),
+        (["optim.weight_decay=0.1", "optim.decay_by=penalty"], ["optim.weight_decay=0.1"]),
         (["train.averages=[weight_ema,swa]"], ["train.averages=[swa,weight_ema]"]),
         (["norm.affine=false", "norm.scale=false"], ["norm.affine=false"]),
         (["norm.scale=false", "norm.bias=false"], ["norm.affine=false"]),

@@ -152,3 +152,10 @@ def test_what_no_residual_net_has_is_refused(read, override, line):
 def test_norms_are_refused_where_they_cannot_stand(read, overrides, line):
     with pytest.raises(RequestError, match=line):
         read(*overrides)
+
+
+def test_weights_that_are_not_trained_are_not_rescaled(read):
+    for part in ("head", "norm", "random"):
+        with pytest.raises(RequestError, match=rf"^train\.trainable={part}: expected all with"):
+            read(f"train.trainable={part}", "optim.decay_by=rescaling")
+        assert read(f"train.trainable={part}", "optim.decay_by=head").arms

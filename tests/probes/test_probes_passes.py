@@ -80,7 +80,7 @@ def test_a_probe_leaves_no_trace(name, norm, spatial_dims):
     assert all(type(value) is float for value in first.values())
 
 
-@pytest.mark.parametrize("name", PROBES)
+@pytest.mark.parametrize("name", [name for name in PROBES if name != "weights"])  # sees no image
 def test_a_probe_that_fails_leaves_no_trace(name):
     model, seen = build().eval(), batch()
     unseen = replace(seen.unseen, images=seen.unseen.images[:, :, :3])

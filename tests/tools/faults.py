@@ -105,6 +105,26 @@ LAYER = (
         "norms/test_norms_kernels.py",
     ),
 )
+TRAINING = (
+    Fault(
+        "weight decay falls on weights that are spared",
+        "without = {*spared, *(p for p in trained if p.ndim <= 1)}",
+        "without = {p for p in trained if p.ndim <= 1}",
+        "training/test_training_rescaling.py",
+    ),
+    Fault(
+        "weights take the square of a norm",
+        "weight.mul_(torch.div(*sizes).to(weight.dtype))",
+        "weight.mul_(torch.div(*sizes).square().to(weight.dtype))",
+        "training/test_training_rescaling.py",
+    ),
+    Fault(
+        "the effective rate divides by the norm",
+        "batch.rate / size.square()",
+        "batch.rate / size",
+        "probes/test_probes_weights.py",
+    ),
+)
 STATISTICS = (
     Fault(
         "standard deviations with ddof=0",
@@ -431,7 +451,7 @@ PROBES = (
         "probes/test_probes_units.py",
     ),
 )
-FAULTS = (*PROBES, *LAYER, *STATISTICS, *ANSWERS, *RUNS)
+FAULTS = (*PROBES, *LAYER, *TRAINING, *STATISTICS, *ANSWERS, *RUNS)
 
 
 def main() -> int:

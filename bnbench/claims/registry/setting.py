@@ -113,6 +113,7 @@ DIGITS = Setting(
         "undo": "320 steps of 64",
         "curvature": "320 steps of 64",
         "conditioning": "320 steps of 64",
+        "weight_decay": "320 steps of 64",
     },
     {
         "rates": (0.1,),
@@ -125,6 +126,7 @@ DIGITS = Setting(
         "ghost": (0.1,),
         "drift_deep": (0.03,),
         "undo": (1.0, 0.1),
+        "weight_decay": (0.1,),
     },
     0.03,
     "a third of the rate that is best for the net without BN, so that 30 times it exists at all",
@@ -175,6 +177,7 @@ FASHION = Setting(
         "undo": "781 steps of 64",
         "curvature": "781 steps of 64",
         "conditioning": "781 steps of 64",
+        "weight_decay": "780 steps of 64, 10,000 training images",
     },
     {
         "rates": (0.01,),
@@ -190,6 +193,7 @@ FASHION = Setting(
         "batch": (0.01,),
         "drift_deep": (0.01,),
         "undo": (0.3, 0.1),
+        "weight_decay": (0.1,),
     },
     0.01,
     "the rate that is best for the net without BN",

@@ -300,6 +300,17 @@ SIZES: Mapping[str, Mapping[str, Mapping[str, Sizing]]] = {
         },
         "A5a": {"": Sizing(2.7, 2.0, 14, f"{FIRST_LOOK} 0 to 3; assumed s.d.")},
         "A5b": {"": Sizing(4.3, 2.5, 14, f"{FIRST_LOOK} 0 to 3; assumed s.d.")},
+        "A3": {
+            "decay 0.01": Sizing(
+                0.0, 0.4, 24, "van Laarhoven 2017: no effect of its own; assumed s.d."
+            ),
+            "decay 0.001": Sizing(
+                0.0, 0.3, 24, "van Laarhoven 2017: no effect of its own; assumed s.d."
+            ),
+            "effective rate, decay 0.01": Sizing(
+                3.0, 0.2, 24, f"{FIRST_LOOK} 0 to 3; assumed s.d."
+            ),
+        },
         "A6a": {
             "": Sizing(-0.35, 0.06, 12, f"{FIRST_LOOK} 0 to 4; assumed s.d."),
         },
@@ -653,6 +664,13 @@ SIZES: Mapping[str, Mapping[str, Mapping[str, Sizing]]] = {
         },
         "A5a": {"": Sizing(-3.7, 2.0, 14, f"{FIRST_LOOK} 0 to 3; assumed s.d.")},
         "A5b": {"": Sizing(-3.2, 2.0, 14, f"{FIRST_LOOK} 0 to 3; assumed s.d.")},
+        "A3": {
+            "decay 0.01": Sizing(-0.19, 0.2, 16, f"{FIRST_LOOK} 0 to 3; s.d. of the same"),
+            "decay 0.001": Sizing(-0.1, 0.2, 16, f"{FIRST_LOOK} 0 to 3; assumed s.d."),
+            "effective rate, decay 0.01": Sizing(
+                3.8, 0.2, 16, f"{FIRST_LOOK} 0 to 3; assumed s.d."
+            ),
+        },
         "A6a": {
             "": Sizing(-0.35, 0.06, 12, "the first look on digits; assumed s.d."),
         },

@@ -12,6 +12,7 @@ from bnbench.claims.registry import (
     cifar,
     convergence,
     curvature,
+    decay,
     mechanism,
     notes,
     placement,
@@ -27,7 +28,7 @@ from bnbench.claims.registry.sizes import SIZES
 
 ROOMS = (
     *(convergence, mechanism, placement, batches, shift),
-    *(practice, attacks, residual, untrained, where, notes, curvature),
+    *(practice, attacks, residual, untrained, where, notes, curvature, decay),
 )
 SETTINGS: Mapping[str, Setting] = {"digits": DIGITS, "fashion_mnist": FASHION}
 ON_DATA = ("fashion_mnist", "cifar10")  # data sets with a form of their own
