@@ -17,7 +17,7 @@ from typing import Any, NoReturn, Self
 
 LIBRARIES = (
     *("torch._dynamo", "torch.utils.data", "numpy", "pandas", "scipy.stats", "sklearn.datasets"),
-    *("joblib", "rich.progress", "matplotlib.figure", "jinja2", "pytest"),
+    *("joblib", "rich.progress", "seaborn", "jinja2", "pytest"),
 )  # neither hydra nor hypothesis: they are plugins of pytest, which rewrites them
 
 

@@ -175,7 +175,7 @@ def judged(argv: list[str]) -> int:
             exit_code, request, trained_on = 0, cli.read(overrides, multirun=False), "cpu"
     results, data = request.results, str(request.experiments[0].data)
 
-    # slow to import: matplotlib, and torch
+    # slow to import: seaborn, and torch
     from bnbench.analysis.agreement import read_boards, summary
     from bnbench.analysis.verdict_columns import DEPTH
     from bnbench.analysis.verdicts import FACTS, read_claims

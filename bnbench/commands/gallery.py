@@ -25,7 +25,7 @@ def main() -> int:
         return outcome.exit_code
     request = outcome.request
 
-    # slow to import: matplotlib, and torch
+    # slow to import: seaborn, and torch
     import torch
 
     from bnbench.gallery.make import make, write_index

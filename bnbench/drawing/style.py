@@ -16,6 +16,7 @@ from typing import Any
 
 import matplotlib as mpl
 import numpy as np
+import seaborn as sns
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
@@ -66,33 +67,12 @@ DASHES: dict[str, dict[str, Any]] = {
     },
 }
 FREE_DASHES = (SOLID, DASHED, DOTTED, DASHDOT)
-INK = ".15"
-
-
-def sizes(scale: float, letters: float) -> dict[str, float]:
-    """Scale lines, ticks and texts by one factor, and texts by another on top of that.
-
-    They are those of `seaborn.plotting_context`; to import seaborn takes as long as all the rest.
-    """
-    texts = {"axes.labelsize": 12, "axes.titlesize": 12, "font.size": 12}
-    texts |= {"legend.fontsize": 11, "legend.title_fontsize": 12}
-    lines = {"axes.linewidth": 1.25, "grid.linewidth": 1, "lines.linewidth": 1.5}
-    lines |= {"lines.markersize": 6, "patch.linewidth": 1}
-    for axis in ("xtick", "ytick"):
-        texts[f"{axis}.labelsize"] = 11
-        lines |= {f"{axis}.major.size": 6, f"{axis}.major.width": 1.25}
-        lines |= {f"{axis}.minor.size": 4, f"{axis}.minor.width": 1}
-    scaled = {key: size * scale for key, size in lines.items()}
-    return scaled | {key: size * scale * letters for key, size in texts.items()}
-
 
 THEME: dict[Any, Any] = {
-    **sizes(0.8, 1.1),
+    **sns.plotting_context("paper", font_scale=1.1),
+    **sns.axes_style("whitegrid"),
     "agg.path.chunksize": 5000,  # many lines are one path, and longer ones it cannot draw
-    "axes.axisbelow": True,
     "axes.edgecolor": "#8a8f98",
-    "axes.grid": True,
-    "axes.labelcolor": INK,
     "axes.spines.right": False,
     "axes.spines.top": False,
     "font.sans-serif": ["DejaVu Sans"],  # ships with matplotlib: the same pixels everywhere
@@ -100,15 +80,7 @@ THEME: dict[Any, Any] = {
     "grid.linewidth": 0.8,
     "legend.frameon": False,
     "legend.handlelength": 2.8,  # two periods of the longest dash
-    "lines.solid_capstyle": "round",
-    "patch.edgecolor": "w",
-    "patch.force_edgecolor": True,
     "svg.hashsalt": "bnbench",
-    "text.color": INK,
-    "xtick.bottom": False,
-    "xtick.color": INK,
-    "ytick.color": INK,
-    "ytick.left": False,
 }
 DPI = 144
 NUM_COLOURS = 128

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import seaborn as sns
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
@@ -28,7 +29,7 @@ FILM_COLOURS = 96
 TITLE_WIDTH, CAPTION_WIDTH = 68, 150  # characters in a line
 THEME: dict[Any, Any] = {
     **style.THEME,
-    **style.sizes(1.5, 0.95),
+    **sns.plotting_context("talk", font_scale=0.95),
     "axes.titlesize": 17,
     "axes.labelpad": 5.0,
     "grid.linewidth": 0.8,

@@ -29,7 +29,7 @@ WRITTEN = re.compile(
     r"report\.html|claims/README\.md|(experiments/[^/]+/[^/]+|claims/[^/]+)"
     r"/(report\.html|runs\.csv|claims\.json|figures(/[^/]+)?)"
 )
-PACKAGES = ("jinja2", "matplotlib", "numpy", "omegaconf", "pandas", "pillow", "scipy")
+PACKAGES = ("jinja2", "matplotlib", "numpy", "omegaconf", "pandas", "pillow", "scipy", "seaborn")
 KEPT = 200  # files of the cache, the last ones to be written
 
 

@@ -50,16 +50,6 @@ def test_a_theme_is_over_matplotlibs_defaults_and_leaves_no_trace(theme):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    ("scale", "letters", "context"), [(0.8, 1.1, "paper"), (1.5, 0.95, "talk")]
-)
-def test_sizes_are_those_of_a_context_of_seaborn(scale, letters, context):
-    import seaborn  # slow
-
-    assert style.sizes(scale, letters) == seaborn.plotting_context(context, font_scale=letters)
-
-
-@pytest.mark.slow
 @pytest.mark.parametrize("draw", [claim, report, contours, bench])
 def test_figures_are_the_same_bytes_whatever_is_set(draw, tmp_path):
     draw(tmp_path / "calm")
