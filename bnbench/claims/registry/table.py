@@ -6,19 +6,14 @@ from functools import cache
 
 from bnbench.analysis.verdicts import PROBLEMS as PROBLEMS
 from bnbench.claims.records import Claim
-from bnbench.claims.registry import (
+from bnbench.claims.registry import batches, cifar, convergence, mechanism, placement, shift
+from bnbench.claims.registry.added import (
     attacks,
-    batches,
-    cifar,
-    convergence,
     curvature,
     decay,
-    mechanism,
     notes,
-    placement,
     practice,
     residual,
-    shift,
     untrained,
     where,
 )
