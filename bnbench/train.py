@@ -465,9 +465,7 @@ def prober(run: Run) -> Callable[[int], dict[tuple[str, str, str], float]]:
     probes = {name: PROBES[name]() for name in recipe.probes}
     images, labels = run.splits["train"]
     size, rate = recipe.batch_size, rates(recipe)
-    tested, classes = (tensor[:TEST_SUBSET] for tensor in run.splits["test"])
-    mean, std = (of_channels.to(run.device) for of_channels in (run.dataset.mean, run.dataset.std))
-    unseen = Unseen(tested, classes, mean, std)
+    unseen = unseen_images(run) if AT_END & probes.keys() else None
 
     def probe(step: int) -> dict[tuple[str, str, str], float]:
         batch = Batch(
@@ -487,6 +485,13 @@ def prober(run: Run) -> Callable[[int], dict[tuple[str, str, str], float]]:
         }
 
     return probe
+
+
+def unseen_images(run: Run) -> Unseen:
+    """The first test images of a run, for the probes that are asked for an accuracy."""
+    images, labels = (tensor[:TEST_SUBSET] for tensor in run.splits["test"])
+    mean, std = (of_channels.to(run.device) for of_channels in (run.dataset.mean, run.dataset.std))
+    return Unseen(images, labels, mean, std)
 
 
 # The outcome: what a trained net leaves behind

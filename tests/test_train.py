@@ -371,7 +371,7 @@ def test_probes_are_recorded_and_change_nothing(read, model):
     of_net = [""]
     expected = {metric: ["1", "2"] if own else of_net for each in PROBED.values()
                 for metric, own in each.items()}  # fmt: skip
-    expected["gradient_norm"] = ["1", "2", "head"]
+    expected["gradient_norm"] = expected["weight_norm"] = ["1", "2", "head"]
     expected |= {metric: ["2", "head"] for metric in (*PROBED["ics"], *PROBED["conditioning"])}
     assert layers == expected
     keys = {
@@ -396,8 +396,10 @@ def test_probes_take_the_rate_of_the_step_to_come(read, monkeypatch):
     seen = []
     probe = lambda model, batch: seen.append(batch) or {("", "smoothness"): 1.0}  # noqa: E731
     monkeypatch.setitem(PROBES, "landscape", lambda: probe)
+    monkeypatch.setitem(PROBES, "ablation", lambda: lambda model, batch: {})  # asks for test images
     asked = [
-        *CSV, "probes=[landscape]", "train.steps=4", "train.eval_points=4", "optim.schedule=cosine",
+        *CSV, "probes=[landscape,ablation]", "train.steps=4", "train.eval_points=4",
+        "optim.schedule=cosine",
         "optim.base_lr=1", "optim.lr_end=0.25", "batch_size=32", "optim.lr_mult=0.5",
     ]  # fmt: skip
     run = build(resolve(only(read(*asked))), 0)

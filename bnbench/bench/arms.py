@@ -42,7 +42,7 @@ class Pace:
         blocks: number of blocks.
         point: to evaluate some images of two splits under every policy, statistics included.
         images: how many of each.
-        probe: to probe the net once.
+        probe: to probe the net once, between the ends of a run.
     """
 
     step: float
@@ -92,7 +92,7 @@ def pace(
             evaluate(run.model, splits, keys, run.recipe.policies, source)
 
         point = timed(evaluation, clock)
-        probing = timed(lambda: probe(0), clock) if config.probes else 0.0
+        probing = timed(lambda: probe(1), clock) if config.probes else 0.0
     return Pace(median(times), min(times), max(times), len(times), point, number, probing)
 
 

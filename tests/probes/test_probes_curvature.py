@@ -25,7 +25,7 @@ curvature = PROBES["curvature"]()
 
 def of_images(*shape, number=40, dtype=torch.float64):
     images, labels = torch.randn(number, *shape, dtype=dtype), torch.arange(number) % 10
-    return Batch(images[:8], labels[:8], 0.1, images, labels)
+    return Batch(images[:8], labels[:8], 0.1, images, reference_labels=labels)
 
 
 def probed(model, batch, prefix=""):
