@@ -86,7 +86,6 @@ def _default(choices: tuple[str, ...]) -> dict[str, Any]:
     """The canonical form of the defaults with these choices of `GROUPS`, flat."""
     compose = _composer()
     check_overrides(compose.parser.parse_overrides(list(choices)), compose.loader)
-    compose.choose(choices)
     return flatten(science(compose(choices)))
 
 

@@ -182,14 +182,17 @@ def _section(experiment: ExperimentData, jobs: int) -> dict[str, Any]:
 def _slow(experiment: ExperimentData, specs: Sequence[Figure], jobs: int) -> dict[str, Any]:
     """Draw and save the figures of an experiment, and find the commands of its arms."""
     reported, results = experiment.reporting().runs, experiment.folder.parents[2]
-    work = [joblib.delayed(_figure)(experiment, n, spec) for n, spec in enumerate(specs, 1)]
+    work: list[Any] = [
+        joblib.delayed(_figure)(experiment, n, spec) for n, spec in enumerate(specs, 1)
+    ]
+    if not finished(reported).empty:
+        work.insert(0, joblib.delayed(run_details)(reported, results))
     with joblib.parallel_config("loky", inner_max_num_threads=1):
         # no arrays in files: what is drawn is small
-        parallel = joblib.Parallel(min(jobs, len(work)), max_nbytes=None, return_as="generator")
-        drawn: Any = parallel(work)
-        # meanwhile here, where the defaults that the commands are compared with are composed once
-        runs = None if finished(reported).empty else run_details(reported, results)
-        return {"figures": list(drawn), "runs": runs}
+        parallel = joblib.Parallel(min(jobs, len(work)), max_nbytes=None)
+        done: list[Any] = list(parallel(work))  # pyright: ignore
+    runs = done.pop(0) if len(done) > len(specs) else None
+    return {"figures": done, "runs": runs}
 
 
 def _figure(experiment: ExperimentData, number: int, spec: Figure) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from bnbench.config.checks import RequestError, as_typed
 from bnbench.config.facts import path_key
 from bnbench.config.quoting import folder
 from bnbench.request import own_code, own_data
-from bnbench.request.hydra_internals import Loader, is_group, read_file, set_values
+from bnbench.request.hydra_internals import Loader, is_group, set_values
 from bnbench.request.preflight import check_inert
 
 COMMON = ("arms", "report")  # large, and the same for all jobs of a base
@@ -72,21 +72,6 @@ class Composer:
         found = replace(found, results=folder(found.results), data=data)
         own_code.check_built(found)
         return found
-
-    def choose(self, choices: Sequence[str]) -> None:
-        """Compose choices of groups of the base without Hydra, in a small part of the time.
-
-        Args:
-            choices: of groups whose files have neither defaults nor a package, and which nothing
-                that is composed behind them sets keys in, such as an experiment.
-        """
-        config = self.base.copy()
-        for choice in choices:
-            group, _, name = choice.partition("=")
-            file = read_file(self.loader, f"{group}/{name}")
-            assert file is not None
-            config[group] = file.config
-        self.composed[tuple(choices)] = _without_common(config)
 
     def _load(self, lines: list[str], mode: RunMode) -> DictConfig:
         return self.loader.load_configuration("config", lines, mode, validate_sweep_overrides=False)

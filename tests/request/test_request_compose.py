@@ -1,18 +1,13 @@
 """The one composer: how often Hydra composes, and that a copy has what Hydra would have made."""
 
-import pickle
 import shutil
-from contextlib import suppress
 
 import hydra
 import pytest
-from omegaconf import OmegaConf
 
 from bnbench import CONFIGS, cli
 from bnbench.config.checks import RequestError
-from bnbench.pages import arm_command
-from bnbench.request.compose import Composer
-from bnbench.request.hydra_internals import Loader, make_loader, options_of
+from bnbench.request.hydra_internals import Loader
 
 
 @pytest.fixture
@@ -40,22 +35,6 @@ def composed(monkeypatch):
 def test_hydra_composes_once_per_choice_of_groups(read, composed, overrides, times):
     read(*overrides, multirun=True)
     assert len(composed) == times
-
-
-def test_a_choice_without_hydra_is_what_hydra_composes():
-    """Of every file of the groups that the command of an arm chooses from."""
-    compose, by_hydra = (Composer(make_loader(CONFIGS), []) for _ in range(2))
-    files = {group: options_of(compose.loader, group) for group in arm_command.GROUPS}
-    first = {group: names[0] for group, names in files.items()}
-    for group, name in ((group, name) for group, names in files.items() for name in names):
-        choices = tuple(f"{key}={value}" for key, value in (first | {group: name}).items())
-        compose.choose(choices)
-        with suppress(RequestError):  # the user's own data are not there: it is composed by then
-            by_hydra(choices)
-        one, other = (pickle.loads(each.composed[choices]) for each in (compose, by_hydra))
-        assert OmegaConf.to_container(one) == OmegaConf.to_container(other)
-        assert OmegaConf.is_struct(one) == OmegaConf.is_struct(other)
-        assert list(one) == list(other)
 
 
 def test_a_value_is_set_once(read):
