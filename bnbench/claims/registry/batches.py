@@ -46,14 +46,16 @@ def sized(
     if batch_size == 64:
         where["train.steps"] = on.at_64[equal_steps]
     if batch_size == 2 and on.rate_in_test_batches("claim_batch") is not None:
-        where["train.test_batch"] = None  # an arm that is evaluated in them has it
+        where["train.policies"] = '["ema"]'
     return StudyArm("claim_batch", where)
 
 
 def in_test_batches(on: Setting, model: str, size: int) -> StudyArm:
     """The arm with BN that is evaluated with the statistics of its test batches."""
     arm, rate = sized(on, model, "batchnorm", size), on.rate_in_test_batches("claim_batch")
-    return arm if rate is None or size != 2 else arm.but(train__test_batch=2, rate=rate)
+    if rate is None or size != 2:
+        return arm
+    return arm.but(train__policies='["batch", "ema", "precise"]', rate=rate)
 
 
 def bn_minus_gn(bn: StudyArm, target: Target | None) -> ClaimPart:
