@@ -46,9 +46,8 @@ class Batch:
         images: the probe batch, (N, C, H, W).
         labels: its classes, (N,).
         rate: the learning rate of the step to come.
-        reference: more images, for measurements of distributions.
-        unseen: images for measurements of accuracy; None where no probe asks for any.
         reference: more images, for measurements of distributions; they begin with `images`.
+        unseen: images for measurements of accuracy; None where no probe asks for any.
         reference_labels: their classes; None where no probe asks for them.
         is_end: whether this is the first or the last point of the run: what costs as much as many
             steps is measured there alone.

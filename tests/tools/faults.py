@@ -348,8 +348,8 @@ RUNS = (
     ),
     Fault(
         "a net at chance counts as one that trains",
-        'return RunResult(summary["status"] == "done" and not summary["stuck"], val, val_all)',
-        'return RunResult(summary["status"] == "done", val, val_all)',
+        'return RunResult(summary["status"] == "done" and not summary["stuck"], curves)',
+        'return RunResult(summary["status"] == "done", curves)',
         "request/test_request_tuning.py",
     ),
     Fault(
