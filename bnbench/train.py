@@ -15,6 +15,7 @@ from copy import deepcopy
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from io import BytesIO
+from itertools import islice
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -37,7 +38,7 @@ from bnbench.config.schema import (
     TrackMode,
 )
 from bnbench.data import own, shifts
-from bnbench.data.batches import augment_light, batch_indices, light_draws
+from bnbench.data.batches import augment_light, batch_indices, light_draws, task_batches
 from bnbench.data.datasets import Dataset, load, load_own
 from bnbench.data.fingerprint import tensor_digest
 from bnbench.data.shifts import apply_shift
@@ -57,6 +58,7 @@ from bnbench.training.averages import WeightAverages
 from bnbench.training.evaluation import (
     Images,
     StatisticsSource,
+    Tasks,
     evaluate,
     evaluating_with,
     scores,
@@ -359,7 +361,8 @@ def fit(run: Run, record: Callable[[int, Point], None]) -> bool:
             recent.extend(values)
             scope = recipe.evaluation_points[step] if finite else Scope.everything
             policies = [p for p in recipe.policies if scope > Scope.curve or p in ONE_PASS]
-            results = evaluate(model, run.splits, evaluated(run, scope), policies, source)
+            keys = evaluated(run, scope)
+            results = evaluate(model, run.splits, keys, policies, source, tasks_of(run))
             if scope == Scope.everything:
                 whole = ("test", len(run.splits["test"][1]))
                 for kind in recipe.averages:
@@ -434,8 +437,18 @@ def augmented(images: Tensor, draws: Iterator[Tensor]) -> Tensor:
 
 def batches(run: Run, num: int) -> Iterator[Tensor]:
     """The indices of a run's first training batches."""
-    recipe, labels = run.recipe, run.dataset.train.labels
-    return batch_indices(len(labels), recipe.batch_size, num, run.seed, recipe.batches, labels)
+    recipe, (_, labels) = run.recipe, run.dataset.train
+    size, composition, tasks = recipe.batch_size, recipe.batches, tasks_of(run)
+    if not tasks:
+        return batch_indices(len(labels), size, num, run.seed, composition, labels)
+    steps = recipe.steps // tasks.number
+    return islice(task_batches(labels, tasks.classes, size, steps, run.seed, composition), num)
+
+
+def tasks_of(run: Run) -> Tasks | None:
+    """Tell what the classes of a run are cut into; None where all are trained on at once."""
+    number = run.recipe.tasks
+    return Tasks(number, run.dataset.num_classes // number) if number > 1 else None
 
 
 def rates(recipe: Recipe) -> Callable[[int], float]:

@@ -322,6 +322,8 @@ REFUSED = {
     "norm=none,batchnorm": "norm=none,batchnorm: several values need -m",
     "data=digits,synthetic": "data=digits,synthetic: several values need -m",
     "data.pixels=raw": "data.pixels=raw: expected one of normalised, unit, bytes",
+    "data.tasks=0": "data.tasks=0: expected an integer >= 1",
+    "data.tasks=3": "data.tasks=3: expected one of 1, 2, 5, which cut the 10 classes of digits",
     "data.train_images=0": "data.train_images=0: expected null or an integer >= 1",
     "data.train_images=1079": "data.train_images=1079: expected at most 1078, the training images",
     "data.train_images=32": "batch_size=64: expected at most 32, the training images of",

@@ -29,9 +29,11 @@ from bnbench.models import freeze
 from bnbench.norms.population import POLICIES
 from bnbench.probes import PROBES
 from bnbench.request.declared import probed as probe_keys
+from bnbench.request.declared import tasked
 from bnbench.tracking.experiment_dir import outcome
 from bnbench.tracking.run_dir import RunFolder, State
 from bnbench.train import (
+    batches,
     build,
     fingerprint,
     fit,
@@ -483,6 +485,50 @@ def test_runs_draw_their_splits_from_their_seeds_where_asked_and_arms_share_them
             assert torch.equal(labels, drawn.test.labels)
     assert prints[:2] == prints[2:]
     assert prints[0] != prints[1]
+
+
+def test_tasks_are_trained_on_in_a_row_and_measured_at_their_ends(read):
+    """Two times the same bytes; the accuracies are those of the net after each task, by hand."""
+    asked = [
+        *CSV, "model.widths=[8]", "model.depth=[1]", "data.tasks=5", "train.steps=20",
+        "train.eval_points=10", "optim.base_lr=0.1",
+    ]  # fmt: skip
+    config = only(read(*asked))
+    path = trained(config)
+    first = (path / "metrics.csv").read_bytes()
+    path.rename(path.with_name("before"))
+    assert (trained(config) / "metrics.csv").read_bytes() == first
+    found = {
+        (r["split"], int(r["step"]), r["metric"]): r["value"] for r in rows(path / "metrics.csv")
+    }
+    run = build(resolve(config), 0)
+    classes = run.splits["train"][1]
+    seen = [set(classes[batch].tolist()) for batch in batches(run, 10**9)]
+    assert [len(own) for own in seen] == [2] * 20
+    assert [own for own in seen if own == seen[0]] == [{0, 1}] * 4
+    assert seen[-4:] == [{8, 9}] * 4
+    assert len(list(batches(run, 7))) == 7
+    images, labels = run.splits["test"]
+    for step, _ in enumerate(steps(run), 1):
+        if step % 4 == 0:
+            for policy in ("ema", "precise"):
+                suffix = "" if policy == "ema" else f"@{policy}"
+                with (
+                    torch.no_grad(),
+                    evaluating_with(run.model, policy, statistics_source(run), images),
+                ):
+                    logits = run.model(images)
+                for task in range(5):
+                    own = labels // 2 == task
+                    pair = logits[own][:, 2 * task : 2 * task + 2]
+                    right = (pair.argmax(1) == labels[own] % 2).double().mean().item()
+                    key = f"test_task_{task + 1}{suffix}", step, "accuracy"
+                    assert float(found[key]) == pytest.approx(right, abs=1.5 / int(own.sum()))
+    assert {step for split, step, _ in found if split == "test_tasks"} == {4, 8, 12, 14, 16, 18, 20}
+    assert {step for split, step, _ in found if split == "val_task_1"} == {*range(2, 21, 2)}
+    known = {*tasked(flatten(science(config)))}
+    own = {f"{split}/{metric}" for split, _, metric in found if "_task" in split}
+    assert own == {key for key in known if "@" not in key or "@precise" in key}
 
 
 def test_nets_see_the_pixels_that_are_asked_for(read):

@@ -147,8 +147,9 @@ class Study:
         Args:
             arm: the arm.
             by: `accuracy` for the mean of the last five evaluations on all validation images,
-                `area` for that of the validation accuracy over the run; by default the criterion
-                of its experiment. A net that has diverged can but guess.
+                `area` for that of the validation accuracy over the run, `tasks` as `accuracy` with
+                each image among the classes of its own task; by default the criterion of its
+                experiment. A net that has diverged can but guess.
         """
         criterion = Criterion[by or self.criterion(arm.experiment)]
         known, key = self.indexed(arm.experiment).scores, (words_of(arm.where), str(criterion))
@@ -338,7 +339,7 @@ def _shared(one: pd.DataFrame, other: pd.DataFrame) -> list[str]:
     is_like = same("model.name", "model.widths", "model.depth", "model.init", "model.init_scale")
     if is_like and of_fixup[0] == of_fixup[1]:
         shared.append("weights")
-    if same("batch_size", "data.batches"):
+    if same("batch_size", "data.batches", "data.tasks"):
         shared.append("batches")
     return shared
 

@@ -16,7 +16,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from bnbench.config.checks import RequestError, check, check_rates
+from bnbench.config.checks import RequestError, check, check_rates, check_tasks
 from bnbench.config.facts import facts, is_own
 from bnbench.config.quantities import layers_per_width, norm_places, peak_rate
 from bnbench.config.schema import (
@@ -57,6 +57,7 @@ AS_EVER = {
     "model.dropout_place": "blocks",
     "model.norm_layers": "every",
     "data.pixels": "normalised",
+    "data.tasks": 1,
     "optim.decay_by": "penalty",
 }
 
@@ -96,6 +97,7 @@ def typed(plain: Mapping[str, Any]) -> Config:
     check_rates(plain["tuned_lr"])  # before optim.base_lr, which is one of them
     config = Config(**{key: typed_part(key, json.dumps(plain[key])) for key in names})
     check(config)
+    check_tasks(config, num_steps(config))
     return config
 
 
@@ -179,7 +181,7 @@ def science(config: Config) -> dict[str, Any]:
     cannot matter: placement and policies without a net to which they apply, a test batch or a
     prior without a policy that has one, a decay that the schedule does not do; and what is as ever:
     the parts of the affine map that are there, that all parameters are trained, and on all images
-    with normalised pixels,
+    with normalised pixels, of all classes at once,
     from initial weights of the scheme's own scale, whose averages are not looked at, with dropout
     behind every block, a norm in each of them, and residual branches as drawn, in full
     pre-activation; and weights that decay by a penalty.
@@ -241,7 +243,7 @@ def science(config: Config) -> dict[str, Any]:
         "data": {
             **{key: data[key] for key in ("name", "split_seed", "augment", "batches", *found_out)},
             **({"train_images": data["train_images"]} if some else {}),
-            **({"pixels": data["pixels"]} if "pixels" in data else {}),
+            **{key: data[key] for key in ("pixels", "tasks") if key in data},
         },
         "optim": optim,
         "batch_size": config.batch_size,

@@ -16,6 +16,7 @@ from bnbench.config.schema import (
     Batches,
     Branch,
     Config,
+    Criterion,
     DecayBy,
     DropoutPlace,
     EpsNormConfig,
@@ -188,6 +189,7 @@ RULES: dict[str, Rule] = {
         f"{PER_SEED} or {SEED[1]}",
     ),
     "data.train_images": null_or(COUNT),
+    "data.tasks": COUNT,
     "data.default_epochs": up_to(MAX_EPOCHS),
     "shift.severities": distinct(lambda v: 1 <= v <= 5, "integers from 1 to 5", least=1),
     "track.project": (lambda v: bool(NAME.fullmatch(v)), WORDS),
@@ -338,10 +340,7 @@ def check_fit(config: Config) -> None:
             f"model.widths={as_typed(model.widths)}: images of side {side} ({config.data.name}) "
             f"can be halved {int(math.log2(side))} times, expected at most so many stages"
         )
-    # class sizes vary a little, and splits: any two classes have three quarters of their share
-    of_two = 3 * size // (2 * num_classes)
-    if isinstance(config.data, OwnDataConfig):
-        of_two = 3 * size * config.data.rarest // (4 * (whole + validated + tested))
+    of_two = of_two_classes(config)
     tuned_on = None if config.tune.low is None else config.tune.batches
     for key, batches in (("data.batches", config.data.batches), ("tune.batches", tuned_on)):
         if batches == Batches.two_classes and not 2 <= config.batch_size <= of_two:
@@ -401,6 +400,54 @@ def check_fit(config: Config) -> None:
         raise RequestError(
             f"train.policies={as_typed(train.policies)}: expected ema among them "
             "(thresholds read it)"
+        )
+
+
+def of_two_classes(config: Config) -> int:
+    """Bound from below the training images that any two classes have together.
+
+    Class sizes vary a little, and splits: any two classes have three quarters of their share.
+    """
+    data = config.data
+    sizes, _, num_classes = facts(vars(data))
+    size = data.train_images or sizes[0]
+    if isinstance(data, OwnDataConfig):
+        return 3 * size * data.rarest // (4 * sum(sizes))
+    return 3 * size // (2 * num_classes)
+
+
+def check_tasks(config: Config, steps: int) -> None:
+    """Refuse tasks in a row that so many steps cannot train, or no point measures at its end."""
+    data, train, tune, number = config.data, config.train, config.tune, config.data.tasks
+    if number == 1:
+        if tune.by == Criterion.tasks:
+            raise RequestError(f"tune.by={tune.by}: expected data.tasks of 2 or more with it")
+        return
+    asked = f"data.tasks={number}"
+    num_classes = facts(vars(data)).num_classes
+    allowed = [n for n in range(1, num_classes // 2 + 1) if num_classes % n == 0]
+    if number not in allowed:
+        raise RequestError(
+            f"{asked}: expected one of {', '.join(map(str, allowed))}, which cut the {num_classes} "
+            f"classes of {data.name} into groups of equal size, of two or more"
+        )
+    for key, batches in (("data.batches", data.batches), ("tune.batches", tune.batches)):
+        if batches == Batches.two_classes:
+            raise RequestError(f"{key}={batches}: expected reshuffled or frozen with {asked}")
+    most = of_two_classes(config) * (num_classes // number // 2)
+    if config.batch_size > most:
+        raise RequestError(
+            f"batch_size={config.batch_size}: expected at most {most} with {asked}, the training "
+            f"images that each task of {data.name} surely has"
+        )
+    if steps % number or not steps:
+        raise RequestError(
+            f"train.steps={steps}: expected a multiple of {asked}, as many steps for each task"
+        )
+    if train.eval_points % number:
+        raise RequestError(
+            f"train.eval_points={train.eval_points}: expected a multiple of {asked}, so that a "
+            "point is at the end of each task"
         )
 
 

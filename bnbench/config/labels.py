@@ -28,6 +28,7 @@ COLUMNS = {
     "data.batches": "batches",
     "data.split_seed": "split of the images",
     "data.pixels": "pixels",
+    "data.tasks": "tasks in a row",
     "model.activation": "activation",
     "model.dropout": "dropout",
     "model.dropout_place": "place of dropout",
@@ -219,7 +220,10 @@ def metric_label(key: str) -> str:
         unit = unit.rstrip(")") or UNITS.get(metric)
         return f"{words}{of} ({unit})" if unit else words + of
     split, _, policy = split.partition("@")
+    split, is_of_tasks, task = split.partition("_task")
     words = f"{SPLITS.get(split, split)} {metric.replace('_', ' ')}"
+    if is_of_tasks:
+        words += " among the classes of a task" if task == "s" else f" of task {task[1:]}"
     words += of
     words += f", {POLICIES.get(policy, policy)}" if policy else ""
     return f"{words} ({UNITS[metric]})" if metric in UNITS else words

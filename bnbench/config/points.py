@@ -64,21 +64,25 @@ class Scope(IntEnum):
     everything = 2  # also all validation and all test images
 
 
-def scopes(points: Sequence[int], is_sparse: bool) -> dict[int, Scope]:
+def scopes(points: Sequence[int], is_sparse: bool, tasks: int = 1) -> dict[int, Scope]:
     """Assign a scope to each evaluation point; everything is evaluated at the last five.
 
     Args:
         points: the steps of a run after which it is evaluated.
         is_sparse: whether policies that measure images have curves of fewer points, the first at
             or after every power of four.
+        tasks: how many are trained on in a row; everything is evaluated at the end of each.
 
     >>> [scope.value for scope in scopes([1, 2, 3, 25, 50, 60, 70, 80, 90, 100], True).values()]
     [1, 0, 0, 1, 0, 2, 2, 2, 2, 2]
+    >>> scopes([1, 2, 3, 25, 50, 60, 70, 80, 90, 100], True, tasks=2)[50].value
+    2
     """
     powers = [4**k for k in range(points[-1].bit_length()) if 4**k <= points[-1]]
     full = {points[bisect_left(points, power)] for power in powers} if is_sparse else set(points)
     found = {step: Scope.policies if step in full else Scope.curve for step in points}
-    return found | dict.fromkeys(points[-LAST:], Scope.everything)
+    whole = {step for step in points if step * tasks % points[-1] == 0}  # a task ends there
+    return found | dict.fromkeys(sorted(whole | {*points[-LAST:]}), Scope.everything)
 
 
 def crossing(steps: Sequence[float], values: Sequence[float], threshold: float) -> float | None:

@@ -76,6 +76,7 @@ class Recipe:
     train_images: int | None  # how many training images are kept; None for all
     pixels: str  # what nets see of the images: see `data.datasets.Dataset.with_pixels`
     batches: str  # how images are put into batches: see `data.batches.batch_indices`
+    tasks: int  # groups of classes that are trained on in a row: see `data.batches.task_batches`
     augment: str  # the random change of a batch's images, or `none`
     model: str  # a key of `MODELS`, constructed with `model_options`
     model_options: dict[str, Any]
@@ -132,6 +133,7 @@ def resolve(config: Config) -> Recipe:
         train_images=data.train_images,
         pixels=data.pixels,
         batches=data.batches,
+        tasks=data.tasks,
         augment=data.augment,
         model=model.name,
         model_options={
@@ -154,7 +156,9 @@ def resolve(config: Config) -> Recipe:
         batch_size=config.batch_size,
         steps=steps,
         evaluation_points=scopes(
-            evaluation_points(steps, train.eval_points), train.policy_points == PolicyPoints.few
+            evaluation_points(steps, train.eval_points),
+            train.policy_points == PolicyPoints.few,
+            data.tasks,
         ),
         policies=evaluation_policies(config),
         averages=sorted(train.averages),

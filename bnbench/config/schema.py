@@ -101,7 +101,7 @@ Probe = StrEnum(  # probes/ and docs/probes.md say what each measures
     ],
 )
 LrScaling = StrEnum("LrScaling", ["none", "linear", "sqrt"])
-Criterion = StrEnum("Criterion", ["accuracy", "area"])  # that rates are compared by
+Criterion = StrEnum("Criterion", ["accuracy", "area", "tasks"])  # that rates are compared by
 Search = StrEnum("Search", ["best", "stable"])  # for a rate
 SaveWeights = StrEnum("SaveWeights", ["auto", "always", "never"])
 TrackMode = StrEnum("TrackMode", ["online", "offline", "csv"])
@@ -348,6 +348,9 @@ class DataConfig:
     augment: Augment = MISSING
     batches: Batches = MISSING
     pixels: Pixels = Pixels.normalised  # as nets see them, see `data.datasets.Dataset.with_pixels`
+    tasks: int = (
+        1  # groups of classes that are trained on in a row, see `data.batches.task_batches`
+    )
 
 
 @dataclass

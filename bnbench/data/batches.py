@@ -73,6 +73,48 @@ def batch_indices(
     return islice(chain.from_iterable(epochs), num_steps)
 
 
+def task_batches(
+    labels: Tensor,
+    classes: int,
+    batch_size: int,
+    num_steps: int,
+    seed: int,
+    composition: str = "reshuffled",
+) -> Iterator[Tensor]:
+    """Draw the indices of each batch where groups of classes, the tasks, are trained on in a row.
+
+    The first task has the images of the first `classes` classes, the next one those of the classes
+    behind them, and so on. The batches of each are drawn as `batch_indices` draws them, by a seed
+    of its own, from its images alone.
+
+    Args:
+        labels: the classes of all training images, (num_samples,).
+        classes: how many each task has.
+        batch_size: images per batch.
+        num_steps: how many batches each task gives, over as many epochs as that takes.
+        seed: the run's seed.
+        composition: "reshuffled" or "frozen", within each task.
+
+    Returns:
+        An iterator of int64 tensors (batch_size,), of all tasks.
+
+    Raises:
+        ValueError: a batch is larger than the images of a task.
+
+    Example:
+        >>> labels = torch.tensor([3, 0, 2, 1])
+        >>> [labels[batch].unique().tolist() for batch in task_batches(labels, 2, 2, 1, seed=0)]
+        [[0, 1], [2, 3]]
+    """
+    tasks = labels.cpu() // classes
+    rows = [(tasks == task).nonzero()[:, 0] for task in range(int(tasks.max()) + 1)]
+    draws = [
+        batch_indices(len(own), batch_size, num_steps, derive_seed(seed, "task", k), composition)
+        for k, own in enumerate(rows)
+    ]  # all at once: a task that is too small is refused before the first is trained on
+    return (own[batch] for own, of_task in zip(rows, draws, strict=True) for batch in of_task)
+
+
 def epoch_batches(num_samples: int, batch_size: int, seed: int, epoch: int, frozen: bool) -> Tensor:
     """Draw the batches of one epoch, (num_batches, batch_size)."""
     num_batches = num_samples // batch_size

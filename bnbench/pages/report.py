@@ -44,6 +44,7 @@ ORDER = ("placement", "lr_mult", "batch_size", "shift", "sigmoid")  # of README
 CRITERIA = {  # of tuning, in words
     "accuracy": ", by the accuracy at the end",
     "area": ", by the area under the validation curve",
+    "tasks": ", by the accuracy at the end, among the classes of a task",
 }
 MANY = 3  # experiments; the figures of fewer are drawn before other processes have started
 ROOT = "../../../"  # of the results, seen from an experiment's own page

@@ -52,7 +52,8 @@ def check_report(report: ReportConfig, arms: Sequence[Mapping[str, Any]]) -> Non
     """
     settings = {key: [arm.get(key) for arm in arms] for arm in arms for key in arm}
     thresholds = {threshold for arm in arms for threshold in arm["train.thresholds"]}
-    own = dict.fromkeys(key for arm in arms for key in (*averaged(arm), *probed(arm)))
+    parts = averaged, tasked, probed
+    own = dict.fromkeys(key for arm in arms for part in parts for key in part(arm))
     known = [*metrics(thresholds), *own]
     for part in ("answer", "figures", "compare"):
         if len(getattr(report, part)) > MAX_FIGURES:
@@ -80,9 +81,21 @@ def metrics(thresholds: Collection[float]) -> list[str]:
 
 def averaged(arm: Mapping[str, Any]) -> list[str]:
     """The keys of an arm's averages of weights, given its settings by dotted key."""
+    return of_splits(f"test_{average}" for average in arm.get("train.averages", ()))
+
+
+def tasked(arm: Mapping[str, Any]) -> list[str]:
+    """The keys of an arm's tasks in a row, given its settings by dotted key."""
+    number = arm.get("data.tasks", 1)
+    parts = ["tasks", *(f"task_{task}" for task in range(1, number + 1))] if number > 1 else []
+    return of_splits(f"{split}_{part}" for split in SPLITS if split != "train" for part in parts)
+
+
+def of_splits(splits: Iterable[str]) -> list[str]:
+    """The keys of splits under every policy."""
     return [
-        metric_key(f"test_{average}{policy}", metric)
-        for average in arm.get("train.averages", ())
+        metric_key(f"{split}{policy}", metric)
+        for split in splits
         for policy in ("", *(f"@{policy}" for policy in Policy if policy != Policy.ema))
         for metric in METRICS
     ]

@@ -27,10 +27,11 @@ from bnbench.tracking.stored import DamagedError
 
 CURVE = ("val", "accuracy")
 SCORE = metric_key(*CURVE)
-# whether on all validation images, or on those of curves
+# on all validation images, on those of curves, or each among the classes of its own task
 CRITERIA: dict[Criterion, tuple[str, str]] = {
     Criterion.accuracy: ("val_all", "accuracy"),
     Criterion.area: CURVE,
+    Criterion.tasks: ("val_all_tasks", "accuracy"),
 }
 ROUNDING = 1e-9  # means that are closer count the same images right
 
@@ -155,8 +156,8 @@ def score(by: Criterion, curve: Curve, budget: float, guess: float) -> float:
     """Judge a run by the curve of a criterion; what is no number, or not there, is a guess.
 
     Args:
-        by: `accuracy` for the mean of the last five evaluations, `area` for that under the curve
-            over the budget.
+        by: `accuracy` and `tasks` for the mean of the last five evaluations, `area` for that under
+            the curve over the budget.
         curve: the validation accuracy, on the images that `CRITERIA` has for `by`.
         budget: the steps that the run was given.
         guess: the accuracy of a net that has diverged.

@@ -79,7 +79,8 @@ class Load:
         parts = {key: own[key] for key in ("placement", "batch_size", "probes")}
         for part, keys in (("model", OF_NET), ("norm", OF_NORM), ("train", OF_TRAINING)):
             parts[part] = {key: own[part][key] for key in keys if key in own[part]}
-        parts["data"] = {key: own["data"][key] for key in ("name", "augment")}
+        known = ("name", "augment", "tasks")
+        parts["data"] = {key: own["data"][key] for key in known if key in own["data"]}
         parts["optim"] = [own["optim"][key] for key in ("name", "decay_by") if key in own["optim"]]
         return json.dumps(parts, sort_keys=True)
 
@@ -104,7 +105,8 @@ class Load:
         """How much is evaluated after which steps."""
         train = self.science["train"]
         points = evaluation_points(self.steps, train["eval_points"])
-        return scopes(points, train["policy_points"] == PolicyPoints.few)
+        tasks = self.science["data"].get("tasks", 1)
+        return scopes(points, train["policy_points"] == PolicyPoints.few, tasks)
 
     def evaluations(self, steps: int) -> Counter[Scope]:
         """Count the evaluation points of the first steps by their scope."""

@@ -3,7 +3,7 @@
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -107,25 +107,47 @@ def evaluating_with(
         model.train(training)
 
 
-def scored(logits: Tensor, labels: Tensor) -> Tensor:
+class Tasks(NamedTuple):
+    """Groups of classes, in their order, that a net is trained on one after another."""
+
+    number: int
+    classes: int  # of each
+
+
+def scored(logits: Tensor, labels: Tensor, tasks: Tasks | None = None) -> Tensor:
     """Score each image by its cross-entropy in nats, and by 1 where it is recognised, else 0.
 
-    An image with a non-finite logit is not recognised: argmax would call it class 0.
+    An image with a non-finite logit is not recognised: argmax would call it class 0. Where classes
+    are cut into tasks, each image is scored a second time, by the logits of its own task's
+    classes alone: task-incremental learning, in which the task of an image is told (van de Ven &
+    Tolias 2019, arXiv 1904.07734, scenario 1).
 
     Returns:
-        (2, N) in float64, on the device of the logits.
+        (2, N) in float64, on the device of the logits; with tasks (4, N).
     """
-    loss = F.cross_entropy(logits, labels, reduction="none")
-    right = (logits.argmax(1) == labels) & logits.isfinite().all(1)
-    return torch.stack((loss.double(), right.double()))
+    is_finite = logits.isfinite().all(1)
+    found = []
+    for among in (logits, of_own_task(logits, labels, tasks)) if tasks else (logits,):
+        loss = F.cross_entropy(among, labels, reduction="none")
+        right = (among.argmax(1) == labels) & is_finite
+        found += [loss.double(), right.double()]
+    return torch.stack(found)
+
+
+def of_own_task(logits: Tensor, labels: Tensor, tasks: Tasks) -> Tensor:
+    """Set the logits of classes that are not of an image's own task to minus infinity."""
+    task = torch.arange(logits.shape[1], device=logits.device) // tasks.classes
+    return logits.masked_fill(task != task[labels][:, None], -torch.inf)
 
 
 @torch.no_grad()
-def scores(model: nn.Module, images: Tensor, labels: Tensor, size: int) -> Tensor:
+def scores(
+    model: nn.Module, images: Tensor, labels: Tensor, size: int, tasks: Tasks | None = None
+) -> Tensor:
     """Score each image as `scored` does, `size` images at a time."""
     sizes = batch_sizes(len(labels), size)
     batches = zip(images.split(sizes), labels.split(sizes), strict=True)
-    return torch.cat([scored(model(x), y) for x, y in batches], 1)
+    return torch.cat([scored(model(x), y, tasks) for x, y in batches], 1)
 
 
 def evaluate(
@@ -134,6 +156,7 @@ def evaluate(
     keys: Mapping[str, tuple[str, int]],
     policies: Sequence[str],
     source: StatisticsSource,
+    tasks: Tasks | None = None,
 ) -> dict[tuple[str, str, str], float]:
     """Measure loss and accuracy on parts of splits under each policy; reads the device once.
 
@@ -146,6 +169,9 @@ def evaluate(
         keys: what is measured, by name: (split, how many of its first images).
         policies: population policies.
         source: what the statistics are drawn from.
+        tasks: what the classes are cut into. Parts but `train` are then also scored by the logits
+            of each image's own task: the images of each task under `<name>_task_1` and so on, NaN
+            without any, and the mean over tasks under `<name>_tasks`.
 
     Returns:
         (name[@policy], "", metric) -> value, in the order of `policies`, then of `keys`. There is
@@ -155,10 +181,16 @@ def evaluate(
     means: list[Tensor] = []
     for policy in policies:
         asked = {name: key for name, key in keys.items() if (name, policy) != ("train", "batch")}
-        found = scores_by_part(model, splits, set(asked.values()), policy, source)
+        found = scores_by_part(model, splits, set(asked.values()), policy, source, tasks)
         suffix = "" if policy in ("ema", "none") else f"@{policy}"
         names += [name + suffix for name in asked]
-        means += [found[key].sum(1) / key[1] for key in asked.values()]
+        means += [found[key][:2].sum(1) / key[1] for key in asked.values()]
+        for name, (split, number) in asked.items():
+            if tasks and name != "train":
+                labels = splits[split][1][:number]
+                by_task = means_by_task(found[split, number][2:], labels, tasks)
+                names += [f"{name}_{part}{suffix}" for part in by_task]
+                means += by_task.values()
     values = torch.stack(means).cpu().tolist() if means else []
     return {
         (name, "", metric): value
@@ -167,12 +199,24 @@ def evaluate(
     }
 
 
+def means_by_task(of_images: Tensor, labels: Tensor, tasks: Tasks) -> dict[str, Tensor]:
+    """Average the scores of images (M, N) over each task, and these means over tasks; (M,) each."""
+    means = []
+    for task in range(tasks.number):
+        own = labels // tasks.classes == task
+        # a product would make NaN of the scores of other tasks, where these are not finite
+        means.append(of_images.where(own, 0.0).sum(1) / own.sum())
+    named = {f"task_{task}": mean for task, mean in enumerate(means, 1)}
+    return {"tasks": torch.stack(means).mean(0), **named}
+
+
 def scores_by_part(
     model: nn.Module,
     splits: Mapping[str, Images],
     parts: Collection[tuple[str, int]],
     policy: str,
     source: StatisticsSource,
+    tasks: Tasks | None = None,
 ) -> dict[tuple[str, int], Tensor]:
     """Score the images of each part, (split, how many of its first images), under a policy."""
     found: dict[tuple[str, int], Tensor] = {}
@@ -181,17 +225,17 @@ def scores_by_part(
         for split, number in parts:
             images, labels = (tensor[:number] for tensor in splits[split])
             with evaluating_with(model, policy, source, images):
-                found[split, number] = scores(model, images, labels, size)
+                found[split, number] = scores(model, images, labels, size, tasks)
         return found
     with evaluating_with(model, policy, source, source.reference) as logits:
         known: dict[str, Tensor] = {}
         if logits is not None and "train" in splits:
-            known["train"] = scored(logits, splits["train"][1][: len(logits)])
+            known["train"] = scored(logits, splits["train"][1][: len(logits)], tasks)
         for split, number in sorted(parts):
             images, labels = splits[split]
             have = known[split].shape[1] if split in known else 0
             if have < number:
-                rest = scores(model, images[have:number], labels[have:number], size)
+                rest = scores(model, images[have:number], labels[have:number], size, tasks)
                 known[split] = torch.cat((known[split], rest), 1) if have else rest
             found[split, number] = known[split][:, :number]
     return found

@@ -54,6 +54,7 @@ def test_images_in_two_splits_stop_the_report(two_arms):
         ({"model__init_scale": 3.0}, "weights"),
         ({"model__branch": "fixup"}, "weights"),
         ({"batch_size": 8}, "batches"),
+        ({"data__tasks": 5}, "batches"),
     ],
 )
 def test_what_cannot_be_shared_need_not_be(study, change, key):

@@ -65,7 +65,7 @@ def test_what_changes_no_number_changes_no_id(read, override):
      "model.init=xavier_sigmoid", "probes=[gradients]", "data.train_images=900",
      "model.init_scale=3", "train.averages=[swa]", "optim.weight_decay=0.1",
      "model.norm_layers=first",
-     "model.norm_layers=input", "data.pixels=unit", "data.pixels=bytes"],
+     "model.norm_layers=input", "data.pixels=unit", "data.pixels=bytes", "data.tasks=5"],
 )  # fmt: skip
 def test_what_changes_numbers_changes_the_id(read, override):
     assert only(read(override)).id != DEFAULT
@@ -119,6 +119,7 @@ RESIDUAL = ["model=residual_mlp", "norm=none"]
         (["probes=[ics,gradients]"], ["probes=[gradients,ics]"]),
         (["data.train_images=1078"], []),
         (["data.pixels=normalised"], []),
+        (["data.tasks=1"], []),
         (["data.train_images=900", "train.epochs=3"], ["data.train_images=900", "train.steps=42"]),
         ([*RESIDUAL, "model.order=norm_after_addition"], [*RESIDUAL, "model.order=original"]),
         ([*RESIDUAL, "model.order=activation_only_preactivation"], RESIDUAL),

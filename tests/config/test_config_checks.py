@@ -154,6 +154,39 @@ def test_norms_are_refused_where_they_cannot_stand(read, overrides, line):
         read(*overrides)
 
 
+@pytest.mark.parametrize(
+    ("overrides", "line"),
+    [
+        (["data.tasks=10"], r"data\.tasks=10: expected one of 1, 2, 5, which cut the 10 classes"),
+        (["train.steps=321"], r"train\.steps=321: expected a multiple of data\.tasks=5, as many"),
+        (["train.epochs=3"], r"train\.steps=48: expected a multiple of data\.tasks=5"),
+        (["train.eval_points=12"], r"train\.eval_points=12: expected a multiple of data\.tasks=5"),
+        (["data.batches=two_classes"], r"data\.batches=two_classes: expected reshuffled or frozen"),
+        (
+            ["tune.low=0.1", "tune.high=1", "tune.batches=two_classes"],
+            r"tune\.batches=two_classes: expected reshuffled or frozen with data\.tasks=5",
+        ),
+        (["batch_size=162"], r"batch_size=162: expected at most 161 with data\.tasks=5, the train"),
+        (["data.tasks=2", "batch_size=323"], r"batch_size=323: expected at most 322 with data\.t"),
+        (["data.tasks=1", "tune.by=tasks"], r"tune\.by=tasks: expected data\.tasks of 2 or more"),
+    ],
+)
+def test_tasks_are_refused_that_cannot_be_trained_on(read, overrides, line):
+    tasks = [] if overrides[0].startswith("data.tasks") else ["data.tasks=5"]
+    with pytest.raises(RequestError, match=f"^{line}"):
+        read(*tasks, *overrides)
+
+
+@pytest.mark.one_in(2)
+@pytest.mark.parametrize(("tasks", "most"), [(2, 322), (5, 161)])
+def test_a_batch_fits_into_each_task(read, tmp_path, tasks, most):
+    """Up to the limit of the check, for the classes of splits as they are."""
+    read(f"data.tasks={tasks}", f"batch_size={most}", "train.steps=20")
+    for seed in range(20):
+        labels = load("digits", tmp_path, seed).train.labels
+        assert int((labels // (10 // tasks)).bincount().min()) >= most
+
+
 def test_weights_that_are_not_trained_are_not_rescaled(read):
     for part in ("head", "norm", "random"):
         with pytest.raises(RequestError, match=rf"^train\.trainable={part}: expected all with"):

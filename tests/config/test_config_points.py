@@ -40,6 +40,17 @@ def test_everything_is_evaluated_last_and_policies_at_powers_of_four(steps, even
     assert not is_sparse or len(full) <= LAST + math.log(steps, 4) + 1
 
 
+@given(st.integers(1, 10**4), st.integers(1, 40), st.integers(2, 7), st.booleans())
+def test_everything_is_evaluated_at_the_end_of_each_task(steps, evenly, tasks, is_sparse):
+    points = evaluation_points(steps * tasks, evenly * tasks)
+    found = scopes(points, is_sparse, tasks)
+    assert [*found] == points
+    whole = {p for p, scope in found.items() if scope == Scope.everything}
+    assert whole == {*points[-LAST:], *(steps * k for k in range(1, tasks + 1))}
+    rest = scopes(points, is_sparse)
+    assert all(found[p] == rest[p] for p in points if p not in whole)
+
+
 def test_crossing_is_interpolated_on_a_monotone_curve():
     assert crossing([10, 20, 30], [0.1, 0.5, 0.9], 0.7) == pytest.approx(25)
     assert crossing([10, 20, 30], [0.1, 0.5, 0.9], 0.5) == 20

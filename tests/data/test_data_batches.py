@@ -6,12 +6,14 @@ import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from bnbench.config.arms import derive_seed
 from bnbench.config.schema import Batches
 from bnbench.data.batches import (
     COMPOSITIONS,
     augment_light,
     batch_indices,
     light_draws,
+    task_batches,
     two_class_batches,
 )
 
@@ -94,6 +96,31 @@ def test_refusals_come_with_the_call_not_with_the_first_batch():
     for size in (1, 6):
         with pytest.raises(ValueError, match=f"batch_size={size}: expected 2 to 5, the training"):
             batch_indices(10, size, 1, seed=0, composition="two_classes", labels=labels)
+
+
+@pytest.mark.parametrize("composition", ONE_PERMUTATION)
+def test_tasks_come_in_a_row_and_each_is_drawn_from_its_own_images(composition):
+    labels = torch.tensor([5, 0, 3, 1, 4, 2] * 7)
+    found = list(task_batches(labels, 2, 4, 8, 3, composition))
+    assert len(found) == 3 * 8
+    for task in range(3):
+        own = (labels // 2 == task).nonzero()[:, 0]
+        alone = batch_indices(14, 4, 8, derive_seed(3, "task", task), composition)
+        for batch, places in zip(found[8 * task : 8 * task + 8], alone, strict=True):
+            assert torch.equal(batch, own[places])  # of its images, drawn as by themselves
+    # three batches are an epoch: twelve of a task's images, each once
+    assert len(torch.cat(found[:3]).unique()) == 12
+    orders = [labels[batch] % 2 for batch in (found[0], found[8], found[16])]
+    assert not all(torch.equal(orders[0], other) for other in orders)
+    again = list(task_batches(labels, 2, 4, 8, 3, composition))
+    assert all(map(torch.equal, found, again))
+    assert not all(map(torch.equal, found, task_batches(labels, 2, 4, 8, 4, composition)))
+
+
+def test_a_task_that_fills_no_batch_is_refused_before_the_first_is_drawn():
+    labels = torch.tensor([0, 1] * 5 + [2, 3])
+    with pytest.raises(ValueError, match="batch_size=3: expected 1 to 2"):
+        task_batches(labels, 2, 3, 1, seed=0)
 
 
 def class_sizes(num_classes):

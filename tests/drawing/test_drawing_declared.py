@@ -166,6 +166,18 @@ def test_a_comparison_with_nothing_is_refused():
         check_report(ReportConfig("", [], [], [Comparison({})]), SETTINGS)
 
 
+def test_tasks_are_drawn_where_an_arm_has_as_many():
+    arms = [*SETTINGS, SETTINGS[0] | {"data.tasks": 2}]
+    for key in ("test_task_2/accuracy", "val_tasks@precise/loss", "val_all_tasks/accuracy"):
+        report = ReportConfig("", [], [Figure(FigureKind.curves, "T", y=key)], [])
+        check_report(report, arms)
+        with pytest.raises(RequestError, match="expected a metric"):
+            check_report(report, SETTINGS)
+    for key in ("test_task_3/accuracy", "train_tasks/accuracy"):
+        with pytest.raises(RequestError, match="expected a metric"):
+            check_report(ReportConfig("", [], [Figure(FigureKind.curves, "T", y=key)], []), arms)
+
+
 def test_averaged_weights_are_drawn_where_an_arm_has_them():
     arms = [*SETTINGS, SETTINGS[0] | {"train.averages": ["swa"]}]
     for key in ("test_swa/accuracy", "test_swa@precise/loss"):

@@ -134,6 +134,11 @@ def test_figures_name_things_in_words():
     probed = [metric_label(f"train@batch/{key}/1") for own in PROBED.values() for key in own]
     assert not [name for name in names + named + probed if "_" in name]
     assert metric_label("train@batch/loss_range") == "range of the loss (nats)"
+    assert metric_label("val_task_12/accuracy") == "validation accuracy of task 12 (%)"
+    assert (
+        metric_label("test_tasks@precise/loss")
+        == "test loss among the classes of a task, precise statistics (nats)"
+    )
     assert (
         metric_label("train@batch/drift/3")
         == "drift of the median of layer 3 (share of the spread)"

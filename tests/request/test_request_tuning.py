@@ -195,7 +195,8 @@ def test_a_constant_curve_to_the_end_has_its_value_by_either_criterion(value, nu
     steps = [budget - 10 * k for k in reversed(range(number))]
     ends = ([*range(5)], [value] * 5)
     assert score(Criterion.area, (steps, [value] * number), budget, GUESS) == pytest.approx(value)
-    assert score(Criterion.accuracy, ends, budget, GUESS) == pytest.approx(value)
+    for criterion in (Criterion.accuracy, Criterion.tasks):
+        assert score(criterion, ends, budget, GUESS) == pytest.approx(value)
 
 
 def test_a_run_without_the_curve_that_judges_it_cannot_be_compared():
@@ -510,7 +511,7 @@ REFUSED = [
     (["arms=[{tune.low:'0.01,0.1'}]"], "tune.low=0.01,0.1: cannot be swept, expected one"),
     (["tune.low=range(1,3)"], "tune.low=range(1,3): cannot be swept, expected one value"),
     (["tune.lo=1"], "tune.lo: no such key, expected one of"),
-    ([*TUNED, "tune.by=speed"], "tune.by=speed: expected one of accuracy, area"),
+    ([*TUNED, "tune.by=speed"], "tune.by=speed: expected one of accuracy, area, tasks"),
     ([*TUNED, "tune.batches=odd"], "tune.batches=odd: expected one of reshuffled, frozen, two"),
     ([*TUNED, "tune.batches=[]"], "tune.batches=[]: "),
     ([*TUNED, "tune.find=worst"], "tune.find=worst: expected one of best, stable"),

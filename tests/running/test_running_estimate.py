@@ -220,6 +220,9 @@ def test_what_a_run_is_to_do(read):
     # at five points the test images twice more, and the 1000 of the statistics of the average
     assert own.evaluated({Scope.everything: 5})[1] == images - 256 - 359 - 1000 - 359 + 5 * 1720
     assert own.evaluated({Scope.everything: 5})[0] == 5 * (2 + 2 + 2 + 3)
+    (arm,) = read(*words, "data.tasks=5", "train.eval_points=10").arms.values()
+    # everything after each task, of which two end before the last five points
+    assert load_of(arm.config).evaluations(100)[Scope.everything] == 5 + 2
     (arm,) = read("model=vgg", "norm=none").arms.values()
     inner = 9 * (16 + 16 * 16) * 64 + 9 * (16 * 32 + 32 * 32) * 16
     assert load_of(arm.config).net == (5, 0, (inner + 32 * 4 * 10, 2 * (16 * 64 + 32 * 16)))

@@ -119,6 +119,36 @@ TRAINING = (
         "training/test_training_rescaling.py",
     ),
     Fault(
+        "a task is trained on the images of all",
+        "rows = [(tasks == task).nonzero()[:, 0]",
+        "rows = [(tasks >= 0).nonzero()[:, 0]",
+        "data/test_data_batches.py",
+    ),
+    Fault(
+        "tasks share their draws",
+        'derive_seed(seed, "task", k), composition)',
+        "seed, composition)",
+        "data/test_data_batches.py",
+    ),
+    Fault(
+        "an image is scored among all tasks but its own",
+        "logits.masked_fill(task != task[labels][:, None]",
+        "logits.masked_fill(task == task[labels][:, None]",
+        "training/test_training_evaluation.py",
+    ),
+    Fault(
+        "a task's accuracy is a share of all images",
+        "of_images.where(own, 0.0).sum(1) / own.sum()",
+        "of_images.where(own, 0.0).mean(1)",
+        "training/test_training_evaluation.py",
+    ),
+    Fault(
+        "the ends of tasks are ordinary points",
+        "if step * tasks % points[-1] == 0}",
+        "if step == points[-1]}",
+        "config/test_config_points.py",
+    ),
+    Fault(
         "the effective rate divides by the norm",
         "batch.rate / size.square()",
         "batch.rate / size",

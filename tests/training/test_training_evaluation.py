@@ -12,6 +12,7 @@ from bnbench.norms import BatchNorm1d, population, recalibrated
 from bnbench.norms.population import POLICIES
 from bnbench.training.evaluation import (
     StatisticsSource,
+    Tasks,
     batch_sizes,
     evaluate,
     evaluating_with,
@@ -48,6 +49,74 @@ def test_scores_by_hand():
     point = evaluate(Fixed(), splits, {"few": ("val", 3)}, ["none"], basis(logits))
     assert point["few", "", "loss"] == pytest.approx(sum(loss[:3]) / 3, rel=1e-15)
     assert point["few", "", "accuracy"] == 2 / 3
+
+
+def test_images_are_scored_among_the_classes_of_their_own_task():
+    """Two tasks, of the classes 0 and 1, and 2 and 3; a class of the other task may be larger."""
+    three = math.log(3)
+    logits = torch.tensor(
+        [
+            [three, 0.0, 9.0, 0.0],  # class 0: right in its task alone
+            [three, 0.0, -9.0, -9.0],  # class 1: wrong in both
+            [0.0, 0.0, three, 0.0],  # class 2: right in both
+            [9.0, 9.0, 0.0, 0.0],  # class 2: a tie in its task, whose first class counts
+            [0.0, 0.0, 0.0, three],  # class 3: right in both
+            [math.nan, 0.0, 0.0, three],  # class 3: not a number in the other task
+        ]
+    )
+    labels, tasks = torch.tensor([0, 1, 2, 2, 3, 3]), Tasks(2, 2)
+    _, right, loss, in_task = scores(Fixed(), logits, labels, size=4, tasks=tasks).tolist()
+    assert right == [0, 0, 1, 0, 1, 0]
+    assert in_task == [1, 0, 1, 1, 1, 0]
+    # -log p among two classes: of 3/4, 1/4, 3/4, 1/2, 3/4; the sixth in its own task is a number
+    among_two = [math.log(4 / 3), math.log(4), math.log(4 / 3), math.log(2), math.log(4 / 3)]
+    assert loss == pytest.approx([*among_two, math.log(4 / 3)], rel=1e-6)
+    splits = {"val": (logits, labels), "train": (logits, labels)}
+    keys = {"train": ("train", 4), "few": ("val", 4), "all": ("val", 5)}
+    point = evaluate(Fixed(), splits, keys, ["none"], basis(logits), tasks)
+    accuracies = {name: value for (name, _, metric), value in point.items() if metric == "accuracy"}
+    assert accuracies == {
+        "train": 1 / 4, "few": 1 / 4, "all": 2 / 5,
+        "few_task_1": 1 / 2, "few_task_2": 1.0, "few_tasks": 3 / 4,
+        "all_task_1": 1 / 2, "all_task_2": 1.0, "all_tasks": 3 / 4,
+    }  # fmt: skip
+    mean = (math.log(4 / 3) + math.log(4)) / 2
+    assert point["few_task_1", "", "loss"] == pytest.approx(mean, rel=1e-6)
+    plain = evaluate(Fixed(), splits, keys, ["none"], basis(logits))
+    assert plain == {key: point[key] for key in plain}
+
+
+def test_a_task_without_images_has_no_accuracy_and_takes_none_from_the_others():
+    logits = torch.tensor([[2.0, 0.0, 0.0, 0.0], [math.inf, 0.0, 0.0, 0.0]])
+    splits = {"val": (logits, torch.tensor([0, 2]))}
+    for number, second in ((1, math.nan), (2, 0.0)):
+        keys = {"val": ("val", number)}
+        point = evaluate(Fixed(), splits, keys, ["none"], basis(logits), Tasks(2, 2))
+        assert point["val_task_1", "", "accuracy"] == 1
+        assert point["val_task_1", "", "loss"] == pytest.approx(math.log(1 + math.exp(-2)))
+        found = point["val_task_2", "", "accuracy"], point["val_tasks", "", "accuracy"]
+        assert found == pytest.approx((second, (1 + second) / 2), nan_ok=True)
+
+
+@pytest.mark.parametrize("policy", POLICIES)
+def test_tasks_are_scored_under_the_statistics_of_each_policy(policy):
+    """With running statistics and others the logits are those of a pass by hand."""
+    torch.manual_seed(0)
+    net = BatchNorm1d(4)
+    net(torch.randn(30, 4))
+    images, labels = 2 * torch.randn(24, 4) + 1, torch.arange(24) % 4
+    source = basis(torch.randn(12, 4) - 1)
+    keys = {"test": ("test", 24)}
+    point = evaluate(net, {"test": (images, labels)}, keys, [policy], source, Tasks(2, 2))
+    with torch.no_grad(), evaluating_with(net, policy, source, images):
+        sizes = batch_sizes(24, source.size(policy))
+        logits = torch.cat([net(x) for x in images.split(sizes)])
+    suffix = "" if policy == "ema" else f"@{policy}"
+    for task in (0, 1):
+        own = labels // 2 == task
+        right = logits[own, 2 * task : 2 * task + 2].argmax(1) == labels[own] % 2
+        assert point[f"test_task_{task + 1}{suffix}", "", "accuracy"] == right.double().mean()
+    assert net.training
 
 
 def test_what_is_not_a_number_is_no_right_answer():

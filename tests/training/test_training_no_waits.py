@@ -32,7 +32,7 @@ from bnbench.norms.population import POLICIES, population
 from bnbench.norms.recalibration import recalibrated
 from bnbench.probes import PROBES, Batch, Unseen
 from bnbench.training import loop
-from bnbench.training.evaluation import StatisticsSource, evaluate
+from bnbench.training.evaluation import StatisticsSource, Tasks, evaluate
 from bnbench.training.optimizers import OPTIMIZERS
 
 DEVICE = "meta"
@@ -221,10 +221,11 @@ def test_recalibration_waits_for_nothing(model):
     assert watched.reads == 0
 
 
+@pytest.mark.parametrize("tasks", [None, Tasks(5, 2)])
 @pytest.mark.parametrize("model", ["mlp", "vgg"])
 @pytest.mark.parametrize("norm", ["none", "batchnorm", "torch_batchnorm"])
-def test_an_evaluation_point_reads_once(norm, model):
-    """Under all policies of the net, with keys that share passes."""
+def test_an_evaluation_point_reads_once(norm, model, tasks):
+    """Under all policies of the net, with keys that share passes, and by task."""
     net, number = build(model, norm), 3 * SIZE
     splits = {split: images(number) for split in ("train", "val")}
     keys = {"train": ("train", SIZE), "val": ("val", SIZE), "val_all": ("val", number)}
@@ -232,7 +233,7 @@ def test_an_evaluation_point_reads_once(norm, model):
         splits["train"][0], SIZE, SIZE, prior=16.0, chunk=number, at_once=number
     )
     with Watched() as watched:
-        evaluate(net, splits, keys, ["none"] if norm == "none" else [*POLICIES], source)
+        evaluate(net, splits, keys, ["none"] if norm == "none" else [*POLICIES], source, tasks)
     assert watched.reads == 1
 
 
