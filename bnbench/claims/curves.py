@@ -98,6 +98,67 @@ def phase_mean(
     return number
 
 
+def forgetting(
+    tasks: int, policy: str = "", end_policy: str | None = None, *, from_best: bool = False
+) -> OfRuns:
+    """Read how much accuracy runs on tasks in a row lose on those before the last.
+
+    The mean over tasks k < T of a(k, k) - a(T, k), the test accuracy on task k after task k minus
+    that after the last: -BWT of Lopez-Paz & Ranzato 2017 (arXiv 1706.08840). A run that broke off
+    has no number.
+
+    Args:
+        tasks: T.
+        policy: population statistics, such as `@precise`; empty for the running ones.
+        end_policy: those after the last task, if they are others.
+        from_best: the largest a(l, k) of l < T in the place of a(k, k), as Chaudhry et al. 2018
+            (arXiv 1801.10112) have it.
+    """
+
+    def number(study: Study, arm: StudyArm, runs: pd.DataFrame) -> pd.Series:
+        losses = []
+        for task in range(1, tasks):
+            after = _after_tasks(study, arm, runs, tasks, task, policy)
+            at_end = _after_tasks(study, arm, runs, tasks, task, end_policy or policy)[tasks]
+            first = (
+                after.drop(columns=tasks).max(axis=1, skipna=False) if from_best else after[task]
+            )
+            losses.append(first - at_end)
+        return POINTS * sum(losses, pd.Series(0.0, runs.index)) / len(losses)
+
+    return number
+
+
+def right_after(tasks: int, policy: str = "") -> OfRuns:
+    """Read the mean of the test accuracies on each task right after it was trained.
+
+    Args:
+        tasks: how many there are in a row.
+        policy: as in `forgetting`.
+    """
+
+    def number(study: Study, arm: StudyArm, runs: pd.DataFrame) -> pd.Series:
+        each = [
+            _after_tasks(study, arm, runs, tasks, task, policy)[task]
+            for task in range(1, tasks + 1)
+        ]
+        return POINTS * sum(each, pd.Series(0.0, runs.index)) / tasks
+
+    return number
+
+
+def _after_tasks(
+    study: Study, arm: StudyArm, runs: pd.DataFrame, tasks: int, task: int, policy: str
+) -> pd.DataFrame:
+    """Read the test accuracy on one task after each task 1 to T, a row for each seed."""
+    curves = study.curve_by_seed(arm, runs, f"test_task_{task}{policy}/accuracy")
+    rows = {}
+    for seed in runs.index:
+        at, steps = dict(zip(*curves[seed], strict=True)), int(runs["train.steps"][seed])
+        rows[seed] = {k: at.get(steps * k // tasks, math.nan) for k in range(1, tasks + 1)}
+    return pd.DataFrame.from_dict(rows, orient="index")
+
+
 def climb(key: str) -> OfRuns:
     """Add up all that a loss rises from one point of a run to the next, in nats.
 

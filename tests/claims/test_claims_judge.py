@@ -297,6 +297,9 @@ def test_additions_are_a_family_of_their_own(study):
     families = [family_of(verdict.claim) for verdict in verdicts]
     assert families == ["first", "added", "first", "added", "added"]
     assert [v.p_holm for v in verdicts] == pytest.approx([2 * p, 3 * p, 2 * p, 3 * p, 3 * p])
+    later = claim("A11a", part(barely, Above(1.0)))
+    again = judge([*(verdict.claim for verdict in verdicts), later], study)
+    assert [v.p_holm for v in again] == pytest.approx([*(v.p_holm for v in verdicts), p])
     # the median, and the first half of the seeds, of claims of either family
     assert {one.claim for one in other_choices(verdicts)} == {*names}
 

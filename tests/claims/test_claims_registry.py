@@ -46,6 +46,10 @@ JUDGED_ON = ("digits", "fashion_mnist")
 FIRST_SEED = 20  # those before it were used by the first boards
 SCOPES = {"val": Scope.curve, "train": Scope.policies, "val_all": Scope.everything}
 SCOPES |= dict.fromkeys(("test", "test_swa", "test_weight_ema"), Scope.everything)
+TASKS = ["tasks", *(f"task_{task}" for task in range(1, 6))]
+SCOPES |= {
+    f"{split}_{part}": SCOPES[split] for split in ("val", "val_all", "test") for part in TASKS
+}
 
 
 def experiment_of(key):
@@ -67,8 +71,10 @@ def seeds_of(part):
 
 def splits_of(config):
     """The splits that a run of a configuration has numbers of."""
+    plain = ["val", "train", "val_all", "test"]
     averages = [f"test_{average}" for average in config.train.averages]
-    return [split for split in SCOPES if not split.startswith("test_") or split in averages]
+    of_tasks = [split for split in SCOPES if "_task" in split] if config.data.tasks > 1 else []
+    return [*plain, *averages, *of_tasks]
 
 
 def split_keys(policy, splits):
@@ -170,7 +176,8 @@ class AsIfRun(Study):
         else:
             base, _, policy = split.partition("@")
             scope = max(SCOPES.get(base, Scope.curve), Scope.policies if policy else Scope.curve)
-            measured = scopes(points, config.train.policy_points == PolicyPoints.few)
+            is_sparse = config.train.policy_points == PolicyPoints.few
+            measured = scopes(points, is_sparse, config.data.tasks)
             steps = [step for step, of_point in measured.items() if of_point >= scope]
         value = self.numbers[arm.experiment, name]
         rows = [(seed, step, value) for seed in frame.index for step in steps]
@@ -280,7 +287,7 @@ FIRST = [  # the ids of the first registry, of which none disappears: a split on
     *(f"{family}{n}" for family in "BD" for n in range(1, 7)),
 ]
 # when the first had been judged: they come to a board with its next judging
-ADDED = ["E12", "E13", "A1", "A2", "A3", *(f"A{n}" for n in range(5, 20) if n != 11)]
+ADDED = ["E12", "E13", "A1", "A2", "A3", *(f"A{n}" for n in range(5, 20))]
 
 
 TUNED_ALIKE = ("claim_attacks", "claim_accuracy")

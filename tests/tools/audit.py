@@ -8,9 +8,9 @@ there is one, 2 where there is nothing to audit. Nothing of bnbench is imported:
 in the files is believed, and of parts.csv only the declarations (bounds, `interest`, `scale`,
 `null`). The rules for a number are in `recomputation`; those between numbers:
 
-    family       claims about training, those that begin with A by themselves; p = 1 for one whose
-                 parts were not run here or have no test, or the p of the reference where it was run
-                 there. For each verdict by itself
+    family       claims about training, those that begin with A by themselves, and of these those of
+                 A11; p = 1 for one whose parts were not run here or have no test, or the p of the
+                 reference where it was run there. For each verdict by itself
     shown        the part that settles the verdict: the least certain of a confirmed claim, the one
                  farthest from confirmed of an undecided one, else the most certain of the verdict
     distance     that of the estimate to the nearest bound
@@ -136,7 +136,7 @@ class Board:
         """Adjust the p-values of a claim, the others being as they are."""
         if claim not in self.family:
             return p
-        members = [one for one in self.family if (one[0] == "A") == (claim[0] == "A")]
+        members = [one for one in self.family if family_of(one) == family_of(claim)]
         family = [p if one == claim else self.p[one] for one in members]
         place = members.index(claim)
         return [holm(of_kind)[place] for of_kind in zip(*family, strict=True)]
@@ -270,6 +270,11 @@ class Board:
                 numbers = standard_errors_apart(one, two)
                 self.check(f"{claim}: replication", told[claim], words | against | numbers)
             self.check(claim, row, words)
+
+
+def family_of(claim: str) -> str:
+    """Name the family of a claim about training."""
+    return next((mark for mark in ("A11", "A") if claim.startswith(mark)), "")
 
 
 def p_of(parts: Mapping[str, Part]) -> Sequence[float]:

@@ -114,6 +114,7 @@ DIGITS = Setting(
         "curvature": "320 steps of 64",
         "conditioning": "320 steps of 64",
         "weight_decay": "320 steps of 64",
+        "tasks": "200 steps of 64, 40 for each of five tasks",
     },
     {
         "rates": (0.1,),
@@ -178,6 +179,7 @@ FASHION = Setting(
         "curvature": "781 steps of 64",
         "conditioning": "781 steps of 64",
         "weight_decay": "780 steps of 64, 10,000 training images",
+        "tasks": "300 steps of 64, 60 for each of five tasks",
     },
     {
         "rates": (0.01,),

@@ -14,6 +14,7 @@ from bnbench.claims.registry.added import (
     notes,
     practice,
     residual,
+    tasks,
     untrained,
     where,
 )
@@ -23,7 +24,7 @@ from bnbench.claims.registry.sizes import SIZES
 
 ROOMS = (
     *(convergence, mechanism, placement, batches, shift),
-    *(practice, attacks, residual, untrained, where, notes, curvature, decay),
+    *(practice, attacks, residual, untrained, where, notes, curvature, decay, tasks),
 )
 SETTINGS: Mapping[str, Setting] = {"digits": DIGITS, "fashion_mnist": FASHION}
 ON_DATA = ("fashion_mnist", "cifar10")  # data sets with a form of their own
