@@ -169,14 +169,15 @@ def is_sizes(value):
 def test_experiments_train(read, experiment):
     """All arms of every experiment compose; of those that differ in numbers alone one is trained.
 
-    One step each: the data set is small, not the nets. One like that of another experiment in all
-    but rates, budgets and the like is trained there.
+    One step each, or one for each of its tasks: the data set is small, not the nets. One like that
+    of another experiment in all but rates, budgets and the like is trained there.
     """
     # the batches of some claims are larger than the synthetic data set
     data = ["data=digits"] if experiment.startswith("claim_") else []
+    steps = 5 if experiment == "claim_tasks" else 1
     request = read(
-        f"experiment={experiment}", *TINY, *data, "train.epochs=null", "train.steps=1",
-        "shift.severities=[5]", "tune.seeds=[100]",
+        f"experiment={experiment}", *TINY, *data, "train.epochs=null", f"train.steps={steps}",
+        f"train.eval_points={steps}", "shift.severities=[5]", "tune.seeds=[100]",
     )  # fmt: skip
     for arm in {words(arm): arm for arm in request.arms.values()}.values():
         if shape(arm) not in trained:
