@@ -5,6 +5,7 @@ by the runs that have finished. Nothing here imports torch.
 """
 
 import json
+import math
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -24,6 +25,7 @@ from bnbench.config.points import (
 from bnbench.config.quantities import norm_places
 from bnbench.config.schema import (
     AT_END,
+    BY_TEST_BATCH,
     BY_TEST_SET,
     ONE_PASS,
     Config,
@@ -128,14 +130,26 @@ class Load:
         of_average = number + measured + (Policy.precise in policies)
         trained = min(train, TRAIN_SUBSET)
         images = self.seen(min(train, SUBSET), trained + some, trained)
+        batches = self.test_batches(some)
+        more = batches + self.test_batches(trained, but=Policy.batch)
+        whole = (
+            more + self.test_batches(val) * (rest > 0) + (1 + averages) * self.test_batches(test)
+        )
         return {
-            Scope.curve: (alone, alone * some),
-            Scope.policies: (2 * number + measured, images),
+            Scope.curve: (alone + batches, alone * some),
+            Scope.policies: (2 * number + measured + more, images),
             Scope.everything: (
-                (2 + ends) * number + measured + averages * of_average,
+                (2 + ends) * number + measured + averages * of_average + whole,
                 images + self.seen(0, rest + test) + averages * self.seen(min(train, SUBSET), test),
             ),
         }
+
+    def test_batches(self, images: int, but: Policy | None = None) -> int:
+        """Count the passes, after the first, of policies that see images in test batches."""
+        train = self.science["train"]
+        size = train.get("test_batch") or self.science["batch_size"]
+        policies = [policy for policy in train["policies"] if policy in BY_TEST_BATCH - {but}]
+        return len(policies) * (math.ceil(images / size) - 1)
 
     def evaluated(self, points: Mapping[Scope, int]) -> tuple[int, int]:
         """Count the passes of some evaluation points, and the images that they see."""
@@ -146,8 +160,12 @@ class Load:
     def shifted_images(self) -> int:
         """Count the images that the evaluations under shifts see."""
         train, _, test = facts(self.science["data"]).sizes
-        policies = len(self.science["train"]["policies"])
-        return self.shifts * self.seen(min(train, SUBSET), test) // policies
+        return self.shift_settings * self.seen(min(train, SUBSET), test)
+
+    @property
+    def shift_settings(self) -> int:
+        """Count the pairs of a shift and a severity."""
+        return self.shifts // max(1, len(self.science["train"]["policies"]))
 
     def seen(self, reference: int, images: int, shared: int = 0) -> int:
         """Count the images that pass through the net when some are evaluated under each policy.
@@ -183,6 +201,12 @@ class Load:
         value = VALUE + NORMALISED * (norms > 0)
         return MULTIPLICATION * multiplications + value * values
 
+    @property
+    def pass_seconds(self) -> float:
+        """The seconds of a pass beside its images, by the table."""
+        layers, norms, _ = self.net
+        return PASS + (layers + norms) * PASS_LAYER
+
     @cached_property
     def probe_seconds(self) -> float:
         """The seconds of all probes at a point, by the table."""
@@ -194,13 +218,13 @@ class Load:
     @cached_property
     def end_seconds(self) -> float:
         """The seconds of the probes that measure at the end, or at the start too, by the table."""
-        model, (layers, norms, _) = self.science["model"], self.net
+        model = self.science["model"]
         widths = zip(model["widths"], model["depth"], strict=True)
         units = sum(width * count for width, count in widths)
         counts = {**END_PASSES, Probe.ablation: END_PASSES[Probe.ablation] + min(SINGLE, units)}
         sizes, _, _ = facts(self.science["data"])
         images = min(TEST_SUBSET, sizes[-1]) * self.image_seconds
-        a_pass = PASS + (layers + norms) * PASS_LAYER + images
+        a_pass = self.pass_seconds + images
         probes = self.science["probes"]
         at_both = 2 * sum(END_STEPS.get(probe, 0) for probe in probes) * self.step_seconds
         return at_both + sum(counts.get(probe, 0) for probe in probes) * a_pass
@@ -232,17 +256,19 @@ class Load:
 
     def training_seconds(self, done: int) -> float:
         """The seconds of a run that ends after some of its steps, by the table."""
-        layers, norms, _ = self.net
         points = self.evaluations(done)
         passes, images = self.evaluated(points)
-        evaluation = passes * (PASS + (layers + norms) * PASS_LAYER) + images * self.image_seconds
+        evaluation = passes * self.pass_seconds + images * self.image_seconds
         evaluation += (points.total() + 1) * self.probe_seconds + self.end_seconds
         return done * self.step_seconds + evaluation
 
     @cached_property
     def shifting(self) -> float:
         """The seconds of the evaluations under shifts, by the table."""
-        return self.shifted_images * self.image_seconds + self.shifts * PASS
+        passes = self.shifts + self.shift_settings * self.test_batches(
+            facts(self.science["data"]).sizes[-1]
+        )
+        return self.shifted_images * self.image_seconds + passes * self.pass_seconds
 
 
 def load_of(config: Config) -> Load:

@@ -16,7 +16,7 @@ from bnbench.config.points import Scope
 from bnbench.config.schema import SCHEMA
 from bnbench.running.estimate import RUN, START, Estimate, TimeLeft, last_end
 from bnbench.running.launch import num_workers
-from bnbench.running.loads import Load, load_of
+from bnbench.running.loads import PASS, PASS_LAYER, Load, load_of
 from bnbench.tracking.run_dir import RunFolder
 
 RECORDED = Path(__file__).with_name("durations.csv")
@@ -223,6 +223,18 @@ def test_what_a_run_is_to_do(read):
     (arm,) = read(*words, "data.tasks=5", "train.eval_points=10").arms.values()
     # everything after each task, of which two end before the last five points
     assert load_of(arm.config).evaluations(100)[Scope.everything] == 5 + 2
+    (arm,) = read(*words, "train.policies=[ema,blend]", "train.test_batch=2").arms.values()
+    own = load_of(arm.config)
+    # blend sees 256, 359 and 360 images in 128, 180 and 180 batches of two, each a pass, where ema
+    # has one; digits have no more validation images than those of the curve
+    assert own.passes[Scope.curve][0] == 1 + 180
+    assert own.passes[Scope.policies][0] == 2 + 128 + 180
+    assert own.passes[Scope.everything][0] == 3 + 128 + 180 + 180
+    passes = 2 * (1 + 180) * (PASS + 7 * PASS_LAYER)  # of two shifts; four layers and three norms
+    assert own.shifting == pytest.approx(passes + own.shifted_images * own.image_seconds)
+    (arm,) = read(*words, "train.policies=[ema,batch]", "train.test_batch=2").arms.values()
+    # what a training step has seen tells training's loss under batch
+    assert load_of(arm.config).passes[Scope.policies][0] == 4 + (180 - 1)
     (arm,) = read("model=vgg", "norm=none").arms.values()
     inner = 9 * (16 + 16 * 16) * 64 + 9 * (16 * 32 + 32 * 32) * 16
     assert load_of(arm.config).net == (5, 0, (inner + 32 * 4 * 10, 2 * (16 * 64 + 32 * 16)))
