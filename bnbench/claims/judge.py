@@ -11,7 +11,7 @@
             itself; a claim that was not run or cannot be tested counts as p = 1, so that the
             others' verdicts do not depend on it. Additions (A1 and so on), which were declared when
             the others had been judged, are a family of their own, so that they change nothing that
-            was judged before them; so, beside these, are A11a and A11b. Identities and problems
+            was judged before them; so, beside these, are A11a, A11b and P4. Identities and problems
             without runs, which are the same on every data set, are of no family: a problem keeps
             its own p-value
 
@@ -38,7 +38,7 @@ from bnbench.claims.study import LackingError, Study
 ALPHA, ALPHA_BETWEEN = 0.025, 0.05
 LEVEL = 0.95  # of intervals; 1 - 2 alpha where the claim states equivalence
 ADDITION = "A"  # the first letter of a claim that was declared when the others had been judged
-LATER = "A11"  # the additions that were declared when the first of the others had been judged
+LATER = ("A11", "P4")  # claims that were first run when some of the additions had been judged
 NO_TEST = PValues()
 CONFIRMED, UNDECIDED, NOT_RUN = "confirmed", "undecided", "not run here"
 
@@ -163,8 +163,8 @@ def family_of(claim: Claim) -> str:
 
     Returns:
         `first` for a claim about training that is tested; `added` for such a claim that was
-        declared when the first had been judged, `later` for one that was declared when some of
-        these had been; empty for a claim of no family.
+        declared when the first had been judged, `later` for one whose form was declared when some
+        of these had been; empty for a claim of no family.
     """
     if not claim.verdict_parts or kind_of(claim.experiments) != TRAINING:
         return ""

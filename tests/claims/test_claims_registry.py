@@ -442,7 +442,7 @@ def test_the_committed_scoreboard_is_of_this_registry(data):
 def test_on_digits_no_fewer_sentences_are_judged_than_in_the_first_registry():
     board = pd.read_csv(REFERENCE / "digits" / "scoreboard.csv")
     judged = board.loc[board["verdict"] != "not run here", "claim"]
-    assert {*map(undivided, judged)} - {*ADDED} == {*FIRST} - {"P4", "D5"}
+    assert {*map(undivided, judged)} - {*ADDED, "P4"} == {*FIRST} - {"P4", "D5"}
 
 
 @pytest.mark.parametrize("data", JUDGED_ON)

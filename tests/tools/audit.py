@@ -274,7 +274,9 @@ class Board:
 
 def family_of(claim: str) -> str:
     """Name the family of a claim about training."""
-    return next((mark for mark in ("A11", "A") if claim.startswith(mark)), "")
+    if claim == "P4" or claim.startswith("A11"):
+        return "later"
+    return "added" if claim.startswith("A") else ""
 
 
 def p_of(parts: Mapping[str, Part]) -> Sequence[float]:

@@ -12,6 +12,7 @@ from bnbench.claims.records import Sizing
 
 FIRST_LOOK = "a first look, on seeds"
 LOOK = "a first look, on seeds 0 to 2; assumed s.d."
+PAIR_LOOK = "a first look, on seeds 0 and 1; assumed s.d."
 
 # data set -> claim -> part, or "" for all of its parts -> size
 SIZES: Mapping[str, Mapping[str, Mapping[str, Sizing]]] = {
@@ -211,6 +212,12 @@ SIZES: Mapping[str, Mapping[str, Mapping[str, Sizing]]] = {
         },
         "P3": {
             "": Sizing(3.4, 1.3, 20, "the first board; s.d. of the tuning runs"),
+        },
+        "P4": {
+            "original": Sizing(10.0, 4.0, 12, PAIR_LOOK),
+            "BN after the addition": Sizing(70.0, 5.0, 12, PAIR_LOOK),
+            "ReLU before the addition": Sizing(4.4, 2.0, 12, PAIR_LOOK),
+            "ReLU-only pre-activation": Sizing(5.0, 2.0, 12, PAIR_LOOK),
         },
         "B1a": {
             "": Sizing(-67.0, 6.1, 40, "the first board; s.d. of the first board"),
@@ -573,6 +580,12 @@ SIZES: Mapping[str, Mapping[str, Mapping[str, Sizing]]] = {
         },
         "P3": {
             "": Sizing(3.4, 0.7, 20, "the first board on digits; assumed s.d."),
+        },
+        "P4": {
+            "original": Sizing(10.0, 3.0, 10, PAIR_LOOK),
+            "BN after the addition": Sizing(60.0, 5.0, 10, PAIR_LOOK),
+            "ReLU before the addition": Sizing(6.6, 2.0, 10, PAIR_LOOK),
+            "ReLU-only pre-activation": Sizing(7.5, 2.0, 10, PAIR_LOOK),
         },
         "B1a": {
             "": Sizing(-49.0, 4.9, 28, "the first board; s.d. of the first board"),
