@@ -701,13 +701,13 @@ SIZES: Mapping[str, Mapping[str, Mapping[str, Sizing]]] = {
             "": Sizing(10.9, 10.5, 32, f"{FIRST_LOOK} 0 to 4; s.d. of the same"),
         },
         "A8": {"": Sizing(-5.9, 2.5, 14, f"{FIRST_LOOK} 0 to 3; assumed s.d.")},
-        "A11a": {"": Sizing(9.0, 8.0, 16, f"{FIRST_LOOK} 0 to 2; assumed s.d.")},
+        "A11a": {"": Sizing(9.0, 8.0, 18, f"{FIRST_LOOK} 0 to 2; assumed s.d.")},
         "A11b": {
             "what there is to win": Sizing(
-                15.0, 8.0, 16, f"{FIRST_LOOK} 0 to 2; more than the s.d. of the same"
+                15.0, 8.0, 18, f"{FIRST_LOOK} 0 to 2; more than the s.d. of the same"
             ),
             "won back beyond one half": Sizing(
-                2.9, 2.5, 16, f"{FIRST_LOOK} 0 to 2; more than the s.d. of the same"
+                2.9, 2.5, 18, f"{FIRST_LOOK} 0 to 2; more than the s.d. of the same"
             ),
         },
         "A12a": {
