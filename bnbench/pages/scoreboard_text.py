@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from itertools import groupby
 from pathlib import Path
+from textwrap import fill
 
 from rich import box
 from rich.console import Console
@@ -24,6 +25,7 @@ from bnbench.analysis.verdicts import IDENTITY, JudgedClaim
 from bnbench.config.quoting import shown_path
 
 WIDTH = 110  # where no terminal says how wide it is, and no wider where one does
+VERDICT_WIDTH = 28  # of what stands below a verdict, so that the sentences keep their room
 
 
 def show_scoreboard(
@@ -73,8 +75,9 @@ def _cells(claim: JudgedClaim) -> list[Text]:
     verdict = claim.row["verdict"]
     text = row_texts(claim)
     told = Text(verdict_label(verdict), style=VERDICT_TABLE[verdict].terminal)
-    if words := beside(claim):
-        told.append("\n  " + words.replace(", ", "\n  "), style="dim")
+    for words in filter(None, beside(claim).split(", ")):
+        indent = dict.fromkeys(("initial_indent", "subsequent_indent"), "  ")
+        told.append("\n" + fill(words, VERDICT_WIDTH, **indent), style="dim")
     estimate = Text(f"{text['estimate']} {text['sesoi']}" if claim.is_exact else text["estimate"])
     if there := replication.beside(claim):
         estimate.append(f"\n{there}", style="dim")

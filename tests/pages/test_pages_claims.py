@@ -478,6 +478,16 @@ def printed(folder, **options):
     return out.getvalue()
 
 
+def test_what_a_verdict_depends_on_leaves_sentences_their_room(folder):
+    board = pd.read_csv(folder / "scoreboard.csv", dtype=str, keep_default_na=False)
+    board.loc[board["claim"] == "C1", "depends_on"] = "median+half"
+    board.to_csv(folder / "scoreboard.csv", index=False)
+    lines = printed(folder).splitlines()
+    (head,) = [line for line in lines if "verdict" in line and "estimate" in line]
+    assert head.index("verdict") - head.index("claim") >= 35
+    assert any("  depends on mean or " in line for line in lines)
+
+
 def test_the_terminal_has_the_verdicts_by_family_and_what_to_do_next(folder):
     text = printed(folder)
     lines = text.splitlines()
