@@ -10,6 +10,8 @@ import json
 import re
 from typing import Any
 
+from bnbench.config.schema import Criterion
+
 LEVELS = 32  # of nesting; files of the suite have 8
 LARGEST = 2**63  # above any whole number that the suite writes
 
@@ -60,13 +62,12 @@ META = {
     "tags?": [TAG],
     "notes?": NOTES,
 }
-CRITERION = frozenset({"accuracy", "area"})
 SCALAR = (str, float, bool, None)
 REPORT = {  # the report checks `figures` against `schema.Figure`
     "question?": TEXT,
     "compare?": ([{"baseline?": ({str: (*SCALAR, [SCALAR])}, None)}], None),
 }
-TUNE = {"seeds": [int], "low": float, "high": float, "by?": CRITERION, "arms": [ARM]}
+TUNE = {"seeds": [int], "low": float, "high": float, "by?": frozenset(Criterion), "arms": [ARM]}
 EXPERIMENT = {
     **CIRCUMSTANCES,
     **dict.fromkeys(("name?", "data?", "question?", "command?"), TEXT),

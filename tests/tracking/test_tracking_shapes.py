@@ -8,11 +8,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bnbench.config.schema import Criterion
 from bnbench.tracking.meta import read_meta
 from bnbench.tracking.run_dir import RunFolder
 from bnbench.tracking.shapes import CLAIM, EXPERIMENT, META, SUMMARY, TUNE, checked, parsed
 from bnbench.tracking.stored import DamagedError
 from bnbench.tracking.whole_files import write_whole
+
+
+@pytest.mark.parametrize("by", Criterion)
+def test_whatever_rates_may_be_compared_by_is_read_again(by):
+    checked({"seeds": [100], "low": 0.1, "high": 1.0, "by": by.value, "arms": []}, TUNE)
 
 
 @pytest.mark.parametrize(
