@@ -439,10 +439,15 @@ def test_the_committed_scoreboard_is_of_this_registry(data):
             assert known >= FEWEST, (name, part_name)
 
 
-def test_on_digits_no_fewer_sentences_are_judged_than_in_the_first_registry():
-    board = pd.read_csv(REFERENCE / "digits" / "scoreboard.csv")
+@pytest.mark.parametrize(
+    ("data", "open_yet"), [("digits", {"D5"}), ("fashion_mnist", {"D5", "C8"})]
+)
+def test_no_fewer_sentences_are_judged_than_in_the_first_registry(data, open_yet):
+    board = pd.read_csv(REFERENCE / data / "scoreboard.csv")
     judged = board.loc[board["verdict"] != "not run here", "claim"]
-    assert {*map(undivided, judged)} - {*ADDED, "P4"} == {*FIRST} - {"P4", "D5"}
+    sentences = {*map(undivided, judged)} - {*ADDED}
+    assert sentences == {*FIRST} - open_yet
+    assert len([name for name in sentences if name[0] != "E"]) >= 33
 
 
 @pytest.mark.parametrize("data", JUDGED_ON)
