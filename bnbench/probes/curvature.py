@@ -40,7 +40,7 @@ def curvature(model: nn.Module, batch: Batch) -> Values:
         if not training and not has_running_statistics(model):
             continue
         product = hessian_product(model, images, labels, training=training)
-        found = largest_eigenvalues(product, like, NUMBER)
+        found = largest_eigenvalues(product, like, NUMBER, STEPS)
         first, last = found[0], found[-1]
         measured["", f"{prefix}eigenvalue_1"] = first
         measured["", f"{prefix}eigenvalue_20"] = last
@@ -54,7 +54,7 @@ def has_running_statistics(model: nn.Module) -> bool:
 
 
 def largest_eigenvalues(
-    product: Callable[[Tensor], Tensor], like: Tensor, number: int, steps: int = STEPS
+    product: Callable[[Tensor], Tensor], like: Tensor, number: int, steps: int
 ) -> Tensor:
     """Find the largest eigenvalues of a symmetric matrix that is known by its products.
 
