@@ -1,5 +1,6 @@
 """The one composer: from the overrides of a job to a checked configuration."""
 
+import copy
 import pickle
 from collections.abc import Sequence
 from dataclasses import replace
@@ -90,8 +91,12 @@ class Composer:
 
 
 def _without_common(config: DictConfig) -> bytes:
-    """Pickle what jobs differ in; the configuration stays as it is."""
-    own: DictConfig = pickle.loads(pickle.dumps(config))
+    """Pickle what jobs differ in; the configuration stays as it is.
+
+    Hydra's own part is taken out first: in a process that has loaded Hydra's plugins twice its
+    classes are no longer those of their modules, and pickle refuses them.
+    """
+    own = copy.copy(config)
     with open_dict(own):
         for key in ("hydra", *COMMON):
             own.pop(key, None)

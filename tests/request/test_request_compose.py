@@ -1,6 +1,7 @@
 """The one composer: how often Hydra composes, and that a copy has what Hydra would have made."""
 
 import shutil
+import sys
 
 import hydra
 import pytest
@@ -35,6 +36,14 @@ def composed(monkeypatch):
 def test_hydra_composes_once_per_choice_of_groups(read, composed, overrides, times):
     read(*overrides, multirun=True)
     assert len(composed) == times
+
+
+def test_a_process_that_has_loaded_hydras_plugins_twice_composes_too(monkeypatch, read_afresh):
+    """The plugin's configuration is then of a class that its module no longer has."""
+    core = sys.modules["hydra._internal.core_plugins.basic_sweeper"]
+    other = type("BasicSweeperConf", (core.BasicSweeperConf,), {})
+    monkeypatch.setattr(core, "BasicSweeperConf", other)
+    assert len(read_afresh("norm=none,layernorm", multirun=True).arms) == 2
 
 
 def test_a_value_is_set_once(read):
