@@ -214,7 +214,9 @@ def show(
                 continue
             took = duration_label(seconds) if new else "above" if row.missing else "–"
             done = f"{len(row.runs) - len(row.missing)}/{len(row.runs)}"
-            table.add_row(done, took, label + (", rate to be found" if row.config.tune.low else ""))
+            is_tuned = row.config.tune.low is not None
+            words = (label or "as by default", "rate to be found" if is_tuned else "")
+            table.add_row(done, took, ", ".join(filter(None, words)))
         runs = {run for row in rows for run in row.runs}
         console.print(
             f"\n{name}: {count_label(len(rows), 'arm')}, {count_label(len(runs), 'run')}",

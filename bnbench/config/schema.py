@@ -348,9 +348,7 @@ class DataConfig:
     augment: Augment = MISSING
     batches: Batches = MISSING
     pixels: Pixels = Pixels.normalised  # as nets see them, see `data.datasets.Dataset.with_pixels`
-    tasks: int = (
-        1  # groups of classes that are trained on in a row, see `data.batches.task_batches`
-    )
+    tasks: int = 1  # groups of classes, trained on in a row: see `data.batches.task_batches`
 
 
 @dataclass

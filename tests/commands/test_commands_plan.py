@@ -113,6 +113,13 @@ def test_a_plan_of_what_is_there_and_what_is_not(told, tmp_path, finish):
     assert lines[-1].startswith("about 0:05 with ")  # the start of a worker
 
 
+def test_an_arm_that_nothing_tells_from_the_default_has_words_too(told):
+    lines = told(
+        "model=residual_mlp", "model.order=original,norm_after_addition,full_preactivation"
+    )
+    assert [line.endswith("  as by default") for line in lines].count(True) == 1
+
+
 def test_nothing_to_do(told, finish):
     finish("seeds=[0]")
     lines = told("seeds=[0]")
