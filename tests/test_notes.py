@@ -1,7 +1,6 @@
 """docs/notes.md: no sentence of the notes is missing, and each verdict is that of the boards.
 
-The notes themselves are not in the repository: of them this file has the number of lines, and which
-lines say nothing about Batch Normalization.
+The notes themselves are not in the repository: of them this file has the number of lines.
 """
 
 import re
@@ -19,46 +18,14 @@ ROWS = notes.rows(PAGE)
 MYTHS = notes.MYTHS.read_text(encoding="utf-8")
 CLAIMS = {name: claim for data in notes.DATA for name, claim in claims_on(data).items()}
 LINES = {"N0": 68, "N1": 120, "N2": 23, "N3": 91, "N4": 60}
-NOT_ABOUT_BN = {  # why -> lines
-    "N0": {
-        "blank": "2-3 5 7 9 11 13 15 17 19 23 27 29 31 38 40 42 44 62 67",
-        "title and headings": "1 4 14 30 45 66",
-        "the caption of a picture": "12",
-    },
-    "N1": {
-        "blank": "2 6 8 13 15 18 20 22 24 29 31 35 37 45 47 49 51 54 56 62 77",
-        "title and headings": "1 7 14 19 23 30 36 40 46",
-        "the paper's name and address, thanks": "3-5",
-        "pictures that the text has lost": "21 38 48 59-60 75",
-        "names of files and functions": "50 55 57",
-        "which blocks of SSD have dropout": "58",
-        "what stands around the text on its web page": "78-120",
-    },
-    "N2": {
-        "title and headings": "1-2 9 16",
-        "the axes of a figure": "17",
-        "references": "21-23",
-    },
-    "N3": {
-        "blank": "8 10 12 14 16 18 20 22 24 28 30 32 45 51 53 70 74 76 85 87",
-        "title, date and tags": "1-7",
-        "headings": "9 15 23 31 52 75 86",
-        "a mark of the blog": "13",
-        "transfer learning, without BN": "21",
-        "references": "88-91",
-    },
-    "N4": {
-        "blank": "3 5 8 10 12 16 20 30 36 43 51 56 59",
-        "title, date and headings": "1-2 4 6 9 11 15 19 38 45 53 57",
-        "all lines above once more, as one": "60",
-    },
-}
+# note, what its lines are, which ones: `2‑3, 5`
+LEFT_OUT = re.findall(r"^\| (N\d) \| ([^|]+) \| ([\d‑, ]+) \|$", PAGE, re.M)
 ROW = "| N0:1 | a sentence | {cover} |"
 
 
 def lines_of(text):
-    """The numbers of `2-3 5`."""
-    pairs = [part.partition("-") for part in text.split()]
+    """The numbers of `2‑3, 5`."""
+    pairs = [part.partition("‑") for part in text.split(", ")]
     return [n for first, _, last in pairs for n in range(int(first), int(last or first) + 1)]
 
 
@@ -70,7 +37,7 @@ def test_verdicts_counts_and_links_are_those_of_the_boards():
 
 @pytest.mark.parametrize("note", LINES)
 def test_every_line_has_a_row_or_is_not_about_batch_normalization(note):
-    left_out = [n for text in NOT_ABOUT_BN[note].values() for n in lines_of(text)]
+    left_out = [n for name, _, text in LEFT_OUT if name == note for n in lines_of(text)]
     told = {n for row in ROWS if row.note == note for n in row.lines}
     assert not told & {*left_out}
     assert sorted([*left_out, *told]) == list(range(1, LINES[note] + 1))
@@ -81,7 +48,7 @@ def test_rows_stand_in_the_order_of_the_notes():
     for one, other in pairwise(ROWS):
         assert (one.note, one.lines[0]) <= (other.note, other.lines[0])
     assert len({(row.place, row.sentence) for row in ROWS}) == len(ROWS)
-    assert PAGE.count("\n| N") == len(ROWS)
+    assert len(re.findall(r"^\| N\d:", PAGE, re.M)) == len(ROWS)
 
 
 def test_what_has_no_verdict_of_a_claim_has_a_test():
