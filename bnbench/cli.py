@@ -27,7 +27,7 @@ from bnbench.request import own_code
 from bnbench.request.compose import Composer
 from bnbench.request.declared import check_report
 from bnbench.request.grid import MAX_JOBS, TOO_MANY, check_overrides, grid, num_values
-from bnbench.request.hydra_internals import Loader, current_loader, options_of
+from bnbench.request.hydra_internals import Loader, current_loader, options_of, parsed_once
 from bnbench.request.own_data import worker_overrides
 from bnbench.request.preflight import check_base, check_request
 from bnbench.request.provenance import RequestSource
@@ -105,7 +105,8 @@ def read(
     check_folders(source.folders)
     try:
         source.overrides = list(map(quoted, overrides))
-        jobs = list(checked_jobs(source, multirun, fresh))
+        with parsed_once(source.loader):
+            jobs = list(checked_jobs(source, multirun, fresh))
         check_request([a.config for job in jobs for a in job.arms], source.bases, needs_data)
         arms, experiments = merged(jobs)
     except Exception as error:

@@ -1,7 +1,6 @@
 """Composing without reading the same YAML again: what Hydra made of files is kept."""
 
 import contextlib
-import copy
 import pickle
 from collections.abc import Iterator, Sequence
 from itertools import takewhile
@@ -173,17 +172,12 @@ def remembering_files() -> Iterator[None]:
             heads[key] = pickle.dumps(whole(self, own, repo))
         return whole(self, [Head(key), *defaults[len(own) :]], repo)
 
-    def begin(self: CachingConfigRepository, delegate: ConfigRepository) -> None:
-        # Hydra makes a deep copy, of all schemas too; what it changes is which sources there are
-        self.delegate, self.cache = copy.copy(delegate), {}
-
     def choices_if_used(overrides: Any, defaults: Sequence[InputDefault], has_self: bool) -> Any:
         used = any(one.is_interpolation() for one in defaults)
         return choices(overrides, list(defaults), has_self) if used else None
 
     with (
         mock.patch.object(ConfigRepository, "load_config", load_config),
-        mock.patch.object(CachingConfigRepository, "__init__", begin),
         mock.patch.object(ConfigLoaderImpl, "_load_single_config", load_single),
         mock.patch.object(ConfigLoaderImpl, "_compose_config_from_defaults_list", compose),
         mock.patch.object(defaults_list, "_create_interpolation_map", choices_if_used),

@@ -43,7 +43,7 @@ class Composer:
         self.composed: dict[tuple[str, ...], bytes] = {}
         try:
             self.base = self._load(lines, RunMode.RUN)
-            self.composed[groups] = _without_common(self.base)
+            self.composed[groups] = _without_common(copy.copy(self.base))
         except HydraException:  # a choice is missing, which is left to each job, or all is bad
             self.base = self._load(lines, RunMode.MULTIRUN)
         set_values(self.base, [o for o in values if not o.is_sweep_override()])
@@ -91,16 +91,15 @@ class Composer:
 
 
 def _without_common(config: DictConfig) -> bytes:
-    """Pickle what jobs differ in; the configuration stays as it is.
+    """Take out of a configuration what jobs have in common, and pickle the rest.
 
-    Hydra's own part is taken out first: in a process that has loaded Hydra's plugins twice its
-    classes are no longer those of their modules, and pickle refuses them.
+    So Hydra's own part goes: in a process that has loaded Hydra's plugins twice its classes are no
+    longer those of their modules, and pickle refuses them.
     """
-    own = copy.copy(config)
-    with open_dict(own):
+    with open_dict(config):
         for key in ("hydra", *COMMON):
-            own.pop(key, None)
-    return pickle.dumps(own)
+            config.pop(key, None)
+    return pickle.dumps(config)
 
 
 def forget_rate(config: DictConfig) -> None:

@@ -4,6 +4,8 @@ No other module imports from `hydra._internal` or touches an underscored attribu
 OmegaConf, so that an update of Hydra breaks this file alone and its tests say what has changed.
 """
 
+import copy
+import pickle
 from argparse import ArgumentParser, Namespace
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -23,7 +25,7 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.types import Override
 from hydra.core.plugins import Plugins
 from hydra.core.utils import JobReturn
-from hydra.plugins.config_source import ConfigResult
+from hydra.plugins.config_source import ConfigResult, ConfigSource
 from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
@@ -90,6 +92,36 @@ def current_loader() -> Loader:
 def make_loader(folder: Path) -> Loader:
     """Make a loader of the YAML files of a folder, whichever Hydra is initialised."""
     return Loader(create_config_search_path(str(folder)))
+
+
+@contextmanager
+def parsed_once(loader: Loader) -> Iterator[None]:
+    """Parse each YAML file once inside a `with`, however many jobs are composed of it.
+
+    For each of them Hydra parses all files of its choices, and copies the schemas of all plugins
+    before it looks for one. No file may change meanwhile.
+    """
+    repository = loader.repository
+    kinds = {type(source) for source in repository.sources if source.scheme() != "structured"}
+    before = {kind: kind.load_config for kind in kinds}
+    parsed: dict[tuple[str, str], bytes] = {}  # as pickles: Hydra changes what it has read
+
+    def load(self: ConfigSource, config_path: str) -> ConfigResult:
+        key = (self.path, config_path)
+        if key not in parsed:
+            parsed[key] = pickle.dumps(before[type(self)](self, config_path))
+        return pickle.loads(parsed[key])
+
+    for kind in kinds:
+        kind.load_config = load
+    # of its copy Hydra replaces the list of sources, and changes nothing else
+    vars(repository)["__deepcopy__"] = lambda _: copy.copy(repository)
+    try:
+        yield
+    finally:
+        del vars(repository)["__deepcopy__"]
+        for kind, own in before.items():
+            kind.load_config = own
 
 
 def is_group(loader: Loader, key: str) -> bool:

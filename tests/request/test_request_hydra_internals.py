@@ -79,6 +79,33 @@ def test_a_file_is_read_with_its_header(loader):
     assert hydra_internals.read_file(loader, "experiment/nope") is None
 
 
+def test_each_file_is_parsed_once_however_often_it_is_composed(loader, monkeypatch):
+    def composed():
+        return [
+            loader.load_configuration("config", [f"norm={norm}", "optim=adam"], RunMode.RUN)
+            for norm in ("none", "batchnorm", "none")
+        ]
+
+    (kind,) = {type(one) for one in loader.repository.sources if one.scheme() == "file"}
+    load, asked = kind.load_config, []
+
+    def watched(self, config_path):
+        asked.append(config_path)
+        return load(self, config_path)
+
+    monkeypatch.setattr(kind, "load_config", watched)
+    before = composed()
+    assert asked.count("optim/adam") >= 3
+    asked.clear()
+    with hydra_internals.parsed_once(loader):
+        assert composed() == before
+    assert len(asked) == len({*asked})
+    assert {"norm/none", "norm/batchnorm", "optim/adam"} <= {*asked}
+    asked.clear()  # and what was kept is forgotten
+    assert composed() == before
+    assert asked.count("optim/adam") >= 3
+
+
 def test_values_are_set_added_and_removed():
     config = OmegaConf.create({"a": {"b": 1, "c": 2}})
     OmegaConf.set_struct(config, True)
