@@ -99,6 +99,7 @@ LONG = (
     *("test_extend", "test_crashes", "test_fuzz", "test_norms_triton", "test_sweep"),
     *("test_mutate", "test_running_clusters", "test_gallery_make", "test_claims_cifar"),
     *("test_claims_registry", "test_norms_kernels", "test_drawing_matplotlib_import"),
+    *("test_pages_in_browser", "test_training_no_waits"),
 )
 MINUTES = (
     *("tormented_sweep", "interpreter_at_length", "damaged_yaml", "mutated_results"),

@@ -117,6 +117,8 @@ def bench(folder: Path) -> None:
     bench_figure.draw(table, folder)
 
 
+DRAWN = (report, claim, contours, bench)
+
 if __name__ == "__main__":
-    for draw in (report, claim, contours, bench):
+    for draw in DRAWN:
         draw(Path(sys.argv[1]) / draw.__name__)
