@@ -19,8 +19,7 @@ from omegaconf import DictConfig
 
 from bnbench.config.arms import Config, arm_id, flatten, fresh_seed, science
 from bnbench.config.checks import RequestError, as_typed, check
-from bnbench.config.facts import path_key
-from bnbench.config.quoting import folder, for_hydra, in_quotes, quoted
+from bnbench.config.quoting import folder, in_quotes, quoted
 from bnbench.config.schema import SaveWeights, Search, ShiftConfig, TrackMode
 from bnbench.config.yaml_bounds import check_folders
 from bnbench.request import own_code
@@ -28,7 +27,6 @@ from bnbench.request.compose import Composer
 from bnbench.request.declared import check_report
 from bnbench.request.grid import MAX_JOBS, TOO_MANY, check_overrides, grid, num_values
 from bnbench.request.hydra_internals import Loader, current_loader, options_of, parsed_once
-from bnbench.request.own_data import worker_overrides
 from bnbench.request.preflight import check_base, check_request
 from bnbench.request.provenance import RequestSource
 from bnbench.request.refusal import REFUSED, allowed, one_line
@@ -41,11 +39,10 @@ KEEPING = [SaveWeights.never, SaveWeights.auto, SaveWeights.always]  # the later
 
 @dataclass(frozen=True)
 class Arm:
-    """One arm of a request, with the overrides that compose it again in a worker."""
+    """One arm of a request."""
 
     id: str
     config: Config
-    overrides: list[str]
 
 
 @dataclass(frozen=True)
@@ -114,8 +111,7 @@ def read(
         if not isinstance(error, REFUSED) and os.environ.get("HYDRA_FULL_ERROR") == "1":
             raise
         raise RequestError(one_line(error, source)) from error
-    named = [asked_by(arm, experiments) for arm in arms.values()]
-    done = {arm.id: replace(arm, overrides=final_overrides(arm)) for arm in named}
+    done = {arm.id: asked_by(arm, experiments) for arm in arms.values()}
     results = Path(next(iter(done.values())).config.results)
     duplicates = sum(len({arm.id for arm in job.arms}) for job in jobs) - len(done)
     found: dict[str, bool] = {}
@@ -172,21 +168,7 @@ def planned(experiment: str, arm: Arm) -> Job:
         return Job(experiment, arm, [arm])
     wanted = plan(arm.config, Path(arm.config.results))
     configs = [*wanted.grid, wanted.best] if wanted.best else wanted.grid
-    arms = []
-    for config in configs:
-        # a worker composes the ordinary arm at this rate, and finds none itself
-        at = [
-            f"optim.base_lr={as_typed(config.optim.base_lr)}",
-            f"data.batches={config.data.batches}",
-            *(
-                []
-                if config.probes == arm.config.probes
-                else [f"probes=[{','.join(config.probes)}]"]
-            ),
-            *("tune.low=null", "tune.high=null", f"tune.find={Search.best}"),
-        ]
-        arms.append(Arm(arm_id(science(config)), config, [*arm.overrides, *at]))
-    return Job(experiment, arm, arms, wanted)
+    return Job(experiment, arm, [Arm(arm_id(science(c)), c) for c in configs], wanted)
 
 
 def merged(jobs: Iterable[Job]) -> tuple[dict[str, Arm], list[Experiment]]:
@@ -299,7 +281,7 @@ def tracked(config: Config, job: Sequence[str]) -> Arm:
     if config.track.mode != TrackMode.csv:
         check_server()
     check(config)  # what the environment says too
-    return Arm(arm_id(science(config)), config, list(job))
+    return Arm(arm_id(science(config)), config)
 
 
 def united(one: Arm, other: Arm) -> Arm:
@@ -317,7 +299,7 @@ def united(one: Arm, other: Arm) -> Arm:
     train = replace(a.train, save_weights=wish)
     config = replace(a, seeds=sorted({*a.seeds, *b.seeds}), shift=shift, train=train)
     config.plugins = list(dict.fromkeys([*a.plugins, *b.plugins]))
-    return replace(one, config=config, overrides=[*one.overrides, f"train.save_weights={wish}"])
+    return replace(one, config=config)
 
 
 def asked_by(arm: Arm, experiments: Iterable[Experiment]) -> Arm:
@@ -325,26 +307,3 @@ def asked_by(arm: Arm, experiments: Iterable[Experiment]) -> Arm:
     names = [e.name for e in experiments if e.name != ADHOC and arm.id in e.runs]
     track = replace(arm.config.track, experiments=names)
     return replace(arm, config=replace(arm.config, track=track))
-
-
-def final_overrides(arm: Arm) -> list[str]:
-    """The overrides that make a worker compose the arm as it was united and resolved here."""
-    config = arm.config
-    lines = [*arm.overrides, f"seeds={as_typed(config.seeds)}"]
-    for key in ("names", "severities"):
-        lines.append(f"shift.{key}={as_typed(getattr(config.shift, key))}")
-    for key in ("mode", "project", "entity", "notes"):
-        value = getattr(config.track, key)
-        lines.append(f"track.{key}={as_typed(value) if value is None else for_hydra(str(value))}")
-    for sign, key in (("", "tags"), ("++", "experiments")):  # no YAML file has the latter
-        texts = map(for_hydra, getattr(config.track, key))
-        lines.append(f"{sign}track.{key}=[{','.join(texts)}]")
-    place = path_key(config.data)
-    for key, path in (
-        ("results", config.results),
-        (f"data.{place}", getattr(config.data, place)),
-    ):
-        # a worker may have started in another folder
-        lines.append(f"{key}={for_hydra(str(Path(path).absolute()))}")
-    lines += [*worker_overrides(config), *own_code.worker_overrides(config)]
-    return [*lines, f"hydra.sweep.subdir={arm.id}"]

@@ -21,16 +21,16 @@ from omegaconf import DictConfig
 from rich.console import Console
 
 from bnbench import CONFIGS, cli
-from bnbench.config.arms import flatten, science, typed
+from bnbench.config.arms import flatten, science
 from bnbench.config.checks import RequestError
 from bnbench.config.labels import arm_labels, count_label, duration_label
 from bnbench.config.quoting import elsewhere, entry_words, quoted, shown_path, subcommand
 from bnbench.config.schema import TrackMode
 from bnbench.config.yaml_bounds import check_folders
 from bnbench.request import own_code
-from bnbench.request.compose import plain
 from bnbench.request.grid import check_overrides
 from bnbench.request.hydra_internals import (
+    JOB,
     answer,
     argument_parser,
     folders_of,
@@ -43,7 +43,7 @@ from bnbench.request.provenance import RequestSource
 from bnbench.request.rates import write_rates
 from bnbench.request.refusal import REFUSED, one_line, print_error
 from bnbench.running.estimate import Estimate, time_left
-from bnbench.running.launch import Work, train_missing
+from bnbench.running.launch import Work, of_job, train_missing
 from bnbench.running.process import STOPPED, follow, leading
 from bnbench.running.progress import Watcher
 from bnbench.running.streams import secure
@@ -184,7 +184,7 @@ def task(config: DictConfig) -> dict[int, str]:
         follow()
     from bnbench.train import own_rows, train_arm
 
-    asked = typed(plain(config))
+    asked = of_job(config[JOB])
     try:
         with own_rows(*own_code.rows(asked)):
             return train_arm(asked)

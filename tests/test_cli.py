@@ -9,27 +9,13 @@ from hydra.types import RunMode
 from omegaconf import open_dict
 
 from bnbench import cli
-from bnbench.config.arms import arm_id, science, typed
 from bnbench.config.checks import RequestError
 from bnbench.config.quoting import for_hydra
 from bnbench.config.schema import NORM_CONFIGS, SaveWeights, ShiftName
 from bnbench.request import preflight
-from bnbench.request.compose import plain
 from bnbench.request.provenance import RequestSource
 from bnbench.request.refusal import one_line
-
-
-def composed(request, arm):
-    """The id of the arm that a worker composes, from what it is handed."""
-    loader = GlobalHydra.instance().config_loader()
-    config = loader.load_sweep_config(request.hydra, arm.overrides)
-    assert config.hydra.sweep.subdir == arm.id
-    del config._content["hydra"]
-    return arm_id(science(typed(plain(config))))
-
-
-def loader_of():
-    return GlobalHydra.instance().config_loader()
+from bnbench.running.launch import as_job, of_job
 
 
 def runs_of(request, experiment=0):
@@ -48,7 +34,6 @@ def test_equal_arms_unite_their_seeds(read):
     ((arm, seeds),) = runs_of(request).items()
     assert seeds == [1, 2, 3]
     assert request.arms[arm].config.seeds == [1, 2, 3]
-    assert "seeds=[1,2,3]" in request.arms[arm].overrides
 
 
 def test_equal_arms_unite_their_shifts(read):
@@ -83,20 +68,6 @@ def test_equal_steps_and_equal_epochs_meet_at_the_reference_batch(read):
     assert (64, 64) not in steps
 
 
-@pytest.mark.slow
-def test_every_job_composes_to_the_arm_that_was_read(read_afresh):
-    """The overrides handed to a worker, composed by Hydra itself, give the same arm again."""
-    request = read_afresh("experiment=sigmoid,batch_size", "seeds=[4,2]", "shift=blur")
-    loader = GlobalHydra.instance().config_loader()
-    for arm in list(request.arms.values())[::9]:
-        config = loader.load_sweep_config(request.hydra, arm.overrides)
-        assert config.hydra.sweep.subdir == arm.id
-        del config._content["hydra"]
-        again = typed(plain(config))
-        assert arm_id(science(again)) == arm.id
-        assert (again.seeds, again.shift) == (arm.config.seeds, arm.config.shift)
-
-
 @pytest.mark.one_in(4)
 @pytest.mark.parametrize(
     ("mode", "expected"),
@@ -107,7 +78,6 @@ def test_wandb_mode_wins_over_yaml_and_loses_to_the_command_line(read, monkeypat
     monkeypatch.setenv("WANDB_PROJECT", "mine")
     (arm,) = read().arms.values()
     assert (arm.config.track.mode, arm.config.track.project) == (expected, "mine")
-    assert f"track.mode='{expected}'" in arm.overrides
     (arm,) = read("track=csv", "track.project=yours").arms.values()
     assert (arm.config.track.mode, arm.config.track.project) == ("csv", "yours")
 
@@ -151,10 +121,8 @@ def test_an_address_that_is_none_is_refused_where_wandb_would_ask_for_it(read, m
 @pytest.mark.parametrize("project", ["it is mine", "null", "1", "a-b_c.d"])
 def test_names_from_the_environment_reach_the_worker_whole(read, monkeypatch, project):
     monkeypatch.setenv("WANDB_PROJECT", project)
-    request = read()
-    (arm,) = request.arms.values()
-    loader = GlobalHydra.instance().config_loader()
-    assert loader.load_sweep_config(request.hydra, arm.overrides).track.project == project
+    (arm,) = read().arms.values()
+    assert of_job(as_job(arm.config)).track.project == project
 
 
 def test_bad_names_from_the_environment_are_refused(read, monkeypatch):
@@ -225,9 +193,8 @@ def test_tags_and_notes_reach_the_worker_whole_and_name_no_other_arm(read, monke
     request = read(f"track.tags=[{','.join(map(for_hydra, tags))}]")
     ((arm_name, arm),) = request.arms.items()
     assert (arm.config.track.tags, arm.config.track.notes) == (tags, notes)
-    assert arm_name == plain_arm == composed(request, arm)
-    track = loader_of().load_sweep_config(request.hydra, arm.overrides).track
-    assert (track.tags, track.notes) == (tags, notes)
+    assert arm_name == plain_arm
+    assert of_job(as_job(arm.config)).track == arm.config.track
 
 
 def test_an_arm_knows_the_experiments_that_ask_for_it(read):
@@ -240,9 +207,7 @@ def test_an_arm_knows_the_experiments_that_ask_for_it(read):
         30: ["lr_mult"],
     }
     for arm in asked.values():
-        assert composed(both, arm) == arm.id
-        worker = loader_of().load_sweep_config(both.hydra, arm.overrides)
-        assert worker.track.experiments == arm.config.track.experiments
+        assert of_job(as_job(arm.config)).track.experiments == arm.config.track.experiments
     ((name, alone),) = read(*small).arms.items()  # by hand
     assert name == asked[1].id
     assert alone.config.track.experiments == []
@@ -277,22 +242,10 @@ def test_what_was_not_foreseen_is_one_line_or_a_traceback_for_who_asks(read, mon
         read("norm=nope")
 
 
-@pytest.mark.slow
-def test_what_is_shuffled_is_trained_as_it_was_read(read):
-    for _ in range(5):
-        request = read("model.widths=shuffle([8,16,32,64])", "norm=none")
-        (arm,) = request.arms.values()
-        assert composed(request, arm) == arm.id
-
-
 def test_weights_are_kept_where_one_of_two_asks_for_it(read):
     request = read("train.save_weights=never,always,auto", "norm=none", multirun=True)
     (arm,) = request.arms.values()
     assert arm.config.train.save_weights == SaveWeights.always
-    assert composed(request, arm) == arm.id
-    loader = GlobalHydra.instance().config_loader()
-    worker = loader.load_sweep_config(request.hydra, arm.overrides)
-    assert worker.train.save_weights == "always"
 
 
 def test_values_of_an_arm_keep_all_their_digits(read):
@@ -548,10 +501,7 @@ def test_a_path_works_as_it_is_typed(read, monkeypatch, tmp_path, typed):
     request = read(f"results={typed}")
     assert request.results == Path(typed)
     (arm,) = request.arms.values()
-    assert composed(request, arm) == arm.id
-    loader = GlobalHydra.instance().config_loader()
-    worker = loader.load_sweep_config(request.hydra, arm.overrides)
-    assert worker.results == str(tmp_path / typed)
+    assert of_job(as_job(arm.config)).results == str(tmp_path / typed)
 
 
 def test_home_is_meant_by_a_tilde_wherever_it_stands(read, monkeypatch, tmp_path):
@@ -600,10 +550,14 @@ def test_the_plugins_own_names_of_our_launcher_are_our_launcher(read):
 
 
 def test_a_launcher_whose_plugin_is_not_there_says_how_to_install_it(read):
-    options = loader_of().get_group_options("hydra/launcher")
+    loader = GlobalHydra.instance().config_loader()
+    options = loader.get_group_options("hydra/launcher")
     lacking = [name for name in options if "submitit" not in name]
     error = MissingConfigException("no", "hydra/launcher/submitit_local", lacking)
-    line = one_line(error, RequestSource(loader_of(), ["hydra/launcher=submitit_local"]))
+    line = one_line(
+        error,
+        RequestSource(loader, ["hydra/launcher=submitit_local"]),
+    )
     assert line.startswith(
         "hydra/launcher=submitit_local: hydra-submitit-launcher is not installed, "
         "`make sweep LAUNCHER=submitit_local` installs it"

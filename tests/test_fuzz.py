@@ -5,6 +5,7 @@ import os
 import random
 import shutil
 import sys
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from unittest import mock
@@ -411,8 +412,8 @@ def test_what_hangs_is_ended(fuzz, folder, monkeypatch):
 
 
 def test_a_worker_that_would_train_another_arm_is_seen(fuzz, folder, monkeypatch):
-    right = cli.final_overrides
-    monkeypatch.setattr(cli, "final_overrides", lambda arm: [*right(arm), "batch_size=8"])
+    as_job = fuzz.as_job
+    monkeypatch.setattr(fuzz, "as_job", lambda config: as_job(replace(config, batch_size=8)))
     assert any("a worker trains" in found for found in fuzz.ask([]).breaches)
 
 

@@ -6,7 +6,7 @@ import re
 
 import pandas as pd
 import pytest
-from hydra.core.global_hydra import GlobalHydra
+from omegaconf import OmegaConf
 from plugin_files import MEDIAN, MODEL, NAME, PAGE, SHIFT, planted
 
 import bnbench as bn
@@ -16,7 +16,8 @@ from bnbench.data import shifts
 from bnbench.drawing.style import NORM_COLOURS, OTHER_COLOURS, markers, norm_colour
 from bnbench.models import MODELS
 from bnbench.norms import NORMS
-from bnbench.request.hydra_internals import initialised
+from bnbench.request.hydra_internals import JOB, initialised
+from bnbench.running.launch import as_job
 
 DOC = '    """A perceptron."""\n'
 SHORT = ["train.steps=12", "train.eval_points=3", "track=csv", "device=cpu"]
@@ -40,12 +41,10 @@ def test_a_worker_trains_with_the_rows_of_a_plugin_and_refuses_another_text(here
     with initialised(CONFIGS):
         request = cli.read([*OWN, *SHORT, "seeds=[0]", "shift.severities=[1]"], False)
         (arm,) = request.arms.values()
-        loader = GlobalHydra.instance().config_loader()
-        config = loader.load_sweep_config(request.hydra, arm.overrides)
-        del config._content["hydra"]
-        assert sweep.task(config) == {0: "done"}
-        (here / "my_norm.py").write_text(MEDIAN + "\n")
-        told = sweep.task(config)[0]
+    job = OmegaConf.create({JOB: as_job(arm.config).encode()})
+    assert sweep.task(job) == {0: "done"}
+    (here / "my_norm.py").write_text(MEDIAN + "\n")
+    told = sweep.task(job)[0]
     assert told.startswith(f"norm={NAME}: plugins=")
     assert "has another text than when the request was read" in told
     assert tables == [dict(t) for t in (NORMS, MODELS, shifts.SHIFTS, shifts.SEVERITIES)]

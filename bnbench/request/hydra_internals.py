@@ -28,10 +28,11 @@ from hydra.core.utils import JobReturn
 from hydra.plugins.config_source import ConfigResult, ConfigSource
 from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
-from omegaconf import DictConfig
+from omegaconf import DictConfig, open_dict
 
 Loader = ConfigLoaderImpl  # of the YAML files
 OFFERED = ("norm", "model", "shift")  # groups that plugins add to
+JOB = "job"  # the key of what a launcher was handed as a job
 OWN = "command-line"  # Hydra's name for where a folder of the user's own comes from
 
 
@@ -70,7 +71,7 @@ def offering() -> Iterator[None]:
 
 
 def offer(group: str, name: str, content: dict[str, Any]) -> None:
-    """Offer a choice of a group that no YAML file has; launchers tell their workers of it."""
+    """Offer a choice of a group that no YAML file has."""
     assert group in OFFERED
     ConfigStore.instance().store(name, content, group)
 
@@ -154,9 +155,31 @@ def jobs_of_product(overrides: list[Override]) -> list[list[str]]:
     return [list(job) for job in batch]
 
 
+class ComposedJobs:
+    """Stands for Hydra's loader in launchers and their workers: jobs are composed already.
+
+    Hydra would compose each job once more in its worker, from overrides.
+    """
+
+    def load_sweep_config(self, config: DictConfig, job: list[str]) -> DictConfig:
+        """Put what a launcher was handed as a job into a copy of its own configuration.
+
+        It becomes bytes there, since a text with `${` would be resolved.
+        """
+        (text,) = job
+        config = copy.deepcopy(config)
+        with open_dict(config):
+            config[JOB] = text.encode()
+        return config
+
+
 def make_launcher(config: DictConfig, task: TaskFunction) -> Launcher:
-    """Make the launcher that a configuration chooses, for one task."""
-    context = HydraContext(config_loader=current_loader(), callbacks=Callbacks(config))
+    """Make the launcher that a configuration chooses, for one task.
+
+    A job of it is a list of one text, and what the task is called with has it at `JOB`.
+    """
+    loader: Any = ComposedJobs()
+    context = HydraContext(config_loader=loader, callbacks=Callbacks(config))
     return Plugins.instance().instantiate_launcher(
         config=config, task_function=task, hydra_context=context
     )

@@ -16,7 +16,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from bnbench.config.checks import RequestError, as_typed, check_range
 from bnbench.config.facts import facts
 from bnbench.config.quantities import data_features
-from bnbench.config.quoting import folder, for_hydra
+from bnbench.config.quoting import folder
 from bnbench.config.schema import (
     Config,
     NormLayers,
@@ -280,24 +280,3 @@ def changed(what: str, digest: str, config: Config) -> str:
         f"{what}: plugins={as_typed(config.plugins)} has another text than when the request was "
         f"read, expected that of digest {digest}"
     )
-
-
-def worker_overrides(config: Config) -> list[str]:
-    """The overrides that tell a worker of the plugins that an arm uses, and of their texts."""
-    lines = [f"plugins=[{','.join(map(for_hydra, config.plugins))}]"]
-    for group, part in (("norm", config.norm), ("model", config.model)):
-        if isinstance(part, OwnNormConfig | OwnModelConfig):
-            told_of = {key: value for key, value in vars(part).items() if key != "name"}
-            lines += [f"++{group}.{key}={as_hydra(value)}" for key, value in told_of.items()]
-    if config.shift.own:
-        lines.append(f"++shift.own={as_typed(config.shift.own)}")
-    return lines
-
-
-def as_hydra(value: Any) -> str:
-    """A value as an override gives it: texts in quotes, numbers of the type that they have."""
-    if isinstance(value, str):
-        return for_hydra(str(value))
-    if isinstance(value, list):
-        return f"[{','.join(map(as_hydra, value))}]"
-    return repr(value) if isinstance(value, float) else as_typed(value)

@@ -10,9 +10,9 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 
 from bnbench.config.checks import RequestError, as_typed, check_range
 from bnbench.config.keys import expected
-from bnbench.config.quoting import folder, for_hydra, subcommand
+from bnbench.config.quoting import folder, subcommand
 from bnbench.config.recipe import OwnSource, own_source
-from bnbench.config.schema import FOUND_OUT, OWN_DATA_CONFIGS, PER_SEED, Config, OwnDataConfig
+from bnbench.config.schema import FOUND_OUT, OWN_DATA_CONFIGS, PER_SEED, Config
 from bnbench.data.files import DataError
 from bnbench.data.own import OwnImages, check_splits, named, packed, read
 from bnbench.request.provenance import key_of
@@ -108,19 +108,6 @@ def tuning_command(config: DictConfig, job: Sequence[str]) -> str:
         args += [f"optim={config.optim.name}", ADAM]
     data = typed.get("data", f"data={config.data.kind}").partition("=")[2]
     return subcommand("sweep", args, experiment="tune_lr", data=data)
-
-
-def worker_overrides(config: Config) -> list[str]:
-    """The overrides that tell a worker what was found out of the user's own data."""
-    data = config.data
-    if not isinstance(data, OwnDataConfig):
-        return []
-    return [
-        f"data.name={for_hydra(data.name)}",
-        f"data.digest={for_hydra(data.digest)}",
-        *(f"++data.{key}={as_typed(getattr(data, key))}" for key in FOUND_OUT),
-        f"optim.base_lr={as_typed(config.optim.base_lr)}",
-    ]
 
 
 def images_of(config: Config) -> OwnImages | None:

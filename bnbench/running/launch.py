@@ -1,10 +1,12 @@
 """Launching what a request lacks until each of its runs has a result or has failed."""
 
+import json
 import os
 import time
 from collections import Counter
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import asdict, replace
 from pathlib import Path
 
 from hydra.core.utils import JobReturn, JobStatus
@@ -12,9 +14,11 @@ from hydra.types import TaskFunction
 from omegaconf import DictConfig, OmegaConf
 
 from bnbench.cli import Arm, Request
-from bnbench.config.arms import asked_shifts
+from bnbench.config.arms import asked_shifts, typed
+from bnbench.config.facts import path_key
 from bnbench.config.schema import Config
 from bnbench.request.clusters import RAY, SUBMITIT, plugin
+from bnbench.request.compose import COMMON
 from bnbench.request.hydra_internals import error_of, make_launcher
 from bnbench.request.preflight import default_jobs
 from bnbench.request.refusal import first
@@ -153,11 +157,12 @@ def wait_for(run: RunFolder) -> bool:
 def launch(work: Work, arms: Sequence[Arm], task: TaskFunction) -> str | None:
     """Run arms through the chosen Hydra launcher; why it gave up, or None when it ran them all."""
     os.environ["OMP_NUM_THREADS"] = str(arms[0].config.threads)
-    config = work.request.hydra
+    config = launcher_config(work.request)
     launcher = make_launcher(config, task)
+    jobs = [[as_job(arm.config)] for arm in arms]
     try:
         with attended(config.hydra.launcher):
-            returns: Sequence[JobReturn] = launcher.launch([arm.overrides for arm in arms], 0)
+            returns: Sequence[JobReturn] = launcher.launch(jobs, 0)
     except Exception as error:  # joblib and Ray raise kinds of their own when a worker is killed
         return first(error) or type(error).__name__
     lacking, deadline = work.lacking(), time.monotonic() + VISIBLE_SECONDS
@@ -173,6 +178,31 @@ def launch(work: Work, arms: Sequence[Arm], task: TaskFunction) -> str | None:
             elif word != State.running:
                 work.fail(run, word)
     return None
+
+
+def launcher_config(request: Request) -> DictConfig:
+    """What launchers and workers read of a request's configuration; each job takes it along."""
+    config = request.hydra
+    config = OmegaConf.masked_copy(config, [str(key) for key in config if key not in COMMON])
+    config.results = str(request.results.absolute())  # a worker may have started elsewhere
+    return config
+
+
+def as_job(config: Config) -> str:
+    """The configuration of an arm as a launcher hands it to a worker, with absolute paths."""
+    key = path_key(config.data)
+    data = replace(config.data, **{key: str(Path(getattr(config.data, key)).absolute())})
+    results = str(Path(config.results).absolute())
+    return json.dumps(asdict(replace(config, results=results, data=data)))
+
+
+def of_job(text: str | bytes) -> Config:
+    """Read in a worker the configuration that a launcher was handed.
+
+    Raises:
+        RequestError: it is none that can be trained, as `typed` says.
+    """
+    return typed(json.loads(text))
 
 
 def appears(work: Work, run: RunFolder, deadline: float) -> bool:

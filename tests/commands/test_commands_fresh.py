@@ -9,9 +9,7 @@ import pytest
 from bnbench import CONFIGS, cli
 from bnbench import sweep as door
 from bnbench.commands import plan, train
-from bnbench.config.arms import typed
-from bnbench.request.compose import plain
-from bnbench.request.hydra_internals import current_loader
+from bnbench.running.launch import as_job, of_job
 
 
 @pytest.fixture
@@ -36,9 +34,7 @@ def test_workers_train_the_fresh_seeds_and_rates_are_tuned_on_the_same_ones(fres
     assert arm.config.seeds == [100, 101, 102, 103, 104]
     assert request.jobs[0].asked.config.seeds == [203, 204]
     (arm,) = fresh("seeds=[3,4]").arms.values()
-    config = current_loader().load_sweep_config(request.hydra, arm.overrides)
-    del config._content["hydra"]
-    assert typed(plain(config)).seeds == [203, 204]
+    assert of_job(as_job(arm.config)).seeds == [203, 204]
 
 
 @pytest.mark.parametrize("main", [train.main, plan.main])

@@ -14,6 +14,7 @@ from omegaconf import OmegaConf
 
 from bnbench import CONFIGS, ROOT
 from bnbench.request import hydra_internals
+from bnbench.request.hydra_internals import JOB, Loader
 
 PRIVATE = "hydra_internals.py"
 OUR_OWN = {"self", "cls", "os"}  # whose underscored attributes are none of Hydra
@@ -120,12 +121,16 @@ def test_the_last_value_of_a_key_counts_in_a_product():
     ]
 
 
-def test_a_launcher_runs_a_task_on_what_is_composed(loader, tmp_path):
+def test_a_launcher_runs_a_task_on_what_it_is_handed_and_composes_nothing(
+    loader, tmp_path, monkeypatch
+):
     words = [f"results={tmp_path}", "hydra/launcher=basic", f"hydra.sweep.dir={tmp_path}"]
     config = loader.load_configuration("config", words, RunMode.MULTIRUN)
-    launcher = hydra_internals.make_launcher(config, lambda job: job.batch_size)
-    (job,) = launcher.launch([["batch_size=8"]], 0)
-    assert job.return_value == 8
+    monkeypatch.setattr(Loader, "load_configuration", None)
+    launcher = hydra_internals.make_launcher(config, lambda job: job[JOB])
+    jobs = launcher.launch([["batch_size=8"], ["it's ${odd}, Ω"]], 0)
+    assert [job.return_value.decode() for job in jobs] == ["batch_size=8", "it's ${odd}, Ω"]
+    assert JOB not in config
 
 
 def test_what_a_failed_job_raised_is_told_quietly(capsys):

@@ -6,16 +6,15 @@ import shlex
 import numpy as np
 import pytest
 import yaml
-from hydra.core.global_hydra import GlobalHydra
 from own_files import draw_photos, write_arrays
 
 from bnbench.commands import claims
-from bnbench.config.arms import arm_id, flatten, num_steps, science, typed
+from bnbench.config.arms import arm_id, flatten, num_steps, science
 from bnbench.config.checks import RequestError
 from bnbench.config.recipe import resolve
 from bnbench.request import own_data, rates
-from bnbench.request.compose import plain
 from bnbench.request.tuning import mean_score
+from bnbench.running.launch import as_job, of_job
 from bnbench.running.loads import load_of
 from bnbench.tracking.kept_images import FOLDER, kept
 
@@ -63,16 +62,11 @@ def test_facts_are_found_out(read, photos):
     assert not (photos.parent / "results").exists()  # nothing is written to read a request
 
 
-def test_a_worker_is_told_and_composes_the_same_arm(read_afresh, photos, monkeypatch):
-    request = read_afresh(*of_folder(photos, "data.size=16", "data.name=mine"))
-    arm = only(request)
+def test_a_worker_is_told_what_the_images_are(read_afresh, photos, monkeypatch):
+    arm = only(read_afresh(*of_folder(photos, "data.size=16", "data.name=mine")))
     monkeypatch.setattr(own_data, "read", None)  # nothing is read for it
-    config = GlobalHydra.instance().config_loader().load_sweep_config(request.hydra, arm.overrides)
-    del config._content["hydra"]
-    again = typed(plain(config))
-    assert arm_id(science(again)) == arm.id
-    assert (again.data, again.optim) == (arm.config.data, arm.config.optim)
-    assert again.data.name.startswith("mine-")
+    assert of_job(as_job(arm.config)) == arm.config
+    assert arm.config.data.name.startswith("mine-")
 
 
 def test_neither_path_nor_name_is_part_of_the_arm_but_the_images_are(read, photos, tmp_path):
@@ -201,7 +195,8 @@ def test_a_home_is_that_of_a_shell(read, tmp_path, monkeypatch):
 def test_paths_of_workers_are_absolute(read, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     write_arrays(tmp_path / "a.npz")
-    assert f"data.file='{tmp_path}/a.npz'" in only(read(*of_file("a.npz"))).overrides
+    config = only(read(*of_file("a.npz"))).config
+    assert of_job(as_job(config)).data.file == f"{tmp_path}/a.npz"
 
 
 # Learning rates
@@ -265,7 +260,6 @@ def test_tune_lr_writes_a_table_of_the_user_s_own(read, photos, results, end):
 
     for arm in read("experiment=placement", *own).arms.values():
         assert arm.config.optim.base_lr == best[arm.config.model.name]
-        assert f"optim.base_lr={best[arm.config.model.name]:g}" in arm.overrides
     # whatever they are called and wherever they lie; and what is given counts
     (arm,) = read(*own, "data.name=other", "model=vgg").arms.values()
     assert arm.config.optim.base_lr == 0.01

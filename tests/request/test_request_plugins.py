@@ -3,17 +3,16 @@
 import shutil
 
 import pytest
-from hydra.core.global_hydra import GlobalHydra
 from plugin_files import MEDIAN, MODEL, NAME, SHIFT
 
 from bnbench import CONFIGS, cli
 from bnbench.analysis.load import has_population
-from bnbench.config.arms import arm_id, evaluation_policies, flatten, science, typed
+from bnbench.config.arms import arm_id, evaluation_policies, flatten, science
 from bnbench.config.checks import RequestError
 from bnbench.config.recipe import resolve
 from bnbench.request import own_code, plugins
-from bnbench.request.compose import plain
 from bnbench.request.hydra_internals import current_loader, initialised, options_of
+from bnbench.running.launch import as_job, of_job
 
 HELD = """
 from functools import partial
@@ -105,19 +104,15 @@ def test_a_norm_without_a_batchnorm_has_no_policies_and_one_with_has_all(read, h
     assert "would see one value" in line(read, "plugins=[held.py]", "norm=mine", "batch_size=1")
 
 
-def test_a_worker_composes_the_same_arm_and_finds_its_rows(here):
+def test_a_worker_is_handed_the_same_arm_and_finds_its_rows(here):
     (here / "my_model.py").write_text(MODEL)
     (here / "my_shift.py").write_text(SHIFT)
     names = "plugins=[my_norm.py,my_model.py,my_shift.py]"
     words = [names, f"norm={NAME}", "norm.eps=1", "model=wide", "shift.names=[fog,contrast]"]
     with initialised(CONFIGS):
         request = cli.read([*words, "optim.base_lr=0.1", "shift.severities=[2]"], False)
-        arm = only(request)
-        config = (
-            GlobalHydra.instance().config_loader().load_sweep_config(request.hydra, arm.overrides)
-        )
-    del config._content["hydra"]
-    again = typed(plain(config))
+    arm = only(request)
+    again = of_job(as_job(arm.config))
     assert arm_id(science(again)) == arm.id
     for key in ("norm", "model", "shift", "plugins"):
         assert getattr(again, key) == getattr(arm.config, key)

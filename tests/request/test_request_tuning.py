@@ -9,21 +9,19 @@ from pathlib import Path
 from statistics import fmean
 
 import pytest
-from hydra.core.global_hydra import GlobalHydra
 from hypothesis import given
 from hypothesis import strategies as st
 
 from bnbench import cli
-from bnbench.config.arms import arm_id, science, typed
+from bnbench.config.arms import arm_id, science
 from bnbench.config.checks import RequestError, half_decades
 from bnbench.config.points import evaluation_points, last_mean
 from bnbench.config.schema import TUNING_SEEDS, Batches, Criterion
 from bnbench.request.bisection import rate_grid
 from bnbench.request.bisection import search as search_rates
-from bnbench.request.compose import plain
 from bnbench.request.grid import MAX_JOBS
 from bnbench.request.tuning import CRITERIA, mean_accuracy, plan, score, tried
-from bnbench.running.launch import Work
+from bnbench.running.launch import Work, as_job, of_job
 from bnbench.sweep import sweep
 from bnbench.tracking.run_dir import RunFolder
 
@@ -323,21 +321,12 @@ def test_a_request_wants_the_grid_and_then_the_arm_at_the_best_rate(read, end):
     assert request.arms[ordinary].config.shift.names == ["blur"]
 
 
-def composed(request, arm):
-    """What a worker composes of the overrides that it is sent."""
-    loader = GlobalHydra.instance().config_loader()
-    config = loader.load_sweep_config(request.hydra, arm.overrides)
-    assert config.hydra.sweep.subdir == arm.id
-    del config._content["hydra"]
-    return typed(plain(config))
-
-
 @pytest.mark.slow
 def test_a_worker_composes_the_ordinary_arm_and_finds_nothing_itself(read, end):
     for _ in range(2):
         request = read(*TUNED, "optim=adam", "seeds=[4,2]")
         for arm in request.arms.values():
-            again = composed(request, arm)
+            again = of_job(as_job(arm.config))
             assert arm_id(science(again)) == arm.id
             assert again.seeds == arm.config.seeds
             assert again.tune.low is again.tune.high is None
@@ -355,7 +344,7 @@ def test_a_worker_composes_what_a_search_tries(read, end, search):
     for _ in range(2):
         request = read(*search, "data.batches=frozen", "seeds=[4,2]")
         for arm in request.arms.values():
-            again = composed(request, arm)
+            again = of_job(as_job(arm.config))
             assert arm_id(science(again)) == arm.id
             assert again.seeds == arm.config.seeds
             kinds.append((again.data.batches, again.seeds[0] in TUNING_SEEDS))

@@ -1,5 +1,6 @@
 """Sweeps on Ray and SLURM: what is refused, what workers elsewhere are told, and what survives."""
 
+import json
 import os
 import re
 import shutil
@@ -13,15 +14,16 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from hydra.core.override_parser.overrides_parser import OverridesParser
 from hypothesis import given
 from hypothesis import strategies as st
 from omegaconf import OmegaConf
 
-from bnbench import ROOT, cli
+from bnbench import ROOT
 from bnbench.config.checks import RequestError
+from bnbench.config.schema import Config, DataName, ShippedDataConfig
 from bnbench.request import clusters, preflight
 from bnbench.running.clusters import attended
+from bnbench.running.launch import as_job, launcher_config, of_job
 
 TRAIN = [sys.executable, str(ROOT / "scripts" / "train.py")]
 PATIENCE = 600  # seconds until a process counts as hung, on however busy a machine
@@ -118,41 +120,25 @@ def test_no_launcher_is_imported_before_it_is_needed():
 paths = st.text(st.characters(exclude_categories=["C", "Z"], include_characters=" "), min_size=1)
 
 
-@given(folder=paths.filter(lambda text: "\0" not in text and "${" not in text))
+@given(folder=paths)
 def test_any_folder_reaches_a_worker_whole(folder):
-    where = Path("/", folder)
-    config = types.SimpleNamespace(
-        seeds=[0],
-        shift=types.SimpleNamespace(names=[], severities=[1], own=[]),
-        plugins=[str(where), "my_norm.py"],
-        norm=types.SimpleNamespace(name="none"),
-        model=types.SimpleNamespace(name="mlp"),
-        track=types.SimpleNamespace(
-            mode="csv", project="p", entity=None, notes=None, tags=[], experiments=[]
-        ),
-        results=str(where),
-        data=types.SimpleNamespace(root=str(where)),
-    )
-    lines = cli.final_overrides(cli.Arm("id", config, []))
-    parsed = {o.key_or_group: o for o in OverridesParser.create().parse_overrides(lines)}
-    for key in ("results", "data.root"):
-        assert not parsed[key].is_sweep_override()
-        assert OmegaConf.create({"value": parsed[key].value()}).value == str(where)
-    assert OmegaConf.create(parsed["plugins"].value()) == config.plugins
+    where = str(Path("/", folder))
+    data = ShippedDataConfig(name=DataName.digits, root=where)
+    handed = json.loads(as_job(Config(results=where, data=data)))
+    assert (handed["results"], handed["data"]["root"]) == (where, where)
 
 
 def test_workers_do_not_depend_on_the_folder_they_start_in(read_afresh, tmp_path, monkeypatch):
-    from hydra.core.global_hydra import GlobalHydra
-
     monkeypatch.chdir(tmp_path)
     request = read_afresh("""results="it's mine, Ω\"""", "data.root='a, b'")
     assert str(request.results) == "it's mine, Ω"
     (arm,) = request.arms.values()
+    job, launcher = as_job(arm.config), launcher_config(request)
     monkeypatch.chdir("/")
-    config = GlobalHydra.instance().config_loader().load_sweep_config(request.hydra, arm.overrides)
+    config = of_job(job)
     assert config.results == f"{tmp_path}/it's mine, Ω"
-    assert config.hydra.sweep.dir == f"{tmp_path}/it's mine, Ω/runs"
     assert config.data.root == f"{tmp_path}/a, b"
+    assert launcher.hydra.sweep.dir == f"{tmp_path}/it's mine, Ω/runs"
 
 
 class Job:

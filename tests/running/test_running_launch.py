@@ -1,9 +1,13 @@
 """Launching ends, whatever launchers do, and blames the right arm."""
 
+from dataclasses import replace
+from pathlib import Path
+
 import pytest
 
+from bnbench.request.hydra_internals import JOB, Loader
 from bnbench.running import launch
-from bnbench.running.launch import LAUNCHES, Work, train_missing
+from bnbench.running.launch import LAUNCHES, Work, as_job, of_job, train_missing
 
 
 @pytest.fixture
@@ -85,3 +89,42 @@ def test_an_error_of_an_earlier_sweep_is_none_of_this_one(read):
     assert not work.failed(run)
     work.fail(run, "new")
     assert work.failed(run)
+
+
+def test_a_worker_is_handed_each_arm_and_composes_nothing(
+    read, monkeypatch, tmp_path, tmp_path_factory
+):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("WANDB_NOTES", "a {b}, 'c'")
+    request = read("norm=none,batchnorm", "results=mine", "hydra/launcher=basic", multirun=True)
+    monkeypatch.setattr(Loader, "load_configuration", None)
+    work, handed = Work(request), []
+
+    def task(job):
+        # in Hydra's own launcher a worker is this process, which may be elsewhere by then
+        monkeypatch.chdir(tmp_path_factory.mktemp("elsewhere"))
+        handed.append(of_job(job[JOB]))
+        monkeypatch.chdir(tmp_path)
+        return dict.fromkeys(handed[-1].seeds, "no time")
+
+    train_missing(work, task)
+    for config, arm in zip(handed, request.arms.values(), strict=True):
+        place = str(Path(arm.config.data.root).absolute())
+        data = replace(arm.config.data, root=place)
+        assert config == replace(arm.config, results=f"{tmp_path}/mine", data=data)
+    assert {work.reason(run) for run in work.arm_of} == {"no time"}
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["experiment=batch_size", "shift=blur"],
+        ["tune.low=0.1", "tune.high=1", "tune.batches=two_classes", "probes=[ablation,gradients]"],
+        ["tune.low=0.1", "tune.high=1", "tune.find=stable", "optim=adam", "data.batches=frozen"],
+        ["model=residual_mlp,vgg", "norm=ghost_batchnorm,groupnorm", "device=cpu", "track=online"],
+    ],
+)
+def test_what_a_worker_is_handed_is_the_arm_that_was_read(read, words):
+    for arm in read(*words, "seeds=[4,2]", multirun=True).arms.values():
+        data = replace(arm.config.data, root=str(Path(arm.config.data.root).absolute()))
+        assert of_job(as_job(arm.config)) == replace(arm.config, data=data)

@@ -1,7 +1,7 @@
 """Throw random command lines at bnbench and check its answers: `python -m tests.tools.fuzz`.
 
 Whatever is typed, the answer is one line and exit code 2; or what Hydra shows (--help, --cfg, …);
-or a request whose every arm is checked and is composed alike by a worker. Nothing is written, left
+or a request whose every arm is checked and reaches a worker whole. Nothing is written, left
 behind or trained: only `sweep.run` is replaced. Reading YAML takes Hydra most of its time: each
 choice of files is composed once, and every hundredth command line also without that memory.
 """
@@ -28,21 +28,20 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
-from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.plugins import Plugins
-from hydra.types import HydraContext
-from omegaconf import OmegaConf, open_dict
+from omegaconf import OmegaConf
 from omegaconf.basecontainer import BaseContainer
 from rich.console import Console
 from rich.progress import track
 
 from bnbench import cli, sweep
-from bnbench.config.arms import arm_id, flatten, science, typed
+from bnbench.config.arms import arm_id, flatten, science
 from bnbench.config.checks import as_typed, check
 from bnbench.config.keys import TEXTS as TEXT_KEYS
-from bnbench.request.compose import plain
+from bnbench.request.hydra_internals import make_launcher
 from bnbench.request.refusal import LONGEST
+from bnbench.running.launch import as_job, launcher_config, of_job
 from tests.remembering import remembering
 
 WHOLE = 100  # one command line in so many is also asked without the memory of what was composed
@@ -378,30 +377,22 @@ def ask(argv: list[str]) -> Answer:
 def faults(request: cli.Request) -> list[str]:
     """What is wrong with a request that was accepted."""
     found = []
-    loader = GlobalHydra.instance().config_loader()
-    assert isinstance(loader, ConfigLoaderImpl)
     for arm in request.arms.values():
         check(arm.config)
     for arm in list(request.arms.values())[:: max(1, len(request.arms) - 1)]:  # first and last
-        worker = loader.load_sweep_config(request.hydra, arm.overrides)
-        if (worker.hydra.sweep.subdir, worker.hydra.output_subdir) != (arm.id, None):
-            found.append(f"{arm.id}: Hydra would write in {worker.hydra.sweep.subdir}")
-        with open_dict(worker):
-            worker.pop("hydra")
-        config = typed(plain(worker))
+        config = of_job(as_job(arm.config))
         if arm_id(science(config)) != arm.id:
             found.append(f"{arm.id}: a worker trains {arm_id(science(config))}")
-        if Path(config.results).absolute() != Path(arm.config.results).absolute():
+        if Path(config.results) != Path(arm.config.results).absolute():
             found.append(f"{arm.id}: a worker writes in {config.results}")
         for key in ("seeds", "shift", "track", "device", "threads"):
             if getattr(config, key) != getattr(arm.config, key):
                 found.append(f"{arm.id}: {key} of a worker is {getattr(config, key)}")
-    if request.hydra.hydra.sweep.dir != f"{request.results}/runs":
-        found.append(f"Hydra would write in {request.hydra.hydra.sweep.dir}")
-    context = HydraContext(config_loader=loader, callbacks=mock.Mock())
-    Plugins.instance().instantiate_launcher(
-        config=request.hydra, task_function=sweep.task, hydra_context=context
-    )
+    config = launcher_config(request)
+    writes = (config.hydra.sweep.dir, config.hydra.sweep.subdir, config.hydra.output_subdir)
+    if writes != (f"{request.results.absolute()}/runs", ".", None):
+        found.append(f"Hydra would write in {writes}")
+    make_launcher(config, sweep.task)
     return found
 
 
